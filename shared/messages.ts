@@ -1,0 +1,118 @@
+// What the three programs say to each other beside the target's own bytes.
+import { Packr } from 'msgpackr'
+import { z } from 'zod'
+import { errorFromBody, GateError } from './errors.ts'
+
+/** Raised when an older peer could misunderstand; peers of another version are refused with a clear text. */
+export const PROTOCOL_VERSION = 1
+
+/** A control message is small; anything above is an attack or a defect. */
+export const MAX_CONTROL_BYTES = 64 * 1024
+
+/** Longest text in a message, in UTF-16 code units. */
+export const MAX_TEXT_LENGTH = 4096
+
+const shortText = z.string().max(MAX_TEXT_LENGTH)
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'expected lower-case letters, digits, dot, dash, underscore')
+const texts = z.record(z.string().max(128), shortText)
+
+export const targetName = name
+
+export const targetSchema = z.strictObject({
+  name,
+  protocol: z.string().max(32),
+  labels: texts,
+  options: texts,
+})
+
+const errorBody = z.strictObject({
+  code: z.string().max(64),
+  message: shortText,
+  hint: shortText.optional(),
+  detail: shortText.optional(),
+  fields: texts.optional(),
+})
+
+/** The error in an HTTP answer of a relay, which may be newer and say more; undefined when the answer is something else. */
+export function parseRefusal(value: unknown): GateError | undefined {
+  const parsed = z.object(errorBody.shape).safeParse(value)
+  return parsed.success ? errorFromBody(parsed.data) : undefined
+}
+
+/** Text messages on a stream (one WebSocket per forwarded connection); binary messages are the target's own bytes. */
+export const streamMessage = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('end') }),
+  z.strictObject({ type: z.literal('error'), error: errorBody }),
+  z.strictObject({ type: z.literal('notice'), text: shortText }),
+  z.strictObject({ type: z.literal('open'), stream: shortText, target: name, parameters: texts }),
+  z.strictObject({ type: z.literal('opened'), detail: texts }),
+])
+export type StreamMessage = z.infer<typeof streamMessage>
+
+/** Messages on the agent's control socket. */
+export const controlMessage = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('challenge'), version: z.int(), relay: shortText, nonce: shortText }),
+  z.strictObject({
+    type: z.literal('hello'),
+    version: z.int(),
+    agent: name,
+    signature: shortText,
+    targets: z.array(targetSchema).max(1000),
+  }),
+  z.strictObject({
+    type: z.literal('welcome'),
+    dataToken: shortText,
+    idleStreams: z.int().min(1).max(64),
+    refusedTargets: z.array(name).max(1000),
+  }),
+  z.strictObject({ type: z.literal('refused'), error: errorBody }),
+  z.strictObject({ type: z.literal('dial'), count: z.int().min(1).max(64) }),
+  z.strictObject({ type: z.literal('cancel'), stream: shortText }),
+])
+export type ControlMessage = z.infer<typeof controlMessage>
+
+const packr = new Packr({ useRecords: false, mapsAsObjects: true })
+
+export function packControl(message: ControlMessage): Buffer {
+  return packr.pack(message)
+}
+
+/** @throws {GateError} ERR_GATE_PROTOCOL for anything that is not exactly one of the control messages. */
+export function unpackControl(bytes: Uint8Array): ControlMessage {
+  let value: unknown
+  try {
+    value = packr.unpack(bytes)
+  } catch (cause) {
+    throw new GateError('ERR_GATE_PROTOCOL', 'a control message cannot be decoded', { cause })
+  }
+  const parsed = controlMessage.safeParse(value)
+  if (!parsed.success) throw new GateError('ERR_GATE_PROTOCOL', 'a control message has an unknown form')
+  return parsed.data
+}
+
+/** @throws {GateError} ERR_GATE_PROTOCOL for anything that is not exactly one of the stream messages. */
+export function parseStreamMessage(text: string): StreamMessage {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new GateError('ERR_GATE_PROTOCOL', 'a stream message is not JSON', { cause })
+  }
+  const parsed = streamMessage.safeParse(value)
+  if (!parsed.success) throw new GateError('ERR_GATE_PROTOCOL', 'a stream message has an unknown form')
+  return parsed.data
+}
+
+/** What an agent signs to prove that it has its key: the relay it talks to, the fresh nonce, its name and what it announces. */
+export function helloBytes(relay: string, nonce: string, agent: string, targets: readonly unknown[]): Buffer {
+  return Buffer.from(
+    JSON.stringify(['gate agent hello', PROTOCOL_VERSION, new URL(relay).origin, nonce, agent, targets]),
+  )
+}
+
+/** What an agent signs when it joins, so that nobody can enrol a key they do not have. */
+export function enrolBytes(relay: string, token: string, agent: string): Buffer {
+  return Buffer.from(JSON.stringify(['gate agent enrol', PROTOCOL_VERSION, new URL(relay).origin, token, agent]))
+}

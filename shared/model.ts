@@ -1,0 +1,155 @@
+// The words all of gate shares: who asks, for what, and what was decided. Types only.
+
+/** A person or machine, as its OpenID provider describes it. */
+export interface Subject {
+  /** `issuer` and `sub` joined by `|`: the only stable name of a person. */
+  readonly id: string
+  readonly issuer: string
+  readonly email: string | undefined
+  readonly name: string | undefined
+  readonly groups: readonly string[]
+}
+
+/** A private system that an agent serves. */
+export interface Target {
+  readonly name: string
+  readonly protocol: string
+  readonly labels: Readonly<Record<string, string>>
+  /** What the protocol's room needs to know before it dials, for example the database's name. Never a credential. */
+  readonly options: Readonly<Record<string, string>>
+}
+
+/** A thing that a command reads or writes, by its full name as far as the command says it. */
+export interface Resource {
+  readonly kind: string
+  readonly name: string
+  readonly mode: 'read' | 'write'
+}
+
+/** One bound value; `text` is cut at the room's limit, `bytes` is the full length, null stands for SQL NULL. */
+export interface Parameter {
+  readonly text: string | null
+  readonly bytes: number
+  readonly format: 'text' | 'binary'
+}
+
+export type Fact = string | number | boolean | null | readonly string[]
+
+/** What policy and people see of one command. Everything in it is recorded. */
+export interface Operation {
+  readonly protocol: string
+  readonly action: string
+  readonly resources: readonly Resource[]
+  /** The command exactly as sent. */
+  readonly text: string
+  readonly parameters: readonly Parameter[]
+  /** Whether it may change anything, here or elsewhere; decides how durable its record must be. */
+  readonly writes: boolean
+  /** Keeps the connection going and touches no data (BEGIN, SHOW): allowed unless a rule says otherwise. */
+  readonly routine: boolean
+  /** What the room knows. Every documented fact of the protocol is present in every operation. */
+  readonly facts: Readonly<Record<string, Fact>>
+}
+
+export type FactType = 'string' | 'bool' | 'int' | 'list<string>'
+
+/** The facts that rules may use, by name. */
+export type Vocabulary = Readonly<Record<string, FactType>>
+
+/** Who must agree, for example "1 of dba and 1 of managers". */
+export interface Quorum {
+  readonly text: string
+  readonly parts: readonly { readonly count: number; readonly group: string }[]
+}
+
+export type MaskKind = 'redact' | 'partial' | 'hash' | 'null' | 'fixed'
+
+/** An obligation to hide values (XACML's word: what the enforcement point must do when it allows). */
+export interface MaskObligation {
+  readonly kind: 'mask'
+  /** `schema.table.column` patterns; `*` stands for any one name. Empty when `detect` is used. */
+  readonly columns: readonly string[]
+  readonly detect: readonly string[]
+  readonly with: MaskKind
+  readonly fixed: string | undefined
+}
+
+/** An obligation to stop a write that changes more rows than this, before it is committed. */
+export interface RowLimitObligation {
+  readonly kind: 'row-limit'
+  readonly rows: number
+  readonly then: 'hold' | 'deny'
+  readonly hold: Hold | undefined
+}
+
+export type Obligation = MaskObligation | RowLimitObligation
+
+export interface Allow {
+  readonly effect: 'allow'
+  readonly rule: string
+  readonly obligations: readonly Obligation[]
+}
+
+export interface Deny {
+  readonly effect: 'deny'
+  readonly rule: string
+  readonly reason: string
+  /** What the person can do instead. */
+  readonly hint: string | undefined
+}
+
+export interface Hold {
+  readonly effect: 'hold'
+  readonly rule: string
+  readonly approvers: Quorum
+  readonly timeoutMs: number
+  readonly obligations: readonly Obligation[]
+}
+
+export type Decision = Allow | Deny | Hold
+export type Settled = Allow | Deny
+
+/** Everything a decision depends on (OpenID AuthZEN: subject, action, resource, context). */
+export interface AccessRequest {
+  readonly subject: Subject
+  readonly target: Target
+  readonly operation: Operation
+  readonly context: Context
+}
+
+export interface Context {
+  readonly task: string | undefined
+  readonly reason: string | undefined
+  /** Milliseconds since 1970-01-01 UTC. */
+  readonly timeMs: number
+}
+
+/** How a person uses an open local port, in the protocol's own words; filled in by the CLI, which knows no protocol. */
+export interface ConnectHint {
+  /** Lines to print. `{host}`, `{port}`, `{target}`, `{file:NAME}` are replaced. */
+  readonly lines: readonly { readonly label: string; readonly text: string }[]
+  /** Environment of `gate connect … -- command`. */
+  readonly environment: Readonly<Record<string, string>>
+  /** Sections that the CLI keeps up to date in files of its own, for example pg_service.conf. */
+  readonly files: readonly { readonly name: string; readonly section: string; readonly text: string }[]
+}
+
+/**
+ * What a local port answers while no relay can be asked: the first rule whose `when` (hex) starts the
+ * client's bytes is replied with (hex) and those bytes are taken away; a rule without `when` ends the connection.
+ */
+export interface OfflineAnswer {
+  readonly rules: readonly {
+    readonly when?: string
+    readonly take?: number
+    readonly reply: string
+    readonly end: boolean
+  }[]
+  /** Bytes to wait for before the rules are tried. */
+  readonly need: number
+}
+
+export interface OfflineAnswers {
+  readonly unreachable: OfflineAnswer
+  readonly unauthenticated: OfflineAnswer
+}
