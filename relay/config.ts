@@ -1,0 +1,116 @@
+// The relay's configuration file, read once at start.
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { duration } from '@gate/shared/duration'
+import { asGateError, GateError } from '@gate/shared/errors'
+import { parseYaml } from '@gate/shared/yaml'
+import { z } from 'zod'
+
+const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
+
+/** Signature algorithms of ID tokens: asymmetric ones only, so that a public key can never be used as a shared secret. */
+const algorithm = z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'])
+
+const issuer = z.strictObject({
+  issuer: z.url({ protocol: /^https?$/ }),
+  client_id: z.string().min(1),
+  scopes: z.array(z.string()).default(['openid', 'email', 'profile', 'groups', 'offline_access']),
+  groups_claim: z.string().min(1).default('groups'),
+  /** Set before every group of this issuer, so that one issuer cannot speak for the groups of another. */
+  group_prefix: z.string().default(''),
+  algorithms: z.array(algorithm).min(1).default(['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']),
+  /** How far the provider's clock may be off. */
+  clock_tolerance: duration(0, 5 * MINUTE_MS).default(30_000),
+})
+export type IssuerConfig = z.infer<typeof issuer>
+
+const schema = z.strictObject({
+  /** How clients and agents reach this relay. */
+  url: z.url({ protocol: /^https?$/ }),
+  listen: z.strictObject({
+    host: z.string().default('127.0.0.1'),
+    port: z.int().min(0).max(65535).default(8443),
+    tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
+  }),
+  state: z.string(),
+  store: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('embedded') }),
+      z.strictObject({
+        kind: z.literal('postgres'),
+        /** A file that holds the connection URL, so that the password is in neither this file nor the environment. */
+        url_file: z.string(),
+        maximum_connections: z.int().min(2).max(200).default(10),
+      }),
+    ])
+    .default({ kind: 'embedded' }),
+  issuers: z.array(issuer).min(1).max(20),
+  policy: z.array(z.string()).min(1).max(100),
+  identity: z
+    .strictObject({
+      token: duration(10_000, 60 * MINUTE_MS).default(15 * MINUTE_MS),
+      maximum_session: duration(10_000, 30 * DAY_MS).default(12 * 60 * MINUTE_MS),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      connections_per_subject: z.int().min(1).max(10_000).default(100),
+      connections: z.int().min(1).max(100_000).default(2_000),
+      waiting_requests_per_subject: z.int().min(1).max(1_000).default(50),
+      /** Largest SQL statement that is analysed; larger ones are refused. */
+      statement_bytes: z
+        .int()
+        .min(1024)
+        .max(16 * 1024 * 1024)
+        .default(1024 * 1024),
+      agent_streams: z.int().min(1).max(100_000).default(2_000),
+    })
+    .prefault({}),
+  log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+})
+
+export type RelayConfig = z.infer<typeof schema>
+
+/**
+ * Reads the configuration; relative paths in it are relative to the file.
+ * @throws {GateError} ERR_GATE_CONFIG with `file:line:column` of every mistake.
+ */
+export async function readRelayConfig(file: string): Promise<RelayConfig> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw asGateError(cause, 'ERR_GATE_CONFIG', `${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`)
+  }
+  const { value } = parseYaml(file, text, schema)
+  const path = (relative: string): string => resolve(dirname(file), relative)
+  const { tls } = value.listen
+  return {
+    ...value,
+    url: value.url.replace(/\/+$/, ''),
+    listen: {
+      ...value.listen,
+      ...(tls === undefined ? {} : { tls: { certificate: path(tls.certificate), key: path(tls.key) } }),
+    },
+    state: path(value.state),
+    store: value.store.kind === 'embedded' ? value.store : { ...value.store, url_file: path(value.store.url_file) },
+    policy: value.policy.map(path),
+  }
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
+}
+
+/** @throws {GateError} ERR_GATE_CONFIG when tokens would travel in clear beyond this machine. */
+export function checkTransport(config: RelayConfig, insecure: boolean): void {
+  if (config.listen.tls !== undefined || insecure || isLoopback(config.listen.host)) return
+  throw new GateError(
+    'ERR_GATE_CONFIG',
+    `listen.host ${config.listen.host} is not loopback and there is no listen.tls`,
+    {
+      hint: 'Give listen.tls.certificate and listen.tls.key, or start with --insecure behind a proxy that ends TLS.',
+    },
+  )
+}

@@ -1,0 +1,167 @@
+// One connected agent: its control socket, its idle data sockets, and the streams opened through them.
+import { setTimeout as wait } from 'node:timers/promises'
+import { abortReason, GateError } from '@gate/shared/errors'
+import { packControl } from '@gate/shared/messages'
+import type { Target } from '@gate/shared/model'
+import type { Channel, ControlSocket } from '@gate/shared/websocket'
+
+/** The agent answers a request for a data socket within this time. */
+const DATA_SOCKET_TIMEOUT_MS = 10_000
+/** The agent reaches and logs in to the target within this time. */
+const OPEN_TIMEOUT_MS = 20_000
+/** Idle sockets beyond this are not asked for, hence refused. */
+const MAX_IDLE = 64
+const MAX_WAITING = 1_000
+
+/** An open, logged-in stream to a target. */
+export interface TargetConnection {
+  readonly agent: string
+  readonly port: Channel
+  /** What the agent's connector says of the connection, for example the server's version. */
+  readonly detail: Readonly<Record<string, string>>
+  /** Asks the agent to cancel what runs on this stream, in the protocol's own way. */
+  cancel(): void
+}
+
+export class AgentConnection {
+  readonly name: string
+  readonly targets: readonly Target[]
+  readonly dataTokenHash: string
+  readonly #control: ControlSocket
+  readonly #maximumStreams: number
+  readonly #idle: Channel[] = []
+  readonly #waiting: ((channel: Channel) => void)[] = []
+  #streams = 0
+  #closed = false
+
+  constructor(
+    name: string,
+    control: ControlSocket,
+    targets: readonly Target[],
+    dataTokenHash: string,
+    maximumStreams: number,
+  ) {
+    this.name = name
+    this.#control = control
+    this.targets = targets
+    this.dataTokenHash = dataTokenHash
+    this.#maximumStreams = maximumStreams
+  }
+
+  get streams(): number {
+    return this.#streams
+  }
+
+  serves(target: string): boolean {
+    return !this.#closed && this.targets.some(known => known.name === target)
+  }
+
+  /** Takes a data socket that the agent dialled. */
+  offer(channel: Channel): void {
+    const waiting = this.#waiting.shift()
+    if (waiting !== undefined) return waiting(channel)
+    if (this.#closed || this.#idle.length >= MAX_IDLE) return channel.destroy()
+    this.#idle.push(channel)
+    channel.onFailure = () => {
+      const at = this.#idle.indexOf(channel)
+      if (at !== -1) this.#idle.splice(at, 1)
+    }
+  }
+
+  async #take(signal: AbortSignal): Promise<Channel> {
+    const idle = this.#idle.shift()
+    if (idle !== undefined) return idle
+    if (this.#waiting.length >= MAX_WAITING)
+      throw new GateError('ERR_GATE_LIMIT', `too many connections wait for agent ${this.name}`)
+    let take: (channel: Channel) => void = () => {}
+    const taken = new Promise<Channel>(resolve => {
+      take = resolve
+    })
+    this.#waiting.push(take)
+    this.#control.send(packControl({ type: 'dial', count: 1 }))
+    const stop = new AbortController()
+    try {
+      const timeout = wait(DATA_SOCKET_TIMEOUT_MS, undefined, { signal: stop.signal })
+      const answered = await Promise.race([taken, timeout, aborted(signal, stop.signal), this.#control.closed])
+      if (answered === undefined) throw new GateError('ERR_GATE_NO_AGENT', `agent ${this.name} does not answer`)
+      return answered
+    } finally {
+      stop.abort()
+      const at = this.#waiting.indexOf(take)
+      if (at !== -1) this.#waiting.splice(at, 1)
+    }
+  }
+
+  /** @throws {GateError} what the agent says when the target cannot be opened. */
+  async open(
+    target: string,
+    stream: string,
+    parameters: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<TargetConnection> {
+    if (this.#streams >= this.#maximumStreams) {
+      throw new GateError('ERR_GATE_LIMIT', `agent ${this.name} carries ${this.#streams} connections already`)
+    }
+    this.#streams += 1
+    try {
+      const channel = await this.#take(signal)
+      const detail = await this.#opened(channel, { target, stream, parameters }, signal)
+      channel.closed.then(
+        () => {
+          this.#streams -= 1
+        },
+        () => {},
+      )
+      const cancel = (): void => this.#control.send(packControl({ type: 'cancel', stream }))
+      return { agent: this.name, port: channel, detail, cancel }
+    } catch (thrown) {
+      this.#streams -= 1
+      throw thrown
+    }
+  }
+
+  async #opened(
+    channel: Channel,
+    request: { target: string; stream: string; parameters: Record<string, string> },
+    signal: AbortSignal,
+  ): Promise<Record<string, string>> {
+    const stop = new AbortController()
+    try {
+      const answer = new Promise<Record<string, string>>((resolve, reject) => {
+        channel.onMessage = message => {
+          if (message.type === 'opened') resolve(message.detail)
+          else channel.destroy(new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the agent`))
+        }
+        channel.onFailure = reject
+      })
+      channel.send({ type: 'open', ...request })
+      const timeout = wait(OPEN_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
+        throw new GateError('ERR_GATE_TIMEOUT', `${request.target} did not answer within ${OPEN_TIMEOUT_MS} ms`)
+      })
+      const detail = await Promise.race([answer, timeout, aborted(signal, stop.signal)])
+      channel.onMessage = message =>
+        channel.destroy(new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the agent`))
+      channel.onFailure = () => {}
+      return detail
+    } catch (thrown) {
+      channel.destroy()
+      throw thrown
+    } finally {
+      stop.abort()
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const channel of this.#idle.splice(0)) channel.destroy()
+    this.#control.destroy()
+  }
+}
+
+/** Rejects when `signal` aborts; forgets about it when `done` does. */
+function aborted(signal: AbortSignal, done: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(abortReason(signal))
+    signal.addEventListener('abort', () => reject(abortReason(signal)), { once: true, signal: done })
+  })
+}

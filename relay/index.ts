@@ -1,0 +1,102 @@
+// gate-relay: starts a relay, checks its files, enrols agents.
+import { mkdir } from 'node:fs/promises'
+import { systemClock } from '@gate/shared/clock'
+import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { createLog } from '@gate/shared/log'
+import { Command } from 'commander'
+import { askForEnrolment } from './admin/socket.ts'
+import { checkTransport, readRelayConfig } from './config.ts'
+import { Enrolments } from './identity/enrolments.ts'
+import { readPolicy } from './policy/load.ts'
+import { createProtocols } from './protocols/registry.ts'
+import { lockState, startRelay, storeConfig, vocabularyOf } from './relay.ts'
+import { openStore } from './store/store.ts'
+
+const DEFAULT_CONFIG = 'relay.yaml'
+/** A relay that is told twice to stop stops at once. */
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+const DEFAULT_ENROLMENT_MINUTES = '60'
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+const program = new Command('gate-relay')
+  .description('The centre of gate: parses, decides, masks, holds and records every command')
+  .version('0.1.0')
+  .showHelpAfterError('(gate-relay --help shows what there is)')
+  .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)
+
+program
+  .command('start', { isDefault: true })
+  .description('run the relay until SIGINT or SIGTERM')
+  .option('--insecure', 'allow listening beyond loopback without TLS, behind a proxy that ends it')
+  .action(async ({ insecure }: { insecure?: boolean }) => {
+    const config = await readRelayConfig(program.opts<{ config: string }>().config)
+    checkTransport(config, insecure === true)
+    const log = createLog('relay', config.log)
+    const relay = await startRelay(config, systemClock, log)
+    const signal = await new Promise<string>(resolve => {
+      for (const name of SIGNALS) process.once(name, () => resolve(name))
+    })
+    for (const name of SIGNALS) process.once(name, () => process.exit(1))
+    log.info('relay.stopping', { signal })
+    await relay[Symbol.asyncDispose]()
+    log.info('relay.stopped')
+  })
+
+program
+  .command('check')
+  .description('read the configuration and the policy, and say what is wrong with them')
+  .action(async () => {
+    const config = await readRelayConfig(program.opts<{ config: string }>().config)
+    const log = createLog('relay', 'silent')
+    const protocols = createProtocols(
+      { statementBytes: config.limits.statement_bytes, maskKey: Buffer.alloc(32) },
+      systemClock,
+      log,
+    )
+    const policy = await readPolicy(config.policy, vocabularyOf(protocols))
+    print(`configuration and policy are valid; policy version ${policy.version}`)
+  })
+
+program
+  .command('enroll')
+  .description('make a one-time token with which an agent joins')
+  .requiredOption('--agent <name>', 'name of the agent')
+  .requiredOption('--targets <pattern...>', "targets it may announce, for example 'prod-*'")
+  .option('--valid <minutes>', 'how long the token can be used', DEFAULT_ENROLMENT_MINUTES)
+  .action(async ({ agent, targets, valid }: { agent: string; targets: string[]; valid: string }) => {
+    const minutes = Number(valid)
+    if (!Number.isInteger(minutes) || minutes < 1 || minutes > 10_080) {
+      throw new GateError('ERR_GATE_USAGE', `--valid: expected minutes from 1 to 10080, got "${valid}"`)
+    }
+    const config = await readRelayConfig(program.opts<{ config: string }>().config)
+    const validMs = minutes * 60_000
+    print(
+      (await askForEnrolment(config.state, { agent, targets, validMs })) ??
+        (await enrolInStore(config, agent, targets, validMs)),
+    )
+  })
+
+/** No relay runs here: the token goes straight into the store. */
+async function enrolInStore(
+  config: Awaited<ReturnType<typeof readRelayConfig>>,
+  agent: string,
+  targets: string[],
+  validMs: number,
+): Promise<string> {
+  await mkdir(config.state, { recursive: true, mode: 0o700 })
+  await using _lock = await lockState(config.state, systemClock)
+  await using store = await openStore(await storeConfig(config), systemClock, createLog('relay', 'warn'))
+  return new Enrolments(store, systemClock).create(agent, targets, validMs)
+}
+
+try {
+  await program.parseAsync()
+} catch (thrown) {
+  const error = asGateError(thrown)
+  process.stderr.write(`gate-relay: ${error.message}\n`)
+  if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`)
+  if (error.cause instanceof Error && error.code !== 'ERR_GATE_CONFIG')
+    process.stderr.write(`  caused by: ${error.cause.message}\n`)
+  process.exitCode = errorCodes[error.code].exit
+}

@@ -1,0 +1,104 @@
+// The decision point: pure and synchronous. Deny beats hold beats allow; without a rule the answer is no.
+import type { AccessRequest, Decision, Deny, Hold, Obligation, Subject, Target } from '@gate/shared/model'
+import type { Block, CompiledPolicy, Rule } from './rules.ts'
+
+export interface Policy {
+  /** SHA-256 of the canonical form; recorded with every decision. */
+  readonly version: string
+  /** Whether the subject may open the target at all; undefined means yes. */
+  refusesOpening(subject: Subject, target: Target): Deny | undefined
+  decide(request: AccessRequest): Decision
+  /** Whether the subject may read the records of other people's sessions with the target. */
+  mayView(subject: Subject, target: Target): boolean
+  /** The masks that bind the subject on the target, whatever the command. */
+  masks(subject: Subject, target: Target): readonly Obligation[]
+}
+
+const MAX_CACHED_TARGETS = 10_000
+
+export function createPolicy(compiled: CompiledPolicy): Policy {
+  const cache = new Map<string, readonly Block[]>()
+  const blocksFor = (target: Target): readonly Block[] => {
+    const key = JSON.stringify([target.name, target.protocol, target.labels])
+    const known = cache.get(key)
+    if (known !== undefined) return known
+    const blocks = compiled.blocks.filter(block => block.matches(target))
+    if (cache.size >= MAX_CACHED_TARGETS) cache.clear()
+    cache.set(key, blocks)
+    return blocks
+  }
+  const byTarget = new WeakMap<Target, readonly Block[]>()
+  const blocks = (target: Target): readonly Block[] => {
+    const known = byTarget.get(target)
+    if (known !== undefined) return known
+    const found = blocksFor(target)
+    byTarget.set(target, found)
+    return found
+  }
+  return {
+    version: compiled.version,
+    refusesOpening: (subject, target) => refusesOpening(blocks(target), subject, target),
+    decide: request => decide(blocks(request.target), request),
+    mayView: (subject, target) =>
+      blocks(target).some(block => block.viewers.some(group => subject.groups.includes(group))),
+    masks: (subject, target) => masks(blocks(target), subject),
+  }
+}
+
+function masks(blocks: readonly Block[], subject: Subject): Obligation[] {
+  return blocks.flatMap(block => block.masks.filter(mask => mask.isFor(subject.groups)).map(mask => mask.obligation))
+}
+
+function refusesOpening(blocks: readonly Block[], subject: Subject, target: Target): Deny | undefined {
+  const openers = blocks.flatMap(block => block.openers)
+  if (openers.some(group => subject.groups.includes(group))) return undefined
+  return {
+    effect: 'deny',
+    rule: 'default',
+    reason: `none of your groups may open ${target.name}`,
+    hint: openers.length === 0 ? undefined : `It is open to ${[...new Set(openers)].join(', ')}.`,
+  }
+}
+
+/** A deny or hold whose condition cannot be computed counts as true, an allow as false: doubt never opens a door. */
+function applies(rule: Rule, request: AccessRequest): boolean {
+  if (!rule.isFor(request.subject.groups)) return false
+  if (rule.condition === undefined) return true
+  try {
+    return rule.condition(request)
+  } catch {
+    return rule.effect.effect !== 'allow'
+  }
+}
+
+function decide(blocks: readonly Block[], request: AccessRequest): Decision {
+  const refused = refusesOpening(blocks, request.subject, request.target)
+  if (refused !== undefined) return refused
+  const rules = blocks.flatMap(block => block.rules).filter(rule => applies(rule, request))
+  for (const rule of rules) {
+    if (rule.effect.effect === 'deny')
+      return { effect: 'deny', rule: rule.name, reason: rule.effect.reason, hint: undefined }
+  }
+  const limits = rules.flatMap(rule => (rule.limit === undefined ? [] : [rule.limit]))
+  const obligations = [...masks(blocks, request.subject), ...limits]
+  for (const rule of rules) {
+    if (rule.effect.effect === 'hold') return holdOf(rule.name, rule.effect, obligations)
+  }
+  const allow = rules[0]
+  if (allow !== undefined) return { effect: 'allow', rule: allow.name, obligations }
+  if (request.operation.routine) return { effect: 'allow', rule: 'routine', obligations }
+  return {
+    effect: 'deny',
+    rule: 'default',
+    reason: `no rule lets you ${request.operation.action} on ${request.target.name}`,
+    hint: undefined,
+  }
+}
+
+function holdOf(
+  rule: string,
+  effect: { approvers: Hold['approvers']; timeoutMs: number },
+  obligations: Obligation[],
+): Hold {
+  return { effect: 'hold', rule, approvers: effect.approvers, timeoutMs: effect.timeoutMs, obligations }
+}

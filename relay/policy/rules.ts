@@ -1,0 +1,206 @@
+// Policy files → compiled rules; every mistake is reported with its place.
+import { createHash } from 'node:crypto'
+import { canonicalJson } from '@gate/shared/canonical'
+import { GateError } from '@gate/shared/errors'
+import type { Allow, Deny, Hold, MaskObligation, RowLimitObligation, Target, Vocabulary } from '@gate/shared/model'
+import { configError, type Located, parseYaml } from '@gate/shared/yaml'
+import { type Condition, Conditions } from './conditions.ts'
+import { parseQuorum } from './quorum.ts'
+import { type Audience, type MaskText, type PolicyFile, policyFile, type RuleText, type TargetBlock } from './schema.ts'
+
+export interface Rule {
+  readonly name: string
+  readonly condition: Condition | undefined
+  readonly isFor: (groups: readonly string[]) => boolean
+  readonly effect:
+    | { readonly effect: 'allow' }
+    | { readonly effect: 'deny'; readonly reason: string }
+    | { readonly effect: 'hold'; readonly approvers: Hold['approvers']; readonly timeoutMs: number }
+  readonly limit: RowLimitObligation | undefined
+}
+
+export interface Mask {
+  readonly isFor: (groups: readonly string[]) => boolean
+  readonly obligation: MaskObligation
+}
+
+export interface Block {
+  readonly matches: (target: Target) => boolean
+  readonly openers: readonly string[]
+  readonly viewers: readonly string[]
+  readonly rules: readonly Rule[]
+  readonly masks: readonly Mask[]
+}
+
+export interface CompiledPolicy {
+  readonly version: string
+  readonly blocks: readonly Block[]
+}
+
+export interface PolicySource {
+  readonly file: string
+  readonly text: string
+}
+
+/**
+ * Compiles policy files.
+ * @throws {GateError} ERR_GATE_CONFIG with one line per mistake: `file:line:column: path: what`.
+ */
+export function compilePolicy(sources: readonly PolicySource[], vocabulary: Vocabulary): CompiledPolicy {
+  const conditions = new Conditions(vocabulary)
+  const parsed = sources.map(source => parseYaml<PolicyFile>(source.file, source.text, policyFile))
+  const mistakes: string[] = []
+  const blocks = parsed.flatMap(file =>
+    file.value.targets.map((block, index) => compileBlock(block, ['targets', index], file, conditions, mistakes)),
+  )
+  if (mistakes.length > 0) throw configError(mistakes)
+  const version = createHash('sha256')
+    .update(canonicalJson(parsed.map(file => file.value)))
+    .digest('hex')
+  return { version, blocks }
+}
+
+function compileBlock(
+  block: TargetBlock,
+  path: readonly PropertyKey[],
+  file: Located,
+  conditions: Conditions,
+  mistakes: string[],
+): Block {
+  const names = new Set<string>()
+  const unconditionalDeny = block.rules.findIndex(
+    rule => rule.deny !== undefined && rule.when === undefined && rule.for === undefined,
+  )
+  const rules = block.rules.flatMap((rule, index) => {
+    const at = [...path, 'rules', index]
+    const mistake = (key: string, what: string): void => {
+      mistakes.push(`${file.locate([...at, key])}: ${[...at, key].join('.')}: ${what}`)
+    }
+    if (names.has(rule.name)) mistake('name', `a second rule named ${rule.name}`)
+    names.add(rule.name)
+    if (unconditionalDeny !== -1 && index !== unconditionalDeny) {
+      mistake('name', `unreachable: ${block.rules[unconditionalDeny]?.name} denies everything`)
+    }
+    for (const group of rule.allow ?? []) {
+      if (!block.allow.groups.includes(group)) mistake('allow', `unreachable: ${group} may not open these targets`)
+    }
+    return tryCompile(
+      () => [compileRule(rule, conditions)],
+      what => mistake(rule.when === undefined ? 'hold' : 'when', what),
+    )
+  })
+  return {
+    matches: compileMatch(block.match),
+    openers: block.allow.groups,
+    viewers: block.viewers ?? [],
+    rules,
+    masks: block.mask.map(compileMask),
+  }
+}
+
+function tryCompile<T>(compile: () => T[], mistake: (what: string) => void): T[] {
+  try {
+    return compile()
+  } catch (thrown) {
+    if (!(thrown instanceof GateError)) throw thrown
+    mistake(thrown.message)
+    return []
+  }
+}
+
+function compileRule(rule: RuleText, conditions: Conditions): Rule {
+  if (rule.when?.trim() === 'false') throw new GateError('ERR_GATE_CONFIG', 'unreachable: the condition is never true')
+  const inAudience = compileAudience(rule.for)
+  const allow = rule.allow
+  return {
+    name: rule.name,
+    condition: rule.when === undefined ? undefined : conditions.compile(rule.when),
+    isFor: groups => inAudience(groups) && (allow === undefined || allow.some(group => groups.includes(group))),
+    effect: compileEffect(rule),
+    limit: compileLimit(rule),
+  }
+}
+
+function compileEffect(rule: RuleText): Rule['effect'] {
+  if (rule.deny !== undefined) return { effect: 'deny', reason: rule.deny }
+  if (rule.hold === undefined) return { effect: 'allow' }
+  return { effect: 'hold', approvers: parseQuorum(rule.hold.approvers), timeoutMs: rule.hold.expires }
+}
+
+function compileLimit(rule: RuleText): RowLimitObligation | undefined {
+  if (rule.limit === undefined) return undefined
+  const hold = rule.limit.hold ?? rule.hold
+  return {
+    kind: 'row-limit',
+    rows: rule.limit.rows,
+    then: rule.limit.then,
+    hold:
+      rule.limit.then === 'deny' || hold === undefined
+        ? undefined
+        : {
+            effect: 'hold',
+            rule: rule.name,
+            approvers: parseQuorum(hold.approvers),
+            timeoutMs: hold.expires,
+            obligations: [],
+          },
+  }
+}
+
+function compileMask(mask: MaskText): Mask {
+  return {
+    isFor: compileAudience(mask.for),
+    obligation: {
+      kind: 'mask',
+      columns: mask.columns ?? [],
+      detect: mask.detect ?? [],
+      with: mask.with,
+      fixed: mask.value,
+    },
+  }
+}
+
+function compileAudience(audience: Audience | undefined): (groups: readonly string[]) => boolean {
+  const included = audience?.groups
+  const excepted = audience?.except ?? []
+  return groups =>
+    (included === undefined || included.some(group => groups.includes(group))) &&
+    !excepted.some(group => groups.includes(group))
+}
+
+/** A target's labels for matching; its name and protocol are facts that no announced label can replace. */
+export function labelsOf(target: Target): Record<string, string> {
+  return { ...target.labels, protocol: target.protocol, name: target.name }
+}
+
+function compileMatch(match: TargetBlock['match']): (target: Target) => boolean {
+  const names = match.name === undefined ? undefined : [match.name].flat().map(compileGlob)
+  const labels = Object.entries(match.labels ?? {}).map(([key, value]) => [key, [value].flat()] as const)
+  return target => {
+    const actual = labelsOf(target)
+    return (
+      (names === undefined || names.some(matches => matches(target.name))) &&
+      labels.every(([key, values]) => Object.hasOwn(actual, key) && values.includes(actual[key] ?? ''))
+    )
+  }
+}
+
+/** `*` stands for any run of characters; everything else for itself. Linear in pattern × text. */
+export function compileGlob(glob: string): (text: string) => boolean {
+  const parts = glob.split('*')
+  const [first = ''] = parts
+  const last = parts.at(-1) ?? ''
+  if (parts.length === 1) return text => text === glob
+  return text => {
+    if (!text.startsWith(first) || !text.endsWith(last) || text.length < first.length + last.length) return false
+    let at = first.length
+    for (const part of parts.slice(1, -1)) {
+      const found = text.indexOf(part, at)
+      if (found === -1) return false
+      at = found + part.length
+    }
+    return at <= text.length - last.length
+  }
+}
+
+export type Effect = Allow | Deny | Hold

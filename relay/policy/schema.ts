@@ -1,0 +1,90 @@
+// The form of a policy file, as people write it.
+import { duration } from '@gate/shared/duration'
+import { z } from 'zod'
+
+const groupName = z.string().min(1).max(256)
+const groups = z.array(groupName).min(1).max(200)
+const ruleName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'expected a name of lower-case letters, digits and dashes')
+const label = z.string().max(256)
+
+/** Whom something is about: members of `groups` (everyone when absent) who are in none of `except`. */
+const audience = z.strictObject({ groups: groups.optional(), except: groups.optional() })
+export type Audience = z.infer<typeof audience>
+
+const hold = z.strictObject({
+  approvers: z.string().max(512),
+  expires: duration(1_000, 7 * 86_400_000).default(15 * 60_000),
+})
+
+const rule = z
+  .strictObject({
+    name: ruleName,
+    when: z.string().min(1).max(4096).optional(),
+    for: audience.optional(),
+    allow: groups.optional(),
+    deny: z.string().min(1).max(1024).optional(),
+    hold: hold.optional(),
+    limit: z
+      .strictObject({ rows: z.int().min(1).max(1_000_000_000), then: z.enum(['hold', 'deny']), hold: hold.optional() })
+      .optional(),
+  })
+  .check(context => {
+    const { value } = context
+    const effects = [value.allow, value.deny, value.hold].filter(effect => effect !== undefined).length
+    const issue = (message: string): void => {
+      context.issues.push({ code: 'custom', message, input: value })
+    }
+    if (effects !== 1) issue('expected exactly one of allow, deny, hold')
+    if (value.limit !== undefined && value.deny !== undefined) issue('a rule that denies has no limit')
+    if (value.limit?.then === 'hold' && value.limit.hold === undefined && value.hold === undefined) {
+      issue('limit.then is hold: expected limit.hold with approvers')
+    }
+  })
+
+/** One to three parts of a column's full name; `*` stands for any one name. */
+const columnPattern = z
+  .string()
+  .regex(/^(?:[^.*\s]+|\*)(?:\.(?:[^.*\s]+|\*)){1,2}$/, 'expected schema.table.column, table.column or *.column')
+
+const mask = z
+  .strictObject({
+    columns: z.array(columnPattern).min(1).max(1000).optional(),
+    detect: z
+      .array(z.enum(['credit-card', 'email', 'us-ssn', 'iban', 'phone', 'ip', 'api-key', 'jwt', 'private-key']))
+      .min(1)
+      .optional(),
+    for: audience.optional(),
+    with: z.enum(['redact', 'partial', 'hash', 'null', 'fixed']),
+    value: z.string().max(256).optional(),
+  })
+  .check(context => {
+    const { value } = context
+    if ((value.columns === undefined) === (value.detect === undefined)) {
+      context.issues.push({ code: 'custom', message: 'expected exactly one of columns, detect', input: value })
+    }
+    if ((value.with === 'fixed') !== (value.value !== undefined)) {
+      context.issues.push({ code: 'custom', message: 'value goes with `with: fixed`, and only with it', input: value })
+    }
+  })
+
+const targetBlock = z.strictObject({
+  match: z.strictObject({
+    name: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
+    labels: z.record(label, z.union([label, z.array(label).min(1)])).optional(),
+  }),
+  /** Who may open a connection at all. */
+  allow: z.strictObject({ groups }),
+  /** Who, beside the person, may read the records of sessions. */
+  viewers: groups.optional(),
+  rules: z.array(rule).max(1000).default([]),
+  mask: z.array(mask).max(1000).default([]),
+})
+
+export const policyFile = z.strictObject({ targets: z.array(targetBlock).max(1000) })
+
+export type PolicyFile = z.infer<typeof policyFile>
+export type TargetBlock = PolicyFile['targets'][number]
+export type RuleText = TargetBlock['rules'][number]
+export type MaskText = TargetBlock['mask'][number]

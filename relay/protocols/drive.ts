@@ -1,0 +1,179 @@
+// The loop that moves user data, for all protocols.
+import { setTimeout as wait } from 'node:timers/promises'
+import { abortReason, asGateError, type GateError } from '@gate/shared/errors'
+import type { Port } from '@gate/shared/port'
+import type { Effect, Machine, Outcome, Side } from './machine.ts'
+
+/** Answers a machine's questions. An answer that needs no waiting is returned as it is: most are, and a promise costs. */
+export interface Answering<Unit, Question, Answer> {
+  /**
+   * `tell` says something to the client while it waits.
+   * @throws {GateError} when there can be no answer; the session is over then.
+   */
+  answer(question: Question, tell: (unit: Unit) => void, signal: AbortSignal): Answer | Promise<Answer>
+  observe(outcome: Outcome): void
+}
+
+/** After the target has ended the connection, the client has this long to do the same. */
+const LINGER_MS = 10_000
+
+/**
+ * Runs a machine between two ports until both are done.
+ * @throws {GateError} the first failure of a port, the machine or an answer, or the signal's reason. Both ports are still
+ * open then, so that the caller can send the machine's last words.
+ */
+export async function drive<Unit, Question, Answer>(
+  machine: Machine<Unit, Question, Answer>,
+  client: Port<Unit>,
+  target: Port<Unit>,
+  answering: Answering<Unit, Question, Answer>,
+  signal: AbortSignal,
+): Promise<void> {
+  const run = new Run(machine, { client, target }, answering)
+  const abort = (): void => run.fail(abortReason(signal))
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
+  const stop = new AbortController()
+  const clientDone = run.pump('client')
+  const targetDone = run.pump('target')
+  const lingered = targetDone.then(() => wait(LINGER_MS, undefined, { ref: false, signal: stop.signal }))
+  try {
+    await Promise.race([Promise.all([clientDone, targetDone]), lingered, run.failed])
+  } finally {
+    signal.removeEventListener('abort', abort)
+    stop.abort()
+    run.stop()
+  }
+}
+
+class Run<Unit, Question, Answer> {
+  readonly #machine: Machine<Unit, Question, Answer>
+  readonly #ports: Readonly<Record<Side, Port<Unit>>>
+  readonly #answering: Answering<Unit, Question, Answer>
+  readonly #asked = new Map<number, AbortController>()
+  readonly failed: Promise<never>
+  #reject: (cause: GateError) => void = () => {}
+  #changed: (() => void)[] = []
+  #stopped = false
+
+  constructor(
+    machine: Machine<Unit, Question, Answer>,
+    ports: Readonly<Record<Side, Port<Unit>>>,
+    answering: Answering<Unit, Question, Answer>,
+  ) {
+    this.#machine = machine
+    this.#ports = ports
+    this.#answering = answering
+    this.failed = new Promise((_resolve, reject) => {
+      this.#reject = reject
+    })
+  }
+
+  async pump(side: Side): Promise<void> {
+    try {
+      await this.#flush()
+      for await (const unit of this.#ports[side]) {
+        if (this.#stopped) return
+        this.#machine.receive(side, unit)
+        const full = this.#flush()
+        if (full !== undefined) await full
+        while (!this.#machine.wants(side)) {
+          if (this.#stopped) return
+          await new Promise<void>(resolve => this.#changed.push(resolve))
+        }
+      }
+      if (this.#stopped) return
+      this.#machine.receive(side, null)
+      await this.#flush()
+    } catch (thrown) {
+      throw asGateError(thrown)
+    }
+  }
+
+  /** Carries out what the machine wants; the promise is there when a port is full. */
+  #flush(): Promise<unknown> | undefined {
+    let waits: Promise<void>[] | undefined
+    for (let effect = this.#machine.poll(); effect !== undefined; effect = this.#machine.poll()) {
+      const wait = this.#perform(effect)
+      if (wait === undefined) continue
+      waits ??= []
+      waits.push(wait)
+    }
+    // Whatever happened may have made room for a side that had to wait.
+    this.#wake()
+    return waits === undefined ? undefined : Promise.all(waits)
+  }
+
+  #perform(effect: Effect<Unit, Question>): Promise<void> | undefined {
+    switch (effect.do) {
+      case 'send':
+        return this.#ports[effect.to].write(effect.unit)
+      case 'ask':
+        return this.#ask(effect.id, effect.question)
+      case 'forget':
+        this.#asked.get(effect.id)?.abort()
+        this.#asked.delete(effect.id)
+        return undefined
+      case 'observe':
+        this.#answering.observe(effect.outcome)
+        return undefined
+      case 'end':
+        this.#ports[effect.to].end()
+        return undefined
+    }
+  }
+
+  #ask(id: number, question: Question): undefined {
+    const stop = new AbortController()
+    const answer = this.#answering.answer(question, unit => this.#tell(unit), stop.signal)
+    if (!(answer instanceof Promise)) {
+      this.#machine.settle(id, answer)
+      return undefined
+    }
+    this.#asked.set(id, stop)
+    answer.then(
+      settled => this.#settle(id, settled),
+      thrown => {
+        // A question that was forgotten may fail as it likes.
+        if (this.#asked.delete(id)) this.fail(asGateError(thrown))
+      },
+    )
+    return undefined
+  }
+
+  #tell(unit: Unit): void {
+    if (this.#stopped) return
+    this.#machine.tell(unit)
+    void this.#flush()
+  }
+
+  #settle(id: number, answer: Answer): void {
+    if (this.#stopped || !this.#asked.delete(id)) return
+    try {
+      this.#machine.settle(id, answer)
+      void this.#flush()
+    } catch (thrown) {
+      this.fail(asGateError(thrown))
+    }
+  }
+
+  #wake(): void {
+    const waiting = this.#changed
+    if (waiting.length === 0) return
+    this.#changed = []
+    for (const resolve of waiting) resolve()
+  }
+
+  fail(cause: GateError): void {
+    this.#reject(cause)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const controller of this.#asked.values()) controller.abort()
+    this.#asked.clear()
+    this.#wake()
+    // Nobody may be listening when both pumps ended well.
+    this.failed.catch(() => {})
+  }
+}

@@ -1,0 +1,297 @@
+// Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
+import { choosesRows, namedOf } from './predicate.ts'
+import { as, constant, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+
+export interface RelationName {
+  /** Undefined when the statement leaves it to search_path. */
+  readonly schema: string | undefined
+  readonly name: string
+}
+
+export interface NestedWrite {
+  readonly action: string
+  readonly written: readonly RelationName[]
+  readonly hasWhere: boolean
+  readonly columnsWritten: readonly string[]
+  readonly returning: boolean
+}
+
+export interface Collected {
+  readonly reads: readonly RelationName[]
+  readonly written: readonly RelationName[]
+  readonly others: readonly { readonly kind: string; readonly name: string }[]
+  readonly functions: readonly string[]
+  readonly operators: readonly string[]
+  readonly columns: readonly string[]
+  readonly columnsWritten: readonly string[]
+  readonly hasWhere: boolean
+  readonly returning: boolean
+  /** Data-modifying CTEs. */
+  readonly nested: readonly NestedWrite[]
+  /** Settings that set_config() changes; undefined where a name or value is computed. */
+  readonly settings: readonly { readonly name: string | undefined; readonly value: string | undefined }[]
+}
+
+type Scope = ReadonlySet<string>
+
+const dml: Readonly<Record<string, string>> = {
+  InsertStmt: 'insert',
+  UpdateStmt: 'update',
+  DeleteStmt: 'delete',
+  MergeStmt: 'merge',
+}
+
+/** Object types of DROP whose names are names of relations. */
+const relationTypes = new Set([
+  'OBJECT_TABLE',
+  'OBJECT_VIEW',
+  'OBJECT_MATVIEW',
+  'OBJECT_FOREIGN_TABLE',
+  'OBJECT_SEQUENCE',
+  'OBJECT_INDEX',
+])
+
+export function collect(name: string, content: JsonObject): Collected {
+  const collector = new Collector()
+  collector.statement(name, content)
+  return collector.result()
+}
+
+class Collector {
+  readonly #reads = new Map<string, RelationName>()
+  readonly #written = new Map<string, RelationName>()
+  readonly #others: { kind: string; name: string }[] = []
+  readonly #functions = new Set<string>()
+  readonly #operators = new Set<string>()
+  readonly #columns = new Set<string>()
+  readonly #columnsWritten = new Set<string>()
+  readonly #nested: NestedWrite[] = []
+  readonly #settings: { name: string | undefined; value: string | undefined }[] = []
+  #hasWhere = false
+  #returning = false
+
+  result(): Collected {
+    return {
+      reads: [...this.#reads.values()],
+      written: [...this.#written.values()],
+      others: this.#others,
+      functions: [...this.#functions],
+      operators: [...this.#operators],
+      columns: [...this.#columns],
+      columnsWritten: [...this.#columnsWritten],
+      hasWhere: this.#hasWhere,
+      returning: this.#returning,
+      nested: this.#nested,
+      settings: this.#settings,
+    }
+  }
+
+  statement(name: string, content: JsonObject): void {
+    const scope: Scope = new Set()
+    if (name === 'SelectStmt') {
+      this.#hasWhere = this.#selects(content)
+      this.#select(content, scope)
+    } else if (Object.hasOwn(dml, name)) {
+      const write = this.#write(name, content, scope)
+      this.#hasWhere = write.hasWhere
+      this.#returning = write.returning
+      for (const column of write.columnsWritten) this.#columnsWritten.add(column)
+      for (const relation of write.written) this.#add(this.#written, relation)
+    } else if (name === 'CopyStmt') {
+      this.#copy(content, scope)
+    } else {
+      this.#utility(name, content, scope)
+    }
+  }
+
+  #add(to: Map<string, RelationName>, relation: RelationName): void {
+    to.set(JSON.stringify([relation.schema, relation.name]), relation)
+  }
+
+  #relation(range: JsonObject): RelationName {
+    return { schema: text(range['schemaname']) || undefined, name: text(range['relname']) }
+  }
+
+  /** Goes through expressions and FROM clauses: everything found is read. */
+  #visit(value: Json | undefined, scope: Scope): void {
+    if (Array.isArray(value)) {
+      for (const item of value) this.#visit(item, scope)
+      return
+    }
+    if (!isObject(value)) return
+    for (const [key, child] of Object.entries(value)) {
+      if (typeof child !== 'object' || child === null) continue
+      if (isObject(child) && this.#visitNode(key, child, scope)) continue
+      this.#visit(child, scope)
+    }
+  }
+
+  /** True when the node's children have been dealt with. */
+  #visitNode(name: string, content: JsonObject, scope: Scope): boolean {
+    switch (name) {
+      case 'SelectStmt':
+        this.#select(content, scope)
+        return true
+      case 'InsertStmt':
+      case 'UpdateStmt':
+      case 'DeleteStmt':
+      case 'MergeStmt':
+        this.#nested.push(this.#write(name, content, scope))
+        return true
+      case 'RangeVar': {
+        const relation = this.#relation(content)
+        if (relation.schema !== undefined || !scope.has(relation.name)) this.#add(this.#reads, relation)
+        return true
+      }
+      case 'FuncCall':
+        this.#call(content)
+        return false
+      case 'A_Expr':
+      case 'SubLink':
+      case 'SortBy':
+        // OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too.
+        for (const operator of strings(content['name'] ?? content['operName'] ?? content['useOp']).slice(-1))
+          this.#operators.add(operator)
+        return false
+      case 'ColumnRef':
+        this.#columns.add(columnName(content))
+        return true
+      default:
+        return false
+    }
+  }
+
+  #call(content: JsonObject): void {
+    const name = strings(content['funcname'])
+    this.#functions.add(name.join('.'))
+    if (name.at(-1) !== 'set_config') return
+    const [setting, value] = list(content['args'])
+    this.#settings.push({ name: constant(setting), value: constant(value) })
+  }
+
+  #select(content: JsonObject, outer: Scope): void {
+    const scope = this.#with(content['withClause'], outer)
+    for (const [key, child] of Object.entries(content)) {
+      if (key === 'withClause') continue
+      if (key === 'larg' || key === 'rarg') this.#select(object(child), scope)
+      else if (key === 'intoClause') this.#add(this.#written, this.#relation(object(object(child)['rel'])))
+      else this.#visit(child, scope)
+    }
+  }
+
+  /** A CTE sees the ones before it, and with RECURSIVE all of them; the statement sees all. */
+  #with(clause: Json | undefined, outer: Scope): Scope {
+    if (!isObject(clause)) return outer
+    const expressions = list(clause['ctes']).map(entry => object(as(entry, 'CommonTableExpr')))
+    const names = expressions.map(expression => text(expression['ctename']))
+    const all: Scope = new Set([...outer, ...names])
+    for (const [index, expression] of expressions.entries()) {
+      const scope = clause['recursive'] === true ? all : new Set([...outer, ...names.slice(0, index)])
+      this.#visit(expression['ctequery'], scope)
+    }
+    return all
+  }
+
+  #selects(content: JsonObject): boolean {
+    const [from] = list(content['fromClause'])
+    const range = as(from, 'RangeVar')
+    return choosesRows(
+      content['whereClause'],
+      range === undefined ? { relation: '', alias: undefined } : namedOf(range),
+    )
+  }
+
+  #write(name: string, content: JsonObject, outer: Scope): NestedWrite {
+    const scope = this.#with(content['withClause'], outer)
+    const target = object(content['relation'])
+    for (const [key, child] of Object.entries(content)) {
+      if (key !== 'withClause' && key !== 'relation') this.#visit(child, scope)
+    }
+    const assigned = name === 'InsertStmt' ? content['cols'] : content['targetList']
+    const conflict = object(object(content['onConflictClause']))
+    const merged = list(content['mergeWhenClauses']).flatMap(clause =>
+      list(as(clause, 'MergeWhenClause')?.['targetList']),
+    )
+    return {
+      action: dml[name] ?? 'unknown',
+      written: [this.#relation(target)],
+      hasWhere: choosesRows(content['whereClause'] ?? content['joinCondition'], namedOf(target)),
+      columnsWritten: [...list(assigned), ...list(conflict['targetList']), ...merged].flatMap(entry => {
+        const column = text(as(entry, 'ResTarget')?.['name'])
+        return column === '' ? [] : [column]
+      }),
+      returning: content['returningList'] !== undefined || content['returningClause'] !== undefined,
+    }
+  }
+
+  #copy(content: JsonObject, scope: Scope): void {
+    const range = content['relation']
+    if (isObject(range)) this.#add(content['is_from'] === true ? this.#written : this.#reads, this.#relation(range))
+    this.#visit(content['query'], scope)
+    this.#visit(content['whereClause'], scope)
+    for (const column of strings(content['attlist'])) {
+      if (content['is_from'] === true) this.#columnsWritten.add(column)
+      else this.#columns.add(column)
+    }
+  }
+
+  /** Commands about objects: every relation they name is written, except what a query inside them reads. */
+  #utility(name: string, content: JsonObject, scope: Scope): void {
+    this.#objects(name, content)
+    this.#ranges(content, scope)
+  }
+
+  #ranges(value: Json | undefined, scope: Scope): void {
+    if (Array.isArray(value)) {
+      for (const item of value) this.#ranges(item, scope)
+      return
+    }
+    if (!isObject(value)) return
+    if (typeof value['relname'] === 'string') {
+      this.#add(this.#written, this.#relation(value))
+      return
+    }
+    for (const [key, child] of Object.entries(value)) {
+      if (key === 'RangeVar') this.#add(this.#written, this.#relation(object(child)))
+      else if (isObject(child) && this.#visitNode(key, child, scope)) continue
+      else this.#ranges(child, scope)
+    }
+  }
+
+  #objects(name: string, content: JsonObject): void {
+    if (name === 'DropStmt') {
+      for (const item of list(content['objects'])) this.#dropped(text(content['removeType']), item)
+      return
+    }
+    for (const [field, kind] of [
+      ['role', 'role'],
+      ['dbname', 'database'],
+      ['extname', 'extension'],
+      ['schemaname', 'schema'],
+      ['conditionname', 'channel'],
+    ] as const) {
+      const value = content[field]
+      const given =
+        typeof value === 'string' ? value : text(as(value, 'RoleSpec')?.['rolename']) || text(object(value)['rolename'])
+      if (given !== '') this.#others.push({ kind, name: given })
+    }
+    const called = strings(content['funcname']).join('.')
+    if (called !== '') this.#functions.add(called)
+  }
+
+  #dropped(type: string, item: Json): void {
+    const [kind, inner] = node(item)
+    const names =
+      kind === 'List' ? strings(inner['items']) : kind === 'String' ? [text(inner['sval'])] : strings(inner['objname'])
+    const relation = relationTypes.has(type)
+    if (relation)
+      this.#add(this.#written, { schema: names.length > 1 ? names.at(-2) : undefined, name: names.at(-1) ?? '' })
+    else this.#others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
+  }
+}
+
+function columnName(reference: JsonObject): string {
+  return list(reference['fields'])
+    .map(field => (as(field, 'A_Star') === undefined ? text(as(field, 'String')?.['sval']) : '*'))
+    .join('.')
+}

@@ -1,0 +1,344 @@
+// A parse tree → what each statement does: kind, tables, columns, functions, names it defines or uses. Pure.
+import type { Fact } from '@gate/shared/model'
+import { isIdentitySetting, lexicalFault } from '../settings.ts'
+import { type Collected, collect, type RelationName } from './collect.ts'
+import { type Kind, kindOf } from './kinds.ts'
+import { type Shape, shapeOf } from './shape.ts'
+import { as, constant, type Json, type JsonObject, list, node, object, text } from './tree.ts'
+
+/** One thing a statement does; a statement with data-modifying CTEs does several. */
+export interface Part {
+  readonly action: string
+  readonly writes: boolean
+  readonly routine: boolean
+  readonly reads: readonly RelationName[]
+  readonly written: readonly RelationName[]
+  /** Objects that are no relations: roles, schemas, functions that are dropped, … */
+  readonly others: readonly { readonly kind: string; readonly name: string }[]
+  readonly facts: Readonly<Record<string, Fact>>
+}
+
+/** src/include/nodes/parsenodes.h */
+const CURSOR_OPT_HOLD = 0x20
+
+/** What a statement does with the names of prepared statements and cursors. */
+export type Naming =
+  | { readonly kind: 'prepare'; readonly name: string }
+  | { readonly kind: 'execute'; readonly name: string }
+  | { readonly kind: 'deallocate'; readonly name: string | undefined }
+  | { readonly kind: 'declare'; readonly name: string; readonly holdable: boolean }
+  | { readonly kind: 'fetch'; readonly name: string }
+  | { readonly kind: 'close'; readonly name: string | undefined }
+  | { readonly kind: 'discard'; readonly what: string }
+
+export interface StatementFacts {
+  readonly node: string
+  /** Where the statement stands in the text, in bytes. */
+  readonly start: number
+  readonly length: number
+  /** What the statement does, itself first. Empty when a name decides (EXECUTE, FETCH). */
+  readonly parts: readonly Part[]
+  readonly naming: Naming | undefined
+  readonly transaction: string | undefined
+  /** Why gate refuses the statement whatever policy says. */
+  readonly fault: string | undefined
+  /** Every function and operator that it names, however deep; functions with their schema where it is given. */
+  readonly functions: readonly string[]
+  readonly operators: readonly string[]
+  /** What masking needs to know. */
+  readonly shape: Shape
+}
+
+/** The facts that every operation of this room has, with the values they have when nothing is said. */
+export const noFacts = {
+  objectType: '',
+  hasWhere: false,
+  hasLimit: false,
+  returning: false,
+  locking: false,
+  columns: [] as readonly string[],
+  columnsWritten: [] as readonly string[],
+  functions: [] as readonly string[],
+  setting: '',
+  copyDirection: '',
+  copyProgram: false,
+  copyFile: false,
+  analyze: false,
+  nested: false,
+  cursor: false,
+  prepared: false,
+  alterations: [] as readonly string[],
+  language: '',
+  cascade: false,
+} satisfies Record<string, Fact>
+
+/**
+ * The facts of every statement in a parse result of libpg-query.
+ * `bytes` is the length of the text, for the last statement, whose length the parser leaves out.
+ */
+export function readFacts(result: Json, bytes: number): StatementFacts[] {
+  return list(object(result)['stmts']).map(raw => {
+    const entry = object(raw)
+    const start = Number(entry['stmt_location'] ?? 0)
+    const length = Number(entry['stmt_len'] ?? 0)
+    return readStatement(entry['stmt'], start, length === 0 ? bytes - start : length)
+  })
+}
+
+function readStatement(statement: Json | undefined, start: number, length: number): StatementFacts {
+  const [name, content] = node(statement)
+  const place = { node: name, start, length }
+  const kind = kindOf(name, content)
+  if (kind === undefined) {
+    const fault = `gate does not know the statement ${name}`
+    return {
+      ...place,
+      parts: [],
+      naming: undefined,
+      transaction: undefined,
+      fault,
+      functions: [],
+      operators: [],
+      shape: { kind: 'none', reason: fault },
+    }
+  }
+  const { main, nested, collected, naming } = describe(name, content, kind)
+  const identity = identityParts(collected)
+  return {
+    ...place,
+    parts: [...(main === undefined ? [] : [main]), ...nested, ...identity],
+    naming,
+    transaction: name === 'TransactionStmt' ? text(content['kind']) : undefined,
+    fault: faultOf(name, content, collected),
+    functions: collected.functions,
+    operators: collected.operators,
+    shape: shapeOf(name, content),
+  }
+}
+
+interface Described {
+  readonly main: Part | undefined
+  readonly nested: readonly Part[]
+  readonly collected: Collected
+  readonly naming: Naming | undefined
+}
+
+function describe(name: string, content: JsonObject, kind: Kind): Described {
+  switch (name) {
+    case 'PrepareStmt':
+      return wrapping(content['query'], { kind: 'prepare', name: text(content['name']) }, { prepared: true })
+    case 'DeclareCursorStmt':
+      return wrapping(
+        content['query'],
+        {
+          kind: 'declare',
+          name: text(content['portalname']),
+          holdable: (Number(content['options'] ?? 0) & CURSOR_OPT_HOLD) !== 0,
+        },
+        { cursor: true },
+      )
+    case 'ExplainStmt':
+      return explain(content, kind)
+    case 'ExecuteStmt':
+      return {
+        main: undefined,
+        nested: [],
+        collected: collect(name, content),
+        naming: { kind: 'execute', name: text(content['name']) },
+      }
+    case 'FetchStmt':
+      return {
+        main: undefined,
+        nested: [],
+        collected: collect(name, content),
+        naming: { kind: 'fetch', name: text(content['portalname']) },
+      }
+    case 'CreateTableAsStmt': {
+      const plain = plainly(name, content, kind)
+      const execute = as(content['query'], 'ExecuteStmt')
+      return execute === undefined ? plain : { ...plain, naming: { kind: 'execute', name: text(execute['name']) } }
+    }
+    default:
+      return plainly(name, content, kind)
+  }
+}
+
+/** SELECT … INTO is a CREATE TABLE AS by another name. */
+function plainly(name: string, content: JsonObject, kind: Kind): Described {
+  const collected = collect(name, content)
+  const into = name === 'SelectStmt' && collected.written.length > 0
+  const main = part(into ? { ...kind, action: 'create', objectType: 'table', writes: true } : kind, content, collected)
+  return { main, nested: collected.nested.map(nestedPart), collected, naming: namingOf(name, content) }
+}
+
+function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string, Fact>): Described {
+  const [name, content] = node(inner)
+  const described = describe(
+    name,
+    content,
+    kindOf(name, content) ?? { action: 'unknown', objectType: '', writes: true, routine: false },
+  )
+  const main =
+    described.main === undefined ? undefined : { ...described.main, facts: { ...described.main.facts, ...facts } }
+  return { ...described, main, naming }
+}
+
+/** EXPLAIN shows a plan; EXPLAIN ANALYZE runs the statement, so it is that statement as well. */
+function explain(content: JsonObject, kind: Kind): Described {
+  const analyze = list(content['options']).some(option => {
+    const element = object(object(option)['DefElem'])
+    return element['defname'] === 'analyze' && !isFalse(element['arg'])
+  })
+  const [name, inner] = node(content['query'])
+  const described = describe(
+    name,
+    inner,
+    kindOf(name, inner) ?? { action: 'unknown', objectType: '', writes: true, routine: false },
+  )
+  const { collected } = described
+  const reads = [...collected.reads, ...collected.written, ...collected.nested.flatMap(write => write.written)]
+  const main: Part = {
+    ...part(kind, {}, { ...collected, reads, written: [] }),
+    writes: analyze,
+    facts: { ...noFacts, analyze, functions: collected.functions, columns: collected.columns },
+  }
+  const ran = analyze && described.main !== undefined ? [described.main, ...described.nested] : []
+  return { main, nested: ran, collected, naming: described.naming }
+}
+
+function isFalse(value: Json | undefined): boolean {
+  const [name, content] = node(value)
+  if (name === 'Boolean') return content['boolval'] !== true
+  if (name === 'Integer') return (content['ival'] ?? 0) === 0
+  return name === 'String' && /^(off|false|no|0)$/i.test(text(content['sval']))
+}
+
+function part(kind: Kind, content: JsonObject, collected: Collected): Part {
+  return {
+    action: kind.action,
+    writes: kind.writes,
+    routine: kind.routine,
+    reads: collected.reads,
+    written: collected.written,
+    others: collected.others,
+    facts: {
+      ...noFacts,
+      objectType: kind.objectType,
+      hasWhere: collected.hasWhere,
+      hasLimit: hasLimit(content),
+      returning: collected.returning,
+      locking: content['lockingClause'] !== undefined,
+      columns: collected.columns,
+      columnsWritten: collected.columnsWritten,
+      functions: collected.functions,
+      setting:
+        kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show' ? text(content['name']) : '',
+      alterations: alterations(content),
+      cascade: content['behavior'] === 'DROP_CASCADE',
+      ...copyFacts(kind, content),
+      language: languageOf(content) || (kind.action === 'do' ? 'plpgsql' : ''),
+    },
+  }
+}
+
+function nestedPart(write: Collected['nested'][number]): Part {
+  return {
+    action: write.action,
+    writes: true,
+    routine: false,
+    reads: [],
+    written: write.written,
+    others: [],
+    facts: {
+      ...noFacts,
+      hasWhere: write.hasWhere,
+      columnsWritten: write.columnsWritten,
+      returning: write.returning,
+      nested: true,
+    },
+  }
+}
+
+function hasLimit(content: JsonObject): boolean {
+  const limit = content['limitCount']
+  return limit !== undefined && as(limit, 'A_Const')?.['isnull'] !== true
+}
+
+/** `AT_DropColumn` → `drop_column`. */
+function alterations(content: JsonObject): string[] {
+  return list(content['cmds']).flatMap(command => {
+    const subtype = text(as(command, 'AlterTableCmd')?.['subtype'])
+    return subtype === ''
+      ? []
+      : [
+          subtype
+            .replace(/^AT_/, '')
+            .replace(/(?<=[a-z])(?=[A-Z])/g, '_')
+            .toLowerCase(),
+        ]
+  })
+}
+
+function copyFacts(kind: Kind, content: JsonObject): Record<string, Fact> {
+  if (kind.action !== 'copy') return {}
+  const program = content['is_program'] === true
+  return {
+    copyDirection: content['is_from'] === true ? 'from' : 'to',
+    copyProgram: program,
+    copyFile: !program && text(content['filename']) !== '',
+  }
+}
+
+/** DO without LANGUAGE is PL/pgSQL. */
+function languageOf(content: JsonObject): string {
+  for (const option of [...list(content['args']), ...list(content['options'])]) {
+    const element = as(option, 'DefElem')
+    if (element?.['defname'] === 'language') return text(as(element['arg'], 'String')?.['sval'])
+  }
+  return ''
+}
+
+function namingOf(name: string, content: JsonObject): Naming | undefined {
+  const given = (field: string): string | undefined => text(content[field]) || undefined
+  switch (name) {
+    case 'DeallocateStmt':
+      return { kind: 'deallocate', name: content['isall'] === true ? undefined : given('name') }
+    case 'ClosePortalStmt':
+      return { kind: 'close', name: given('portalname') }
+    case 'DiscardStmt':
+      return { kind: 'discard', what: text(content['target']) }
+    default:
+      return undefined
+  }
+}
+
+const setRole: Part = {
+  action: 'set_role',
+  writes: true,
+  routine: false,
+  reads: [],
+  written: [],
+  others: [],
+  facts: { ...noFacts, nested: true },
+}
+
+/** set_config() and the view pg_settings change settings as SET does; where the name is not a literal it may be any. */
+function identityParts(collected: Collected): Part[] {
+  const parts: Part[] = []
+  for (const { name } of collected.settings) {
+    if (name === undefined || isIdentitySetting(name))
+      parts.push({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } })
+  }
+  const written = [...collected.written, ...collected.nested.flatMap(write => write.written)]
+  if (written.some(relation => relation.name === 'pg_settings')) parts.push(setRole)
+  return parts
+}
+
+function faultOf(name: string, content: JsonObject, collected: Collected): string | undefined {
+  for (const setting of collected.settings) {
+    const fault = setting.name === undefined ? undefined : lexicalFault(setting.name, setting.value)
+    if (fault !== undefined) return fault
+  }
+  if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return undefined
+  return lexicalFault(text(content['name']), list(content['args']).map(constant)[0])
+}

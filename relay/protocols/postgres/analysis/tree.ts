@@ -1,0 +1,85 @@
+// Walking PostgreSQL's parse tree as libpg-query gives it: JSON objects whose single key names the node. Pure.
+
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject
+export interface JsonObject {
+  readonly [key: string]: Json | undefined
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function list(value: Json | undefined): readonly Json[] {
+  return Array.isArray(value) ? (value as readonly Json[]) : []
+}
+
+export function text(value: Json | undefined): string {
+  return typeof value === 'string' ? value : ''
+}
+
+export function object(value: Json | undefined): JsonObject {
+  return isObject(value) ? value : {}
+}
+
+/** A node and its name: `{ "ColumnRef": { … } }` → `["ColumnRef", { … }]`. */
+export function node(value: Json | undefined): readonly [string, JsonObject] {
+  if (!isObject(value)) return ['', {}]
+  const [entry] = Object.entries(value)
+  return entry === undefined ? ['', {}] : [entry[0], object(entry[1])]
+}
+
+/** The node's content when it has this name. */
+export function as(value: Json | undefined, name: string): JsonObject | undefined {
+  const content = isObject(value) ? value[name] : undefined
+  return isObject(content) ? content : undefined
+}
+
+/** Strings of a list such as a qualified name: `[{String:{sval:'public'}},{String:{sval:'t'}}]`. */
+export function strings(value: Json | undefined): string[] {
+  return list(value).flatMap(item => {
+    const string = as(item, 'String')
+    return string === undefined ? [] : [text(string['sval'])]
+  })
+}
+
+/** Calls `visit` for every node below and including `value`; when it returns true, its children are left out. */
+export function walk(value: Json | undefined, visit: (name: string, content: JsonObject) => boolean): void {
+  // A stack of our own: parse trees of left-recursive expressions are as deep as the statement is long.
+  const stack: (Json | undefined)[] = [value]
+  while (stack.length > 0) {
+    const next = stack.pop()
+    if (Array.isArray(next)) {
+      for (let index = next.length - 1; index >= 0; index -= 1) stack.push(next[index])
+    } else if (isObject(next)) {
+      for (const [key, child] of Object.entries(next).reverse()) {
+        // Node names begin with a capital letter, fields with a small one.
+        if (isObject(child) && key >= 'A' && key <= 'Z~' && visit(key, child)) continue
+        if (typeof child === 'object' && child !== null) stack.push(child)
+      }
+    }
+  }
+}
+
+/** Whether any node of one of these names is below. */
+export function contains(value: Json | undefined, ...names: readonly string[]): boolean {
+  let found = false
+  walk(value, name => {
+    if (names.includes(name)) found = true
+    return found
+  })
+  return found
+}
+
+/** A constant string, number or boolean as text; undefined for anything that is computed. */
+export function constant(value: Json | undefined): string | undefined {
+  const cast = as(value, 'TypeCast')
+  if (cast !== undefined) return constant(cast['arg'])
+  const literal = as(value, 'A_Const')
+  if (literal === undefined) return undefined
+  const { sval, ival, fval, boolval } = literal
+  if (isObject(sval)) return text(sval['sval'])
+  if (isObject(ival)) return String(ival['ival'] ?? 0)
+  if (isObject(fval)) return text(fval['fval'])
+  if (isObject(boolval)) return String(boolval['boolval'] ?? false)
+  return undefined
+}

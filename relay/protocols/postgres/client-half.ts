@@ -1,0 +1,441 @@
+// Messages from the client: each passes, is refused in its place, or waits for an answer. Pure.
+import { GateError } from '@gate/shared/errors'
+import { serialize } from 'pg-protocol'
+import {
+  B,
+  C,
+  c,
+  clientMessages,
+  D,
+  d,
+  E,
+  type ErrorFields,
+  F,
+  f,
+  H,
+  HEADER_BYTES,
+  message,
+  P,
+  Q,
+  readBind,
+  readBindNames,
+  readExecute,
+  readFunctionCall,
+  readNamed,
+  readParse,
+  S,
+  X,
+} from './codec.ts'
+import type { Inbound } from './inbound.ts'
+import type { Names } from './names.ts'
+import type { Entry, Pending, Portal } from './pending.ts'
+import type { Answer, NameLookup, Question } from './questions.ts'
+
+/** Parameters up to this size are kept, shown to approvers and recorded; larger Binds are let through as they come. */
+const INSPECTED_BIND_BYTES = 256 * 1024
+/** Unanswered messages of one client; PostgreSQL would go on reading until its socket is full. */
+const MAX_PENDING = 65_536
+/** Text that is no SQL in any version: the server's answer to it is always a syntax error. */
+const NO_SQL = 'refused_by_gate'
+
+const failingQuery = serialize.query(NO_SQL)
+const flushMessage = serialize.flush()
+/** OID 0 is no function; no formats, no arguments, text result. */
+const failingCall = message(F, Buffer.alloc(4 + 2 + 2 + 2))
+
+export interface Shared {
+  readonly pending: Pending
+  readonly names: Names
+  /** Counts Syncs and simple queries: where the server starts anew after an error. */
+  segment: number
+  /** Statements longer than this are refused unread. */
+  readonly maximumStatementBytes: number
+}
+
+interface Asking {
+  readonly id: number
+  resume(answer: Answer): void
+}
+
+export class ClientHalf {
+  readonly #inbound: Inbound
+  readonly #shared: Shared
+  readonly #ask: (question: Question) => number
+  readonly #failingExecute: Buffer
+  #asking: Asking | undefined
+  /** Waits until nothing is in flight, because a name's meaning depends on it. */
+  #draining = false
+  /** The server skips what comes before the next Sync, or will. */
+  #skipping = false
+  #terminated = false
+  readonly #lookup: NameLookup
+
+  /** `unguessable` names a portal that no client can have. */
+  constructor(inbound: Inbound, shared: Shared, unguessable: string, ask: (question: Question) => number) {
+    this.#inbound = inbound
+    this.#shared = shared
+    this.#ask = ask
+    this.#failingExecute = serialize.execute({ portal: unguessable, rows: 0 })
+    this.#lookup = (kind, name) => this.#shared.names.inSql(kind, name)
+  }
+
+  get blocked(): boolean {
+    return this.#asking !== undefined || this.#draining || this.#shared.pending.size >= MAX_PENDING
+  }
+
+  get asking(): number | undefined {
+    return this.#asking?.id
+  }
+
+  get held(): number {
+    return this.#inbound.held
+  }
+
+  receive(chunk: Buffer): void {
+    this.#inbound.append(chunk)
+    this.process()
+  }
+
+  /** The client is gone: what waits is not sent. */
+  close(): void {
+    this.#asking = undefined
+    this.#draining = false
+    this.#inbound.flush()
+  }
+
+  settle(answer: Answer): void {
+    const asking = this.#asking
+    this.#asking = undefined
+    asking?.resume(answer)
+    this.process()
+  }
+
+  /** The server reported an error in a segment that the client has not closed yet: it skips the rest of it. */
+  serverSkips(): void {
+    this.#skipping = true
+    this.#asking = undefined
+    this.#draining = false
+  }
+
+  /** Something was answered. */
+  advance(): void {
+    if (this.#draining && this.#shared.pending.size === 0) this.#draining = false
+    this.process()
+  }
+
+  process(): void {
+    while (!this.blocked) {
+      if (!this.#inbound.continueStream()) break
+      if (this.#terminated) this.#inbound.drop(this.#inbound.available)
+      if (!this.#inbound.hasHeader) break
+      const { type, length } = this.#inbound
+      const known = clientMessages.get(type)
+      if (known === undefined) throw new GateError('ERR_GATE_PROTOCOL', `invalid frontend message type ${type}`)
+      if (length < 4 || length > known.limit)
+        throw new GateError('ERR_GATE_PROTOCOL', `invalid message length ${length} in ${known.name}`)
+      if (!this.#message(type, length + 1)) break
+    }
+    if (!this.blocked) this.#inbound.compact()
+  }
+
+  /** False when more of the message has to come first. */
+  #message(type: number, total: number): boolean {
+    if (this.#skipping && type !== S && type !== X) {
+      this.#inbound.stream(total, false)
+      return true
+    }
+    switch (type) {
+      case d:
+        this.#inbound.stream(total, true)
+        return true
+      case B:
+        return this.#bind(total)
+      case Q:
+      case P:
+        if (total > this.#shared.maximumStatementBytes + HEADER_BYTES) return this.#tooLong(type, total)
+        break
+    }
+    if (this.#inbound.available < total) return false
+    this.#whole(type, total)
+    return true
+  }
+
+  #whole(type: number, total: number): void {
+    const body = this.#inbound.body(total)
+    switch (type) {
+      case Q:
+        return this.#query(body, total)
+      case P:
+        return this.#parse(body, total)
+      case E:
+        return this.#execute(body, total)
+      case D:
+        return this.#describe(body, total)
+      case C: {
+        const { what, name } = readNamed(body)
+        return this.#passWith({ kind: 'close', what, name, segment: this.#shared.segment }, total)
+      }
+      case S:
+        return this.#sync(total)
+      case H:
+        // In COPY the server ignores Flush and Sync: CopyGetData in src/backend/commands/copyfromparse.c.
+        if (this.#copying) return this.#inbound.drop(total)
+        return this.#inbound.pass(total)
+      case F:
+        return this.#functionCall(body, total)
+      case c:
+      case f:
+        return this.#copyEnd(total)
+      case X:
+        this.#terminated = true
+        return this.#inbound.pass(total)
+      default:
+        throw new GateError('ERR_GATE_INTERNAL', `no rule for frontend message type ${type}`)
+    }
+  }
+
+  /** Ends the COPY at hand; or, sent ahead of the server's request, the one to come; the server ignores any other. */
+  #copyEnd(total: number): void {
+    const { head } = this.#shared.pending
+    if (head !== undefined && 'copyIn' in head && head.copyIn) head.copyIn = false
+    else if (head !== undefined) this.#push({ kind: 'copy-end', segment: this.#shared.segment })
+    this.#inbound.pass(total)
+  }
+
+  get terminated(): boolean {
+    return this.#terminated
+  }
+
+  /** The server has asked for COPY data and did not get their end yet. */
+  get #copying(): boolean {
+    const head = this.#shared.pending.head
+    return head !== undefined && 'copyIn' in head && head.copyIn
+  }
+
+  #push(entry: Entry): void {
+    this.#shared.pending.push(entry)
+    this.#shared.names.sent(entry)
+  }
+
+  #passWith(entry: Entry, total: number): void {
+    this.#push(entry)
+    this.#inbound.pass(total)
+  }
+
+  /** Another message takes the place of a refused one: it can only fail, in the same way and at the same place. */
+  #replace(entry: Entry, total: number, failing: Buffer): void {
+    this.#push(entry)
+    this.#inbound.drop(total)
+    this.#inbound.put(failing)
+  }
+
+  #question(question: Question, resume: (answer: Answer) => void): void {
+    const id = this.#ask(question)
+    this.#asking = {
+      id,
+      resume: answer => {
+        if (answer.kind === 'again') this.#drain()
+        else resume(answer)
+      },
+    }
+  }
+
+  /** Comes back to the message at hand when everything in flight is answered. Flush makes the server answer without a Sync. */
+  #drain(): void {
+    if (this.#copying) throw new GateError('ERR_GATE_PROTOCOL', 'unexpected message during COPY from stdin')
+    if (this.#shared.pending.size === 0)
+      throw new GateError('ERR_GATE_INTERNAL', 'a name stays unknown although nothing is in flight')
+    this.#draining = true
+    this.#inbound.put(flushMessage)
+  }
+
+  #sync(total: number): void {
+    this.#skipping = false
+    if (this.#copying) return this.#inbound.drop(total)
+    this.#passWith({ kind: 'sync', segment: this.#shared.segment }, total)
+    this.#shared.segment += 1
+  }
+
+  #query(body: Buffer, total: number): void {
+    const text = body.subarray(0, -1)
+    if (body.length === 0 || body.indexOf(0) !== body.length - 1)
+      throw new GateError('ERR_GATE_PROTOCOL', 'invalid string in message')
+    this.#question({ kind: 'query', text, names: this.#lookup }, answer => {
+      if (answer.kind === 'refuse') this.#queryRefused(total, answer.error)
+      else if (answer.kind === 'go') {
+        this.#passWith(this.#queryEntry(undefined, answer.plans), total)
+        this.#shared.segment += 1
+      } else throw unexpected(answer)
+    })
+  }
+
+  #queryRefused(total: number, error: ErrorFields): void {
+    this.#replace(this.#queryEntry(error, []), total, failingQuery)
+    this.#shared.segment += 1
+  }
+
+  #queryEntry(refusal: ErrorFields | undefined, plans: Extract<Answer, { kind: 'go' }>['plans']): Entry {
+    const { segment } = this.#shared
+    return {
+      kind: 'query',
+      refusal,
+      plans,
+      index: 0,
+      rowMask: 'unknown',
+      fields: undefined,
+      bytes: 0,
+      copyIn: false,
+      failed: false,
+      segment,
+    }
+  }
+
+  #parse(body: Buffer, total: number): void {
+    const { name, text, parameterTypes } = readParse(body)
+    if (this.#shared.names.full)
+      throw new GateError('ERR_GATE_LIMIT', 'too many prepared statements or portals in one session')
+    this.#question({ kind: 'parse', text, parameterTypes, names: this.#lookup }, answer => {
+      if (answer.kind === 'refuse') this.#parseRefused(name, total, answer.error)
+      else if (answer.kind === 'go') {
+        const { prepared } = answer
+        this.#passWith({ kind: 'parse', name, prepared, refusal: undefined, segment: this.#shared.segment }, total)
+      } else throw unexpected(answer)
+    })
+  }
+
+  #parseRefused(name: string, total: number, refusal: ErrorFields): void {
+    const failing = message(P, Buffer.from(`${name}\0${NO_SQL}\0\0\0`, 'latin1'))
+    this.#replace({ kind: 'parse', name, prepared: undefined, refusal, segment: this.#shared.segment }, total, failing)
+    this.#skipping = true
+  }
+
+  /** A statement too long to be analysed is never seen whole: it is refused and its bytes are dropped as they come. */
+  #tooLong(type: typeof Q | typeof P, total: number): boolean {
+    const beginning = Buffer.from(this.#inbound.partialBody.subarray(0, 1024))
+    const nameEnd = type === P ? beginning.indexOf(0) : 0
+    if (nameEnd === -1) return false
+    this.#question({ kind: 'too-long', bytes: total, beginning: beginning.subarray(nameEnd) }, answer => {
+      if (answer.kind !== 'refuse') throw unexpected(answer)
+      if (type === Q) this.#queryRefused(0, answer.error)
+      else this.#parseRefused(beginning.toString('latin1', 0, nameEnd), 0, answer.error)
+      this.#inbound.stream(total, false)
+    })
+    return true
+  }
+
+  #bind(total: number): boolean {
+    const whole = total <= INSPECTED_BIND_BYTES
+    if (whole && this.#inbound.available < total) return false
+    const names = whole ? undefined : readBindNames(this.#inbound.partialBody)
+    if (!whole && names === undefined) {
+      if (this.#inbound.available > INSPECTED_BIND_BYTES)
+        throw new GateError('ERR_GATE_LIMIT', 'names in Bind are too long')
+      return false
+    }
+    const bind = names === undefined ? readBind(this.#inbound.body(total)) : { ...names, parameters: [] }
+    const { segment } = this.#shared
+    const prepared = this.#shared.names.statement(bind.statement, segment)
+    if (prepared === 'unsure') {
+      this.#drain()
+      return true
+    }
+    const portal: Portal = {
+      prepared: prepared === 'missing' ? undefined : prepared.found,
+      holdable: false,
+      rowMask: 'unknown',
+      fields: undefined,
+      described: false,
+      plan: undefined,
+      suspended: false,
+      parameters: bind.parameters,
+      uninspectedBytes: whole ? 0 : total,
+    }
+    this.#push({ kind: 'bind', name: bind.portal, portal, segment })
+    this.#inbound.stream(total, true)
+    return true
+  }
+
+  #describe(body: Buffer, total: number): void {
+    const { what, name } = readNamed(body)
+    const { segment } = this.#shared
+    const portal = what === 'portal' ? this.#shared.names.portal(name, segment) : 'missing'
+    if (portal === 'unsure') return this.#drain()
+    const found = portal === 'missing' ? undefined : portal.found
+    if (found !== undefined) found.described = true
+    this.#passWith({ kind: 'describe', portal: found, injected: false, segment }, total)
+  }
+
+  #execute(body: Buffer, total: number): void {
+    const { portal: name } = readExecute(body)
+    const lookup = this.#shared.names.portal(name, this.#shared.segment)
+    if (lookup === 'unsure') return this.#drain()
+    const portal = lookup === 'missing' ? undefined : lookup.found
+    if (portal?.suspended === true && portal.plan !== undefined)
+      return this.#executeAllowed(name, portal, portal.plan, total)
+    const { prepared, parameters = [], uninspectedBytes = 0 } = portal ?? { prepared: undefined }
+    this.#question(
+      { kind: 'execute', prepared, portal: name, parameters, uninspectedBytes, names: this.#lookup },
+      answer => {
+        if (answer.kind === 'refuse') {
+          const entry: Entry = {
+            kind: 'execute',
+            portal,
+            plan: undefined,
+            refusal: answer.error,
+            bytes: 0,
+            copyIn: false,
+            segment: this.#shared.segment,
+          }
+          this.#replace(entry, total, this.#failingExecute)
+          this.#skipping = true
+        } else if (answer.kind === 'go') {
+          this.#executeAllowed(name, portal, answer.plans[0], total)
+        } else throw unexpected(answer)
+      },
+    )
+  }
+
+  #executeAllowed(
+    name: string,
+    portal: Portal | undefined,
+    plan: Extract<Answer, { kind: 'go' }>['plans'][number] | undefined,
+    total: number,
+  ): void {
+    const { segment } = this.#shared
+    if (portal !== undefined) {
+      portal.plan = plan
+      portal.suspended = false
+    }
+    if (plan?.masking !== undefined && portal?.described !== true) {
+      // Without a description nobody knows which columns the rows hold.
+      if (portal !== undefined) portal.described = true
+      this.#push({ kind: 'describe', portal, injected: true, segment })
+      this.#inbound.put(message(D, Buffer.from(`P${name}\0`, 'latin1')))
+    }
+    this.#passWith({ kind: 'execute', portal, plan, refusal: undefined, bytes: 0, copyIn: false, segment }, total)
+  }
+
+  #functionCall(body: Buffer, total: number): void {
+    const call = readFunctionCall(body)
+    this.#question({ kind: 'call', function: call.function, parameters: call.parameters }, answer => {
+      const { segment } = this.#shared
+      if (answer.kind === 'refuse') {
+        this.#replace(
+          { kind: 'function', plan: undefined, refusal: answer.error, bytes: 0, failed: false, segment },
+          total,
+          failingCall,
+        )
+      } else if (answer.kind === 'go') {
+        this.#passWith(
+          { kind: 'function', plan: answer.plans[0], refusal: undefined, bytes: 0, failed: false, segment },
+          total,
+        )
+      } else throw unexpected(answer)
+      this.#shared.segment += 1
+    })
+  }
+}
+
+function unexpected(answer: Answer): GateError {
+  return new GateError('ERR_GATE_INTERNAL', `a client message cannot be answered with ${answer.kind}`)
+}

@@ -1,0 +1,452 @@
+// Answers the machine's questions: text → facts → operations → the gate's verdict → a plan, or a refusal.
+import type { Clock } from '@gate/shared/clock'
+import { asGateError, GateError } from '@gate/shared/errors'
+import type { Deny, Obligation, Parameter } from '@gate/shared/model'
+import type { Answering } from '../drive.ts'
+import type { Outcome } from '../machine.ts'
+import type { Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
+import type { Analyser, Analysis } from './analysis/analyser.ts'
+import { noFacts, type StatementFacts } from './analysis/facts.ts'
+import type { Catalog } from './catalog.ts'
+import { type ErrorFields, errorMessage, N } from './codec.ts'
+import type { MaskingContext } from './mask.ts'
+import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
+import { maskingHint, maskingRefusal, systemMasks, touchesMasked } from './masking-rules.ts'
+import { operationsOf, showParameters, unknownOperation } from './operation.ts'
+import type { Prepared, StatementPlan } from './pending.ts'
+import type { Answer, NameLookup, Question } from './questions.ts'
+import { cancelledWhileHeld, denied, errorOf, holdNotice, missing, syntaxError } from './refuse.ts'
+
+/** What the decider needs of its surroundings. */
+export interface Surroundings {
+  readonly gate: Gate
+  readonly analyser: Analyser
+  readonly maskKey: Uint8Array
+  readonly clock: Clock
+  /** The catalog, if a young enough snapshot is at hand. */
+  freshCatalog(): Catalog | undefined
+  /** A snapshot read from now on. */
+  readCatalog(): Promise<Catalog>
+  /** The catalog may have changed. */
+  catalogChanges(): void
+}
+
+/** A statement of a message, with what its names stand for. */
+interface Resolved {
+  readonly facts: StatementFacts
+  /** The facts that decide: of EXECUTE and FETCH, those of what was prepared or declared. */
+  readonly effective: StatementFacts
+  readonly text: string
+  readonly defines: Prepared | undefined
+  /** A name that gate did not see being defined. */
+  readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
+}
+
+type Maybe<T> = T | Promise<T>
+
+function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
+  return value instanceof Promise ? value.then(next) : next(value)
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** Masks of one set of obligations and one catalog, and what became of them. */
+const MAX_CACHED_MASKS = 8
+
+/** How often a session looks for relations that the snapshot does not know. */
+const LOOK_AGAIN_MS = 5_000
+
+const inTransactionControl = /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)/
+
+export class Decider implements Answering<Buffer, Question, Answer> {
+  readonly #around: Surroundings
+  readonly #masks: { catalog: Catalog; key: string; masked: MaskedColumns }[] = []
+  #hold: AbortController | undefined
+  #lookedMs = Number.NEGATIVE_INFINITY
+  /** Commands whose end changes the catalog. */
+  readonly #changing = new Set<number>()
+  #changedInTransaction = false
+
+  constructor(around: Surroundings) {
+    this.#around = around
+  }
+
+  /** The client cancels: true when it was a held command, which is then withdrawn. */
+  cancelHold(): boolean {
+    this.#hold?.abort(new GateError('ERR_GATE_CANCELLED', 'cancelled by the client'))
+    return this.#hold !== undefined
+  }
+
+  observe(outcome: Outcome): void {
+    if (this.#changing.delete(outcome.command)) {
+      this.#changedInTransaction = true
+      this.#around.catalogChanges()
+    }
+    if (this.#changedInTransaction && outcome.status === 'COMMIT') {
+      this.#changedInTransaction = false
+      this.#around.catalogChanges()
+    }
+    this.#around.gate.observe(outcome)
+  }
+
+  /** Whatever goes wrong while a command is judged refuses the command; the session goes on. */
+  answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
+    const refuse = (thrown: unknown): Answer => ({ kind: 'refuse', error: errorOf(asGateError(thrown), 'ERROR') })
+    try {
+      const answer = this.#answer(question, tell, signal)
+      return answer instanceof Promise ? answer.catch(refuse) : answer
+    } catch (thrown) {
+      return refuse(thrown)
+    }
+  }
+
+  #answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
+    switch (question.kind) {
+      case 'query':
+        return this.#text(question.text, (analysis, text) => this.#query(analysis, text, question.names, tell, signal))
+      case 'parse':
+        return this.#text(question.text, (analysis, text) =>
+          this.#parse(analysis, text, question.parameterTypes, question.names),
+        )
+      case 'execute':
+        return this.#execute(question, tell, signal)
+      case 'call':
+        return this.#functionCall(question, tell, signal)
+      case 'too-long': {
+        const limit = this.#around.analyser.maximumBytes
+        const reason = `statements of more than ${limit} bytes are not analysed, so they are refused; this one has ${question.bytes}`
+        return this.#refuseUnknown(
+          question.beginning.toString('utf8'),
+          errorOf(new GateError('ERR_GATE_LIMIT', reason), 'ERROR'),
+          reason,
+        )
+      }
+      case 'catalog':
+        return this.#around
+          .readCatalog()
+          .then(catalog => ({ kind: 'catalog', columns: this.#masked(question.columns.obligations, catalog) }))
+    }
+  }
+
+  #text(bytes: Buffer, next: (analysis: Analysis, text: string) => Maybe<Answer>): Maybe<Answer> {
+    let text: string
+    try {
+      text = utf8.decode(bytes)
+    } catch {
+      const message = 'invalid byte sequence for encoding "UTF8"'
+      return this.#refuseUnknown(
+        bytes.toString('latin1'),
+        new Map([...syntaxError(message, 1), ['C', '22021']]),
+        message,
+      )
+    }
+    const known = this.#around.analyser.known(text)
+    if (known !== undefined) return next(known, text)
+    return this.#around.analyser.analyse(text).then(
+      analysis => next(analysis, text),
+      thrown => this.#refuseUnknown(text, errorOf(asGateError(thrown), 'ERROR'), asGateError(thrown).message),
+    )
+  }
+
+  /** Refuses what cannot be read at all; that is recorded too. */
+  #refuseUnknown(text: string, error: ErrorFields, reason: string): Maybe<Answer> {
+    const refusal: Deny = { effect: 'deny', rule: 'unreadable', reason, hint: undefined }
+    const verdict = this.#around.gate.decide(
+      [{ operation: unknownOperation('unknown', text), refusal, people: 'now' as const }],
+      () => {},
+      new AbortController().signal,
+    )
+    return then(verdict, () => ({ kind: 'refuse', error }))
+  }
+
+  #query(
+    analysis: Analysis,
+    text: string,
+    names: NameLookup,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
+    const statements = this.#resolve(analysis.statements, text, names)
+    return statements === 'unsure' ? { kind: 'again' } : this.#decide(statements, [], tell, signal)
+  }
+
+  #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
+    return this.#refuseUnknown(text, syntaxError(analysis.syntaxError, analysis.position), analysis.syntaxError)
+  }
+
+  /** Prepares: the server reads and plans it, so what is refused outright is refused already. */
+  #parse(analysis: Analysis, text: string, parameterTypes: readonly number[], names: NameLookup): Maybe<Answer> {
+    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
+    const [statement, second] = analysis.statements
+    if (second !== undefined) {
+      return this.#refuseUnknown(
+        text,
+        syntaxError('cannot insert multiple commands into a prepared statement', 1),
+        'several commands in one prepared statement',
+      )
+    }
+    if (statement === undefined)
+      return { kind: 'go', plans: [], prepared: { text, facts: undefined, parameterTypes, sensitive: false } }
+    const resolved = this.#resolve([statement], text, names)
+    if (resolved === 'unsure') return { kind: 'again' }
+    return this.#withCatalog(resolved, catalog => {
+      const { refused, obligations } = this.#around.gate.prepare(
+        resolved.flatMap(each => this.#commands(each, [], catalog)),
+      )
+      if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
+      const sensitive = resolved.some(each => this.#masking(each, obligations, catalog).sensitive)
+      return { kind: 'go', plans: [], prepared: { text, facts: statement, parameterTypes, sensitive } }
+    })
+  }
+
+  #execute(
+    question: Extract<Question, { kind: 'execute' }>,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    const { prepared } = question
+    if (prepared === undefined) {
+      return this.#decide(
+        [unknownName('portal', Buffer.from(question.portal, 'latin1').toString('utf8'))],
+        [],
+        tell,
+        signal,
+      )
+    }
+    if (prepared.facts === undefined) return { kind: 'go', plans: [] }
+    const resolved = this.#resolve([prepared.facts], prepared.text, question.names)
+    if (resolved === 'unsure') return { kind: 'again' }
+    const parameters = showParameters(question.parameters, prepared.parameterTypes, question.uninspectedBytes)
+    return this.#decide(resolved, parameters, tell, signal)
+  }
+
+  /** The fast path: a function by its OID. Nothing says what it reads. */
+  #functionCall(
+    question: Extract<Question, { kind: 'call' }>,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    const parameters = showParameters(question.parameters, [], 0)
+    const facts: StatementFacts = {
+      ...unknownName('statement', '').facts,
+      node: 'CallStmt',
+      parts: [
+        {
+          action: 'call',
+          writes: true,
+          routine: false,
+          reads: [],
+          written: [],
+          others: [],
+          facts: { ...noFacts, functions: [`oid ${question.function}`] },
+        },
+      ],
+    }
+    const text = `function call of OID ${question.function}`
+    return this.#decide(
+      [{ facts, effective: facts, text, defines: undefined, unknown: undefined }],
+      parameters,
+      tell,
+      signal,
+    )
+  }
+
+  /** Gives names their meaning, in order: a statement sees what the ones before it in the same message define. */
+  #resolve(statements: readonly StatementFacts[], text: string, names: NameLookup): Resolved[] | 'unsure' {
+    const bytes = Buffer.from(text, 'utf8')
+    const overlay = new Map<string, Prepared | undefined>()
+    const resolved: Resolved[] = []
+    for (const facts of statements) {
+      const own = bytes.toString('utf8', facts.start, facts.start + facts.length)
+      const { naming } = facts
+      const plain: Resolved = { facts, effective: facts, text: own.trim(), defines: undefined, unknown: undefined }
+      if (naming?.kind === 'prepare' || naming?.kind === 'declare') {
+        const inner: StatementFacts = { ...facts, naming: undefined }
+        const defines: Prepared = { text: plain.text, facts: inner, parameterTypes: [], sensitive: true }
+        overlay.set(`${naming.kind === 'prepare' ? 'statement' : 'portal'} ${naming.name}`, defines)
+        resolved.push({ ...plain, defines })
+      } else if (naming?.kind === 'execute' || naming?.kind === 'fetch') {
+        const kind = naming.kind === 'execute' ? 'statement' : 'portal'
+        const key = `${kind} ${naming.name}`
+        const found = overlay.has(key) ? ({ found: overlay.get(key) } as const) : names(kind, naming.name)
+        if (found === 'unsure') return 'unsure'
+        const meaning = found === 'missing' ? undefined : found.found?.facts
+        resolved.push(
+          meaning === undefined
+            ? { ...unknownName(kind, naming.name), text: plain.text, facts }
+            : { ...plain, effective: combine(facts, meaning) },
+        )
+      } else resolved.push(plain)
+    }
+    return resolved
+  }
+
+  #decide(
+    statements: readonly Resolved[],
+    parameters: readonly Parameter[],
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    if (statements.length === 0) return { kind: 'go', plans: [] }
+    return this.#withCatalog(statements, catalog => {
+      const commands = statements.map(statement => this.#commands(statement, parameters, catalog))
+      const hold = new AbortController()
+      const waiting = (notice: HoldNotice): void => {
+        this.#hold = hold
+        tell(errorMessage(N, holdNotice(notice)))
+      }
+      const verdict = this.#around.gate.decide(commands.flat(), waiting, AbortSignal.any([signal, hold.signal]))
+      return then(verdict, settled => {
+        this.#hold = undefined
+        return this.#settled(statements, commands, settled, catalog, hold.signal.aborted)
+      })
+    })
+  }
+
+  #settled(
+    statements: readonly Resolved[],
+    commands: readonly (readonly Command[])[],
+    verdict: Verdict,
+    catalog: Catalog,
+    cancelled: boolean,
+  ): Answer {
+    if (verdict.settled.effect === 'deny') {
+      if (cancelled) return { kind: 'refuse', error: cancelledWhileHeld }
+      const unknown = statements.find(statement => statement.unknown !== undefined)?.unknown
+      // Policy does not let unknown names be used; then the server's own answer to a wrong name is the best one.
+      if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
+      return { kind: 'refuse', error: denied(verdict.settled, verdict.request) }
+    }
+    let next = 0
+    const plans = statements.map((statement, index): StatementPlan => {
+      const count = commands[index]?.length ?? 0
+      const numbers = verdict.commands.slice(next, next + count)
+      const { masking, sensitive } = this.#masking(statement, verdict.obligations[next] ?? [], catalog)
+      next += count
+      if (changesCatalog(statement.effective)) for (const number of numbers) this.#changing.add(number)
+      return {
+        commands: numbers,
+        masking,
+        sensitive,
+        naming: statement.facts.naming,
+        defines: statement.defines,
+        endsTransaction: inTransactionControl.test(statement.facts.transaction ?? ''),
+      }
+    })
+    return { kind: 'go', plans }
+  }
+
+  /** A relation that the snapshot does not know may be new: it is looked for once more. */
+  #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {
+    const fresh = this.#around.freshCatalog()
+    if (
+      fresh !== undefined &&
+      (statements.every(statement => allKnown(statement.effective, fresh)) || this.#mayBeUnknown())
+    )
+      return next(fresh)
+    this.#lookedMs = this.#around.clock.monotonic()
+    return this.#around.readCatalog().then(next)
+  }
+
+  /**
+   * Where nothing is masked, a name that stays unknown (a table of the open transaction, a wrong name) only keeps its own
+   * spelling in the operation; looking for it at every statement would cost more than it tells.
+   */
+  #mayBeUnknown(): boolean {
+    return !this.#around.gate.masked && this.#around.clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
+  }
+
+  #commands(statement: Resolved, parameters: readonly Parameter[], catalog: Catalog): Command[] {
+    const { effective, text } = statement
+    const refusal: Deny | undefined =
+      effective.fault === undefined
+        ? undefined
+        : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
+    const perform = (obligations: readonly Obligation[]): Deny | undefined =>
+      this.#performs(statement, obligations, catalog)
+    return operationsOf(effective, text, parameters, catalog).map(operation => ({
+      operation,
+      refusal,
+      perform,
+      people: peopleFor(statement.facts),
+    }))
+  }
+
+  #performs(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): Deny | undefined {
+    if (!obligations.some(obligation => obligation.kind === 'mask')) return undefined
+    const deny = (reason: string): Deny => ({ effect: 'deny', rule: 'mask', reason, hint: maskingHint })
+    if (statement.unknown !== undefined)
+      return deny('columns are masked for you, and gate did not see what this name stands for')
+    const reason = maskingRefusal(statement.effective, this.#masked(obligations, catalog))
+    return reason === undefined ? undefined : deny(reason)
+  }
+
+  #masking(
+    statement: Resolved,
+    obligations: readonly Obligation[],
+    catalog: Catalog,
+  ): { masking: MaskingContext | undefined; sensitive: boolean } {
+    if (!obligations.some(obligation => obligation.kind === 'mask')) return { masking: undefined, sensitive: false }
+    const columns = this.#masked(obligations, catalog)
+    const { effective } = statement
+    const strict = touchesMasked(effective, columns)
+    const sensitive = strict || effective.functions.length > 0 || effective.parts.some(part => part.writes)
+    return { masking: { columns, strict, key: this.#around.maskKey }, sensitive }
+  }
+
+  #masked(obligations: readonly Obligation[], catalog: Catalog): MaskedColumns {
+    const key = JSON.stringify(obligations)
+    const known = this.#masks.find(entry => entry.catalog === catalog && entry.key === key)
+    if (known !== undefined) return known.masked
+    const masked = resolveMasks([...obligations, ...systemMasks], catalog)
+    this.#masks.unshift({ catalog, key, masked: { ...masked, obligations } })
+    this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
+    return this.#masks[0]?.masked ?? masked
+  }
+}
+
+/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */
+function peopleFor(facts: StatementFacts): Command['people'] {
+  if (facts.naming?.kind === 'prepare') return 'later'
+  return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
+}
+
+/** EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own. */
+function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
+  return own.parts.length === 0
+    ? { ...meaning, fault: own.fault ?? meaning.fault }
+    : { ...meaning, node: own.node, shape: own.shape, parts: [...own.parts, ...meaning.parts] }
+}
+
+function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
+  const text = kind === 'portal' ? `FETCH FROM ${name}` : `EXECUTE ${name}`
+  const action = kind === 'portal' ? 'fetch' : 'execute'
+  const facts: StatementFacts = {
+    node: kind === 'portal' ? 'FetchStmt' : 'ExecuteStmt',
+    start: 0,
+    length: Buffer.byteLength(text),
+    parts: [{ action, writes: true, routine: false, reads: [], written: [], others: [], facts: noFacts }],
+    naming: undefined,
+    transaction: undefined,
+    fault: undefined,
+    functions: [],
+    operators: [],
+    shape: { kind: 'none', reason: 'gate did not see what it runs' },
+  }
+  return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
+}
+
+const schemaActions = new Set(['create', 'alter', 'drop', 'do', 'call'])
+
+function changesCatalog(facts: StatementFacts): boolean {
+  return facts.parts.some(part => schemaActions.has(part.action))
+}
+
+function allKnown(facts: StatementFacts, catalog: Catalog): boolean {
+  // What a schema command names may be what it is about to make.
+  return facts.parts.every(
+    part =>
+      schemaActions.has(part.action) ||
+      [...part.reads, ...part.written].every(name => catalog.resolve(name.schema, name.name).length > 0),
+  )
+}

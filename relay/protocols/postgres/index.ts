@@ -1,0 +1,32 @@
+// The PostgreSQL room.
+import type { Clock } from '@gate/shared/clock'
+import type { Log } from '@gate/shared/log'
+import type { Protocol } from '../protocol.ts'
+import { Analyser } from './analysis/analyser.ts'
+import { Cancels } from './cancels.ts'
+import { Catalogs } from './catalog-reader.ts'
+import { postgresHint, postgresOffline } from './hint.ts'
+import { vocabulary } from './operation.ts'
+import { serve } from './serve.ts'
+
+export interface PostgresOptions {
+  /** Longest statement that is analysed; longer ones are refused. */
+  readonly statementBytes: number
+  /** Key of hashed masks. */
+  readonly maskKey: Uint8Array
+}
+
+export function createPostgres(options: PostgresOptions, clock: Clock, log: Log): Protocol {
+  const analyser = new Analyser(options.statementBytes, log)
+  const catalogs = new Catalogs(clock, log)
+  const room = { analyser, catalogs, cancels: new Cancels(), maskKey: options.maskKey, clock }
+  return {
+    name: 'postgres',
+    vocabulary,
+    obligations: ['mask'],
+    hint: postgresHint,
+    offline: postgresOffline,
+    serve: session => serve(room, session),
+    [Symbol.asyncDispose]: () => analyser[Symbol.asyncDispose](),
+  }
+}

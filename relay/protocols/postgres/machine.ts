@@ -1,0 +1,109 @@
+// The PostgreSQL session as pure logic: bytes of both sides in, effects out.
+import type { GateError } from '@gate/shared/errors'
+import type { Effect, Machine, Side } from '../machine.ts'
+import { ClientHalf, type Shared } from './client-half.ts'
+import { E, errorMessage } from './codec.ts'
+import { Inbound } from './inbound.ts'
+import { Names } from './names.ts'
+import { Pending } from './pending.ts'
+import type { Answer, Question } from './questions.ts'
+import { errorOf } from './refuse.ts'
+import { TargetHalf } from './target-half.ts'
+
+/** What a client sends while one of its commands is held; beyond it the client is not read any more. */
+const MAX_HELD_BYTES = 1024 * 1024
+
+export class PostgresMachine implements Machine<Buffer, Question, Answer> {
+  readonly #effects: Effect<Buffer, Question>[] = []
+  #nextEffect = 0
+  #nextQuestion = 1
+  readonly #toTarget: Inbound
+  readonly #client: ClientHalf
+  readonly #target: TargetHalf
+  #targetQuestion: number | undefined
+  /** Messages to the client that wait for the end of one that is on its way. */
+  readonly #told: Buffer[] = []
+
+  /**
+   * Begins where the server has accepted the login. `greeting` goes out before its first ReadyForQuery, `unguessable` is a
+   * random name, `maximumStatementBytes` the longest statement that can be analysed.
+   */
+  constructor(greeting: Buffer, unguessable: string, maximumStatementBytes: number) {
+    const shared: Shared = { pending: new Pending(), names: new Names(), segment: 0, maximumStatementBytes }
+    // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
+    shared.pending.push({ kind: 'sync', segment: -1 })
+    this.#toTarget = new Inbound(unit => this.#effects.push({ do: 'send', to: 'target', unit }))
+    const toClient = new Inbound(unit => this.#effects.push({ do: 'send', to: 'client', unit }))
+    this.#client = new ClientHalf(this.#toTarget, shared, unguessable, question => this.#ask(question))
+    this.#target = new TargetHalf(toClient, shared, this.#client, greeting, {
+      ask: question => {
+        this.#targetQuestion = this.#ask(question)
+        return this.#targetQuestion
+      },
+      observe: outcome => this.#effects.push({ do: 'observe', outcome }),
+      forgetClientQuestion: () => {
+        const id = this.#client.asking
+        if (id !== undefined) this.#effects.push({ do: 'forget', id })
+      },
+    })
+  }
+
+  #ask(question: Question): number {
+    const id = this.#nextQuestion
+    this.#nextQuestion += 1
+    this.#effects.push({ do: 'ask', id, question })
+    return id
+  }
+
+  receive(from: Side, unit: Buffer | null): void {
+    if (unit !== null) {
+      if (from === 'client') this.#client.receive(unit)
+      else {
+        this.#target.receive(unit)
+        this.#tellWaiting()
+      }
+    } else if (from === 'client') {
+      const id = this.#client.asking
+      if (id !== undefined) this.#effects.push({ do: 'forget', id })
+      this.#client.close()
+      this.#effects.push({ do: 'end', to: 'target' })
+    } else this.#effects.push({ do: 'end', to: 'client' })
+  }
+
+  poll(): Effect<Buffer, Question> | undefined {
+    if (this.#nextEffect === this.#effects.length) {
+      this.#effects.length = 0
+      this.#nextEffect = 0
+      // What passed before a question leaves only when the answer has to be waited for: together it is one write.
+      if (this.#toTarget.hasRun) this.#toTarget.flush()
+    }
+    const effect = this.#effects[this.#nextEffect]
+    if (effect !== undefined) this.#nextEffect += 1
+    return effect
+  }
+
+  wants(from: Side): boolean {
+    return from === 'client' ? !this.#client.blocked || this.#client.held < MAX_HELD_BYTES : !this.#target.blocked
+  }
+
+  settle(id: number, answer: Answer): void {
+    if (id === this.#targetQuestion) {
+      this.#targetQuestion = undefined
+      this.#target.settle(answer)
+    } else if (id === this.#client.asking) this.#client.settle(answer)
+  }
+
+  tell(unit: Buffer): void {
+    this.#told.push(unit)
+    this.#tellWaiting()
+  }
+
+  #tellWaiting(): void {
+    if (this.#told.length === 0 || !this.#target.atBoundary) return
+    for (const unit of this.#told.splice(0)) this.#effects.push({ do: 'send', to: 'client', unit })
+  }
+
+  lastWords(cause: GateError): Buffer | undefined {
+    return this.#target.atBoundary ? errorMessage(E, errorOf(cause, 'FATAL')) : undefined
+  }
+}

@@ -1,0 +1,100 @@
+// A statement's facts → Operations: what policy and people see. Pure.
+import type { Operation, Parameter, Resource, Vocabulary } from '@gate/shared/model'
+import type { RelationName } from './analysis/collect.ts'
+import { noFacts, type Part, type StatementFacts } from './analysis/facts.ts'
+import type { Catalog } from './catalog.ts'
+import type { BoundValue } from './questions.ts'
+
+/** The facts of this room's operations, by type, for policy. */
+export const vocabulary: Vocabulary = Object.fromEntries(
+  Object.entries(noFacts).map(([name, value]) => [
+    name,
+    typeof value === 'boolean' ? 'bool' : typeof value === 'string' ? 'string' : 'list<string>',
+  ]),
+)
+
+/** Bytes of a parameter that are recorded and shown. */
+const SHOWN_PARAMETER_BYTES = 1024
+const MAX_SHOWN_PARAMETERS = 200
+
+/** The operations of a statement: itself and, for data-modifying CTEs and the like, each further thing that it does. */
+export function operationsOf(
+  facts: StatementFacts,
+  text: string,
+  parameters: readonly Parameter[],
+  catalog: Catalog,
+): Operation[] {
+  return facts.parts.map(part => operation(part, text, parameters, catalog))
+}
+
+function operation(part: Part, text: string, parameters: readonly Parameter[], catalog: Catalog): Operation {
+  return {
+    protocol: 'postgres',
+    action: part.action,
+    resources: [
+      ...part.reads.flatMap(name => resources(name, 'read', catalog)),
+      ...part.written.flatMap(name => resources(name, 'write', catalog)),
+      ...part.others.map(({ kind, name }) => ({ kind, name, mode: 'write' as const })),
+    ],
+    text,
+    parameters,
+    writes: part.writes,
+    routine: part.routine,
+    facts: part.facts,
+  }
+}
+
+/** Every relation that a name can mean; a name that the catalog does not know stays as it was written. */
+function resources(name: RelationName, mode: Resource['mode'], catalog: Catalog): Resource[] {
+  const found = catalog.resolve(name.schema, name.name)
+  const names = found.map(relation => `${relation.schema}.${relation.name}`)
+  if (names.length === 0) names.push(name.schema === undefined ? name.name : `${name.schema}.${name.name}`)
+  return [...new Set(names)].map(full => ({ kind: 'table', name: full, mode }))
+}
+
+/** A command that gate cannot look into: refused, and recorded as what it is. */
+export function unknownOperation(action: string, text: string): Operation {
+  return {
+    protocol: 'postgres',
+    action,
+    resources: [],
+    text,
+    parameters: [],
+    writes: true,
+    routine: false,
+    facts: noFacts,
+  }
+}
+
+const TEXT = 0
+
+/** Bound values as people can read them. */
+export function showParameters(
+  values: readonly BoundValue[],
+  types: readonly number[],
+  uninspectedBytes: number,
+): Parameter[] {
+  if (uninspectedBytes > 0)
+    return [{ text: `(${uninspectedBytes} bytes of parameters)`, bytes: uninspectedBytes, format: 'binary' }]
+  return values.slice(0, MAX_SHOWN_PARAMETERS).map(({ format, value }, index) => ({
+    text: value === null ? null : format === TEXT ? showText(value) : showBinary(value, types[index] ?? 0),
+    bytes: value?.length ?? 0,
+    format: format === TEXT ? 'text' : 'binary',
+  }))
+}
+
+function showText(value: Buffer): string {
+  return value.toString('utf8', 0, SHOWN_PARAMETER_BYTES)
+}
+
+/** The types that drivers send in binary most: booleans, integers, floats, text. Others show their bytes. */
+function showBinary(value: Buffer, type: number): string {
+  if (type === 16 && value.length === 1) return value[0] === 0 ? 'false' : 'true'
+  if (type === 21 && value.length === 2) return String(value.readInt16BE())
+  if (type === 23 && value.length === 4) return String(value.readInt32BE())
+  if (type === 20 && value.length === 8) return String(value.readBigInt64BE())
+  if (type === 700 && value.length === 4) return String(value.readFloatBE())
+  if (type === 701 && value.length === 8) return String(value.readDoubleBE())
+  if ([25, 1042, 1043, 114].includes(type)) return showText(value)
+  return `\\x${value.toString('hex', 0, SHOWN_PARAMETER_BYTES / 2)}`
+}

@@ -1,0 +1,167 @@
+// Messages that were sent to the server and are not answered yet, in order: what each answer belongs to. Pure.
+import type { StatementFacts } from './analysis/facts.ts'
+import type { ErrorFields, Field } from './codec.ts'
+import type { MaskingContext, RowMask } from './mask.ts'
+
+/** A statement as it was prepared; `facts` is undefined for an empty one. */
+export interface Prepared {
+  readonly text: string
+  readonly facts: StatementFacts | undefined
+  readonly parameterTypes: readonly number[]
+  /** Whether planning it can put masked values into the text of an error. */
+  readonly sensitive: boolean
+}
+
+/** How a statement that was allowed is carried out. */
+export interface StatementPlan {
+  /** The gate's numbers for its outcome. */
+  readonly commands: readonly number[]
+  /** Undefined when nothing is masked for this person. */
+  readonly masking: MaskingContext | undefined
+  /** Whether texts of errors and notices can carry masked values. */
+  readonly sensitive: boolean
+  /** Applied when the server says that the statement is done. */
+  readonly naming: StatementFacts['naming'] | undefined
+  /** What a name defined by `naming` stands for. */
+  readonly defines: Prepared | undefined
+  readonly endsTransaction: boolean
+}
+
+export interface Portal {
+  readonly prepared: Prepared | undefined
+  /** Kept beyond its transaction (WITH HOLD). */
+  readonly holdable: boolean
+  /** `unknown` until a description came; undefined when nothing of it is masked. */
+  rowMask: RowMask | undefined | 'unknown'
+  /** As the server described them; undefined before it did. */
+  fields: readonly Field[] | undefined
+  /** A Describe of this portal is on its way or answered. */
+  described: boolean
+  /** Set by the first Execute; an Execute that goes on with a suspended portal is the same command. */
+  plan: StatementPlan | undefined
+  suspended: boolean
+  readonly parameters: readonly { readonly format: number; readonly value: Buffer | null }[]
+  /** Bytes of parameters that were too many to be kept. */
+  readonly uninspectedBytes: number
+}
+
+interface Common {
+  /** Counts the Syncs before it: after an error the server skips the rest of the segment. */
+  readonly segment: number
+}
+
+/** A refused message went to the server as one that can only fail; its error is replaced by this one. */
+interface Refusable {
+  readonly refusal: ErrorFields | undefined
+}
+
+export interface QueryEntry extends Common, Refusable {
+  readonly kind: 'query'
+  readonly plans: readonly StatementPlan[]
+  /** The statement that the server is at. */
+  index: number
+  rowMask: RowMask | undefined | 'unknown'
+  fields: readonly Field[] | undefined
+  bytes: number
+  copyIn: boolean
+  failed: boolean
+}
+
+export interface ParseEntry extends Common, Refusable {
+  readonly kind: 'parse'
+  readonly name: string
+  readonly prepared: Prepared | undefined
+}
+
+export interface BindEntry extends Common {
+  readonly kind: 'bind'
+  readonly name: string
+  readonly portal: Portal
+}
+
+export interface CloseEntry extends Common {
+  readonly kind: 'close'
+  readonly what: 'statement' | 'portal'
+  readonly name: string
+}
+
+export interface DescribeEntry extends Common {
+  readonly kind: 'describe'
+  readonly portal: Portal | undefined
+  /** Made by gate: its answer is not the client's. */
+  readonly injected: boolean
+}
+
+export interface ExecuteEntry extends Common, Refusable {
+  readonly kind: 'execute'
+  readonly portal: Portal | undefined
+  readonly plan: StatementPlan | undefined
+  bytes: number
+  copyIn: boolean
+}
+
+export interface FunctionEntry extends Common, Refusable {
+  readonly kind: 'function'
+  readonly plan: StatementPlan | undefined
+  bytes: number
+  failed: boolean
+}
+
+export interface SyncEntry extends Common {
+  readonly kind: 'sync'
+}
+
+/** CopyDone or CopyFail: ends a COPY FROM STDIN, and means nothing to the server otherwise. */
+export interface CopyEndEntry extends Common {
+  readonly kind: 'copy-end'
+}
+
+export type Entry =
+  | QueryEntry
+  | ParseEntry
+  | BindEntry
+  | CloseEntry
+  | DescribeEntry
+  | ExecuteEntry
+  | FunctionEntry
+  | SyncEntry
+  | CopyEndEntry
+
+/** A queue whose shift is cheap. */
+export class Pending {
+  #entries: Entry[] = []
+  #head = 0
+
+  get size(): number {
+    return this.#entries.length - this.#head
+  }
+
+  get head(): Entry | undefined {
+    return this.#entries[this.#head]
+  }
+
+  /** The entry after the head. */
+  get second(): Entry | undefined {
+    return this.#entries[this.#head + 1]
+  }
+
+  push(entry: Entry): void {
+    this.#entries.push(entry)
+  }
+
+  shift(): Entry | undefined {
+    const entry = this.#entries[this.#head]
+    if (entry === undefined) return undefined
+    this.#head += 1
+    if (this.#head >= 1024 && this.#head * 2 >= this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head)
+      this.#head = 0
+    }
+    return entry
+  }
+
+  /** Takes away the entry after the head. */
+  removeSecond(): Entry | undefined {
+    return this.#entries.splice(this.#head + 1, 1)[0]
+  }
+}

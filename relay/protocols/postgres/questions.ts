@@ -1,0 +1,42 @@
+// What the machine has to ask before it can go on, and what it is told. Types only.
+import type { ErrorFields } from './codec.ts'
+import type { MaskedColumns } from './masked-columns.ts'
+import type { Lookup } from './names.ts'
+import type { Prepared, StatementPlan } from './pending.ts'
+
+export interface BoundValue {
+  readonly format: number
+  readonly value: Buffer | null
+}
+
+/** What SQL means by the name of a prepared statement or cursor, now. */
+export type NameLookup = (kind: 'statement' | 'portal', name: string) => Lookup<Prepared | undefined>
+
+export type Question =
+  | { readonly kind: 'query'; readonly text: Buffer; readonly names: NameLookup }
+  | {
+      readonly kind: 'parse'
+      readonly text: Buffer
+      readonly parameterTypes: readonly number[]
+      readonly names: NameLookup
+    }
+  | {
+      readonly kind: 'execute'
+      /** Undefined when gate did not see the statement being prepared. */
+      readonly prepared: Prepared | undefined
+      readonly portal: string
+      readonly parameters: readonly BoundValue[]
+      readonly uninspectedBytes: number
+      readonly names: NameLookup
+    }
+  | { readonly kind: 'call'; readonly function: number; readonly parameters: readonly BoundValue[] }
+  | { readonly kind: 'too-long'; readonly bytes: number; readonly beginning: Buffer }
+  /** A result comes from a table that the catalog does not know. */
+  | { readonly kind: 'catalog'; readonly columns: MaskedColumns }
+
+export type Answer =
+  | { readonly kind: 'go'; readonly plans: readonly StatementPlan[]; readonly prepared?: Prepared }
+  | { readonly kind: 'refuse'; readonly error: ErrorFields }
+  /** The meaning of a name depends on answers that are on their way. */
+  | { readonly kind: 'again' }
+  | { readonly kind: 'catalog'; readonly columns: MaskedColumns }

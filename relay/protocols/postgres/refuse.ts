@@ -1,0 +1,188 @@
+// Refusals in PostgreSQL's own words: ErrorResponse fields with SQLSTATE, DETAIL and HINT; and errors whose texts are withheld. Pure.
+import type { ErrorCode, GateError } from '@gate/shared/errors'
+import type { Deny } from '@gate/shared/model'
+import type { HoldNotice } from '../protocol.ts'
+import type { ErrorFields } from './codec.ts'
+
+/** SQLSTATE of each of gate's errors. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const sqlStates: Readonly<Partial<Record<ErrorCode, string>>> = {
+  ERR_GATE_REFUSED: '42501',
+  ERR_GATE_FORBIDDEN: '42501',
+  ERR_GATE_UNAUTHENTICATED: '28000',
+  ERR_GATE_TOKEN: '28000',
+  ERR_GATE_NOT_FOUND: '3D000',
+  ERR_GATE_LIMIT: '54000',
+  ERR_GATE_PROTOCOL: '08P01',
+  ERR_GATE_TARGET_PROTOCOL: '08P01',
+  ERR_GATE_NO_AGENT: '08001',
+  ERR_GATE_TARGET_UNREACHABLE: '08001',
+  ERR_GATE_TARGET_LOGIN: '08004',
+  ERR_GATE_AGENT_LOST: '08006',
+  ERR_GATE_TIMEOUT: '08006',
+  ERR_GATE_RECORD: '58030',
+  ERR_GATE_STORE: '58000',
+  ERR_GATE_IDENTITY_ENDED: '57P01',
+  ERR_GATE_SHUTDOWN: '57P01',
+  ERR_GATE_CANCELLED: '57014',
+  ERR_GATE_EXPIRED: '57014',
+}
+
+type Severity = 'ERROR' | 'FATAL'
+
+function fields(
+  severity: Severity,
+  code: string,
+  message: string,
+  detail?: string,
+  hint?: string,
+): Map<string, string> {
+  return new Map([
+    ['S', severity],
+    ['V', severity],
+    ['C', code],
+    ['M', message],
+    ...(detail === undefined ? [] : [['D', detail] as const]),
+    ...(hint === undefined ? [] : [['H', hint] as const]),
+  ])
+}
+
+/** An error of gate as PostgreSQL would say it. Where the target itself refused, its own fields are kept. */
+export function errorOf(error: GateError, severity: Severity): ErrorFields {
+  const own = fields(severity, sqlStates[error.code] ?? 'XX000', `gate: ${error.message}`, error.detail, error.hint)
+  if (error.fields?.['C'] === undefined) return own
+  own.set('C', error.fields['C'])
+  own.set('D', [`The target said: ${error.fields['M'] ?? ''}`, error.fields['D']].filter(Boolean).join(' '))
+  if (error.fields['H'] !== undefined) own.set('H', error.fields['H'])
+  return own
+}
+
+/** A refusal: which rule said no, and why. */
+export function denied(deny: Deny, request: string | undefined): ErrorFields {
+  const about =
+    request === undefined
+      ? `Rule ${deny.rule} refused it; nothing was run.`
+      : `Rule ${deny.rule}, request ${request}; nothing was run.`
+  return fields('ERROR', '42501', `gate: ${deny.reason}`, about, deny.hint)
+}
+
+/** What the server would say of text that its grammar does not know. */
+export function syntaxError(message: string, position: number): ErrorFields {
+  return new Map([...fields('ERROR', '42601', message), ['P', String(position)]])
+}
+
+export function missing(kind: 'statement' | 'portal', name: string): ErrorFields {
+  if (kind === 'portal') return fields('ERROR', '34000', `portal "${name}" does not exist`)
+  const message =
+    name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`
+  return fields('ERROR', '26000', message)
+}
+
+/** Why a command that was to be run is not: the client cancelled it while it was held. */
+export const cancelledWhileHeld: ErrorFields = fields(
+  'ERROR',
+  '57014',
+  'canceling statement due to user request',
+  'It was waiting for approval and was not run.',
+)
+
+/**
+ * SQLSTATEs whose primary message names objects of the schema or the state of the session, never values of rows.
+ * Everything else of an error can: `invalid input syntax for type integer: "…"`, `Failing row contains (…)`.
+ */
+const harmlessMessages = new Set([
+  '23502',
+  '23503',
+  '23505',
+  '23514',
+  '23P01',
+  '25001',
+  '25006',
+  '25P01',
+  '25P02',
+  '25P03',
+  '26000',
+  '34000',
+  '40001',
+  '40P01',
+  '42501',
+  '42601',
+  '42602',
+  '42622',
+  '42701',
+  '42702',
+  '42703',
+  '42704',
+  '42710',
+  '42712',
+  '42723',
+  '42725',
+  '42803',
+  '42809',
+  '42846',
+  '42883',
+  '42939',
+  '42P01',
+  '42P02',
+  '42P03',
+  '42P05',
+  '42P06',
+  '42P07',
+  '42P10',
+  '42P18',
+  '42P20',
+  '53100',
+  '53200',
+  '53300',
+  '53400',
+  '54001',
+  '55006',
+  '55P03',
+  '57014',
+  '57P01',
+  '57P02',
+  '57P03',
+  '57P05',
+])
+
+const classes: Readonly<Record<string, string>> = {
+  '22': 'data exception',
+  '23': 'integrity constraint violation',
+  '42': 'syntax error or access rule violation',
+  P0: 'error raised by a function',
+  XX: 'internal error',
+}
+
+/** Fields that never carry values: severity, code, names of objects, position, source line. */
+const harmlessFields = new Set(['S', 'V', 'C', 's', 't', 'c', 'd', 'n', 'P', 'F', 'L', 'R'])
+
+/** The error or notice without any text that can carry a masked value. An error raised inside a function can quote anything. */
+export function withholdTexts(error: ReadonlyMap<string, string>): ErrorFields {
+  const code = error.get('C') ?? ''
+  const severity = error.get('V') ?? error.get('S') ?? ''
+  const kept = new Map([...error].filter(([letter]) => harmlessFields.has(letter)))
+  const isFatal = severity === 'FATAL' || severity === 'PANIC'
+  const plain = error.get('W') === undefined && (harmlessMessages.has(code) || isFatal)
+  kept.set(
+    'M',
+    plain
+      ? (error.get('M') ?? '')
+      : `${classes[code.slice(0, 2)] ?? 'message'} (text withheld by gate: masked columns are in reach)`,
+  )
+  return kept
+}
+
+/** The NOTICE that a client sees while its command waits. */
+export function holdNotice(notice: HoldNotice): ErrorFields {
+  const until = new Date(notice.expiresMs).toISOString().replace(/\.\d+Z$/, 'Z')
+  return new Map([
+    ['S', 'NOTICE'],
+    ['V', 'NOTICE'],
+    ['C', '00000'],
+    ['M', `gate: waiting for approval by ${notice.approvers}, request ${notice.request}`],
+    [
+      'D',
+      `Rule ${notice.rule} holds this command. Nothing runs before somebody approves; the request expires at ${until}.`,
+    ],
+    ['H', `They can run: gate approve ${notice.request}`],
+  ])
+}

@@ -1,0 +1,169 @@
+// Wires one PostgreSQL connection: start-up, target, machine and decider. The room's one file with I/O.
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '@gate/shared/clock'
+import { abortReason, asGateError, GateError } from '@gate/shared/errors'
+import type { Port } from '@gate/shared/port'
+import { drive } from '../drive.ts'
+import type { Session, TargetStream } from '../protocol.ts'
+import type { Analyser } from './analysis/analyser.ts'
+import type { CancelKey, Cancels } from './cancels.ts'
+import type { Catalogs } from './catalog-reader.ts'
+import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVersion } from './codec.ts'
+import { Decider } from './decider.ts'
+import { PostgresMachine } from './machine.ts'
+import { errorOf } from './refuse.ts'
+import { type ClientStart, readClientStart } from './settings.ts'
+import { Startup, type StartupEvent } from './startup.ts'
+
+/** A client that connects says what it wants within this time; authentication_timeout of a server is longer. */
+const STARTUP_TIMEOUT_MS = 15_000
+
+export interface Room {
+  readonly analyser: Analyser
+  readonly catalogs: Catalogs
+  readonly cancels: Cancels
+  readonly maskKey: Uint8Array
+  readonly clock: Clock
+}
+
+type Start = Extract<StartupEvent, { kind: 'start' }>
+
+export async function serve(room: Room, session: Session): Promise<void> {
+  const client = session.client[Symbol.asyncIterator]()
+  let began: Start | undefined
+  try {
+    began = await startup(room, session, client)
+    if (began !== undefined) await run(room, session, client, began)
+  } catch (thrown) {
+    const cause = asGateError(thrown)
+    // Once the machine runs it has said its last words itself.
+    if (!(thrown instanceof AfterStart)) await session.client.write(errorMessage(E, errorOf(cause, 'FATAL')))
+    session.client.end()
+    throw thrown instanceof AfterStart ? thrown.reason : cause
+  }
+}
+
+/** A failure after which nothing more can be said to the client. */
+class AfterStart extends Error {
+  readonly reason: GateError
+  constructor(reason: GateError) {
+    super(reason.message)
+    this.reason = reason
+  }
+}
+
+/** Reads up to the start-up packet; undefined when the connection was only a cancel request, or said nothing. */
+async function startup(room: Room, session: Session, client: AsyncIterator<Buffer>): Promise<Start | undefined> {
+  const state = new Startup()
+  const late = AbortSignal.timeout(STARTUP_TIMEOUT_MS)
+  for (;;) {
+    const { value, done } = await next(client, AbortSignal.any([session.signal, late]))
+    if (done === true) return undefined
+    const event = state.receive(value)
+    if (event === undefined) continue
+    if (event.kind === 'refuse-encryption') await session.client.write(event.reply)
+    else if (event.kind === 'start') return event
+    else {
+      const cancelled = room.cancels.cancel(event.processId, event.secret, session.subject().id)
+      if (cancelled !== undefined) session.recordCancel(cancelled)
+      // The server answers a cancel request by closing, whatever came of it.
+      session.client.end()
+      return undefined
+    }
+  }
+}
+
+function next(client: AsyncIterator<Buffer>, signal: AbortSignal): Promise<IteratorResult<Buffer>> {
+  const done = new AbortController()
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const abort = (): void => {
+      const timedOut = signal.reason instanceof DOMException
+      reject(
+        timedOut
+          ? new GateError('ERR_GATE_TIMEOUT', `no start-up packet within ${STARTUP_TIMEOUT_MS} ms`)
+          : abortReason(signal),
+      )
+    }
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true, signal: done.signal })
+  })
+  return Promise.race([client.next(), aborted]).finally(() => done.abort())
+}
+
+async function run(room: Room, session: Session, client: AsyncIterator<Buffer>, began: Start): Promise<void> {
+  const start = readClientStart(began.parameters)
+  await session.start({ user: start.user, database: start.database, program: start.applicationName ?? '' })
+  checkDatabase(session, start)
+  const target = await session.open(start.parameters)
+  try {
+    await converse(room, session, client, began, target)
+  } finally {
+    target.port.destroy()
+  }
+}
+
+/** A target is one database. A client that names none asks for one that is called like its user. */
+function checkDatabase(session: Session, start: ClientStart): void {
+  const { database } = session.target.options
+  if (database === undefined || start.database === database || start.database === start.user) return
+  throw new GateError(
+    'ERR_GATE_NOT_FOUND',
+    `${session.target.name} is the database ${database}, not ${start.database}`,
+    {
+      hint: `Connect with dbname=${database}.`,
+    },
+  )
+}
+
+async function converse(
+  room: Room,
+  session: Session,
+  client: AsyncIterator<Buffer>,
+  began: Start,
+  target: TargetStream,
+): Promise<void> {
+  const read = (): ReturnType<Catalogs['read']> =>
+    room.catalogs.read(session.target.name, signal => session.openOwn({ application_name: 'gate catalog' }, signal))
+  const decider = new Decider({
+    gate: session.gate,
+    analyser: room.analyser,
+    maskKey: room.maskKey,
+    clock: room.clock,
+    freshCatalog: () => room.catalogs.fresh(session.target.name, read),
+    readCatalog: read,
+    catalogChanges: () => room.catalogs.invalidate(session.target.name),
+  })
+  const cancel = (): void => {
+    if (!decider.cancelHold()) target.cancel()
+  }
+  using key: CancelKey = room.cancels.register(began.minor, session.subject().id, session.id, cancel)
+  const machine = new PostgresMachine(
+    backendKeyData(key.processId, key.secret),
+    `gate ${randomBytes(16).toString('hex')}`,
+    room.analyser.maximumBytes,
+  )
+  const negotiation = began.negotiate === undefined ? [] : [negotiateProtocolVersion(began.minor, began.negotiate)]
+  await session.client.write(Buffer.concat([...negotiation, authenticationOk]))
+  try {
+    await drive(machine, continued(session.client, client, began.rest), target.port, decider, session.signal)
+  } catch (thrown) {
+    const cause = asGateError(thrown)
+    const words = machine.lastWords(cause)
+    if (words !== undefined) await session.client.write(words)
+    throw new AfterStart(cause)
+  }
+}
+
+/** The client's port from where the start-up left it. */
+function continued(port: Port<Buffer>, iterator: AsyncIterator<Buffer>, rest: Buffer): Port<Buffer> {
+  async function* units(): AsyncGenerator<Buffer> {
+    if (rest.length > 0) yield rest
+    yield* { [Symbol.asyncIterator]: () => iterator }
+  }
+  return {
+    [Symbol.asyncIterator]: () => (rest.length === 0 ? iterator : units()),
+    write: unit => port.write(unit),
+    end: () => port.end(),
+    destroy: cause => port.destroy(cause),
+  }
+}

@@ -1,0 +1,125 @@
+// Which settings a client may bring or change: those that would make it somebody else, or make its text mean something else to the server, it may not. Pure.
+import { GateError } from '@gate/shared/errors'
+
+/** Settings that change who one is or what code runs with one's rights. */
+const identitySettings = new Set([
+  'role',
+  'session_authorization',
+  'session_preload_libraries',
+  'local_preload_libraries',
+])
+
+/** Start-up parameters that are not settings. The agent logs in with the service identity, to the target's database. */
+const ownParameters = new Set(['user', 'database', 'replication', 'options'])
+
+const MAX_OPTIONS = 200
+
+/** GUC names are case-insensitive; `-` stands for `_` in options (src/backend/utils/misc/guc.c ParseLongOption). */
+export function settingName(name: string): string {
+  return name.toLowerCase().replaceAll('-', '_')
+}
+
+export function isIdentitySetting(name: string): boolean {
+  return identitySettings.has(settingName(name))
+}
+
+/**
+ * Why this value of this setting cannot be: gate's parser and the server must read the same bytes the same way.
+ * `value` undefined means that it is not known before the server computes it.
+ */
+export function lexicalFault(name: string, value: string | undefined): string | undefined {
+  switch (settingName(name)) {
+    case 'client_encoding':
+    case 'names':
+      return value !== undefined && isUtf8(value)
+        ? undefined
+        : 'gate reads statements as UTF8, so client_encoding stays UTF8'
+    case 'standard_conforming_strings':
+      return value !== undefined && /^(on|true|t|yes|y|1)$/i.test(value)
+        ? undefined
+        : 'gate reads string literals as the SQL standard says, so standard_conforming_strings stays on'
+    default:
+      return undefined
+  }
+}
+
+/**
+ * Spellings of UTF8 in pg_encname_tbl (src/common/encnames.c), which ignores everything but letters and digits.
+ * SQL_ASCII means no conversion: the same bytes, for a database in UTF8.
+ */
+function isUtf8(value: string): boolean {
+  return ['utf8', 'unicode', 'sqlascii'].includes(value.toLowerCase().replace(/[^a-z0-9]/g, ''))
+}
+
+export interface ClientStart {
+  /** What goes to the server. */
+  readonly parameters: Readonly<Record<string, string>>
+  readonly user: string
+  readonly database: string
+  readonly applicationName: string | undefined
+}
+
+/**
+ * Sorts a client's start-up parameters.
+ * @throws {GateError} ERR_GATE_REFUSED for replication and for settings that change who one is or how text is read.
+ */
+export function readClientStart(given: ReadonlyMap<string, string>): ClientStart {
+  const replication = given.get('replication')
+  if (replication !== undefined && !/^(off|false|f|no|n|0)$/i.test(replication)) {
+    throw new GateError(
+      'ERR_GATE_REFUSED',
+      'the replication protocol is refused: it carries whole tables past every rule',
+      {
+        hint: 'Use COPY or pg_dump, which gate understands.',
+      },
+    )
+  }
+  const options = parseOptions(given.get('options') ?? '')
+  const parameters: Record<string, string> = {}
+  for (const [name, value] of [...given, ...options]) {
+    if (isIdentitySetting(name))
+      throw new GateError('ERR_GATE_REFUSED', `the start-up parameter ${name} would change who you are`)
+    const fault = lexicalFault(name, value)
+    if (fault !== undefined)
+      throw new GateError('ERR_GATE_REFUSED', fault, { hint: 'Unset PGCLIENTENCODING or set it to UTF8.' })
+  }
+  for (const [name, value] of given) {
+    // The agent's driver says client_encoding itself, always UTF8.
+    if (!ownParameters.has(name) && settingName(name) !== 'client_encoding') parameters[name] = value
+  }
+  const text = given.get('options')
+  if (text !== undefined && options.length > 0) parameters['options'] = text
+  const user = given.get('user') ?? ''
+  if (user === '') throw new GateError('ERR_GATE_PROTOCOL', 'no PostgreSQL user name specified in startup packet')
+  return { parameters, user, database: given.get('database') ?? user, applicationName: given.get('application_name') }
+}
+
+/**
+ * Splits the `options` parameter as the server does: spaces separate, a backslash keeps the next character.
+ * Only settings (`-c name=value`, `--name=value`) are taken; other switches of the server are refused.
+ * @see src/backend/utils/init/postinit.c process_startup_options, src/backend/tcop/postgres.c process_postgres_switches
+ */
+export function parseOptions(text: string): [string, string][] {
+  const words = text.match(/(?:\\.|[^\\\s])+/gs)?.map(word => word.replace(/\\(.)/gs, '$1')) ?? []
+  if (words.length > MAX_OPTIONS) throw new GateError('ERR_GATE_LIMIT', `more than ${MAX_OPTIONS} words in options`)
+  const settings: [string, string][] = []
+  const rest = words.values()
+  for (const word of rest) {
+    const setting = settingOf(word) ?? (word === '-c' ? rest.next().value : undefined)
+    const match = setting === undefined ? null : /^([A-Za-z_][\w.-]*)=(.*)$/s.exec(setting)
+    if (match?.[1] === undefined || match[2] === undefined) {
+      throw new GateError(
+        'ERR_GATE_REFUSED',
+        `options may only hold settings (-c name=value), not ${JSON.stringify(word)}`,
+      )
+    }
+    settings.push([match[1], match[2]])
+  }
+  return settings
+}
+
+/** `-cname=value` and `--name=value`. */
+function settingOf(word: string): string | undefined {
+  if (word.startsWith('--')) return word.slice(2)
+  return word.startsWith('-c') && word !== '-c' ? word.slice(2) : undefined
+}

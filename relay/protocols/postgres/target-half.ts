@@ -1,0 +1,446 @@
+// Messages from the server: each is matched with what it answers, and passes, is masked, or is replaced. Pure.
+import { GateError } from '@gate/shared/errors'
+import type { Outcome } from '../machine.ts'
+import type { ClientHalf, Shared } from './client-half.ts'
+import {
+  A,
+  C,
+  c,
+  D,
+  d,
+  E,
+  errorMessage,
+  type Field,
+  G,
+  H,
+  I,
+  LARGE,
+  N,
+  n,
+  one,
+  Reader,
+  readCommandTag,
+  readErrorFields,
+  readRowDescription,
+  rowsOf,
+  S,
+  s,
+  T,
+  t,
+  three,
+  two,
+  V,
+  Z,
+} from './codec.ts'
+import type { Inbound } from './inbound.ts'
+import { type MaskingContext, type RowMask, RowWriter, rowMask, unknownTables } from './mask.ts'
+import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
+import type { Answer, Question } from './questions.ts'
+import { withholdTexts } from './refuse.ts'
+import { lexicalFault } from './settings.ts'
+
+/** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
+const MAX_WHOLE_BYTES = 16 * 1024 * 1024
+/** A row with a masked column is kept whole, since its length stands before its values. */
+const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
+const IDLE = 'I'.charCodeAt(0)
+
+const wrong = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `the server sent ${what}`)
+
+/** A command whose answer is under way. */
+type Running = QueryEntry | ExecuteEntry | FunctionEntry
+
+export interface TargetEffects {
+  ask(question: Question): number
+  observe(outcome: Outcome): void
+  /** The client's question is moot: the server will skip what it is about. */
+  forgetClientQuestion(): void
+}
+
+export class TargetHalf {
+  readonly #inbound: Inbound
+  readonly #shared: Shared
+  readonly #client: ClientHalf
+  readonly #effects: TargetEffects
+  #asking: ((answer: Answer) => void) | undefined
+  #rows: RowWriter | undefined
+  /** A statement whose texts are withheld ran in this transaction: errors can come as late as its commit. */
+  #sensitiveTransaction = false
+
+  /** Goes out before the first ReadyForQuery: the key for cancel requests, which is gate's own. */
+  #greeting: Buffer | undefined
+
+  constructor(inbound: Inbound, shared: Shared, client: ClientHalf, greeting: Buffer, effects: TargetEffects) {
+    this.#greeting = greeting
+    this.#inbound = inbound
+    this.#shared = shared
+    this.#client = client
+    this.#effects = effects
+  }
+
+  get blocked(): boolean {
+    return this.#asking !== undefined
+  }
+
+  /** Whether a message to the client could be put here. */
+  get atBoundary(): boolean {
+    return this.#inbound.atBoundary
+  }
+
+  receive(chunk: Buffer): void {
+    this.#inbound.append(chunk)
+    this.#process()
+  }
+
+  settle(answer: Answer): void {
+    const resume = this.#asking
+    this.#asking = undefined
+    resume?.(answer)
+    this.#process()
+  }
+
+  #process(): void {
+    while (!this.blocked) {
+      if (!this.#inbound.continueStream() || !this.#inbound.hasHeader) break
+      const { type, length } = this.#inbound
+      if (length < 4 || length > LARGE) throw wrong(`a message of impossible length ${length}`)
+      if (!this.#message(type, length + 1)) break
+    }
+    this.#flushRows()
+    if (!this.blocked) this.#inbound.compact()
+    this.#client.advance()
+  }
+
+  /** False when more of the message has to come first. */
+  #message(type: number, total: number): boolean {
+    const head = this.#shared.pending.head
+    if (type === D) return this.#dataRow(head, total)
+    this.#flushRows()
+    if (type === d || type === V) {
+      this.#data(head, type, total)
+      return true
+    }
+    if (total > MAX_WHOLE_BYTES) throw wrong(`a message of ${total} bytes where small ones are expected`)
+    if (this.#inbound.available < total) return false
+    if (head !== undefined && 'bytes' in head) head.bytes += total
+    this.#whole(type, head, total)
+    return true
+  }
+
+  /** A setting that makes gate and server read the same bytes differently ends the session at once. */
+  #parameterStatus(total: number): void {
+    const reader = new Reader(this.#inbound.body(total))
+    const name = reader.cstring().toString('utf8')
+    const fault = lexicalFault(name, reader.cstring().toString('utf8'))
+    if (fault !== undefined) throw new GateError('ERR_GATE_REFUSED', fault)
+  }
+
+  /** COPY data and function results: they pass as they come, since what must not pass was refused before. */
+  #data(head: Entry | undefined, type: number, total: number): void {
+    const running = this.#running(head, type === d ? 'COPY data' : 'a function result')
+    running.bytes += total
+    this.#inbound.stream(total, true)
+  }
+
+  #whole(type: number, head: Entry | undefined, total: number): void {
+    switch (type) {
+      case S:
+        this.#parameterStatus(total)
+        return this.#inbound.pass(total)
+      case A:
+        return this.#inbound.pass(total)
+      case N:
+        return this.#notice(head, total)
+      case E:
+        return this.#error(head, total)
+      case Z:
+        return this.#ready(head, total)
+      case T:
+        return this.#rowDescription(head, total)
+      case n:
+        return this.#noData(head, total)
+      case t:
+        if (head?.kind !== 'describe') throw wrong('a parameter description for nothing')
+        return this.#passUnlessInjected(head, total)
+      case one:
+        return this.#complete(head, 'parse', total)
+      case two:
+        return this.#complete(head, 'bind', total)
+      case three:
+        return this.#complete(head, 'close', total)
+      case C:
+      case I:
+      case s:
+        return this.#commandDone(type, head, total)
+      case G:
+        this.#copyIn(head)
+        return this.#inbound.pass(total)
+      case H:
+        this.#copyOut(head)
+        return this.#inbound.pass(total)
+      case c:
+        this.#running(head, 'the end of COPY data')
+        return this.#inbound.pass(total)
+      default:
+        // Authentication, keys and version negotiation belong to the start; CopyBothResponse to replication.
+        throw wrong(`an unexpected message of type ${type}`)
+    }
+  }
+
+  #running(head: Entry | undefined, what: string): Running {
+    if (head?.kind !== 'query' && head?.kind !== 'execute' && head?.kind !== 'function')
+      throw wrong(`${what} for nothing`)
+    if (head.refusal !== undefined) throw wrong(`${what} for a command that was refused`)
+    return head
+  }
+
+  #shift(how: 'done' | 'failed' | 'skipped'): void {
+    const entry = this.#shared.pending.shift()
+    if (entry !== undefined) this.#shared.names.settled(entry, how)
+    // The end of COPY data means nothing to the server when no COPY waits for it.
+    while (this.#shared.pending.head?.kind === 'copy-end') this.#shared.pending.shift()
+  }
+
+  #complete(head: Entry | undefined, kind: 'parse' | 'bind' | 'close', total: number): void {
+    if (head?.kind !== kind) throw wrong(`a completion of ${kind} for nothing`)
+    if (head.kind === 'parse' && head.refusal !== undefined) throw wrong('success for a command that was refused')
+    this.#inbound.pass(total)
+    this.#shift('done')
+  }
+
+  #passUnlessInjected(head: Entry, total: number): void {
+    if (head.kind === 'describe' && head.injected) this.#inbound.drop(total)
+    else this.#inbound.pass(total)
+  }
+
+  #noData(head: Entry | undefined, total: number): void {
+    if (head?.kind !== 'describe') throw wrong('NoData for nothing')
+    if (head.portal !== undefined) head.portal.rowMask = undefined
+    this.#passUnlessInjected(head, total)
+    this.#shift('done')
+  }
+
+  #plan(head: Entry | undefined): StatementPlan | undefined {
+    if (head?.kind === 'query') return head.plans[head.index]
+    return head?.kind === 'execute' || head?.kind === 'function' ? head.plan : undefined
+  }
+
+  /** Which columns of it are masked is found with the first row: only then is it known who asks for which command. */
+  #rowDescription(head: Entry | undefined, total: number): void {
+    const fields = readRowDescription(this.#inbound.body(total))
+    if (head?.kind === 'describe') {
+      if (head.portal !== undefined) head.portal.fields = fields
+      this.#passUnlessInjected(head, total)
+      return this.#shift('done')
+    }
+    const running = this.#running(head, 'a row description')
+    if (running.kind === 'query') running.fields = fields
+    this.#inbound.pass(total)
+  }
+
+  #dataRow(head: Entry | undefined, total: number): boolean {
+    const running = this.#running(head, 'a row')
+    const mask = this.#maskOf(running)
+    if (mask === 'asked') return true
+    if (mask === undefined) {
+      this.#flushRows()
+      running.bytes += total
+      this.#inbound.stream(total, true)
+      return true
+    }
+    if (total > MAX_MASKED_ROW_BYTES) {
+      throw new GateError(
+        'ERR_GATE_LIMIT',
+        `a row of ${total} bytes with masked columns, limit ${MAX_MASKED_ROW_BYTES}`,
+      )
+    }
+    if (this.#inbound.available < total) return false
+    running.bytes += total
+    this.#rows ??= new RowWriter(this.#inbound.available)
+    this.#rows.row(this.#inbound.buffer, this.#inbound.at, this.#inbound.at + total, mask)
+    this.#inbound.drop(total)
+    return true
+  }
+
+  #maskOf(running: Running): RowMask | undefined | 'asked' {
+    const masking = this.#plan(running)?.masking
+    if (running.kind === 'function' || masking === undefined) return undefined
+    const { rowMask: mask, fields } =
+      running.kind === 'query' ? running : (running.portal ?? { rowMask: 'unknown', fields: undefined })
+    if (mask !== 'unknown') return mask
+    if (fields === undefined) throw wrong('rows without a description')
+    const holder = running.kind === 'query' ? running : running.portal
+    this.#maskFields(fields, masking, found => {
+      if (holder !== undefined) holder.rowMask = found
+    })
+    return this.blocked ? 'asked' : holder?.rowMask === 'unknown' ? undefined : holder?.rowMask
+  }
+
+  /** Finds the mask of a result; reads the catalog anew first when it does not know a table of it. */
+  #maskFields(fields: readonly Field[], masking: MaskingContext, found: (mask: RowMask | undefined) => void): void {
+    if (!unknownTables(fields, masking.columns)) return found(rowMask(fields, masking))
+    this.#asking = answer => {
+      if (answer.kind !== 'catalog') throw new GateError('ERR_GATE_INTERNAL', 'expected a catalog')
+      found(rowMask(fields, { ...masking, columns: answer.columns }))
+    }
+    this.#effects.ask({ kind: 'catalog', columns: masking.columns })
+  }
+
+  /** Rewritten rows leave before whatever comes after them. */
+  #flushRows(): void {
+    if (this.#rows === undefined) return
+    for (const bytes of this.#rows.take()) this.#inbound.put(bytes)
+    this.#rows = undefined
+  }
+
+  #commandDone(type: number, head: Entry | undefined, total: number): void {
+    const running = this.#running(head, 'the end of a command')
+    const tag = type === C ? readCommandTag(this.#inbound.body(total)) : ''
+    const plan = this.#plan(running)
+    if (plan?.sensitive === true) this.#sensitiveTransaction = true
+    this.#inbound.pass(total)
+    if (type !== s) this.#done(plan)
+    this.#report(running, plan, tag, type === s ? 'PORTAL SUSPENDED' : tag)
+    if (running.kind === 'query') {
+      running.index += 1
+      running.bytes = 0
+      running.rowMask = 'unknown'
+      running.fields = undefined
+      return
+    }
+    if (running.kind === 'execute' && running.portal !== undefined) running.portal.suspended = type === s
+    this.#shift('done')
+  }
+
+  #done(plan: StatementPlan | undefined): void {
+    this.#shared.names.apply(plan?.naming, plan?.defines)
+    if (plan?.endsTransaction === true) this.#shared.names.transactionEnded()
+  }
+
+  #report(running: Running, plan: StatementPlan | undefined, tag: string, status: string): void {
+    for (const command of plan?.commands ?? []) {
+      this.#effects.observe({ command, rows: rowsOf(tag), bytes: running.bytes, status })
+    }
+  }
+
+  #notice(head: Entry | undefined, total: number): void {
+    if (!this.#withholds(head)) return this.#inbound.pass(total)
+    const fields = withholdTexts(readErrorFields(this.#inbound.body(total)))
+    this.#inbound.drop(total)
+    this.#inbound.put(errorMessage(N, fields))
+  }
+
+  /** Binding plans the statement and runs input functions: an error there is the statement's. */
+  #withholds(head: Entry | undefined): boolean {
+    if (this.#sensitiveTransaction) return true
+    if (head?.kind === 'bind' || head?.kind === 'describe') return head.portal?.prepared?.sensitive === true
+    return this.#plan(head)?.sensitive === true
+  }
+
+  #error(head: Entry | undefined, total: number): void {
+    const fields = readErrorFields(this.#inbound.body(total))
+    const refusal = head !== undefined && 'refusal' in head ? head.refusal : undefined
+    if (refusal !== undefined) {
+      this.#inbound.drop(total)
+      this.#inbound.put(errorMessage(E, refusal))
+    } else if (this.#withholds(head)) {
+      this.#inbound.drop(total)
+      this.#inbound.put(errorMessage(E, withholdTexts(fields)))
+    } else this.#inbound.pass(total)
+    const status = fields.get('C') ?? ''
+    if (head?.kind === 'query' || head?.kind === 'function') return this.#simpleFailed(head, status)
+    if (head !== undefined && head.kind !== 'sync') this.#segmentFailed(status)
+  }
+
+  /** The error of a simple command is followed by ReadyForQuery; statements after the failed one are not run. */
+  #simpleFailed(head: QueryEntry | FunctionEntry, status: string): void {
+    head.failed = true
+    if (head.kind === 'function') return this.#report(head, head.plan, '', status)
+    for (const [index, plan] of head.plans.entries()) {
+      if (index < head.index) continue
+      for (const command of plan.commands) {
+        const failed = index === head.index
+        this.#effects.observe({
+          command,
+          rows: undefined,
+          bytes: failed ? head.bytes : 0,
+          status: failed ? status : 'SKIPPED',
+        })
+      }
+    }
+    // CopyGetData reads the message that is no COPY data, and complains of it.
+    if (head.copyIn && status === '08P01' && this.#shared.pending.second?.kind !== 'copy-end') {
+      const consumed = this.#shared.pending.removeSecond()
+      if (consumed !== undefined) this.#shared.names.settled(consumed, 'skipped')
+    }
+    head.copyIn = false
+  }
+
+  /** After an error in the extended protocol the server skips everything up to the next Sync. */
+  #segmentFailed(status: string): void {
+    let how: 'failed' | 'skipped' = 'failed'
+    for (
+      let entry = this.#shared.pending.head;
+      entry !== undefined && entry.kind !== 'sync';
+      entry = this.#shared.pending.head
+    ) {
+      if (entry.kind === 'query' || entry.kind === 'function') {
+        // SocketBackend reads them too, and they are skipped: no answer comes for them.
+        for (const command of this.#commandsOf(entry))
+          this.#effects.observe({ command, rows: undefined, bytes: 0, status: 'SKIPPED' })
+      }
+      if (entry.kind === 'execute') {
+        this.#report(entry, entry.plan, '', how === 'failed' ? status : 'SKIPPED')
+        if (entry.portal !== undefined) entry.portal.suspended = false
+      }
+      this.#shift(how)
+      how = 'skipped'
+    }
+    if (this.#shared.pending.head !== undefined) return
+    this.#effects.forgetClientQuestion()
+    this.#client.serverSkips()
+  }
+
+  #commandsOf(entry: QueryEntry | FunctionEntry): readonly number[] {
+    return entry.kind === 'query' ? entry.plans.flatMap(plan => plan.commands) : (entry.plan?.commands ?? [])
+  }
+
+  #ready(head: Entry | undefined, total: number): void {
+    const status = this.#inbound.body(total)[0]
+    if (total !== 6 || status === undefined) throw wrong('a malformed ReadyForQuery')
+    if (head?.kind !== 'sync' && head?.kind !== 'query' && head?.kind !== 'function')
+      throw wrong('ReadyForQuery for nothing')
+    if (head.kind !== 'sync' && head.refusal !== undefined && !head.failed)
+      throw wrong('success for a command that was refused')
+    if (head.kind === 'function' && !head.failed) this.#report(head, head.plan, '', 'FUNCTION CALL')
+    if (this.#greeting !== undefined) this.#inbound.put(this.#greeting)
+    this.#greeting = undefined
+    if (status === IDLE) {
+      this.#shared.names.transactionEnded()
+      this.#sensitiveTransaction = false
+    }
+    this.#inbound.pass(total)
+    this.#shift('done')
+  }
+
+  /** The server now reads COPY data; Sync and Flush that are on their way to it are ignored there. */
+  #copyIn(head: Entry | undefined): void {
+    const running = this.#running(head, 'a COPY request')
+    if (running.kind === 'function') throw wrong('a COPY request for a function call')
+    running.copyIn = true
+    for (;;) {
+      const next = this.#shared.pending.second
+      if (next?.kind === 'sync') this.#shared.pending.removeSecond()
+      else if (next?.kind === 'copy-end') {
+        this.#shared.pending.removeSecond()
+        running.copyIn = false
+        return
+      } else return
+    }
+  }
+
+  #copyOut(head: Entry | undefined): void {
+    const running = this.#running(head, 'COPY data')
+    if (this.#plan(running)?.masking?.strict === true) throw wrong('COPY data of masked columns')
+  }
+}

@@ -1,0 +1,115 @@
+// What a protocol's room offers to the house, and what it gets for one connection.
+import type { Log } from '@gate/shared/log'
+import type {
+  ConnectHint,
+  Deny,
+  Obligation,
+  OfflineAnswers,
+  Operation,
+  Settled,
+  Subject,
+  Target,
+  Vocabulary,
+} from '@gate/shared/model'
+import type { Port } from '@gate/shared/port'
+import type { Outcome } from './machine.ts'
+
+/** One command that asks to pass. */
+export interface Command {
+  readonly operation: Operation
+  /** Set when the room itself must refuse, whatever policy says. */
+  readonly refusal?: Deny | undefined
+  /** Whether the room can do what an allow would oblige it to; a Deny says why not. Asked before anybody is bothered. */
+  readonly perform?: ((obligations: readonly Obligation[]) => Deny | undefined) | undefined
+  /** When people are asked, if a rule holds it: now; later, since it only prepares; or they were, when it began. */
+  readonly people: 'now' | 'later' | 'asked'
+}
+
+/** What came of commands that stand or fall together. */
+export interface Verdict {
+  readonly settled: Settled
+  /** A number for each command, for its outcome. */
+  readonly commands: readonly number[]
+  /** What each command obliges the room to, when all are allowed. */
+  readonly obligations: readonly (readonly Obligation[])[]
+  /** The approval request that was made, if any. */
+  readonly request: string | undefined
+}
+
+export interface Preparation {
+  readonly refused: Deny | undefined
+  readonly obligations: readonly Obligation[]
+}
+
+export interface HoldNotice {
+  readonly request: string
+  readonly approvers: string
+  readonly rule: string
+  readonly expiresMs: number
+}
+
+/** The one enforcement point: policy, then people, then the record. */
+export interface Gate {
+  /**
+   * Decides commands that go to the target together, and records them. When it returns an allow, the record is written.
+   * `waiting` is told when people are asked.
+   * @throws {GateError} when nothing can be decided or recorded; nothing may be forwarded then.
+   */
+  decide(
+    commands: readonly Command[],
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): Verdict | Promise<Verdict>
+  /**
+   * Decides commands that are only prepared, to be decided again each time they run: what is refused outright is refused
+   * now, and nobody is asked yet. Recorded like everything that reaches the target.
+   * @throws {GateError} as decide does.
+   */
+  prepare(commands: readonly Command[]): Preparation
+  /** Whether anything is masked for this person here and now. */
+  readonly masked: boolean
+  observe(outcome: Outcome): void
+}
+
+/** An open, logged-in stream to the target, and how to cancel what runs on it. */
+export interface TargetStream {
+  readonly port: Port<Buffer>
+  readonly detail: Readonly<Record<string, string>>
+  cancel(): void
+}
+
+/** One connection of a client, from the room's side. */
+export interface Session {
+  readonly id: string
+  readonly target: Target
+  readonly client: Port<Buffer>
+  readonly gate: Gate
+  readonly log: Log
+  /** Aborted with a GateError when the session must end: identity, shutdown. */
+  readonly signal: AbortSignal
+  subject(): Subject
+  /**
+   * Asks whether the person may open the target, and begins the record.
+   * @throws {GateError} ERR_GATE_REFUSED, ERR_GATE_RECORD, ERR_GATE_STORE.
+   */
+  start(client: Readonly<Record<string, string>>): Promise<void>
+  /** Opens the person's stream to the target. @throws {GateError} when there is no agent or the target refuses. */
+  open(parameters: Readonly<Record<string, string>>): Promise<TargetStream>
+  /** Opens a stream for the room's own questions to the target; nothing of it reaches the client. */
+  openOwn(parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<TargetStream>
+  /** Records that somebody cancelled what ran in another session. */
+  recordCancel(session: string): void
+}
+
+export interface Protocol extends AsyncDisposable {
+  readonly name: string
+  /** The facts of its operations, for policy. */
+  readonly vocabulary: Vocabulary
+  /** What this room can do; an allow that obliges to more is refused, so that nothing fails open. */
+  readonly obligations: readonly Obligation['kind'][]
+  /** How a person uses an open local port. */
+  hint(target: Target): ConnectHint
+  /** What a local port answers when the relay cannot be asked. */
+  offline(relay: string): OfflineAnswers
+  serve(session: Session): Promise<void>
+}

@@ -1,0 +1,14 @@
+// Every protocol that this relay speaks: one line each.
+import type { Clock } from '@gate/shared/clock'
+import type { Log } from '@gate/shared/log'
+import { createPostgres } from './postgres/index.ts'
+import type { Protocol } from './protocol.ts'
+
+export interface RoomOptions {
+  readonly statementBytes: number
+  readonly maskKey: Uint8Array
+}
+
+export function createProtocols(options: RoomOptions, clock: Clock, log: Log): readonly Protocol[] {
+  return [createPostgres(options, clock, log)]
+}

@@ -1,0 +1,108 @@
+// What is written down: one schema, versioned, for every protocol.
+import { z } from 'zod'
+
+export const EVENT_VERSION = 1
+
+const fact = z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.string())])
+const verdict = z.strictObject({
+  effect: z.enum(['allow', 'deny', 'hold']),
+  rule: z.string(),
+  reason: z.string().optional(),
+})
+
+/** The body of an event; the recorder adds sequence, time and the chain's hash. */
+export const eventBody = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('log.start'), version: z.int(), relay: z.string() }),
+  z.strictObject({
+    type: z.literal('session.start'),
+    session: z.string(),
+    subject: z.strictObject({ id: z.string(), email: z.string().optional(), groups: z.array(z.string()) }),
+    target: z.string(),
+    protocol: z.string(),
+    task: z.string().optional(),
+    reason: z.string().optional(),
+    policy: z.string(),
+    client: z.record(z.string(), z.string()),
+  }),
+  z.strictObject({
+    type: z.literal('session.open'),
+    session: z.string(),
+    agent: z.string(),
+    target: z.record(z.string(), z.string()),
+  }),
+  z.strictObject({
+    type: z.literal('command'),
+    session: z.string(),
+    /** Counts the commands of a session from 1. */
+    command: z.int(),
+    /** Set when the command was only prepared; what runs later is recorded then. */
+    prepared: z.literal(true).optional(),
+    action: z.string(),
+    text: z.string(),
+    /** The number of an earlier command of this session whose text this is; `text` is then empty. */
+    sameTextAs: z.int().optional(),
+    /** Bytes of the full text when `text` was cut. */
+    cutFrom: z.int().optional(),
+    parameters: z
+      .array(z.strictObject({ text: z.string().nullable(), bytes: z.int(), format: z.enum(['text', 'binary']) }))
+      .optional(),
+    resources: z.array(z.strictObject({ kind: z.string(), name: z.string(), mode: z.enum(['read', 'write']) })),
+    facts: z.record(z.string(), fact),
+    decision: verdict,
+    /** What came of it after people were asked, or after another statement of the same message was refused. */
+    settled: verdict.optional(),
+    request: z.string().optional(),
+    policy: z.string(),
+  }),
+  z.strictObject({
+    type: z.literal('hold'),
+    session: z.string(),
+    request: z.string(),
+    action: z.string(),
+    rule: z.string(),
+    approvers: z.string(),
+    commandHash: z.string(),
+    expiresMs: z.number(),
+  }),
+  z.strictObject({
+    type: z.literal('approval'),
+    session: z.string(),
+    request: z.string(),
+    outcome: z.enum(['approved', 'denied', 'expired', 'withdrawn']),
+    by: z.array(
+      z.strictObject({
+        id: z.string(),
+        email: z.string().optional(),
+        verdict: z.string(),
+        reason: z.string().optional(),
+      }),
+    ),
+  }),
+  z.strictObject({
+    type: z.literal('outcome'),
+    session: z.string(),
+    command: z.int(),
+    rows: z.int().optional(),
+    bytes: z.int().optional(),
+    durationMs: z.number().optional(),
+    /** The target's own word: a command tag, an SQLSTATE, a status. */
+    status: z.string(),
+  }),
+  z.strictObject({ type: z.literal('cancel'), session: z.string(), by: z.string() }),
+  z.strictObject({ type: z.literal('view'), session: z.string(), by: z.string() }),
+  z.strictObject({
+    type: z.literal('session.end'),
+    session: z.string(),
+    code: z.string(),
+    reason: z.string().optional(),
+  }),
+])
+
+export type EventBody = z.infer<typeof eventBody>
+
+export interface StoredEvent {
+  /** Counts the events of a relay from 1. */
+  readonly sequence: number
+  readonly timeMs: number
+  readonly body: EventBody
+}

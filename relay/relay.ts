@@ -1,0 +1,162 @@
+// A running relay: opens its parts in order and closes them in the other.
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { Cleanup } from '@gate/shared/cleanup'
+import type { Clock } from '@gate/shared/clock'
+import { GateError } from '@gate/shared/errors'
+import { newId } from '@gate/shared/id'
+import { takeLock } from '@gate/shared/lock'
+import type { Log } from '@gate/shared/log'
+import type { Vocabulary } from '@gate/shared/model'
+import { addApi } from './admin/api.ts'
+import { addRequests } from './admin/requests-api.ts'
+import { addSessions } from './admin/sessions-api.ts'
+import { openAdminSocket } from './admin/socket.ts'
+import { Approvals } from './approval/approvals.ts'
+import type { RelayConfig } from './config.ts'
+import { Agents } from './egress/agents.ts'
+import { Enrolments } from './identity/enrolments.ts'
+import { createIssuers } from './identity/issuers.ts'
+import { Logins } from './identity/logins.ts'
+import { acceptUpgrades, createServer, type Upgrades } from './ingress/server.ts'
+import { followPolicy } from './policy/load.ts'
+import type { Protocol } from './protocols/protocol.ts'
+import { createProtocols } from './protocols/registry.ts'
+import { Recorder } from './record/recorder.ts'
+import { Sessions } from './session/sessions.ts'
+import { openStore, type StoreConfig } from './store/store.ts'
+
+/** Another relay that is going down has this long to let go of the directory. */
+const LOCK_WAIT_MS = 3_000
+
+export interface Relay extends AsyncDisposable {
+  readonly port: number
+}
+
+/** The store that a configuration names. */
+export async function storeConfig(config: RelayConfig): Promise<StoreConfig> {
+  if (config.store.kind === 'embedded') return { kind: 'embedded', directory: join(config.state, 'store') }
+  const url = (await readFile(config.store.url_file, 'utf8')).trim()
+  return { kind: 'postgres', url, maximumConnections: config.store.maximum_connections }
+}
+
+/** All facts of all protocols; where two protocols share a name, they share the type. */
+export function vocabularyOf(protocols: readonly Protocol[]): Vocabulary {
+  return Object.assign({}, ...protocols.map(protocol => protocol.vocabulary))
+}
+
+/**
+ * Starts a relay.
+ * @throws {GateError} when a part cannot be opened; what was opened before is closed again.
+ */
+export async function startRelay(config: RelayConfig, clock: Clock, log: Log): Promise<Relay> {
+  await using opening = new Cleanup()
+  await mkdir(config.state, { recursive: true, mode: 0o700 })
+  opening.use(await lockState(config.state, clock))
+  const relay = await persistent(join(config.state, 'relay.id'), () => newId('relay'))
+  const maskKey = await persistent(join(config.state, 'mask.key'), () => randomBytes(32).toString('hex'))
+  const records = join(config.state, 'records')
+  const recorder = opening.adopt(await Recorder.open(records, relay, clock, log), opened => opened.close())
+  const store = opening.use(await openStore(await storeConfig(config), clock, log))
+  const { token: tokenMs, maximum_session: maximumMs } = config.identity
+  const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, clock, log))
+  const enrolments = new Enrolments(store, clock)
+  const agents = new Agents(config.url, config.limits.agent_streams, enrolments, store, clock, log)
+  const roomOptions = { statementBytes: config.limits.statement_bytes, maskKey: Buffer.from(maskKey, 'hex') }
+  const protocols = createProtocols(roomOptions, clock, log)
+  for (const protocol of protocols) opening.use(protocol)
+  const policies = opening.use(await followPolicy(config.policy, vocabularyOf(protocols), clock, log))
+  const policy = (): typeof policies.current => policies.current
+  const approvals = opening.use(
+    await Approvals.start(store, relay, config.limits.waiting_requests_per_subject, clock, log),
+  )
+  const limits = {
+    connections: config.limits.connections,
+    connectionsPerSubject: config.limits.connections_per_subject,
+  }
+  const context = { relay, agents, logins, policy, approvals, recorder, store, protocols, limits, clock, log }
+  const app = opening.adopt(await createServer(config, log), opened => opened.close())
+  // Streams end before the server does: it waits for them, and they have last words to say.
+  opening.adopt(agents, opened => opened.close())
+  const sessions = opening.adopt(new Sessions(context), opened => opened.close())
+  addApi(app, {
+    config,
+    relay: config.url,
+    issuers: createIssuers(config.issuers),
+    logins,
+    enrolments,
+    agents,
+    policy,
+    protocols,
+    store,
+  })
+  addRequests(app, approvals, logins, log)
+  addSessions(app, { store, logins, policy, recorder, records, relay })
+  acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
+  await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
+  opening.use(await openAdminSocket(config.state, enrolments))
+  const { port } = app.server.address() as AddressInfo
+  log.info('relay.listening', { host: config.listen.host, port, url: config.url, relay })
+  const opened = opening.move()
+  return { port, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+}
+
+function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades {
+  return {
+    connect: async (token, target, task, reason) => {
+      const login = await logins.authenticate(token)
+      return channel => sessions.connect({ login, target, task, reason, channel })
+    },
+    agentControl: async () => control => agents.serve(control),
+    agentData: async token => {
+      const agent = agents.byDataToken(token)
+      return channel => agent.offer(channel)
+    },
+  }
+}
+
+/** @throws {GateError} ERR_GATE_CONFLICT when another relay works in this directory. */
+export async function lockState(state: string, clock: Clock): Promise<AsyncDisposable> {
+  try {
+    return await takeLock(join(state, 'relay.lock'), LOCK_WAIT_MS, clock)
+  } catch (cause) {
+    if (cause instanceof GateError && cause.code === 'ERR_GATE_CONFLICT') {
+      throw new GateError('ERR_GATE_CONFLICT', `another relay runs in ${state} (${cause.message})`, {
+        cause,
+        hint: 'Give each relay its own state directory; several relays share a store on a PostgreSQL server.',
+      })
+    }
+    throw cause
+  }
+}
+
+async function listen(start: () => Promise<unknown>, config: RelayConfig): Promise<void> {
+  try {
+    await start()
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const { host, port } = config.listen
+    throw new GateError(
+      code === 'EADDRINUSE' ? 'ERR_GATE_PORT_IN_USE' : 'ERR_GATE_CONFIG',
+      `cannot listen on ${host}:${port} (${code})`,
+      { cause },
+    )
+  }
+}
+
+/** Text that is made once and kept in a file only we can read. */
+async function persistent(path: string, make: () => string): Promise<string> {
+  try {
+    const file = await open(path, 'wx', 0o600)
+    const text = make()
+    await file.writeFile(text)
+    await file.sync()
+    await file.close()
+    return text
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
+    return (await readFile(path, 'utf8')).trim()
+  }
+}
