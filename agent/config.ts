@@ -1,0 +1,94 @@
+// The agent's configuration: which relays it serves, and which targets with which credentials.
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { asGateError } from '@gate/shared/errors'
+import { targetName } from '@gate/shared/messages'
+import { parseYaml } from '@gate/shared/yaml'
+import { z } from 'zod'
+
+/** Where a secret comes from; it is read anew for each login, so that it can be rotated. */
+const secret = z.union([
+  z.strictObject({ file: z.string() }),
+  z.strictObject({ environment: z.string() }),
+  z.strictObject({ command: z.array(z.string()).min(1) }),
+])
+export type SecretSource = z.infer<typeof secret>
+
+/** libpq's sslmode. @see https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
+export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+
+const postgresTarget = z.strictObject({
+  name: targetName,
+  protocol: z.literal('postgres'),
+  labels: z.record(z.string().max(128), z.string().max(256)).default({}),
+  /** A host name, an address, or the directory of a Unix socket. */
+  host: z.string().min(1),
+  port: z.int().min(1).max(65535).default(5432),
+  database: z.string().min(1),
+  user: z.string().min(1),
+  password: secret.optional(),
+  /** verify-full unless the target is on this machine. */
+  sslmode: z.enum(sslModes).optional(),
+  /** Certificate authorities to trust instead of the system's. */
+  sslrootcert: z.string().optional(),
+  sslcert: z.string().optional(),
+  sslkey: z.string().optional(),
+})
+export type PostgresTarget = z.infer<typeof postgresTarget>
+
+const target = z.discriminatedUnion('protocol', [postgresTarget])
+export type TargetConfig = z.infer<typeof target>
+
+const relayUrl = z.url({ protocol: /^https?$/ })
+
+const schema = z
+  .strictObject({
+    relay: z.union([relayUrl, z.array(relayUrl).min(1).max(20)]),
+    name: targetName,
+    state: z.string(),
+    /** Certificate authorities to trust for the relay instead of the system's. */
+    ca: z.string().optional(),
+    targets: z.array(target).min(1).max(1000),
+    limits: z.strictObject({ streams: z.int().min(1).max(100_000).default(2_000) }).prefault({}),
+    log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  })
+  .check(context => {
+    const names = new Set<string>()
+    for (const { name } of context.value.targets) {
+      if (names.has(name))
+        context.issues.push({ code: 'custom', message: `two targets named ${name}`, input: name, path: ['targets'] })
+      names.add(name)
+    }
+  })
+
+export type AgentConfig = Omit<z.infer<typeof schema>, 'relay'> & { readonly relays: readonly string[] }
+
+/**
+ * Reads the configuration; relative paths in it are relative to the file.
+ * @throws {GateError} ERR_GATE_CONFIG with `file:line:column` of every mistake.
+ */
+export async function readAgentConfig(file: string): Promise<AgentConfig> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw asGateError(cause, 'ERR_GATE_CONFIG', `${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`)
+  }
+  const { relay, ...value } = parseYaml(file, text, schema).value
+  const path = (relative: string): string => resolve(dirname(file), relative)
+  return {
+    ...value,
+    relays: [relay].flat().map(url => url.replace(/\/+$/, '')),
+    state: path(value.state),
+    ...(value.ca === undefined ? {} : { ca: path(value.ca) }),
+    targets: value.targets.map(each => ({
+      ...each,
+      ...(each.password !== undefined && 'file' in each.password
+        ? { password: { file: path(each.password.file) } }
+        : {}),
+      ...(each.sslrootcert === undefined ? {} : { sslrootcert: path(each.sslrootcert) }),
+      ...(each.sslcert === undefined ? {} : { sslcert: path(each.sslcert) }),
+      ...(each.sslkey === undefined ? {} : { sslkey: path(each.sslkey) }),
+    })),
+  }
+}

@@ -1,0 +1,19 @@
+// What an agent needs of a protocol: reach the target, log in with the service identity, hand over the stream.
+import type { Target } from '@gate/shared/model'
+import type { Port } from '@gate/shared/port'
+import type { TargetConfig } from '../config.ts'
+
+export interface Connection {
+  /** The logged-in stream. */
+  readonly port: Port<Buffer>
+  readonly detail: Readonly<Record<string, string>>
+  /** Cancels what runs on the stream, in the protocol's own way. */
+  cancel(): Promise<void>
+}
+
+export interface Connector {
+  /** What the relay learns of the target. Never a credential or an address. */
+  announce(config: TargetConfig): Target
+  /** @throws {GateError} ERR_GATE_TARGET_UNREACHABLE or ERR_GATE_TARGET_LOGIN. */
+  connect(config: TargetConfig, parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Connection>
+}

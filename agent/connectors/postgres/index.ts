@@ -1,0 +1,123 @@
+// Logs in to PostgreSQL with the service identity and hands over the authenticated stream. pg does the login: SCRAM with
+// channel binding, MD5, password, certificate.
+import { asGateError, GateError } from '@gate/shared/errors'
+import { type Port, socketPort } from '@gate/shared/port'
+import pg from 'pg'
+import { serialize } from 'pg-protocol'
+import type { PostgresTarget } from '../../config.ts'
+import { readSecret } from '../../secret.ts'
+import type { Connection, Connector } from '../connector.ts'
+import { LoginStream } from './handover.ts'
+import { openSocket, type SslMode, sslModeOf } from './socket.ts'
+
+const LOGIN_TIMEOUT_MS = 15_000
+const CANCEL_TIMEOUT_MS = 10_000
+/** Never taken from the relay: they would change who the agent is. */
+const ownParameters = new Set(['user', 'database', 'replication', 'client_encoding'])
+
+export const postgres: Connector = {
+  announce: ({ name, protocol, labels, database }) => ({ name, protocol, labels, options: { database } }),
+  connect: async (target, parameters, signal) => {
+    const mode = sslModeOf(target)
+    try {
+      return await connect(target, mode, parameters, signal)
+    } catch (thrown) {
+      // allow: plain first, TLS when the server insists on it.
+      const refused = mode === 'allow' && thrown instanceof GateError && thrown.fields?.['C'] === '28000'
+      if (!refused) throw thrown
+      return await connect(target, 'require', parameters, signal)
+    }
+  },
+}
+
+/** What pg keeps to itself: the start-up parameters and the key for cancel requests. */
+interface LoginClient {
+  getStartupConf(): Record<string, string>
+  processID: number | null
+  secretKey: number | null
+}
+
+async function connect(
+  target: PostgresTarget,
+  mode: SslMode,
+  parameters: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const password = target.password === undefined ? '' : await readSecret(target.password)
+  const socket = await openSocket(target, mode, signal)
+  const stream = new LoginStream(socket)
+  const client = new pg.Client({
+    user: target.user,
+    database: target.database,
+    // A function, so that pg looks into neither its environment nor ~/.pgpass.
+    password: () => password,
+    stream: () => stream as never,
+    ssl: false,
+    enableChannelBinding: stream.getPeerCertificate !== undefined,
+    connectionTimeoutMillis: LOGIN_TIMEOUT_MS,
+  } as pg.ClientConfig)
+  const login = client as unknown as LoginClient
+  login.getStartupConf = () => ({ ...settings(parameters), user: target.user, database: target.database })
+  // After the handover the client is nobody's; its complaints about the stream are not errors.
+  client.on('error', () => {})
+  const abort = (): void => void stream.destroy(new Error('given up'))
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    await client.connect()
+  } catch (thrown) {
+    stream.destroy()
+    throw loginError(target, thrown)
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+  const { socket: ready, first } = stream.handOver()
+  const port = prefixed(socketPort(ready, 'ERR_GATE_TARGET_UNREACHABLE'), first)
+  return { port, detail: {}, cancel: () => cancel(target, mode, login.processID ?? 0, login.secretKey ?? 0) }
+}
+
+function settings(parameters: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(parameters).filter(([name]) => !ownParameters.has(name.toLowerCase())))
+}
+
+/** What the server said is passed on field by field; nothing of the credential is in it. */
+function loginError(target: PostgresTarget, thrown: unknown): GateError {
+  if (!(thrown instanceof pg.DatabaseError)) {
+    return asGateError(thrown, 'ERR_GATE_TARGET_UNREACHABLE', `the agent cannot log in to ${target.name}`)
+  }
+  const fields = Object.fromEntries(
+    Object.entries({ C: thrown.code, M: thrown.message, D: thrown.detail, H: thrown.hint }).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  )
+  const identity = thrown.code?.startsWith('28') === true
+  return new GateError(
+    identity ? 'ERR_GATE_TARGET_LOGIN' : 'ERR_GATE_TARGET_UNREACHABLE',
+    identity ? `${target.name} refused gate's service identity` : `${target.name} did not accept the connection`,
+    { cause: thrown, fields },
+  )
+}
+
+async function cancel(target: PostgresTarget, mode: SslMode, processId: number, secretKey: number): Promise<void> {
+  const socket = await openSocket(target, mode === 'allow' ? 'prefer' : mode, AbortSignal.timeout(CANCEL_TIMEOUT_MS))
+  // The server closes without a word, whatever came of it.
+  socket.on('error', () => socket.destroy())
+  socket.end(serialize.cancel(processId, secretKey))
+  socket.resume()
+}
+
+/** A port whose first bytes were read already. */
+function prefixed(port: Port<Buffer>, first: Buffer): Port<Buffer> {
+  async function* units(): AsyncGenerator<Buffer> {
+    yield first
+    yield* port
+  }
+  return {
+    [Symbol.asyncIterator]: () => units(),
+    write: unit => port.write(unit),
+    end: () => port.end(),
+    destroy: cause => port.destroy(cause),
+    get broken() {
+      return port.broken
+    },
+  }
+}

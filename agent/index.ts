@@ -1,0 +1,114 @@
+// gate-agent: joins a relay, and serves its targets from beside them.
+import { readFile } from 'node:fs/promises'
+import { systemClock } from '@gate/shared/clock'
+import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { createLog } from '@gate/shared/log'
+import { Command } from 'commander'
+import { type AgentConfig, readAgentConfig } from './config.ts'
+import { connectorFor } from './connectors/registry.ts'
+import { enrol } from './enrol.ts'
+import { readKey } from './identity.ts'
+import { Streams } from './serve.ts'
+import { uplink } from './uplink.ts'
+
+const DEFAULT_CONFIG = 'agent.yaml'
+const MAX_TOKEN_LENGTH = 4096
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+
+const program = new Command('gate-agent')
+  .description('Stands beside private systems, dials out to the relay, and logs in to them')
+  .version('0.1.0')
+  .showHelpAfterError('(gate-agent --help shows what there is)')
+  .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)
+
+const config = (): Promise<AgentConfig> => readAgentConfig(program.opts<{ config: string }>().config)
+
+async function tlsOf({ ca }: AgentConfig): Promise<{ ca: Buffer } | undefined> {
+  return ca === undefined ? undefined : { ca: await readFile(ca) }
+}
+
+program
+  .command('start', { isDefault: true })
+  .description('serve the targets until SIGINT or SIGTERM')
+  .option('--insecure', 'allow a relay beyond loopback without TLS')
+  .action(async ({ insecure }: { insecure?: boolean }) => {
+    const settings = await config()
+    checkTransport(settings, insecure === true)
+    const log = createLog('agent', settings.log)
+    const key = await readKey(settings.state)
+    const tls = await tlsOf(settings)
+    const streams = new Streams(settings, log)
+    const targets = settings.targets.map(target => connectorFor(target).announce(target))
+    const stop = new AbortController()
+    for (const name of SIGNALS) {
+      process.once(name, () => {
+        log.info('agent.stopping', { signal: name })
+        stop.abort(new GateError('ERR_GATE_SHUTDOWN', 'the agent is going down'))
+        process.once(name, () => process.exit(1))
+      })
+    }
+    await Promise.all(
+      settings.relays.map(relay =>
+        uplink({ relay, name: settings.name, key, targets, tls, streams, clock: systemClock, log }, stop.signal),
+      ),
+    )
+    log.info('agent.stopped')
+    process.exit(0)
+  })
+
+program
+  .command('enroll')
+  .description('join the relay with a one-time token; makes the key pair of this agent')
+  .option('--token <token>', 'the token, or - to read it from standard input', '-')
+  .option('--insecure', 'allow a relay beyond loopback without TLS')
+  .action(async ({ token, insecure }: { token: string; insecure?: boolean }) => {
+    const settings = await config()
+    checkTransport(settings, insecure === true)
+    const secret = token === '-' ? (await readInput()).trim() : token
+    // Relays that belong together share what they know of agents: one is enough.
+    const [relay = ''] = settings.relays
+    const targets = await enrol(relay, settings.name, settings.state, secret, await tlsOf(settings))
+    print(`${settings.name} joined ${relay} and may announce ${targets.join(', ')}`)
+  })
+
+program
+  .command('check')
+  .description('read the configuration, and say what is wrong with it')
+  .action(async () => {
+    const { targets } = await config()
+    print(`configuration is valid; ${targets.length} targets`)
+  })
+
+/** Standard input as text; opening it by name fails where it is a socket. */
+async function readInput(): Promise<string> {
+  let text = ''
+  for await (const chunk of process.stdin.setEncoding('utf8')) {
+    text += String(chunk)
+    if (text.length > MAX_TOKEN_LENGTH) throw new GateError('ERR_GATE_USAGE', 'standard input holds no token')
+  }
+  return text
+}
+
+/** @throws {GateError} ERR_GATE_CONFIG when the tunnel would be in clear beyond this machine. */
+function checkTransport({ relays }: AgentConfig, insecure: boolean): void {
+  for (const relay of relays) {
+    const { protocol, hostname } = new URL(relay)
+    const loopback = hostname === 'localhost' || hostname === '[::1]' || /^127\./.test(hostname)
+    if (protocol === 'https:' || loopback || insecure) continue
+    throw new GateError('ERR_GATE_CONFIG', `${relay} is neither https nor on this machine`, {
+      hint: 'Use https, or say --insecure.',
+    })
+  }
+}
+
+try {
+  await program.parseAsync()
+} catch (thrown) {
+  const error = asGateError(thrown)
+  process.stderr.write(`gate-agent: ${error.message}\n`)
+  if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`)
+  if (error.cause instanceof Error) process.stderr.write(`  caused by: ${error.cause.message}\n`)
+  process.exitCode = errorCodes[error.code].exit
+}

@@ -1,0 +1,63 @@
+// One stream that the relay asked for: log in to the target, say so, move bytes until either side is done.
+import { asGateError, GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
+import type { StreamMessage } from '@gate/shared/messages'
+import { join } from '@gate/shared/port'
+import type { Channel } from '@gate/shared/websocket'
+import type { AgentConfig } from './config.ts'
+import type { Connection } from './connectors/connector.ts'
+import { connectorFor } from './connectors/registry.ts'
+
+type Open = Extract<StreamMessage, { type: 'open' }>
+
+export class Streams {
+  readonly #config: AgentConfig
+  readonly #log: Log
+  readonly #open = new Map<string, Connection>()
+  #count = 0
+
+  constructor(config: AgentConfig, log: Log) {
+    this.#config = config
+    this.#log = log
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Serves an opened stream until it ends; whatever goes wrong is said to the relay on the stream. */
+  async serve(channel: Channel, open: Open): Promise<void> {
+    this.#count += 1
+    const gone = new AbortController()
+    channel.onFailure = cause => gone.abort(cause)
+    try {
+      const connection = await this.#connect(open, gone.signal)
+      this.#open.set(open.stream, connection)
+      channel.send({ type: 'opened', detail: { ...connection.detail } })
+      await join(channel, connection.port)
+    } catch (thrown) {
+      const error = asGateError(thrown)
+      this.#log.info('stream.failed', { stream: open.stream, target: open.target, error })
+      channel.destroy(error)
+    } finally {
+      this.#open.delete(open.stream)
+      this.#count -= 1
+    }
+  }
+
+  async #connect(open: Open, signal: AbortSignal): Promise<Connection> {
+    if (this.#count > this.#config.limits.streams)
+      throw new GateError('ERR_GATE_LIMIT', `the agent carries ${this.#count} streams already`)
+    const target = this.#config.targets.find(each => each.name === open.target)
+    if (target === undefined) throw new GateError('ERR_GATE_NOT_FOUND', `this agent does not serve ${open.target}`)
+    return connectorFor(target).connect(target, open.parameters, signal)
+  }
+
+  /** Cancels what runs on a stream; one that is not there any more has nothing to cancel. */
+  cancel(stream: string): void {
+    this.#open
+      .get(stream)
+      ?.cancel()
+      .catch(error => this.#log.warn('stream.cancel-failed', { stream, error }))
+  }
+}

@@ -1,0 +1,185 @@
+// The way out to one relay: a control socket that proves who we are, and data sockets dialled ahead.
+import type { Clock } from '@gate/shared/clock'
+import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
+import { type ControlMessage, helloBytes, PROTOCOL_VERSION, packControl, unpackControl } from '@gate/shared/messages'
+import type { Target } from '@gate/shared/model'
+import { type ControlSocket, dialChannel, dialControl, type TlsOptions } from '@gate/shared/websocket'
+import type { AgentKey } from './identity.ts'
+import type { Streams } from './serve.ts'
+
+const DIAL_TIMEOUT_MS = 10_000
+const HELLO_TIMEOUT_MS = 15_000
+const FIRST_BACKOFF_MS = 200
+const LONGEST_BACKOFF_MS = 10_000
+/** A connection that lasted this long was a good one: the next failure starts over. */
+const STEADY_MS = 30_000
+
+export interface UplinkContext {
+  readonly relay: string
+  readonly name: string
+  readonly key: AgentKey
+  readonly targets: readonly Target[]
+  readonly tls: TlsOptions | undefined
+  readonly streams: Streams
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Keeps the agent connected to a relay until the signal aborts. */
+export async function uplink(context: UplinkContext, signal: AbortSignal): Promise<void> {
+  const { relay, clock, log } = context
+  let backoffMs = FIRST_BACKOFF_MS
+  while (!signal.aborted) {
+    const began = clock.monotonic()
+    try {
+      await new Link(context, signal).run()
+      log.warn('uplink.lost', { url: relay })
+    } catch (thrown) {
+      if (signal.aborted) return
+      log.warn('uplink.failed', { url: relay, error: thrown })
+    }
+    if (clock.monotonic() - began > STEADY_MS) backoffMs = FIRST_BACKOFF_MS
+    // Jitter, so that a restarted relay is not met by all its agents in one moment.
+    await clock.sleep(backoffMs * (0.5 + Math.random()), signal).catch(() => {})
+    backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
+  }
+}
+
+class Link {
+  readonly #context: UplinkContext
+  readonly #signal: AbortSignal
+  /** Aborts with the control socket: data sockets without it are worth nothing. */
+  readonly #over = new AbortController()
+  #dataToken = ''
+
+  constructor(context: UplinkContext, signal: AbortSignal) {
+    this.#context = context
+    this.#signal = signal
+  }
+
+  get #base(): string {
+    return this.#context.relay.replace(/^http/, 'ws')
+  }
+
+  async run(): Promise<void> {
+    const { tls } = this.#context
+    const control = await dialControl(`${this.#base}/v1/agent/control`, {
+      headers: {},
+      tls,
+      timeoutMs: DIAL_TIMEOUT_MS,
+      signal: this.#signal,
+    })
+    const stop = (): void => control.destroy()
+    this.#signal.addEventListener('abort', stop, { once: true })
+    try {
+      const welcome = await this.#hello(control)
+      this.#dataToken = welcome.dataToken
+      this.#context.log.info('uplink.ready', { url: this.#context.relay, count: welcome.idleStreams })
+      for (const target of welcome.refusedTargets) {
+        this.#context.log.error('uplink.target-refused', {
+          target,
+          reason: 'the enrolment does not cover it, or another agent serves it differently',
+        })
+      }
+      for (let index = 0; index < welcome.idleStreams; index += 1) this.#dialIdle()
+      await control.closed
+    } finally {
+      this.#signal.removeEventListener('abort', stop)
+      this.#over.abort(new GateError('ERR_GATE_RELAY_UNREACHABLE', 'the control socket is closed'))
+      control.destroy()
+    }
+  }
+
+  #hello(control: ControlSocket): Promise<Extract<ControlMessage, { type: 'welcome' }>> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new GateError('ERR_GATE_TIMEOUT', 'the relay did not say welcome in time')),
+        HELLO_TIMEOUT_MS,
+      )
+      control.closed.then(() => reject(new GateError('ERR_GATE_RELAY_UNREACHABLE', 'the relay hung up')), reject)
+      control.onBytes = bytes => {
+        try {
+          const message = unpackControl(bytes)
+          if (message.type === 'challenge') this.#prove(control, message)
+          else if (message.type === 'welcome') {
+            clearTimeout(timer)
+            control.onBytes = more => this.#receive(control, more)
+            resolve(message)
+          } else if (message.type === 'refused') throw errorFromBody(message.error)
+          else throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`)
+        } catch (thrown) {
+          clearTimeout(timer)
+          reject(asGateError(thrown))
+        }
+      }
+    })
+  }
+
+  /** Signs for the relay that we dialled and no other: a relay in between could not use the proof elsewhere. */
+  #prove(control: ControlSocket, challenge: Extract<ControlMessage, { type: 'challenge' }>): void {
+    const { relay, name, key, targets } = this.#context
+    if (challenge.version !== PROTOCOL_VERSION) {
+      throw new GateError(
+        'ERR_GATE_PROTOCOL',
+        `the relay speaks version ${challenge.version}, this agent ${PROTOCOL_VERSION}`,
+      )
+    }
+    if (new URL(challenge.relay).origin !== new URL(relay).origin) {
+      throw new GateError(
+        'ERR_GATE_CONFIG',
+        `the relay calls itself ${challenge.relay}, and this agent dialled ${relay}`,
+        {
+          hint: "Set `relay` here to the relay's own `url`.",
+        },
+      )
+    }
+    const signature = key.sign(helloBytes(challenge.relay, challenge.nonce, name, targets))
+    control.send(
+      packControl({ type: 'hello', version: PROTOCOL_VERSION, agent: name, signature, targets: [...targets] }),
+    )
+  }
+
+  #receive(control: ControlSocket, bytes: Buffer): void {
+    try {
+      const message = unpackControl(bytes)
+      if (message.type === 'dial') for (let count = 0; count < message.count; count += 1) this.#dialIdle()
+      else if (message.type === 'cancel') this.#context.streams.cancel(message.stream)
+      else throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`)
+    } catch (thrown) {
+      this.#context.log.error('uplink.broken', { error: thrown })
+      control.destroy()
+    }
+  }
+
+  /** Dials one data socket and waits on it; when it is put to use, the next one is dialled. */
+  #dialIdle(): void {
+    if (this.#over.signal.aborted) return
+    this.#idle().catch(error => {
+      if (!this.#over.signal.aborted) this.#context.log.warn('uplink.data-failed', { error })
+    })
+  }
+
+  async #idle(): Promise<void> {
+    const { tls, streams } = this.#context
+    const channel = await dialChannel(`${this.#base}/v1/agent/data`, 'ERR_GATE_RELAY_UNREACHABLE', {
+      headers: { authorization: `Bearer ${this.#dataToken}` },
+      tls,
+      timeoutMs: DIAL_TIMEOUT_MS,
+      signal: this.#over.signal,
+    })
+    const close = (): void => channel.destroy()
+    this.#over.signal.addEventListener('abort', close, { once: true })
+    channel.onMessage = message => {
+      if (message.type !== 'open')
+        return channel.destroy(new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
+      // A stream in use lives as long as its own socket, even when the control socket is lost and comes back.
+      this.#over.signal.removeEventListener('abort', close)
+      channel.onMessage = () => channel.destroy(new GateError('ERR_GATE_PROTOCOL', 'a stream was opened twice'))
+      this.#dialIdle()
+      streams.serve(channel, message).catch(error => this.#context.log.error('stream.broken', { error }))
+    }
+    await channel.closed
+    this.#over.signal.removeEventListener('abort', close)
+  }
+}
