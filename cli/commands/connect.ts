@@ -1,0 +1,242 @@
+// gate connect: a local port for each target, until Ctrl-C or until the given command ends.
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import { asGateError, GateError } from '@gate/shared/errors'
+import type { ConnectHint, OfflineAnswers } from '@gate/shared/model'
+import { z } from 'zod'
+import { type App, type Connected, connectApp } from '../app.ts'
+import { ownDirectory, readOwnFile, writeOwnFile } from '../files.ts'
+import { type Listener, listen } from '../listen.ts'
+import { offlineAnswers } from '../offline.ts'
+import { portFor } from '../ports.ts'
+import { serveStream } from '../stream.ts'
+import { printable } from '../text.ts'
+
+export interface ConnectOptions {
+  readonly port?: string
+  readonly task?: string
+  readonly reason?: string
+  readonly json?: boolean
+}
+
+const text = z.string().max(4096)
+const info = z.object({
+  name: z.string(),
+  protocol: z.string(),
+  labels: z.record(z.string(), z.string()),
+  online: z.boolean(),
+  hint: z.object({
+    lines: z.array(z.object({ label: text, text })).max(20),
+    environment: z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), text),
+    files: z.array(z.object({ name: z.string().regex(/^[a-z0-9_]+\.[a-z]+$/), section: text, text })).max(5),
+  }),
+  offline: offlineAnswers,
+})
+type TargetInfo = z.infer<typeof info>
+
+/** The login is renewed this long before it ends, and looked at this often. */
+const RENEW_BEFORE_MS = 3 * 60_000
+const RENEW_CHECK_MS = 30_000
+
+/** Environment variables that a hint may not set: they would run code. */
+const forbiddenVariables =
+  /^(LD_|DYLD_|NODE_|PATH$|SHELL$|HOME$|BASH_ENV$|ENV$|IFS$|PYTHON|PERL|RUBY|GIT_|PGSSLKEY|PGPASSFILE)/
+
+/** Returns the exit code. */
+export async function connect(
+  app: App,
+  names: readonly string[],
+  options: ConnectOptions,
+  command: readonly string[],
+): Promise<number> {
+  if (command.length > 0 && names.length > 1) throw new GateError('ERR_GATE_USAGE', 'a command runs with one target')
+  if (options.port !== undefined && names.length > 1)
+    throw new GateError('ERR_GATE_USAGE', '--port goes with one target')
+  await using connected = await connectApp(app)
+  const infos = await Promise.all(names.map(name => fetchInfo(connected, name)))
+  const stop = new AbortController()
+  const opened: Opened[] = []
+  const renewing = keepLogin(connected, stop.signal)
+  try {
+    for (const target of infos) opened.push(await open(connected, target, options))
+    const [first] = opened
+    if (command.length > 0 && first !== undefined) return await runCommand(command, first.environment)
+    show(app, opened, options.json === true)
+    return await untilInterrupted()
+  } finally {
+    stop.abort()
+    clearInterval(renewing)
+    for (const { listener } of opened) await listener[Symbol.asyncDispose]()
+  }
+}
+
+async function fetchInfo({ client, credentials }: Connected, name: string): Promise<TargetInfo> {
+  return client.call(
+    { method: 'GET', path: `/v1/targets/${encodeURIComponent(name)}`, token: await credentials.token() },
+    info,
+  )
+}
+
+interface Opened {
+  readonly target: TargetInfo
+  readonly listener: Listener
+  readonly environment: Readonly<Record<string, string>>
+  readonly lines: readonly { readonly label: string; readonly text: string }[]
+}
+
+async function open(connected: Connected, target: TargetInfo, options: ConnectOptions): Promise<Opened> {
+  const { app, profile, client, credentials } = connected
+  const port =
+    options.port === undefined ? await portFor(app.config.home, profile.relay, target.name) : parsePort(options.port)
+  const offline = target.offline as OfflineAnswers
+  const say = throttled(error =>
+    app.note(
+      `${app.style.bad('!')} ${target.name}: ${printable(error.message)}${error.hint === undefined ? '' : ` — ${printable(error.hint)}`}`,
+    ),
+  )
+  const context = {
+    relay: profile.relay,
+    tls: client.tls,
+    target: target.name,
+    task: options.task,
+    reason: options.reason,
+    offline,
+    token: () => credentials.token(),
+    say,
+  }
+  const listener = await listen(
+    port,
+    socket => void serveStream(socket, context),
+    why => app.note(`${app.style.bad('!')} ${target.name}: ${why}`),
+  )
+  const kept = await credentials.find()
+  const user = (kept?.subject.email ?? 'gate').replace(/@.*$/, '').replace(/[^A-Za-z0-9._-]/g, '') || 'gate'
+  const fill = filler(app, target.name, listener, user)
+  await writeFiles(app, target.hint, fill)
+  const environment = Object.fromEntries(
+    Object.entries(target.hint.environment)
+      .filter(([name]) => !forbiddenVariables.test(name))
+      .map(([name, value]) => [name, fill(value)]),
+  )
+  return {
+    target,
+    listener,
+    environment,
+    lines: target.hint.lines.map(line => ({ label: line.label, text: fill(line.text) })),
+  }
+}
+
+function parsePort(text: string): number {
+  const port = Number(text)
+  if (/^\d{1,5}$/.test(text) && port <= 65535) return port
+  throw new GateError('ERR_GATE_USAGE', `--port: expected 0 to 65535, got "${text}"`)
+}
+
+/** The same trouble of many connections is said once in a while. */
+function throttled(say: (error: GateError) => void): (error: GateError) => void {
+  let last = ''
+  let lastMs = 0
+  return error => {
+    const now = performance.now()
+    if (error.message === last && now - lastMs < 5_000) return
+    last = error.message
+    lastMs = now
+    say(error)
+  }
+}
+
+function filler(app: App, target: string, listener: Listener, user: string): (template: string) => string {
+  const host = listener.addresses[0] ?? '127.0.0.1'
+  return template =>
+    template.replace(
+      /\{(host|port|target|user|file:([a-z0-9_.]+))\}/g,
+      (_whole, name: string, file: string | undefined) => {
+        if (file !== undefined) return join(app.config.home, file)
+        return { host, port: String(listener.port), target, user }[name] ?? ''
+      },
+    )
+}
+
+/** Keeps one section per target in files of gate's own; the user's files are left alone. */
+async function writeFiles(app: App, hint: ConnectHint, fill: (template: string) => string): Promise<void> {
+  await ownDirectory(app.config.home)
+  for (const file of hint.files) {
+    const section = fill(file.section)
+    const old = (await readOwnFile(app.config.home, file.name)) ?? ''
+    const others = old.split(/^(?=\[)/m).filter(part => part !== '' && !part.startsWith(`[${section}]`))
+    await writeOwnFile(app.config.home, file.name, [...others, fill(file.text)].join(''))
+  }
+}
+
+function show(app: App, opened: readonly Opened[], json: boolean): void {
+  for (const { target, listener, environment, lines } of opened) {
+    if (json) {
+      app.print(
+        JSON.stringify({
+          target: target.name,
+          protocol: target.protocol,
+          host: listener.addresses[0],
+          port: listener.port,
+          environment,
+        }),
+      )
+      continue
+    }
+    const offline = target.online ? '' : app.style.wait(' (no agent is online yet)')
+    app.print(
+      `${app.style.good('●')} ${app.style.bold(target.name)} is on ${listener.addresses.join(' and ')} port ${listener.port}${offline}`,
+    )
+    for (const { label, text } of lines) app.print(`    ${app.style.dim(label.padEnd(8))} ${printable(text)}`)
+  }
+  if (!json) app.note(app.style.dim('Ctrl-C closes.'))
+}
+
+/** Renews the login while ports are open, so that connections do not end with it. */
+function keepLogin({ app, credentials }: Connected, signal: AbortSignal): NodeJS.Timeout {
+  let warned = false
+  const check = async (): Promise<void> => {
+    const kept = await credentials.find()
+    if (kept === undefined || signal.aborted) return
+    const lifetimeLeftMs = kept.expiresMs - app.clock.now()
+    if (lifetimeLeftMs > RENEW_BEFORE_MS || kept.expiresMs >= kept.endsMs) return
+    await credentials.renew(kept)
+    warned = false
+  }
+  return setInterval(() => {
+    check().catch((thrown: unknown) => {
+      if (warned || signal.aborted) return
+      warned = true
+      app.note(
+        `${app.style.bad('!')} ${printable(asGateError(thrown).message)}; open connections end when the login does`,
+      )
+    })
+  }, RENEW_CHECK_MS).unref()
+}
+
+async function untilInterrupted(): Promise<number> {
+  await new Promise<void>(resolve => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+    process.once('SIGHUP', () => resolve())
+  })
+  return 0
+}
+
+/** Runs the command with the port in its environment; its exit code is ours, 128 + n when signal n ended it. */
+function runCommand(command: readonly string[], environment: Readonly<Record<string, string>>): Promise<number> {
+  const [program = '', ...args] = command
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, ...environment } })
+    // The terminal sends Ctrl-C to both; the command decides what it means. What is sent to us alone is passed on.
+    const ignore = (): void => {}
+    const pass = (signal: NodeJS.Signals): void => void child.kill(signal)
+    process.on('SIGINT', ignore)
+    process.on('SIGTERM', pass)
+    process.on('SIGHUP', pass)
+    child.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(new GateError('ERR_GATE_USAGE', `${program} cannot be started (${cause.code})`, { cause })),
+    )
+    child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
+  })
+}

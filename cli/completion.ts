@@ -1,0 +1,50 @@
+// Shell completion, through @bomb.sh/tab: the only file that knows it.
+import tab from '@bomb.sh/tab/commander'
+import type { Command } from 'commander'
+import type { App } from './app.ts'
+
+/** Completing must never make a person wait for a relay that is away. */
+const PATIENCE_MS = 1_500
+
+interface Candidate {
+  readonly name: string
+  readonly detail: string
+}
+
+export interface Candidates {
+  targets(): Promise<readonly Candidate[]>
+  requests(): Promise<readonly Candidate[]>
+}
+
+/** Adds `gate complete <shell>`. */
+export function addCompletion(program: Command): void {
+  tab(program)
+}
+
+/** Whether the command line is one that a shell sends to complete another. */
+export function isCompletion(args: readonly string[]): boolean {
+  return args[0] === 'complete' && args[1] === '--'
+}
+
+/** Completes names that only the relay knows; undefined when the word to complete is none of them. */
+export async function completeNames(
+  _app: App,
+  args: readonly string[],
+  candidates: Candidates,
+): Promise<readonly string[] | undefined> {
+  const words = args.slice(2)
+  const [command] = words
+  const current = words.at(-1) ?? ''
+  if (words.length < 2 || current.startsWith('-')) return undefined
+  const source =
+    command === 'connect'
+      ? candidates.targets
+      : command === 'approve' || command === 'deny'
+        ? candidates.requests
+        : undefined
+  if (source === undefined) return undefined
+  const late = new Promise<readonly Candidate[]>(resolve => setTimeout(() => resolve([]), PATIENCE_MS).unref())
+  // A shell has no place for an error.
+  const found = await Promise.race([source().catch(() => []), late])
+  return found.filter(({ name }) => name.startsWith(current)).map(({ name, detail }) => `${name}\t${detail}`)
+}

@@ -1,0 +1,185 @@
+// gate: the program on the user's machine. One command per entry; what they do is in commands/.
+import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { Command, CommanderError } from 'commander'
+import { type App, createApp } from './app.ts'
+import { connect } from './commands/connect.ts'
+import { login, logout, whoami } from './commands/login.ts'
+import { approve, deny, requests } from './commands/requests.ts'
+import { sessions, showSession } from './commands/sessions.ts'
+import { targetNames, targets } from './commands/targets.ts'
+import { addCompletion, completeNames, isCompletion } from './completion.ts'
+import { printable } from './text.ts'
+
+const VERSION = '0.1.0'
+
+/** What follows `--` belongs to another program. */
+function splitArguments(args: readonly string[]): { own: readonly string[]; command: readonly string[] } {
+  const at = args.indexOf('--')
+  return at === -1 || isCompletion(args)
+    ? { own: args, command: [] }
+    : { own: args.slice(0, at), command: args.slice(at + 1) }
+}
+
+function createProgram(app: App, command: readonly string[], exit: (code: number) => void): Command {
+  const program = new Command('gate')
+    .description(
+      'Reach private systems through gate: your tools stay as they are, every command is checked and recorded',
+    )
+    .version(VERSION)
+    .showHelpAfterError('(gate --help shows what there is)')
+    .exitOverride()
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 not understood, 3 not logged in, 4 refused, 5 not found, 6 decided or expired, 7 unreachable, 8 port in use, 130 interrupted.',
+    )
+  program
+    .command('login')
+    .description('log in with your identity provider (OpenID Connect device login)')
+    .option('--relay <url>', 'the relay to log in to; remembered')
+    .option('--issuer <url>', 'which identity provider, when the relay knows several')
+    .option('--fingerprint <SHA256:…>', "the relay's key, when no authority vouches for it")
+    .option('--no-browser', 'do not open a browser')
+    .option('--insecure', 'allow a relay beyond this machine without TLS')
+    .option('--json', 'print JSON, one object per line')
+    .action(options => login(app, options))
+  program
+    .command('logout')
+    .description('end the login everywhere and forget it')
+    .option('--json', 'print JSON')
+    .action(options => logout(app, options))
+  program
+    .command('whoami')
+    .description('show who you are to the relay, and where that is kept')
+    .option('--json', 'print JSON')
+    .action(options => whoami(app, options))
+  program
+    .command('targets')
+    .description('list what you may open')
+    .option('--json', 'print JSON')
+    .action(options => targets(app, options))
+  program
+    .command('connect')
+    .description('open a local port for each target, until Ctrl-C or until the command after -- ends')
+    .argument('<target...>', 'names as gate targets lists them')
+    .usage('[options] <target...> [-- command…]')
+    .option('--port <number>', 'another local port than the usual one; 0 for any')
+    .option('--task <id>', 'the task this is for, for example MIG-42/3; shown to approvers and in gate sessions')
+    .option('--reason <text>', 'why; shown to approvers and in gate sessions')
+    .option('--json', 'print JSON, one object per target')
+    .action(async (names: string[], options) => exit(await connect(app, names, options, command)))
+  program
+    .command('approve')
+    .description('decide what waits for you: a live list, or one request by its id')
+    .argument('[request]', 'id of a request')
+    .option('--reason <text>', 'why; recorded')
+    .option('--json', 'print JSON')
+    .action((id: string | undefined, options) => approve(app, id, options))
+  program
+    .command('deny')
+    .description('refuse a request')
+    .argument('<request>', 'id of a request')
+    .option('--reason <text>', 'why not; whoever asked will read it')
+    .option('--json', 'print JSON')
+    .action((id: string, options) => deny(app, id, options))
+  program
+    .command('requests')
+    .description('list requests that you may decide, or that you made')
+    .option('--mine', 'those you made')
+    .option('--json', 'print JSON')
+    .action(options => requests(app, options))
+  const past = program
+    .command('sessions')
+    .description('list recorded sessions, newest first')
+    .option('--target <name>', 'on this target')
+    .option('--task <id>', 'of this task')
+    .option('--user <email>', 'of this person')
+    .option('--limit <count>', 'at most so many')
+    .option('--json', 'print JSON')
+    .action(options => sessions(app, options))
+  past
+    .command('show')
+    .description('show every statement of a session and what came of it')
+    .argument('<session>', 'id of a session')
+    .option('--json', 'print the events, one JSON object per line')
+    .action((id: string, options) => showSession(app, id, options))
+  for (const part of ['relay', 'agent'] as const) {
+    program
+      .command(part)
+      .description(`run gate-${part}, where it is installed`)
+      .argument('[arguments...]')
+      .helpOption(false)
+      .allowUnknownOption()
+      .action(async () => exit(await runPart(part, process.argv.slice(3))))
+  }
+  addCompletion(program)
+  return program
+}
+
+/** Starts gate-relay or gate-agent in place of this program. The packages do not depend on each other: it may not be there. */
+function runPart(part: 'relay' | 'agent', args: readonly string[]): Promise<number> {
+  let script: string
+  try {
+    script = join(
+      dirname(createRequire(import.meta.url).resolve(`@gate/${part}/package.json`)),
+      'bin',
+      `gate-${part}.js`,
+    )
+  } catch (cause) {
+    throw new GateError('ERR_GATE_NOT_FOUND', `gate-${part} is not installed here`, {
+      cause,
+      hint: `Install the package @gate/${part}.`,
+    })
+  }
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [script, ...args], { stdio: 'inherit' })
+    const pass = (signal: NodeJS.Signals): void => void child.kill(signal)
+    process.on('SIGINT', () => {})
+    process.on('SIGTERM', pass)
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 143)))
+  })
+}
+
+function report(app: App, thrown: unknown): number {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2
+  const error = asGateError(thrown)
+  if (process.argv.includes('--json')) app.note(JSON.stringify({ error: error.toJSON() }))
+  else {
+    app.note(`${app.style.bad('gate:')} ${printable(error.message)}`)
+    if (error.detail !== undefined) app.note(`  ${printable(error.detail)}`)
+    if (error.hint !== undefined) app.note(`  ${printable(error.hint)}`)
+    if (error.code === 'ERR_GATE_INTERNAL' && error.cause instanceof Error)
+      app.note(app.style.dim(printable(error.cause.stack ?? error.cause.message)))
+  }
+  return errorCodes[error.code].exit
+}
+
+async function main(): Promise<number> {
+  const app = createApp()
+  const { own, command } = splitArguments(process.argv.slice(2))
+  let code = 0
+  try {
+    if (isCompletion(own)) {
+      const names = await completeNames(app, own, {
+        targets: async () => (await targetNames(app)).map(({ name, protocol }) => ({ name, detail: protocol })),
+        requests: async () => [],
+      })
+      if (names !== undefined) {
+        for (const name of names) app.print(name)
+        app.print(':4')
+        return 0
+      }
+    }
+    await createProgram(app, command, exitCode => {
+      code = exitCode
+    }).parseAsync(own, { from: 'user' })
+    return code
+  } catch (thrown) {
+    return report(app, thrown)
+  }
+}
+
+process.exitCode = await main()

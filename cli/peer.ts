@@ -1,0 +1,61 @@
+// Whose process is at the other end of a local connection, as Linux's socket tables say (proc(5), /proc/net/tcp).
+import { readFile } from 'node:fs/promises'
+import { isIPv4 } from 'node:net'
+
+export interface Endpoint {
+  readonly address: string
+  readonly port: number
+}
+
+/** `unknown` where the system gives no such answer; `gone` when the peer has no socket any more. */
+export type Owner = { readonly uid: number } | 'unknown' | 'gone'
+
+/** IPv4 addresses stand in the table as one little-endian word, IPv6 as four. */
+export function tableAddress({ address, port }: Endpoint): string {
+  const bytes = isIPv4(address) ? Buffer.from(address.split('.').map(Number)) : ipv6Bytes(address)
+  const swapped = Buffer.from(bytes).swap32()
+  return `${swapped.toString('hex').toUpperCase()}:${port.toString(16).toUpperCase().padStart(4, '0')}`
+}
+
+function ipv6Bytes(address: string): Buffer {
+  const mapped = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address)
+  const full =
+    mapped === null
+      ? address
+      : `${mapped[1]}${((Number(mapped[2]) << 8) | Number(mapped[3])).toString(16)}:${((Number(mapped[4]) << 8) | Number(mapped[5])).toString(16)}`
+  const [head = '', tail] = full.split('::')
+  const groups = (part: string): string[] => (part === '' ? [] : part.split(':'))
+  const left = groups(head)
+  const right = tail === undefined ? [] : groups(tail)
+  const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0')
+  return Buffer.from([...left, ...zeros, ...right].map(group => group.padStart(4, '0')).join(''), 'hex')
+}
+
+/**
+ * Finds the owner of the peer's socket in a table's text.
+ * A socket without an inode belongs to no process any more, and its uid says 0 whoever had it.
+ */
+export function ownerIn(table: string, peer: Endpoint, ours: Endpoint): Owner {
+  const local = tableAddress(peer)
+  const remote = tableAddress(ours)
+  for (const line of table.split('\n')) {
+    const fields = line.trim().split(/\s+/)
+    if (fields[1] !== local || fields[2] !== remote) continue
+    return fields[9] === '0' || fields[9] === undefined ? 'gone' : { uid: Number(fields[7]) }
+  }
+  return 'gone'
+}
+
+/** The owner of the process that connected from `peer` to our `ours`. */
+export async function peerOwner(peer: Endpoint, ours: Endpoint): Promise<Owner> {
+  if (process.platform !== 'linux') return 'unknown'
+  const table = isIPv4(peer.address) ? '/proc/net/tcp' : '/proc/net/tcp6'
+  let text: string
+  try {
+    text = await readFile(table, 'utf8')
+  } catch {
+    // Without the table nobody can be told apart; the caller refuses.
+    return 'gone'
+  }
+  return ownerIn(text, peer, ours)
+}

@@ -1,0 +1,68 @@
+// One local connection as one WebSocket to the relay. Knows no protocol: bytes go through, refusals come back in them.
+import type { Socket } from 'node:net'
+import { asGateError, type GateError } from '@gate/shared/errors'
+import type { OfflineAnswers } from '@gate/shared/model'
+import { join, socketPort } from '@gate/shared/port'
+import { type Channel, dialChannel, type TlsOptions } from '@gate/shared/websocket'
+import { answerOffline } from './offline.ts'
+
+const DIAL_TIMEOUT_MS = 10_000
+
+export interface StreamContext {
+  readonly relay: string
+  readonly tls: TlsOptions | undefined
+  readonly target: string
+  readonly task: string | undefined
+  readonly reason: string | undefined
+  readonly offline: OfflineAnswers
+  /** A valid session token. @throws {GateError} */
+  token(): Promise<string>
+  /** Tells the person at the terminal. */
+  say(error: GateError): void
+}
+
+/** Serves one socket until it is done. Never throws: what goes wrong is said to the client and at the terminal. */
+export async function serveStream(socket: Socket, context: StreamContext): Promise<void> {
+  let channel: Channel
+  const gone = new AbortController()
+  const close = (): void => gone.abort()
+  socket.once('close', close)
+  try {
+    channel = await dial(context, gone.signal)
+  } catch (thrown) {
+    const error = asGateError(thrown)
+    if (gone.signal.aborted) return
+    context.say(error)
+    const unauthenticated = error.code === 'ERR_GATE_UNAUTHENTICATED' || error.code === 'ERR_GATE_TOKEN'
+    return answerOffline(socket, unauthenticated ? context.offline.unauthenticated : context.offline.unreachable)
+  } finally {
+    socket.off('close', close)
+  }
+  try {
+    await join(socketPort(socket, 'ERR_GATE_CANCELLED'), channel)
+  } catch (thrown) {
+    const error = asGateError(thrown)
+    // A client that goes away without a word is nothing to report.
+    if (error.code !== 'ERR_GATE_CANCELLED') context.say(error)
+  }
+}
+
+async function dial(context: StreamContext, signal: AbortSignal): Promise<Channel> {
+  const token = await context.token()
+  const url = `${context.relay.replace(/^http/, 'ws')}/v1/connect/${encodeURIComponent(context.target)}`
+  const channel = await dialChannel(url, 'ERR_GATE_RELAY_UNREACHABLE', {
+    headers: {
+      authorization: `Bearer ${token}`,
+      ...(context.task === undefined ? {} : { 'gate-task': encodeURIComponent(context.task) }),
+      ...(context.reason === undefined ? {} : { 'gate-reason': encodeURIComponent(context.reason) }),
+    },
+    tls: context.tls,
+    timeoutMs: DIAL_TIMEOUT_MS,
+    signal,
+  })
+  channel.onMessage = message => {
+    if (message.type !== 'notice')
+      channel.destroy(asGateError(undefined, 'ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
+  }
+  return channel
+}

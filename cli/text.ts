@@ -1,0 +1,56 @@
+// Text for terminals: nothing that comes from elsewhere can move the cursor, change direction or hide.
+import type { CliConfig } from './config.ts'
+
+/** C0 and C1 controls, bidirectional overrides and isolates, zero-width and other invisible characters. */
+const unsafe =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu
+
+/** The text with every character that could deceive shown as its code point. Tabs and line feeds stay. */
+export function printable(text: string): string {
+  return text.replace(unsafe, character => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+}
+
+/** The same on one line of at most `limit` characters. */
+export function oneLine(text: string, limit: number): string {
+  const line = printable(text).replace(/\s+/g, ' ').trim()
+  return line.length <= limit ? line : `${line.slice(0, limit - 1)}…`
+}
+
+export interface Style {
+  bold(text: string): string
+  dim(text: string): string
+  good(text: string): string
+  bad(text: string): string
+  wait(text: string): string
+}
+
+const plain = (text: string): string => text
+const ansi =
+  (code: number) =>
+  (text: string): string =>
+    `\u001b[${code}m${text}\u001b[0m`
+
+export function createStyle({ color }: CliConfig): Style {
+  if (!color) return { bold: plain, dim: plain, good: plain, bad: plain, wait: plain }
+  return { bold: ansi(1), dim: ansi(2), good: ansi(32), bad: ansi(31), wait: ansi(33) }
+}
+
+/** Rows as columns of equal width; the last column is not padded. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[], style: Style): string {
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map(row => (row[column] ?? '').length)))
+  const line = (cells: readonly string[], paint: (text: string) => string): string =>
+    cells
+      .map((cell, column) => (column === cells.length - 1 ? paint(cell) : paint(cell.padEnd(widths[column] ?? 0))))
+      .join('  ')
+      .trimEnd()
+  return [line(header, style.dim), ...rows.map(row => line(row, plain))].join('\n')
+}
+
+/** How long ago or ahead, in the largest fitting unit: 40s, 12m, 3h, 5d. */
+export function span(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000))
+  if (seconds < 120) return `${seconds}s`
+  if (seconds < 7_200) return `${Math.round(seconds / 60)}m`
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)}h`
+  return `${Math.round(seconds / 86_400)}d`
+}
