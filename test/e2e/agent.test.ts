@@ -1,0 +1,245 @@
+// Agents: how they join, what they may announce, and every way of logging in to PostgreSQL.
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { createAuthority } from '../support/certificates.ts'
+import { createCli, programs, startAgent, startRelay } from '../support/gate.ts'
+import { startOidc } from '../support/oidc.ts'
+import { type PostgresOptions, startPostgres } from '../support/postgres.ts'
+import { run, start } from '../support/process.ts'
+import { temporaryDirectory } from '../support/tmp.ts'
+import { hasPsql, makeDatabase, openPolicy, psql, SERVICE_PASSWORD, sampleSql, targetYaml } from '../support/world.ts'
+
+const skip = hasPsql ? false : 'no psql on this machine'
+
+t.test('joining', async t => {
+  await using oidc = await startOidc()
+  await using relay = await startRelay({ oidc, policy: openPolicy })
+  await using directory = await temporaryDirectory('join')
+  const config = async (name: string, agent: string): Promise<string> => {
+    const file = join(directory.path, `${name}.yaml`)
+    await writeFile(
+      file,
+      `relay: ${relay.url}\nname: ${agent}\nstate: ${join(directory.path, name)}\ntargets:\n${targetYaml({ host: '127.0.0.1', port: 1 }, 'prod-db')}\n`,
+    )
+    return file
+  }
+  const enroll = async (file: string, token: string): ReturnType<typeof run> =>
+    run(process.execPath, [programs.agent, '--config', file, 'enroll'], { input: token })
+
+  await t.test('a token works once, for its agent only', async t => {
+    const token = await relay.enroll('one', 'prod-*')
+    const wrongName = await enroll(await config('wrong', 'another'), token)
+    t.equal(wrongName.code, 3)
+    t.match(wrongName.stderr, /not known for this agent/)
+    const right = await enroll(await config('right', 'one'), token)
+    t.equal(right.code, 0)
+    t.match(right.stdout, /one joined .* and may announce prod-\*/)
+    const again = await enroll(await config('again', 'one'), token)
+    t.equal(again.code, 6)
+    t.match(again.stderr, /already used/)
+  })
+
+  await t.test('an invented token is refused', async t => {
+    t.equal((await enroll(await config('invented', 'one'), 'invented-token')).code, 3)
+  })
+
+  await t.test('an agent that never joined, or whose key was replaced, is not let in', async t => {
+    const unknown = await run(process.execPath, [programs.agent, '--config', await config('unknown', 'one'), 'start'])
+    t.equal(unknown.code, 3)
+    t.match(unknown.stderr, /gate-agent enroll/)
+    await using impostor = await startAgent({
+      relay,
+      name: 'two',
+      targets: targetYaml({ host: '127.0.0.1', port: 1 }, 'prod-two'),
+    })
+    await impostor.kill()
+    // Somebody else joins under the same name: the first key is worth nothing any more.
+    t.equal((await enroll(await config('newer', 'two'), await relay.enroll('two', '*'))).code, 0)
+    await using old = start(process.execPath, [programs.agent, '--config', impostor.config, 'start'])
+    await old.waitFor(/is not enrolled here or its key is another/)
+    t.match(relay.process().stderr(), /agent\.refused/)
+  })
+
+  await t.test('an agent cannot announce what its enrolment does not cover', async t => {
+    await using agent = await startAgent({
+      relay,
+      name: 'limited',
+      patterns: ['test-*'],
+      targets: [
+        targetYaml({ host: '127.0.0.1', port: 1 }, 'test-db'),
+        targetYaml({ host: '127.0.0.1', port: 1 }, 'prod-crown-jewels'),
+      ].join('\n'),
+    })
+    await agent.process().waitFor(/uplink\.target-refused/)
+    await using alice = await createCli()
+    await alice.login(relay, oidc, 'alice')
+    const names = (JSON.parse((await alice.run('targets', '--json')).stdout) as { name: string }[]).map(
+      ({ name }) => name,
+    )
+    t.ok(names.includes('test-db'))
+    t.notOk(names.includes('prod-crown-jewels'))
+  })
+
+  await t.test('two agents that mean different things by one name: the second is not served', async t => {
+    await using first = await startAgent({
+      relay,
+      name: 'first',
+      targets: targetYaml({ host: '127.0.0.1', port: 1 }, 'shared'),
+    })
+    await using second = await startAgent({
+      relay,
+      name: 'second',
+      targets: targetYaml({ host: '127.0.0.1', port: 1 }, 'shared').replace('env: prod', 'env: test'),
+    })
+    await second.process().waitFor(/uplink\.target-refused/)
+    t.notMatch(first.process().stderr(), /target-refused/)
+  })
+
+  await t.test("the agent's private key is its own: mode 0600, and the relay has only the public half", async t => {
+    const key = await readFile(join(directory.path, 'right', 'agent.key'), 'utf8')
+    t.match(key, /PRIVATE KEY/)
+    const { stdout } = await run('grep', ['-rlF', (key.split('\n')[1] ?? '').slice(-20), relay.directory])
+    t.equal(stdout, '')
+  })
+})
+
+t.test('logging in to PostgreSQL', { skip }, async t => {
+  await using directory = await temporaryDirectory('login')
+  const authority = await createAuthority(directory.path)
+  const server = await authority.issue('postgres')
+  const wrongHost = await authority.issue('wrong-host', { hosts: ['elsewhere.example'] })
+  const identity = await authority.issue('gate_service')
+  await using oidc = await startOidc()
+  await using relay = await startRelay({ oidc, policy: openPolicy })
+  await using alice = await createCli()
+  await alice.login(relay, oidc, 'alice')
+
+  const cases: readonly { name: string; options: PostgresOptions; more?: string; expect: RegExp; tls?: boolean }[] = [
+    { name: 'scram', options: { authentication: 'scram-sha-256' }, expect: /^1$/m },
+    { name: 'md5', options: { authentication: 'md5' }, expect: /^1$/m },
+    { name: 'password', options: { authentication: 'password' }, expect: /^1$/m },
+    {
+      name: 'scram-tls',
+      options: { tls: { ...server, required: true } },
+      more: `    sslmode: verify-full\n    sslrootcert: ${authority.certificate}`,
+      expect: /^1$/m,
+      tls: true,
+    },
+    { name: 'prefer-tls', options: { tls: server }, more: '    sslmode: prefer', expect: /^1$/m, tls: true },
+    {
+      name: 'require-tls',
+      options: { tls: { ...server, required: true } },
+      more: '    sslmode: require',
+      expect: /^1$/m,
+      tls: true,
+    },
+    {
+      name: 'allow-tls',
+      options: { tls: { ...server, required: true } },
+      more: '    sslmode: allow',
+      expect: /^1$/m,
+      tls: true,
+    },
+    {
+      name: 'wrong-host',
+      options: { tls: wrongHost },
+      more: `    sslmode: verify-full\n    sslrootcert: ${authority.certificate}`,
+      expect: /cannot reach wrong-host \(TLS: ERR_TLS_CERT_ALTNAME_INVALID\)/,
+    },
+    {
+      name: 'verify-ca',
+      options: { tls: wrongHost },
+      more: `    sslmode: verify-ca\n    sslrootcert: ${authority.certificate}`,
+      expect: /^1$/m,
+      tls: true,
+    },
+    {
+      name: 'unknown-authority',
+      options: { tls: server },
+      more: '    sslmode: verify-full',
+      expect: /cannot reach unknown-authority \(TLS: /,
+    },
+    {
+      name: 'no-tls-there',
+      options: {},
+      more: '    sslmode: require',
+      expect: /the server has no TLS, and sslmode is require/,
+    },
+    {
+      name: 'certificate',
+      options: { authentication: 'cert', tls: { ...server, ca: authority.certificate } },
+      more: `    sslmode: verify-full\n    sslrootcert: ${authority.certificate}\n    sslcert: ${identity.certificate}\n    sslkey: ${identity.key}`,
+      expect: /^1$/m,
+      tls: true,
+    },
+  ]
+  for (const each of cases) {
+    await t.test(each.name, async t => {
+      await using postgres = await startPostgres(each.options)
+      await makeDatabase(postgres, sampleSql)
+      await using _agent = await startAgent({
+        relay,
+        name: `agent-${each.name}`,
+        targets: targetYaml(postgres, each.name, each.more),
+        env: { TARGET_PASSWORD: SERVICE_PASSWORD },
+      })
+      await using gate = await alice.connect(each.name)
+      const done = await psql(gate, [
+        '-At',
+        '-c',
+        'select 1',
+        '-c',
+        'select ssl from pg_stat_ssl where pid = pg_backend_pid()',
+      ])
+      t.match(done.stdout + done.stderr, each.expect)
+      if (each.expect.source.startsWith('^1')) t.equal(done.stdout, `1\n${each.tls === true ? 't' : 'f'}\n`)
+    })
+  }
+
+  await t.test('SCRAM binds to the TLS channel: a server that demands it is satisfied', async t => {
+    await using postgres = await startPostgres({
+      tls: server,
+      settings: { log_connections: 'on', log_min_messages: 'debug4' },
+    })
+    await makeDatabase(postgres, sampleSql)
+    await using _agent = await startAgent({
+      relay,
+      name: 'agent-binding',
+      targets: targetYaml(postgres, 'binding', `    sslmode: verify-full\n    sslrootcert: ${authority.certificate}`),
+      env: { TARGET_PASSWORD: SERVICE_PASSWORD },
+    })
+    await using gate = await alice.connect('binding')
+    t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
+    t.pass(
+      'with channel binding offered by the server, a client that could and did not would be refused as a downgrade',
+    )
+  })
+
+  await t.test('a password from a command or a file', async t => {
+    await using postgres = await startPostgres()
+    await makeDatabase(postgres, sampleSql)
+    const file = join(directory.path, 'password')
+    await writeFile(file, `${SERVICE_PASSWORD}\n`)
+    const withPassword = (name: string, source: string): string =>
+      targetYaml(postgres, name).replace('{ environment: TARGET_PASSWORD }', source)
+    await using _agent = await startAgent({
+      relay,
+      name: 'agent-passwords',
+      targets: [
+        withPassword('from-command', `{ command: [echo, ${SERVICE_PASSWORD}] }`),
+        withPassword('from-file', `{ file: ${file} }`),
+        withPassword('from-nowhere', '{ environment: NOT_SET_ANYWHERE }'),
+      ].join('\n'),
+    })
+    for (const name of ['from-command', 'from-file']) {
+      await using gate = await alice.connect(name)
+      t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n', name)
+    }
+    await using gate = await alice.connect('from-nowhere')
+    t.match(
+      (await psql(gate, ['-c', 'select 1'])).stderr,
+      /the environment variable with the target's password is not set/,
+    )
+  })
+})

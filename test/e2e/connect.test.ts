@@ -1,0 +1,190 @@
+// The local port: whose it is, where it is, and how tools find it.
+import { existsSync } from 'node:fs'
+import { chmod, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { createAuthority } from '../support/certificates.ts'
+import { createCli, startAgent, startRelay } from '../support/gate.ts'
+import { startOidc } from '../support/oidc.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { run, start } from '../support/process.ts'
+import { temporaryDirectory } from '../support/tmp.ts'
+import {
+  hasPsql,
+  makeDatabase,
+  openPolicy,
+  psql,
+  SERVICE_PASSWORD,
+  sampleSql,
+  startWorld,
+  targetYaml,
+} from '../support/world.ts'
+
+const skip = hasPsql ? false : 'no psql on this machine'
+const NOBODY = 65_534
+
+t.test('gate connect', { skip }, async t => {
+  await using world = await startWorld({ policy: openPolicy })
+  const alice = await world.person('alice')
+
+  await t.test('prints a psql line, a URL and a service, and each of them works as printed', async t => {
+    await using connecting = alice.start(['connect', 'prod-db'])
+    const [, psqlLine = ''] = await connecting.waitFor(/psql +(psql ".*")/)
+    const [, url = ''] = await connecting.waitFor(/url +(postgresql:\S+)/)
+    const [, service = ''] = await connecting.waitFor(/service +(PGSERVICEFILE=.*)/)
+    const shell = (line: string): ReturnType<typeof run> =>
+      run('sh', ['-c', `${line} -X -At -c 'select current_database(), 42'`])
+    t.equal((await shell(psqlLine)).stdout, 'app|42\n')
+    t.equal((await shell(`psql '${url}'`)).stdout, 'app|42\n')
+    t.equal((await shell(service)).stdout, 'app|42\n')
+    t.match(psqlLine, /user=alice/)
+    connecting.kill('SIGINT')
+    t.equal((await connecting.finished()).code, 0)
+    t.match(await readFile(join(alice.home, 'pg_service.conf'), 'utf8'), /^\[prod-db\]\nhost=127\.0\.0\.1\n/)
+  })
+
+  await t.test('runs a command with the port in its environment and ends with its exit code', async t => {
+    const done = await alice
+      .start(['connect', 'prod-db', '--', 'psql', '-X', '-At', '-c', 'select 7'], { input: '' })
+      .finished()
+    t.equal(done.stdout, '7\n')
+    t.equal(done.code, 0)
+    t.equal((await alice.run('connect', 'prod-db', '--', 'sh', '-c', 'exit 23')).code, 23)
+    t.equal((await alice.run('connect', 'prod-db', '--', 'sh', '-c', 'kill -TERM $$')).code, 143)
+    t.equal((await alice.run('connect', 'prod-db', '--', 'no-such-program-anywhere')).code, 2)
+    const environment = await alice.run('connect', 'prod-db', '--', 'env')
+    t.match(environment.stdout, /^PGHOST=127\.0\.0\.1$/m)
+    t.match(environment.stdout, /^PGUSER=alice$/m)
+  })
+
+  await t.test('serves ::1 as well', { skip: existsSync('/proc/net/if_inet6') ? false : 'no IPv6' }, async t => {
+    await using gate = await alice.connect('prod-db')
+    const done = await run('psql', [
+      '-X',
+      '-At',
+      '-d',
+      `host=::1 port=${gate.port} dbname=app user=a`,
+      '-c',
+      'select 6',
+    ])
+    t.equal(done.stdout, '6\n', done.stderr)
+  })
+
+  await t.test(
+    "turns away another user's process and says so",
+    { skip: process.getuid?.() === 0 ? false : 'only root can be somebody else' },
+    async t => {
+      await using gate = await alice.connect('prod-db')
+      const connection = `host=127.0.0.1 port=${gate.port} dbname=app user=a`
+      await using stranger = start('/usr/bin/psql', ['-X', '-d', connection, '-c', 'select 1'], {
+        uid: NOBODY,
+        gid: NOBODY,
+        env: { HOME: '/' },
+      })
+      const done = await stranger.finished()
+      t.equal(done.code, 2)
+      t.notMatch(done.stdout, /1 row/)
+      await gate.process.waitFor(/a process of another user \(uid 65534\) knocked at port \d+ and was turned away/)
+      t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n', 'the own processes still get in')
+      const events = (await world.relay.events()) as { body: { type: string; session?: string } }[]
+      t.ok(events.length > 0)
+    },
+  )
+
+  await t.test(
+    "a process that vanishes right after it spoke is not taken for root's",
+    { skip: process.getuid?.() === 0 ? false : 'only root is concerned' },
+    async t => {
+      await using gate = await alice.connect('prod-db')
+      const before = (await world.relay.events()).length
+      // bash speaks TCP by itself; the process is gone before anybody could look it up.
+      const script = `exec 3<>/dev/tcp/127.0.0.1/${gate.port}; printf '\\0\\0\\0\\x1f\\0\\x03\\0\\0user\\0a\\0database\\0app\\0\\0' >&3; exec 3>&-`
+      await run('bash', ['-c', `for i in 1 2 3 4 5 6 7 8; do (${script}) & done; wait`], {
+        uid: NOBODY,
+        gid: NOBODY,
+        env: { HOME: '/' },
+      })
+      t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
+      const started = ((await world.relay.events()) as { body: { type: string; client?: { user: string } } }[])
+        .slice(before)
+        .filter(({ body }) => body.type === 'session.start')
+      t.same(
+        started.map(({ body }) => body.client?.user),
+        ['alice'],
+        'only the own psql began a session',
+      )
+    },
+  )
+
+  await t.test('a home that others can write to is refused', async t => {
+    await using other = await createCli()
+    await chmod(other.home, 0o777)
+    const done = await other.login(world.relay, world.oidc, 'bob').catch((thrown: unknown) => thrown as Error)
+    t.match(done instanceof Error ? done.message : done.stderr, /can be written by somebody else/)
+  })
+
+  await t.test('with no login: what to do, also as JSON', async t => {
+    await using nobody = await createCli()
+    const plain = await nobody.run('connect', 'prod-db')
+    t.equal(plain.code, 3)
+    t.match(plain.stderr, /you are not logged in\n +Run: gate login --relay/)
+    const json = await nobody.run('connect', 'prod-db', '--json')
+    t.match(JSON.parse(json.stderr), { error: { code: 'ERR_GATE_UNAUTHENTICATED' } })
+  })
+})
+
+t.test('several targets at once, TLS to the relay, and its pinned key', { skip }, async t => {
+  await using directory = await temporaryDirectory('tls')
+  const authority = await createAuthority(directory.path)
+  const certificate = await authority.issue('relay')
+  await using oidc = await startOidc()
+  await using postgres = await startPostgres()
+  await makeDatabase(postgres, sampleSql)
+  await using relay = await startRelay({ oidc, policy: openPolicy, tls: certificate })
+  await using agent = await startAgent({
+    relay,
+    ca: authority.certificate,
+    targets: [targetYaml(postgres, 'prod-one'), targetYaml(postgres, 'prod-two')].join('\n'),
+    env: { TARGET_PASSWORD: SERVICE_PASSWORD },
+  })
+  await using alice = await createCli()
+
+  await t.test('a key that no authority vouches for is not taken silently', async t => {
+    const done = await alice.run('login', '--relay', relay.url, '--no-browser')
+    t.equal(done.code, 7)
+    t.match(done.stderr, /No authority that this machine trusts vouches/)
+    t.match(done.stderr, /--fingerprint SHA256:/)
+    const wrong = await alice.run('login', '--relay', relay.url, '--no-browser', '--fingerprint', 'SHA256:wrong')
+    t.equal(wrong.code, 7)
+    t.match(wrong.stderr, /is not the one that was pinned/)
+  })
+
+  await t.test('with the fingerprint it is pinned, and two targets open two ports', async t => {
+    const asked = await alice.run('login', '--relay', relay.url, '--no-browser')
+    const [, fingerprint = ''] = /--fingerprint (SHA256:\S+)/.exec(asked.stderr) ?? []
+    t.equal((await alice.login(relay, oidc, 'alice', '--fingerprint', fingerprint)).code, 0)
+    await using connecting = alice.start(['connect', 'prod-one', 'prod-two', '--json'])
+    const ports = await Promise.all(
+      ['prod-one', 'prod-two'].map(async name =>
+        Number((await connecting.waitFor(new RegExp(`"target":"${name}".*"port":(\\d+)`)))[1]),
+      ),
+    )
+    t.not(ports[0], ports[1])
+    for (const port of ports) t.equal((await psql({ port }, ['-At', '-c', 'select 1'])).stdout, '1\n')
+    const services = await readFile(join(alice.home, 'pg_service.conf'), 'utf8')
+    t.match(services, /\[prod-one\]/)
+    t.match(services, /\[prod-two\]/)
+  })
+
+  await t.test('a relay with another key is refused, by the CLI and by the agent', async t => {
+    const other = await authority.issue('other', { hosts: ['elsewhere.example'] })
+    await relay.kill()
+    await using impostor = await startRelay({ oidc, policy: openPolicy, port: relay.port, tls: other })
+    const done = await alice.run('targets')
+    t.equal(done.code, 7)
+    t.match(done.stderr, /the certificate of \S+ is not believed/)
+    await agent.process().waitFor(/uplink\.failed/)
+    t.notMatch(impostor.process().stderr(), /agent\.online/)
+  })
+  t.equal((await stat(join(alice.home, 'relay.json'))).mode & 0o777, 0o600)
+})

@@ -1,0 +1,193 @@
+// Logging in, staying logged in, and what ends when a login ends: with a real provider and the real device flow.
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { type Cli, createCli, startRelay } from '../support/gate.ts'
+import { startOidc } from '../support/oidc.ts'
+import { run } from '../support/process.ts'
+import { hasPsql, openPolicy, psql, startPsql, startWorld } from '../support/world.ts'
+
+interface Kept {
+  token: string
+  refreshToken?: string
+  expiresMs: number
+  endsMs: number
+}
+
+/** What a CLI has kept of its login. */
+async function kept(cli: Cli): Promise<Kept> {
+  const all = JSON.parse(await readFile(join(cli.home, 'credentials.json'), 'utf8')) as Record<string, string>
+  return JSON.parse(Object.values(all)[0] ?? '{}') as Kept
+}
+
+async function keep(cli: Cli, change: Partial<Kept>): Promise<void> {
+  const file = join(cli.home, 'credentials.json')
+  const all = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>
+  const changed = Object.fromEntries(
+    Object.entries(all).map(([relay, text]) => [relay, JSON.stringify({ ...(JSON.parse(text) as Kept), ...change })]),
+  )
+  await writeFile(file, JSON.stringify(changed))
+}
+
+t.test('logging in', async t => {
+  await using oidc = await startOidc({ deviceCodeLifetime: 3 })
+  await using relay = await startRelay({ oidc, policy: openPolicy })
+
+  await t.test('the code and the page are shown, and nothing works before somebody has confirmed', async t => {
+    await using alice = await createCli()
+    await using login = alice.start(['login', '--relay', relay.url, '--no-browser'])
+    const [, url = ''] = await login.waitFor(/Open (\S+)/)
+    const [, code = ''] = await login.waitFor(/shows the code (\S+)/)
+    t.ok(url.includes(code))
+    t.equal((await alice.run('targets')).code, 3)
+    await oidc.decide(url, 'alice', 'allow')
+    const done = await login.finished()
+    t.equal(done.code, 0)
+    t.match(done.stdout, /logged in to http:\/\/127\.0\.0\.1:\d+ as alice@example\.com/)
+    const who = JSON.parse((await alice.run('whoami', '--json')).stdout) as {
+      subject: { groups: string[] }
+      keptIn: string
+    }
+    t.same(who.subject.groups, ['engineers'])
+    t.match(who.keptIn, /a file that only you can read/)
+    t.equal((await stat(join(alice.home, 'credentials.json'))).mode & 0o777, 0o600)
+  })
+
+  await t.test('a person who says no at the provider is told so', async t => {
+    await using mallory = await createCli()
+    await using login = mallory.start(['login', '--relay', relay.url, '--json', '--no-browser'])
+    const [, url = ''] = await login.waitFor(/"completeUrl":"([^"]+)"/)
+    await oidc.decide(url, 'alice', 'deny')
+    const done = await login.finished()
+    t.equal(done.code, 3)
+    t.match(done.stderr, /denied at the identity provider/)
+  })
+
+  await t.test('a code that nobody enters expires', async t => {
+    await using nobody = await createCli()
+    const done = await nobody.start(['login', '--relay', relay.url, '--no-browser']).finished()
+    t.equal(done.code, 3)
+    t.match(done.stderr, /expired before it was entered/)
+  })
+
+  await t.test('Ctrl-C gives up', async t => {
+    await using nobody = await createCli()
+    await using login = nobody.start(['login', '--relay', relay.url, '--no-browser'])
+    await login.waitFor(/Waiting/)
+    login.kill('SIGINT')
+    t.equal((await login.finished()).code, 130)
+  })
+
+  await t.test('a relay that is no relay, or not there, or not encrypted, is said', async t => {
+    await using nobody = await createCli()
+    t.equal((await nobody.run('login', '--relay', 'http://127.0.0.1:9')).code, 7)
+    t.match((await nobody.run('login', '--relay', 'http://gate.example.com')).stderr, /is not encrypted/)
+    t.match(
+      (await nobody.run('login', '--relay', oidc.issuer)).stderr,
+      /cannot reach the relay|the relay answered|not understood/,
+    )
+    t.equal((await nobody.run('login')).code, 2)
+  })
+})
+
+t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
+  await using world = await startWorld({
+    policy: openPolicy,
+    relay: { more: 'identity: { token: 10s, maximum_session: 40s }' },
+    oidc: { idTokenLifetime: 60 },
+  })
+  const alice = await world.person('alice')
+
+  await t.test('a token that ends soon is renewed silently', async t => {
+    const before = await kept(alice)
+    t.equal((await alice.run('targets')).code, 0)
+    const after = await kept(alice)
+    t.not(after.token, before.token)
+    t.not(after.refreshToken, before.refreshToken, 'the provider rotates refresh tokens')
+    t.equal(after.endsMs, before.endsMs, 'renewing does not prolong the session beyond its maximum')
+  })
+
+  await t.test('ten gates that renew at the same moment do not destroy the login', async t => {
+    await keep(alice, { expiresMs: 0 })
+    const done = await Promise.all(Array.from({ length: 10 }, () => alice.run('targets', '--json')))
+    for (const { code, stderr } of done) t.equal(code, 0, stderr)
+    t.equal((await alice.run('whoami')).code, 0)
+  })
+
+  await t.test('groups that the provider changes bind from the next renewal on', async t => {
+    await world.oidc.setGroups('alice', ['engineers', 'dba'])
+    await keep(alice, { expiresMs: 0 })
+    await alice.run('targets')
+    const who = JSON.parse((await alice.run('whoami', '--json')).stdout) as { subject: { groups: string[] } }
+    t.same(who.subject.groups, ['engineers', 'dba'])
+  })
+
+  await t.test('a token that somebody made up, or one that ended, opens nothing', async t => {
+    for (const token of ['made-up', 'x'.repeat(600), '']) {
+      const response = await fetch(`${world.relay.url}/v1/targets`, { headers: { authorization: `Bearer ${token}` } })
+      t.equal(response.status, 401)
+    }
+    const none = await fetch(`${world.relay.url}/v1/targets`)
+    t.equal(none.status, 401)
+    t.match(await none.json(), { code: 'ERR_GATE_UNAUTHENTICATED' })
+  })
+
+  await t.test('a connection ends when its login is logged out, with a native error', async t => {
+    const carol = await world.person('carol')
+    await using gate = await carol.connect('prod-db')
+    await using open = startPsql(gate, ['-At'])
+    open.child.stdin?.write("select 'open';\n")
+    await open.waitFor(/open/)
+    t.equal((await carol.run('logout')).code, 0)
+    open.child.stdin?.write('select 1;\n')
+    await open.waitFor(/FATAL: {2}gate: the login behind this connection ended: you logged out/)
+    const after = await psql(gate, ['-c', 'select 1'])
+    t.match(after.stderr, /FATAL: {2}gate: your login has ended/)
+    t.equal((await carol.run('targets')).code, 3)
+    t.equal((await carol.run('whoami')).code, 3)
+  })
+
+  await t.test(
+    'a connection outlives its token while the login is renewed, and ends at the maximum session length',
+    async t => {
+      await using bob = await createCli()
+      await bob.login(world.relay, world.oidc, 'bob')
+      const { endsMs } = await kept(bob)
+      await using gate = await bob.connect('prod-db')
+      await using open = startPsql(gate, ['-At'])
+      // What gate connect does every half minute in earnest is done here by hand: the tokens of this relay last 10 s.
+      while (Date.now() < endsMs - 9_000) {
+        await keep(bob, { expiresMs: 0 })
+        t.equal((await bob.run('whoami')).code, 0)
+        open.child.stdin?.write("select 'alive';\n")
+        await new Promise(resolve => setTimeout(resolve, 3_000))
+      }
+      t.ok(open.stdout().split('alive').length > 5, 'it lived for several tokens')
+      await new Promise(resolve => setTimeout(resolve, Math.max(0, endsMs - Date.now()) + 1_000))
+      open.child.stdin?.write('select 1;\n')
+      await open.waitFor(
+        /FATAL: {2}gate: the login behind this connection ended: the maximum session length is reached/,
+      )
+    },
+  )
+})
+
+t.test('a provider that rotates its keys, and one that is away', async t => {
+  await using oidc = await startOidc()
+  await using relay = await startRelay({ oidc, policy: openPolicy })
+  await using alice = await createCli()
+  await using bob = await createCli()
+  t.equal((await alice.login(relay, oidc, 'alice')).code, 0)
+  await oidc.rotateKeys()
+  // The relay reads the keys anew when it meets an unknown one, at most once in 30 s.
+  const again = await bob.login(relay, oidc, 'bob')
+  t.ok([0, 3].includes(again.code ?? -1), again.stderr)
+  await oidc[Symbol.asyncDispose]()
+  t.equal((await alice.run('targets')).code, 0, 'a login that needs no renewal goes on')
+  await keep(alice, { expiresMs: 0 })
+  const renewing = await alice.run('targets')
+  t.equal(renewing.code, 3)
+  t.match(renewing.stderr, /the identity provider .* does not answer/)
+  const status = await run('cat', [join(alice.home, 'credentials.json')])
+  t.match(status.stdout, /refreshToken/, 'the login is kept for when the provider is back')
+})

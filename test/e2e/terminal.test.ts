@@ -1,0 +1,134 @@
+// gate at a real terminal: the live list of requests, colour, completion. The terminal is util-linux's script(1).
+import { existsSync } from 'node:fs'
+import t from 'tap'
+import { programs } from '../support/gate.ts'
+import { type Running, run, start } from '../support/process.ts'
+import { hasPsql, startPsql, startWorld } from '../support/world.ts'
+
+const SCRIPT = '/usr/bin/script'
+const skip = !existsSync(SCRIPT) ? 'no script(1) on this machine' : hasPsql ? false : 'no psql on this machine'
+
+/** Runs a gate command in a terminal of 80 columns and 24 lines. */
+function terminal(
+  home: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Running {
+  const command = `stty cols 80 rows 24; exec ${process.execPath} ${programs.gate} ${args.join(' ')}`
+  return start(SCRIPT, ['-qefc', command, '/dev/null'], {
+    env: {
+      GATE_HOME: home,
+      GATE_KEYCHAIN: 'file',
+      GATE_RELAY: undefined,
+      CI: undefined,
+      TERM: 'xterm',
+      NO_COLOR: undefined,
+      FORCE_COLOR: undefined,
+      ...env,
+    },
+  })
+}
+
+t.test('the live list', { skip }, async t => {
+  await using world = await startWorld()
+  const alice = await world.person('alice')
+  const bob = await world.person('bob')
+  await using gate = await alice.connect('prod-db', '--task', 'MIG-1')
+
+  await t.test('shows new requests as they come, approves after a second key, and lets decided ones go', async t => {
+    await using list = terminal(bob.home, ['approve'])
+    await list.waitFor(/0 waiting for your decision/)
+    await using held = startPsql(gate, ['-c', 'delete from orders'])
+    const [, id = ''] = await held.waitFor(/request (r_[a-z0-9]+)/)
+    await list.waitFor(new RegExp(`1 waiting[\\s\\S]*${id}[\\s\\S]*delete from orders`))
+    await list.waitFor(/alice@example\.com \(engineers\) · prod-db · wide-writes: 1 of dba/)
+    list.child.stdin?.write('a')
+    await list.waitFor(new RegExp(`approve ${id}\\? y/n`))
+    list.child.stdin?.write('y')
+    t.equal((await held.finished()).stdout, 'DELETE 1000\n')
+    await list.waitFor(new RegExp(`${id}: approved`))
+    await list.waitFor(/1 waiting[\s\S]*0 waiting/)
+    list.child.stdin?.write('q')
+    t.equal((await list.finished()).code, 0)
+  })
+
+  await t.test('denies with a reason that is typed', async t => {
+    await using held = startPsql(gate, ['-c', 'delete from users'])
+    await held.waitFor(/request (r_[a-z0-9]+)/)
+    await using list = terminal(bob.home, ['approve'])
+    await list.waitFor(/1 waiting/)
+    list.child.stdin?.write('d')
+    await list.waitFor(/because:/)
+    for (const key of 'not now') list.child.stdin?.write(key)
+    await list.waitFor(/not now/)
+    list.child.stdin?.write('\r')
+    t.match((await held.finished()).stderr, /bob@example\.com denied it: not now/)
+    list.child.stdin?.write('q')
+    await list.finished()
+  })
+
+  await t.test('what is in a statement cannot move the cursor or change its direction', async t => {
+    await using held = startPsql(gate, ['-c', 'delete from users /* \u001b[2J \u202e evil \u0007 */'])
+    await held.waitFor(/request (r_[a-z0-9]+)/)
+    await using list = terminal(bob.home, ['approve'])
+    const [shown] = await list.waitFor(/1 waiting[\s\S]*delete from users [^\n]*/)
+    t.match(shown, /\\u\{1b\}\[2J \\u\{202e\} evil \\u\{7\}/)
+    t.notMatch(shown, /\u202e|\u0007/)
+    held.kill('SIGINT')
+    await held.finished()
+    list.child.stdin?.write('\u0003')
+    await list.finished()
+  })
+
+  await t.test('without a terminal the same is printed as lines, and as JSON for scripts', async t => {
+    await using held = startPsql(gate, ['-c', 'delete from users'])
+    const [, id = ''] = await held.waitFor(/request (r_[a-z0-9]+)/)
+    t.match((await bob.run('approve')).stdout, new RegExp(`${id} +waiting +alice@example\\.com +prod-db`))
+    t.match(JSON.parse((await bob.run('approve', '--json')).stdout), [{ id, decidable: true }])
+    held.kill('SIGINT')
+    await held.finished()
+  })
+
+  await t.test('colour is for terminals, and NO_COLOR is heard', async t => {
+    const coloured = await terminal(bob.home, ['targets']).finished()
+    t.match(coloured.stdout, /\u001b\[2m/)
+    const plain = await terminal(bob.home, ['targets'], { NO_COLOR: '1' }).finished()
+    t.notMatch(plain.stdout, /\u001b\[/)
+    const dumb = await terminal(bob.home, ['targets'], { TERM: 'dumb' }).finished()
+    t.notMatch(dumb.stdout, /\u001b\[/)
+    t.notMatch((await bob.run('targets')).stdout, /\u001b/)
+  })
+
+  await t.test('completion knows commands and the targets that this person may open', async t => {
+    const env = { GATE_HOME: bob.home, GATE_KEYCHAIN: 'file', GATE_RELAY: undefined }
+    const complete = async (...words: string[]): Promise<string> =>
+      (await run(process.execPath, [programs.gate, 'complete', '--', ...words], { env })).stdout
+    t.match(await complete('connect', ''), /^prod-db\tpostgres$/m)
+    t.equal(await complete('connect', 'nope'), ':4\n')
+    t.match(await complete('con'), /connect/)
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      const script = await run(process.execPath, [programs.gate, 'complete', shell])
+      t.equal(script.code, 0)
+      t.match(script.stdout, /gate/)
+    }
+  })
+})
+
+t.test('usage errors exit with 2 and help with 0', async t => {
+  const gate = (...args: string[]): ReturnType<typeof run> => run(process.execPath, [programs.gate, ...args])
+  t.equal((await gate('--help')).code, 0)
+  t.equal((await gate('--version')).code, 0)
+  for (const args of [
+    ['no-such-command'],
+    ['connect'],
+    ['deny'],
+    ['connect', '--port'],
+    ['targets', '--no-such-option'],
+  ])
+    t.equal((await gate(...args)).code, 2, args.join(' '))
+  for (const part of ['relay', 'agent']) {
+    const help = await gate(part, '--help')
+    t.equal(help.code, 0)
+    t.match(help.stdout, new RegExp(`Usage: gate-${part}`))
+  }
+})

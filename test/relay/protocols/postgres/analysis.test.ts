@@ -1,0 +1,247 @@
+// What gate says a statement does: PostgreSQL's own parser in its worker, and the facts read from its tree.
+
+import { Analyser, type Analysis } from '@gate/relay/protocols/postgres/analysis/analyser'
+import type { StatementFacts } from '@gate/relay/protocols/postgres/analysis/facts'
+import { kindOf, knownStatements } from '@gate/relay/protocols/postgres/analysis/kinds'
+import { silentLog } from '@gate/shared/log'
+import t from 'tap'
+
+const analyser = new Analyser(1024 * 1024, silentLog)
+t.teardown(() => analyser[Symbol.asyncDispose]())
+
+async function facts(sql: string): Promise<readonly StatementFacts[]> {
+  const analysis: Analysis = await analyser.analyse(sql)
+  if ('syntaxError' in analysis) throw new Error(analysis.syntaxError)
+  return analysis.statements
+}
+
+const names = (list: readonly { schema: string | undefined; name: string }[]): string[] =>
+  list.map(({ schema, name }) => (schema === undefined ? name : `${schema}.${name}`))
+
+/** `action reads>tables writes>tables` of each thing a statement does. */
+async function does(sql: string): Promise<string[]> {
+  return (await facts(sql)).flatMap(({ parts }) =>
+    parts.map(({ action, reads, written }) =>
+      [action, ...names(reads), ...(written.length === 0 ? [] : ['→', ...names(written)])].join(' '),
+    ),
+  )
+}
+
+t.test('what statements do, and to which tables', async t => {
+  const cases: Readonly<Record<string, readonly string[]>> = {
+    'select 1': ['select'],
+    'select a from t, s.u x join v on true': ['select t s.u v'],
+    'table t': ['select t'],
+    'values (1)': ['select'],
+    'insert into t select * from u': ['insert u → t'],
+    'update t set a = (select b from u) from v': ['update u v → t'],
+    'delete from only s.t using u': ['delete u → s.t'],
+    'merge into t using u on t.a = u.a when matched then delete': ['merge u → t'],
+    'truncate t, s.u': ['truncate → t s.u'],
+    'with x as (delete from t returning *) select * from x, u': ['select u', 'delete → t'],
+    'with x as (select * from t), y as (insert into u select * from x) update v set a = 1': [
+      'update t → v',
+      'insert → u',
+    ],
+    'with recursive t as (select * from t union all select 1) select * from t': ['select'],
+    'with t as (select * from t) select * from t': ['select t'],
+    'with t as (select 1) select * from public.t': ['select public.t'],
+    'select * into x from t': ['create t → x'],
+    'create table x as select * from t': ['create t → x'],
+    'create view v as select * from t': ['create t → v'],
+    'create table t (a int references u)': ['create → t u'],
+    'create table t (like u)': ['create → t u'],
+    'create index on t (a)': ['create → t'],
+    'alter table t drop column a': ['alter → t'],
+    'alter table t rename to u': ['alter → t'],
+    'drop table t, s.u': ['drop → t s.u'],
+    'drop view v': ['drop → v'],
+    'drop schema s': ['drop'],
+    'drop database d': ['drop'],
+    'grant select on t to r': ['grant → t'],
+    'revoke all on t from r': ['revoke → t'],
+    'grant admin to r': ['grant'],
+    'copy t from stdin': ['copy → t'],
+    'copy t to stdout': ['copy t'],
+    'copy (select * from t) to stdout': ['copy t'],
+    'explain select * from t': ['explain t'],
+    'explain delete from t': ['explain t'],
+    'explain analyze delete from t': ['explain t', 'delete → t'],
+    'explain (analyze false) delete from t': ['explain t'],
+    'explain (analyze) with x as (insert into u values (1)) select 1': ['explain u', 'select', 'insert → u'],
+    'prepare p as delete from t': ['delete → t'],
+    'execute p': [],
+    'explain execute p': ['explain'],
+    'explain analyze execute p': ['explain'],
+    'create table x as execute p': ['create → x'],
+    'declare c cursor for select * from t': ['select t'],
+    'fetch all from c': [],
+    'do $$ begin end $$': ['do'],
+    'call p(1)': ['call'],
+    'lock table t': ['lock → t'],
+    begin: ['transaction'],
+    "prepare transaction 'x'": ['prepare_transaction'],
+    'set search_path = x': ['set'],
+    'set role x': ['set_role'],
+    'set session authorization x': ['set_role'],
+    'reset role': ['set_role'],
+    "select set_config('role', 'x', false)": ['select', 'set_role'],
+    "select pg_catalog.set_config(n, 'x', false) from t": ['select t', 'set_role'],
+    "select set_config('search_path', '', false)": ['select'],
+    "update pg_settings set setting = 'x'": ['update → pg_settings', 'set_role'],
+    'listen x': ['listen'],
+    "notify x, 'y'": ['notify'],
+    'vacuum t': ['vacuum → t'],
+    'refresh materialized view m': ['refresh → m'],
+    "create function f() returns int language sql as 'select 1'": ['create'],
+    'create trigger g after insert on t execute function f()': ['create → t'],
+    'create rule r as on insert to t do also delete from u': ['create → t', 'delete → u'],
+    'create role r': ['create'],
+    'alter role r superuser': ['alter'],
+    'alter system set x = 1': ['alter'],
+    'create extension dblink': ['create'],
+    "comment on table t is 'x'": ['comment'],
+    'select * from t; delete from u; ': ['select t', 'delete → u'],
+    '': [],
+    ' -- nothing': [],
+  }
+  for (const [sql, expected] of Object.entries(cases)) t.same(await does(sql), expected, sql)
+})
+
+t.test('the facts that rules use', async t => {
+  const cases: readonly (readonly [string, Record<string, unknown>])[] = [
+    ['drop table t cascade', { objectType: 'table', cascade: true }],
+    ['drop materialized view m', { objectType: 'materialized_view' }],
+    ['drop database d', { objectType: 'database' }],
+    ['create role r', { objectType: 'role' }],
+    ['alter system set x = 1', { objectType: 'system' }],
+    ['alter table t drop column a, add b int', { objectType: 'table', alterations: ['drop_column', 'add_column'] }],
+    ['alter index i rename to j', { objectType: 'index' }],
+    ["create procedure p() language sql as ''", { objectType: 'procedure' }],
+    [
+      'update t set a = 1, b = 2 where id = 3 returning c',
+      { hasWhere: true, returning: true, columnsWritten: ['a', 'b'] },
+    ],
+    ['insert into t (x, y) values (1, 2) on conflict (x) do update set z = 1', { columnsWritten: ['x', 'y', 'z'] }],
+    ['select a, t.b from t where c = 1 limit 5', { hasWhere: true, hasLimit: true, columns: ['a', 't.b', 'c'] }],
+    ['select * from t limit all', { hasLimit: false }],
+    ['select * from t for update', { locking: true }],
+    ['select lower(a), count(*), s.f(1) from t', { functions: ['lower', 'count', 's.f'] }],
+    ["copy t to program 'sh'", { copyProgram: true, copyFile: false, copyDirection: 'to' }],
+    ["copy t from '/etc/passwd'", { copyProgram: false, copyFile: true, copyDirection: 'from' }],
+    ['copy t from stdin', { copyProgram: false, copyFile: false }],
+    ['explain analyze select 1', { analyze: true }],
+    ['do $$ begin end $$', { language: 'plpgsql' }],
+    ['do language plv8 $$ x $$', { language: 'plv8' }],
+    ['set work_mem = 1', { setting: 'work_mem' }],
+    ['prepare p as select 1', { prepared: true }],
+    ['declare c cursor for select 1', { cursor: true }],
+  ]
+  for (const [sql, expected] of cases) {
+    const [first] = await facts(sql)
+    t.match(first?.parts[0]?.facts, expected, sql)
+  }
+})
+
+t.test('a WHERE that chooses nothing is no WHERE', async t => {
+  const chooses: Readonly<Record<string, boolean>> = {
+    'delete from t': false,
+    'delete from t where true': false,
+    'delete from t where 1 = 1': false,
+    "delete from t where 'a' < 'b'": false,
+    "delete from t where now() > '2020-01-01'": false,
+    'delete from t where id = id': false,
+    'delete from t where (id) = (id)': false,
+    'delete from t where id = 1 or true': false,
+    'delete from t where id = 1 or 1 = 1': false,
+    'delete from t where not false': false,
+    'delete from t where id is null or id is not null': false,
+    'delete from t where exists (select 1)': false,
+    'delete from t where exists (select 1 from u where u.x = 1)': false,
+    'delete from t where 1 in (select x from u)': false,
+    'delete from t using u where u.x = 1': false,
+    'delete from t where random() < 2': false,
+    'delete from t where id = 1': true,
+    'delete from t where id = 1 and true': true,
+    'delete from t where t.id = 1': true,
+    'delete from t x where x.id = 1': true,
+    'delete from t where id in (1, 2)': true,
+    'delete from t where id in (select x from u)': true,
+    'delete from t where exists (select 1 from u where u.x = t.id)': true,
+    'delete from t using u where u.x = t.id': true,
+    'delete from t where not deleted': true,
+    'delete from t where deleted is not null': true,
+    "delete from t where name like 'x%' or id = 3": true,
+    'delete from t where current of c': true,
+    'update t set a = 1': false,
+    'update t set a = 1 where b = 2': true,
+    'merge into t using u on true when matched then delete': false,
+    'merge into t using u on t.id = u.id when matched then delete': true,
+  }
+  for (const [sql, expected] of Object.entries(chooses))
+    t.equal((await facts(sql))[0]?.parts[0]?.facts['hasWhere'], expected, sql)
+})
+
+t.test('settings that would make gate and the server read differently are refused whatever policy says', async t => {
+  const refused = [
+    "set client_encoding = 'SJIS'",
+    "set names 'LATIN1'",
+    'set standard_conforming_strings = off',
+    'set local standard_conforming_strings to false',
+    "select set_config('client_encoding', 'GBK', false)",
+    "select set_config('standard_conforming_strings', 'off', true)",
+    "select set_config('STANDARD_CONFORMING_STRINGS', 'off', true)",
+  ]
+  for (const sql of refused) t.type((await facts(sql))[0]?.fault, 'string', sql)
+  for (const sql of [
+    "set client_encoding = 'UTF8'",
+    "set names 'utf-8'",
+    'set standard_conforming_strings = on',
+    'reset client_encoding',
+    'set search_path = x',
+  ]) {
+    t.equal((await facts(sql))[0]?.fault, undefined, sql)
+  }
+})
+
+t.test('places of statements are in bytes, so that text in any script is cut where it should be', async t => {
+  const sql = "select '☃ünï'; delete from t;  select 3"
+  const bytes = Buffer.from(sql)
+  const texts = (await facts(sql)).map(({ start, length }) => bytes.toString('utf8', start, start + length).trim())
+  t.same(texts, ["select '☃ünï'", 'delete from t', 'select 3'])
+})
+
+t.test('a syntax error is told in the words and at the place that the server would use', async t => {
+  t.same(await analyser.analyse('selct 1'), { syntaxError: 'syntax error at or near "selct"', position: 1 })
+  t.same(await analyser.analyse("select 'ü', frm t x y"), { syntaxError: 'syntax error at or near "x"', position: 19 })
+  t.match(await analyser.analyse('select (1'), { syntaxError: 'syntax error at end of input' })
+})
+
+t.test('statements that break the parser are refused, and the next one is analysed', async t => {
+  await t.rejects(analyser.analyse(`select ${'1+'.repeat(500_000)}1`), { code: 'ERR_GATE_LIMIT' })
+  t.same(await does('select 1'), ['select'])
+  const nested = await analyser.analyse(`select ${'('.repeat(20_000)}1${')'.repeat(20_000)}`)
+  t.match(nested, { syntaxError: /memory exhausted/ })
+  await t.rejects(analyser.analyse('x'.repeat(1_100_000)), { code: 'ERR_GATE_LIMIT' })
+  const all = await Promise.allSettled([
+    analyser.analyse(`select ${'2+'.repeat(500_000)}1`),
+    ...Array.from({ length: 20 }, (_, n) => analyser.analyse(`select ${n}`)),
+  ])
+  t.same(
+    all.map(({ status }) => status),
+    ['rejected', ...Array.from({ length: 20 }, () => 'fulfilled')],
+    'only the culprit is refused',
+  )
+})
+
+t.test('what was analysed is remembered', async t => {
+  t.equal(analyser.known('select 12345'), undefined)
+  const analysis = await analyser.analyse('select 12345')
+  t.equal(analyser.known('select 12345'), analysis)
+})
+
+t.test('every statement of the grammar has a kind', async t => {
+  t.ok(knownStatements.length > 110)
+  t.equal(kindOf('NoSuchStmt', {}), undefined)
+  t.equal(kindOf('constructor', {}), undefined, 'names of Object.prototype are no statements')
+})

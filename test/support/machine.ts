@@ -1,0 +1,125 @@
+// Runs the PostgreSQL machine without sockets: what goes in, what comes out, and every question answered as the test says.
+import { PostgresMachine } from '@gate/relay/protocols/postgres/machine'
+import type { StatementPlan } from '@gate/relay/protocols/postgres/pending'
+import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
+import { server } from './wire.ts'
+
+export const greeting = Buffer.from('K\0\0\0\x0c\0\0\0\x01\0\0\0\x02', 'latin1')
+const MAX_STATEMENT_BYTES = 64 * 1024
+
+export const clearPlan: StatementPlan = {
+  commands: [1],
+  masking: undefined,
+  sensitive: false,
+  naming: undefined,
+  defines: undefined,
+  endsTransaction: false,
+}
+
+export interface Trace {
+  toTarget: Buffer
+  toClient: Buffer
+  questions: Question[]
+  outcomes: { command: number; status: string; rows: number | undefined }[]
+  forgotten: number[]
+  ended: ('client' | 'target')[]
+  sends: number
+}
+
+export type Answerer = (question: Question) => Answer | 'later'
+
+/** Allows everything; a Query has as many plans as it has semicolon-separated statements. */
+export const allowAll: Answerer = question => {
+  if (question.kind === 'query') {
+    const count = question.text
+      .toString('utf8')
+      .split(';')
+      .filter(part => part.trim() !== '').length
+    return { kind: 'go', plans: Array.from({ length: count }, () => clearPlan) }
+  }
+  if (question.kind === 'parse') {
+    return {
+      kind: 'go',
+      plans: [],
+      prepared: { text: question.text.toString('utf8'), facts: undefined, parameterTypes: [], sensitive: false },
+    }
+  }
+  if (question.kind === 'too-long')
+    return {
+      kind: 'refuse',
+      error: new Map([
+        ['C', '54000'],
+        ['M', 'too long'],
+      ]),
+    }
+  return { kind: 'go', plans: [clearPlan] }
+}
+
+export class Harness {
+  readonly machine = new PostgresMachine(greeting, 'unguessable', MAX_STATEMENT_BYTES)
+  readonly trace: Trace = {
+    toTarget: Buffer.alloc(0),
+    toClient: Buffer.alloc(0),
+    questions: [],
+    outcomes: [],
+    forgotten: [],
+    ended: [],
+    sends: 0,
+  }
+  readonly #answer: Answerer
+  readonly waiting: number[] = []
+
+  constructor(answer: Answerer = allowAll, started = true) {
+    this.#answer = answer
+    if (started) {
+      this.target(Buffer.concat([server.parameterStatus('client_encoding', 'UTF8'), server.ready()]))
+      this.trace.toClient = Buffer.alloc(0)
+    }
+  }
+
+  client(bytes: Buffer | null): void {
+    this.machine.receive('client', bytes)
+    this.flush()
+  }
+
+  target(bytes: Buffer | null): void {
+    this.machine.receive('target', bytes)
+    this.flush()
+  }
+
+  settle(id: number, answer: Answer): void {
+    this.machine.settle(id, answer)
+    this.flush()
+  }
+
+  flush(): void {
+    for (let effect = this.machine.poll(); effect !== undefined; effect = this.machine.poll()) {
+      if (effect.do === 'send') {
+        this.trace.sends += 1
+        if (effect.to === 'client') this.trace.toClient = Buffer.concat([this.trace.toClient, effect.unit])
+        else this.trace.toTarget = Buffer.concat([this.trace.toTarget, effect.unit])
+      } else if (effect.do === 'ask') {
+        this.trace.questions.push(effect.question)
+        const answer = this.#answer(effect.question)
+        if (answer === 'later') this.waiting.push(effect.id)
+        else this.machine.settle(effect.id, answer)
+      } else if (effect.do === 'observe') {
+        const { command, status, rows } = effect.outcome
+        this.trace.outcomes.push({ command, status, rows })
+      } else if (effect.do === 'forget') this.trace.forgotten.push(effect.id)
+      else this.trace.ended.push(effect.to)
+    }
+  }
+}
+
+/** Cuts bytes at the given places (taken modulo their length). */
+export function split(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const places = [...new Set(cuts.map(cut => cut % (bytes.length + 1)))].sort((a, b) => a - b)
+  const parts: Buffer[] = []
+  let from = 0
+  for (const place of [...places, bytes.length]) {
+    if (place > from) parts.push(bytes.subarray(from, place))
+    from = Math.max(from, place)
+  }
+  return parts
+}
