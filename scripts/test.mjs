@@ -1,0 +1,74 @@
+// Installs, builds, lints and tests; the last line says how many assertions passed and failed.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { prepare, root } from './prepare.mjs'
+
+const bin = name => join(root, 'node_modules', '.bin', name)
+
+function summary(passed, failed) {
+  process.stdout.write(`${passed} passed, ${failed} failed\n`)
+  process.exitCode = failed === 0 ? 0 : 1
+}
+
+function step(name, program, args, env = {}) {
+  process.stderr.write(`${name} …\n`)
+  return (
+    spawnSync(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...env } })
+      .status === 0
+  )
+}
+
+/** The embedded store's empty cluster, made once; relays under test start from a copy. */
+async function makeSeed(directory) {
+  const load = path => import(pathToFileURL(join(root, path)).href)
+  const { openStore } = await load('relay/dist/store/store.js')
+  const { systemClock } = await load('shared/dist/clock.js')
+  const { silentLog } = await load('shared/dist/log.js')
+  const store = await openStore({ kind: 'embedded', directory }, systemClock, silentLog)
+  await store[Symbol.asyncDispose]()
+}
+
+/** tap ends its output with `# { total: 5, pass: 3, … }`; `fail` is there only when something failed. */
+function count(file, key) {
+  try {
+    const totals = [...readFileSync(file, 'utf8').matchAll(/^# \{ (.*) \}$/gm)].at(-1)?.[1] ?? ''
+    return Number(new RegExp(`\\b${key}: (\\d+)`).exec(totals)?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
+await prepare()
+const lints = [
+  step('lint', bin('biome'), ['ci', '--error-on-warnings', '.']),
+  step('imports', bin('depcruise'), [
+    '--config',
+    'scripts/imports.cjs',
+    'shared',
+    'relay',
+    'agent',
+    'cli',
+    'test',
+    'scripts',
+  ]),
+]
+const temporary = mkdtempSync(join(tmpdir(), 'gate-test-'))
+try {
+  const seed = join(temporary, 'seed')
+  await makeSeed(seed)
+  const output = join(temporary, 'output.tap')
+  const chosen = process.argv.slice(2)
+  const files = chosen.length > 0 ? chosen : ['test/dist/**/*.test.js']
+  const passed = step('test', bin('tap'), ['run', `--output-file=${output}`, ...files], {
+    GATE_TEST_SEED: seed,
+    TMPDIR: process.env.TMPDIR ?? '/tmp',
+  })
+  const failed = count(output, 'fail') + lints.filter(good => !good).length
+  // A file that dies without a failed assertion still makes tap fail.
+  summary(count(output, 'pass'), passed || failed > 0 ? failed : 1)
+} finally {
+  rmSync(temporary, { recursive: true, force: true })
+}
