@@ -59,7 +59,13 @@ interface Asked {
   readonly on?: Target
 }
 
-function request({ action = 'select', facts = {}, operation = {}, groups = ['engineers'], on = target() }: Asked): AccessRequest {
+function request({
+  action = 'select',
+  facts = {},
+  operation = {},
+  groups = ['engineers'],
+  on = target(),
+}: Asked): AccessRequest {
   const base = { protocol: 'postgres', resources: [], text: '', parameters: [], writes: false, routine: false }
   return {
     subject: subject(...groups),
@@ -142,7 +148,11 @@ t.test('a decision', async t => {
 
   await t.test('without a rule is no, except for what only keeps the connection going', async t => {
     const empty = policy(rules('- { name: never-true, when: op.writes, allow: [dba] }'))
-    t.match(empty.decide(request({})), { effect: 'deny', rule: 'default', reason: 'no rule lets you select on prod-db' })
+    t.match(empty.decide(request({})), {
+      effect: 'deny',
+      rule: 'default',
+      reason: 'no rule lets you select on prod-db',
+    })
     t.match(empty.decide(request({ operation: { routine: true } })), { effect: 'allow', rule: 'routine' })
     t.match(empty.decide(request({ operation: { routine: true }, groups: ['support'] })), { effect: 'deny' })
     const none = policy('targets: []')
@@ -164,9 +174,16 @@ t.test('a decision', async t => {
     const broken = 'when: target.labels.tier == "gold"'
     const decide = (rule: string): string => policy(rules(rule)).decide(request({})).effect
     t.equal(decide(`- { name: a, ${broken}, deny: "No." }\n- { name: b, allow: [engineers] }`), 'deny')
-    t.equal(decide(`- { name: a, ${broken}, hold: { approvers: 1 of dba } }\n- { name: b, allow: [engineers] }`), 'hold')
+    t.equal(
+      decide(`- { name: a, ${broken}, hold: { approvers: 1 of dba } }\n- { name: b, allow: [engineers] }`),
+      'hold',
+    )
     t.equal(decide(`- { name: a, ${broken}, allow: [engineers] }`), 'deny')
-    t.equal(policy(rules(`- { name: a, ${broken}, allow: [engineers] }`)).decide(request({ on: target({ tier: 'gold' }) })).effect, 'allow')
+    t.equal(
+      policy(rules(`- { name: a, ${broken}, allow: [engineers] }`)).decide(request({ on: target({ tier: 'gold' }) }))
+        .effect,
+      'allow',
+    )
   })
 
   await t.test('is about those whom the rule is for', async t => {
@@ -207,13 +224,16 @@ t.test('a decision', async t => {
     const loaded = policy(text)
     const decision = loaded.decide(request({}))
     t.match(decision, { effect: 'allow', rule: 'reads' })
-    t.same(decision.effect === 'allow' && decision.obligations.map(each => (each.kind === 'mask' ? each.columns : each.rows)), [
-      ['a.b'],
-      ['c.d.e'],
-      10,
-      5,
+    t.same(
+      decision.effect === 'allow' &&
+        decision.obligations.map(each => (each.kind === 'mask' ? each.columns : each.rows)),
+      [['a.b'], ['c.d.e'], 10, 5],
+    )
+    t.match(loaded.masks(subject('support'), target()), [
+      { with: 'null' },
+      { with: 'hash' },
+      { with: 'fixed', fixed: 'x' },
     ])
-    t.match(loaded.masks(subject('support'), target()), [{ with: 'null' }, { with: 'hash' }, { with: 'fixed', fixed: 'x' }])
     t.equal(loaded.mayView(subject('audit'), target()), true)
     t.equal(loaded.mayView(subject('engineers'), target()), false)
     t.equal(loaded.mayView(subject('audit'), target({ env: 'prod' }, 'other')), false)
@@ -222,8 +242,10 @@ t.test('a decision', async t => {
 
 t.test('a target', async t => {
   const matching = (match: string, on: Target): boolean =>
-    policy(`targets: [{ match: ${match}, allow: { groups: [engineers] } }]`).refusesOpening(subject('engineers'), on) ===
-    undefined
+    policy(`targets: [{ match: ${match}, allow: { groups: [engineers] } }]`).refusesOpening(
+      subject('engineers'),
+      on,
+    ) === undefined
 
   await t.test('is matched by name, protocol and labels, all of them', async t => {
     t.ok(matching('{}', target()))
@@ -240,7 +262,9 @@ t.test('a target', async t => {
     t.notOk(matching('{ labels: { name: public-wiki } }', liar))
     t.ok(matching('{ labels: { protocol: postgres, name: prod-db } }', liar))
     t.notOk(matching('{ name: public-wiki }', liar))
-    const decision = policy(rules('- { name: a, when: target.name == "public-wiki" || target.protocol == "http", allow: [engineers] }'))
+    const decision = policy(
+      rules('- { name: a, when: target.name == "public-wiki" || target.protocol == "http", allow: [engineers] }'),
+    )
     t.match(decision.decide(request({ on: liar })), { effect: 'deny' })
   })
 
@@ -255,10 +279,14 @@ t.test('a target', async t => {
     const piece = fc.constantFrom('a', 'b', '*', '.', 'ab', '')
     const text = fc.array(fc.constantFrom('a', 'b', '.'), { maxLength: 8 }).map(parts => parts.join(''))
     fc.assert(
-      fc.property(fc.array(piece, { maxLength: 6 }).map(parts => parts.join('')), text, (glob, name) => {
-        const expression = new RegExp(`^${glob.replaceAll('.', '\\.').replaceAll('*', '.*')}$`)
-        return compileGlob(glob)(name) === expression.test(name)
-      }),
+      fc.property(
+        fc.array(piece, { maxLength: 6 }).map(parts => parts.join('')),
+        text,
+        (glob, name) => {
+          const expression = new RegExp(`^${glob.replaceAll('.', '\\.').replaceAll('*', '.*')}$`)
+          return compileGlob(glob)(name) === expression.test(name)
+        },
+      ),
       { numRuns: 2000 },
     )
     t.equal(compileGlob(`${'a*'.repeat(5000)}b`)('a'.repeat(100_000)), false, 'and takes no longer for being nasty')
@@ -316,27 +344,57 @@ t.test('mistakes in a policy are reported with their place, all at once', async 
       [rules('- { name: a, deny: "x", limit: { rows: 1, then: deny } }'), /a rule that denies has no limit/],
       [rules('- { name: a, allow: [dba], limit: { rows: 0, then: deny } }'), /limit\.rows/],
       [rules('- { name: a, hold: { approvers: 1 of dba, expires: 8d } }'), /from 1s to 7d/],
-      [rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b"], detect: [email], with: redact }]'), /exactly one of columns, detect/],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b"], detect: [email], with: redact }]'),
+        /exactly one of columns, detect/,
+      ],
       [rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b"], with: fixed }]'), /value goes with/],
-      [rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b"], with: redact, value: x }]'), /value goes with/],
-      [rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["email"], with: redact }]'), /expected schema\.table\.column/],
-      [rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b.c.d"], with: redact }]'), /expected schema\.table\.column/],
-      [rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["pub*.b"], with: redact }]'), /expected schema\.table\.column/],
-      [rules('- { name: a, deny: "x" }\n- { name: b, allow: [dba] }'), /^policy\.yaml:6:17: .*unreachable: a denies everything/],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b"], with: redact, value: x }]'),
+        /value goes with/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["email"], with: redact }]'),
+        /expected schema\.table\.column/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b.c.d"], with: redact }]'),
+        /expected schema\.table\.column/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["pub*.b"], with: redact }]'),
+        /expected schema\.table\.column/,
+      ],
+      [
+        rules('- { name: a, deny: "x" }\n- { name: b, allow: [dba] }'),
+        /^policy\.yaml:6:17: .*unreachable: a denies everything/,
+      ],
     ]
     for (const [text, expected] of wrong) t.match(mistakes(text).join('\n'), expected, text)
   })
 })
 
 t.test('the version of a policy is that of its meaning, not of its spelling', async t => {
-  const spelled = sample.replaceAll('"', "'").replace(/ *#.*/g, '').replace('labels: { env: prod, protocol: postgres }', 'labels: { protocol: postgres, env: prod }')
+  const spelled = sample
+    .replaceAll('"', "'")
+    .replace(/ *#.*/g, '')
+    .replace('labels: { env: prod, protocol: postgres }', 'labels: { protocol: postgres, env: prod }')
   t.not(spelled, sample)
   t.equal(policy(spelled, 'other.yaml').version, policy(sample).version)
-  for (const change of [['100', '101'], ['1 of dba', '2 of dba'], ['[engineers]', '[dba]'], ['15m', '16m'], ['redact ', 'hash ']] as const) {
-    t.not(policy(sample.replace(...change)).version, policy(sample).version, change.join(' → '))
+  for (const change of [
+    ['100', '101'],
+    ['1 of dba', '2 of dba'],
+    ['[engineers]', '[dba]'],
+    ['15m', '16m'],
+    ['redact ', 'hash '],
+  ] as const) {
+    t.not(policy(sample.replace(change[0], change[1])).version, policy(sample).version, change.join(' → '))
   }
   const two = (order: string[]): string =>
-    compilePolicy(order.map(file => ({ file, text: file === 'a' ? sample : 'targets: []' })), vocabulary).version
+    compilePolicy(
+      order.map(file => ({ file, text: file === 'a' ? sample : 'targets: []' })),
+      vocabulary,
+    ).version
   t.not(two(['a', 'b']), two(['b', 'a']))
 })
 
@@ -378,19 +436,42 @@ t.test('a condition', async t => {
 
   await t.test('is typed before it is ever asked', async t => {
     const wrong = [
-      ...['op.nothing', 'nothing', 'subject.password == ""', 'op.action == 1', 'op.action in [1, 2]', 'op.action', '1', '""'],
+      ...[
+        'op.nothing',
+        'nothing',
+        'subject.password == ""',
+        'op.action == 1',
+        'op.action in [1, 2]',
+        'op.action',
+        '1',
+        '""',
+      ],
       ...['op.hasWhere == "true"', 'op.columns == "x"', 'op.action &&', '', 'now > 5', 'op.rows == "7"', '!op.action'],
-      ...['op.text.re2("a", "b")', 'fetch("http://x")', 'op.constructor == op', 'target.labels.env', 'target.labels == {"a": 1}'],
+      ...[
+        'op.text.re2("a", "b")',
+        'fetch("http://x")',
+        'op.constructor == op',
+        'target.labels.env',
+        'target.labels == {"a": 1}',
+      ],
     ]
     for (const expression of wrong) {
-      t.throws(() => conditions.compile(expression), { code: 'ERR_GATE_CONFIG', message: `in: ${expression}` }, expression)
+      t.throws(
+        () => conditions.compile(expression),
+        { code: 'ERR_GATE_CONFIG', message: `in: ${expression}` },
+        expression,
+      )
     }
   })
 
   await t.test('cannot use matches() in any spelling', async t => {
     const spellings = [
       ...['op.text.matches("a")', 'matches(op.text, "a")', '"a".matches("a")', 'dyn(op.text).matches("a")'],
-      ...['op.read.exists(x, x.matches("a"))', 'op.read.filter(x, x.matches("a")).size() > 0', '[op.text.matches("a")][0]'],
+      ...[
+        'op.read.exists(x, x.matches("a"))',
+        'op.read.filter(x, x.matches("a")).size() > 0',
+        '[op.text.matches("a")][0]',
+      ],
       ...['{"a": op.text.matches("a")}["a"]', 'op.writes ? op.text.matches("a") : false', 'op.text . matches ( "a" )'],
       ...['cel.bind(x, op.text.matches("a"), x)', 'op.read.all(x, op.read.exists(y, y.matches(x)))'],
     ]
@@ -403,7 +484,16 @@ t.test('a condition', async t => {
     t.equal(test('op.text.re2("(a|aa)+$")', nasty), false)
     t.equal(test(`op.text.re2("(x+x+)+y")`, { operation: { text: 'x'.repeat(50_000) } }), false)
     t.equal(test('op.text.re2("(?i)A{3}!$")', nasty), true)
-    for (const pattern of ['"("', '"(?=a)"', '"(a)\\\\1"', '"a{2000}"', 'op.text', 'subject.email', '"a" + op.action', 'b"a"']) {
+    for (const pattern of [
+      '"("',
+      '"(?=a)"',
+      '"(a)\\\\1"',
+      '"a{2000}"',
+      'op.text',
+      'subject.email',
+      '"a" + op.action',
+      'b"a"',
+    ]) {
       t.throws(() => conditions.compile(`op.text.re2(${pattern})`), { code: 'ERR_GATE_CONFIG' }, pattern)
     }
   })
@@ -418,10 +508,52 @@ t.test('a condition', async t => {
 
   await t.test('of any text is a condition or a GateError', async t => {
     const pieces = fc.constantFrom(
-      ...['op', '.', 'action', 'text', '==', '"a"', '&&', '||', '!', '(', ')', '[', ']', '{', '}', 'in', '1', 'true', ' ', ','],
-      ...['re2', 'exists', 'x', '?', ':', '-', '0x', '1e999', "'", '"', '\\', '\u0000', 'null', 'has', 'dyn', 'now', '%'],
+      ...[
+        'op',
+        '.',
+        'action',
+        'text',
+        '==',
+        '"a"',
+        '&&',
+        '||',
+        '!',
+        '(',
+        ')',
+        '[',
+        ']',
+        '{',
+        '}',
+        'in',
+        '1',
+        'true',
+        ' ',
+        ',',
+      ],
+      ...[
+        're2',
+        'exists',
+        'x',
+        '?',
+        ':',
+        '-',
+        '0x',
+        '1e999',
+        "'",
+        '"',
+        '\\',
+        '\u0000',
+        'null',
+        'has',
+        'dyn',
+        'now',
+        '%',
+      ],
     )
-    const texts = fc.oneof(fc.string(), fc.array(pieces, { maxLength: 12 }).map(parts => parts.join('')))
+    const texts = fc.oneof(
+      fc.string(),
+      fc.array(pieces, { maxLength: 12 }).map(parts => parts.join('')),
+    )
     fc.assert(
       fc.property(texts, text => {
         let condition: Condition
@@ -463,7 +595,20 @@ t.test('a quorum', async t => {
     ])
     t.equal(parseQuorum(' 01 of dba  and 2 of managers').text, '1 of dba and 2 of managers')
     t.match(parseQuorum('1 of and and 1 of of').parts, [{ group: 'and' }, { group: 'of' }])
-    for (const text of ['', 'dba', '0 of dba', '21 of dba', '-1 of dba', '1 of', '1 of a b', '1 of a and', 'and', '1 of a or 1 of b', '1.5 of a', '100 of a'])
+    for (const text of [
+      '',
+      'dba',
+      '0 of dba',
+      '21 of dba',
+      '-1 of dba',
+      '1 of',
+      '1 of a b',
+      '1 of a and',
+      'and',
+      '1 of a or 1 of b',
+      '1.5 of a',
+      '100 of a',
+    ])
       t.throws(() => parseQuorum(text), { code: 'ERR_GATE_CONFIG' }, text)
     t.throws(() => parseQuorum(Array.from({ length: 9 }, () => '1 of a').join(' and ')), { code: 'ERR_GATE_CONFIG' })
     fc.assert(fc.property(quorums, parts => parseQuorum(quorum(parts).text).text === quorum(parts).text))
@@ -513,6 +658,9 @@ t.test('a quorum', async t => {
 
   await t.test('knows whose word can count', async t => {
     const asked = parseQuorum('1 of dba and 1 of managers')
-    t.same([['dba'], ['managers', 'x'], ['engineers'], []].map(groups => mayApprove(asked, groups)), [true, true, false, false])
+    t.same(
+      [['dba'], ['managers', 'x'], ['engineers'], []].map(groups => mayApprove(asked, groups)),
+      [true, true, false, false],
+    )
   })
 })
