@@ -1,16 +1,10 @@
 // gate-relay: starts a relay, checks its files, enrols agents.
-import { mkdir } from 'node:fs/promises'
 import { systemClock } from '@gate/shared/clock'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { createLog } from '@gate/shared/log'
 import { Command } from 'commander'
 import { askForEnrolment } from './admin/socket.ts'
 import { checkTransport, readRelayConfig } from './config.ts'
-import { Enrolments } from './identity/enrolments.ts'
-import { readPolicy } from './policy/load.ts'
-import { createProtocols } from './protocols/registry.ts'
-import { lockState, startRelay, storeConfig, vocabularyOf } from './relay.ts'
-import { openStore } from './store/store.ts'
 
 const DEFAULT_CONFIG = 'relay.yaml'
 /** A relay that is told twice to stop stops at once. */
@@ -33,6 +27,8 @@ program
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
     checkTransport(config, insecure === true)
     const log = createLog('relay', config.log)
+    // Loaded here: the other commands would wait a second for what they do not need.
+    const { startRelay } = await import('./relay.ts')
     const relay = await startRelay(config, systemClock, log)
     const signal = await new Promise<string>(resolve => {
       for (const name of SIGNALS) process.once(name, () => resolve(name))
@@ -48,13 +44,8 @@ program
   .description('read the configuration and the policy, and say what is wrong with them')
   .action(async () => {
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
-    const log = createLog('relay', 'silent')
-    const protocols = createProtocols(
-      { statementBytes: config.limits.statement_bytes, maskKey: Buffer.alloc(32) },
-      systemClock,
-      log,
-    )
-    const policy = await readPolicy(config.policy, vocabularyOf(protocols))
+    const { checkPolicy } = await import('./offline.ts')
+    const policy = await checkPolicy(config)
     print(`configuration and policy are valid; policy version ${policy.version}`)
   })
 
@@ -71,24 +62,11 @@ program
     }
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
     const validMs = minutes * 60_000
-    print(
-      (await askForEnrolment(config.state, { agent, targets, validMs })) ??
-        (await enrolInStore(config, agent, targets, validMs)),
-    )
+    const running = await askForEnrolment(config.state, { agent, targets, validMs })
+    if (running !== undefined) return print(running)
+    const { enrolInStore } = await import('./offline.ts')
+    print(await enrolInStore(config, agent, targets, validMs))
   })
-
-/** No relay runs here: the token goes straight into the store. */
-async function enrolInStore(
-  config: Awaited<ReturnType<typeof readRelayConfig>>,
-  agent: string,
-  targets: string[],
-  validMs: number,
-): Promise<string> {
-  await mkdir(config.state, { recursive: true, mode: 0o700 })
-  await using _lock = await lockState(config.state, systemClock)
-  await using store = await openStore(await storeConfig(config), systemClock, createLog('relay', 'warn'))
-  return new Enrolments(store, systemClock).create(agent, targets, validMs)
-}
 
 try {
   await program.parseAsync()

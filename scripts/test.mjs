@@ -1,6 +1,7 @@
 // Installs, builds, lints and tests; the last line says how many assertions passed and failed.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -59,11 +60,15 @@ const temporary = mkdtempSync(join(tmpdir(), 'gate-test-'))
 try {
   const seed = join(temporary, 'seed')
   await makeSeed(seed)
+  const clusters = join(temporary, 'clusters')
+  mkdirSync(clusters, { mode: 0o700 })
+  writeFileSync(join(clusters, 'password'), randomBytes(16).toString('hex'), { mode: 0o600 })
   const output = join(temporary, 'output.tap')
   const chosen = process.argv.slice(2)
   const files = chosen.length > 0 ? chosen : ['test/dist/**/*.test.js']
   const passed = step('test', bin('tap'), ['run', `--output-file=${output}`, ...files], {
     GATE_TEST_SEED: seed,
+    GATE_TEST_CLUSTERS: clusters,
     TMPDIR: process.env.TMPDIR ?? '/tmp',
   })
   const failed = count(output, 'fail') + lints.filter(good => !good).length

@@ -1,11 +1,11 @@
 // gate's own processes, as users start them: relay, agent, and CLIs of several people.
-import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './net.ts'
 import type { OidcProvider } from './oidc.ts'
 import { type Finished, type Running, run, type StartOptions, start } from './process.ts'
-import { type TemporaryDirectory, temporaryDirectory } from './tmp.ts'
+import { copyDirectory, type TemporaryDirectory, temporaryDirectory } from './tmp.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const bin = (workspace: string, name: string): string => join(root, workspace, 'bin', `${name}.js`)
@@ -48,7 +48,7 @@ async function seedStore(state: string): Promise<void> {
   const seed = process.env['GATE_TEST_SEED']
   if (seed === undefined) return
   await mkdir(state, { recursive: true, mode: 0o700 })
-  await cp(seed, join(state, 'store'), { recursive: true })
+  await copyDirectory(seed, join(state, 'store'))
 }
 
 export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {

@@ -1,12 +1,13 @@
 // A real PostgreSQL server: the machine's, or else one whose binaries come from npm.
-import { randomBytes } from 'node:crypto'
-import { chmod, chown, cp, writeFile } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chmod, chown, cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Cleanup } from '@gate/shared/cleanup'
 import { freePort } from './net.ts'
 import { libraryPath, type Owner, postgresBinaries, runnableBinaries } from './postgres-binaries.ts'
-import { type Running, run, start } from './process.ts'
-import { temporaryDirectory } from './tmp.ts'
+import { type Running, run, type StartOptions, start } from './process.ts'
+import { copyDirectory, temporaryDirectory } from './tmp.ts'
 
 /** The server does not run as root: then it runs as the user that every Unix has for such things. */
 const NOBODY = 65_534
@@ -46,27 +47,11 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const isRoot = process.getuid?.() === 0
   const owner: Owner = isRoot ? { uid: NOBODY, gid: NOBODY } : {}
   const data = join(directory.path, 'data')
-  // Whoever knows it can run programs as the server's user, and everybody on this machine can reach the port.
-  const password = randomBytes(16).toString('hex')
-  const passwordFile = join(directory.path, 'password')
-  await writeFile(passwordFile, password)
-  if (isRoot) {
-    await chown(directory.path, NOBODY, NOBODY)
-    await chown(passwordFile, NOBODY, NOBODY)
-  }
+  const { password, passwordFile } = await clusterPassword(directory.path, owner)
   const binaries = await runnableBinaries(installed, owner, directory.path)
   const method = options.authentication ?? 'scram-sha-256'
-  const encoding = [
-    '--encoding=UTF8',
-    '--locale=C',
-    '--username=postgres',
-    `--pwfile=${passwordFile}`,
-    '--auth=scram-sha-256',
-    '--no-sync',
-  ]
   const environment = { LD_LIBRARY_PATH: libraryPath(binaries), LC_ALL: 'C', PGOPTIONS: undefined }
-  const made = await run(join(binaries, 'initdb'), ['-D', data, ...encoding], { ...owner, env: environment })
-  if (made.code !== 0) throw new Error(`initdb: ${made.stdout}${made.stderr}`)
+  await makeCluster(binaries, data, passwordFile, { ...owner, env: environment })
   const hba = [
     'local all all trust',
     'host all postgres 127.0.0.1/32 scram-sha-256',
@@ -96,6 +81,39 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const started = await handle(server, directory, port, password, binaries)
   opening.move()
   return started
+}
+
+/** initdb takes a second of CPU: scripts/test.mjs names a directory in which the first cluster stays, to be copied. */
+const template = process.env['GATE_TEST_CLUSTERS']
+
+/** Whoever knows it can run programs as the server's user, and everybody on this machine can reach the port. */
+async function clusterPassword(
+  directory: string,
+  owner: Owner,
+): Promise<{ readonly password: string; readonly passwordFile: string }> {
+  const passwordFile = join(directory, 'password')
+  const password =
+    template === undefined ? randomBytes(16).toString('hex') : await readFile(join(template, 'password'), 'utf8')
+  await writeFile(passwordFile, password)
+  if ('uid' in owner) {
+    await chown(directory, owner.uid, owner.gid)
+    await chown(passwordFile, owner.uid, owner.gid)
+  }
+  return { password, passwordFile }
+}
+
+async function makeCluster(binaries: string, data: string, passwordFile: string, as: StartOptions): Promise<void> {
+  const made =
+    template === undefined ? undefined : join(template, `cluster-${createHash('md5').update(binaries).digest('hex')}`)
+  if (made !== undefined && existsSync(made)) return copyDirectory(made, data)
+  const encoding = ['--encoding=UTF8', '--locale=C', '--username=postgres', '--auth=scram-sha-256', '--no-sync']
+  const done = await run(join(binaries, 'initdb'), ['-D', data, ...encoding, `--pwfile=${passwordFile}`], as)
+  if (done.code !== 0) throw new Error(`initdb: ${done.stdout}${done.stderr}`)
+  if (made === undefined) return
+  const temporary = `${made}.${process.pid}`
+  await copyDirectory(data, temporary)
+  // Somebody else was quicker: theirs is the same.
+  await rename(temporary, made).catch(() => rm(temporary, { recursive: true, force: true }))
 }
 
 async function installTls(
