@@ -72,6 +72,10 @@ export interface MaskObligation {
   readonly detect: readonly string[]
   readonly with: MaskKind
   readonly fixed: string | undefined
+  /** What becomes of a column that is computed from a masked one: the command is refused, or the column masked. */
+  readonly computed: 'deny' | 'mask'
+  /** What a masked column may decide: anything, whether it equals a given value, or nothing. */
+  readonly predicates: 'allow' | 'equality' | 'deny'
 }
 
 /** An obligation to stop a write that changes more rows than this, before it is committed. */

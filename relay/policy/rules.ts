@@ -156,6 +156,8 @@ function compileMask(mask: MaskText): Mask {
       detect: mask.detect ?? [],
       with: mask.with,
       fixed: mask.value,
+      computed: mask.computed,
+      predicates: mask.predicates,
     },
   }
 }

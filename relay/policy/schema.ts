@@ -58,6 +58,8 @@ const mask = z
     for: audience.optional(),
     with: z.enum(['redact', 'partial', 'hash', 'null', 'fixed']),
     value: z.string().max(256).optional(),
+    computed: z.enum(['deny', 'mask']).default('deny'),
+    predicates: z.enum(['allow', 'equality', 'deny']).default('equality'),
   })
   .check(context => {
     const { value } = context

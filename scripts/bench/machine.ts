@@ -41,14 +41,22 @@ const clear: StatementPlan = {
 
 /** The second column of the table is masked; as the catalog would say. */
 function masked(kind: MaskKind): StatementPlan {
-  const obligation: MaskObligation = { kind: 'mask', columns: ['t.c2'], detect: [], with: kind, fixed: undefined }
+  const obligation: MaskObligation = {
+    kind: 'mask',
+    columns: ['t.c2'],
+    detect: [],
+    with: kind,
+    fixed: undefined,
+    computed: 'deny',
+    predicates: 'equality',
+  }
   const columns = {
     mask: (_table: number, column: number) => (column === 2 ? obligation : undefined),
     knows: () => true,
     names: () => new Set(['c2']),
     obligations: [obligation],
   } as unknown as MaskedColumns
-  return { ...clear, masking: { columns, strict: true, key: Buffer.alloc(32, 7) } }
+  return { ...clear, masking: { columns, computed: 'masked', key: Buffer.alloc(32, 7) } }
 }
 
 /** A machine with its questions answered at once, as those of known statements are. */

@@ -208,6 +208,9 @@ t.test(
       targets: targetYaml(postgres),
       env: { TARGET_PASSWORD: SERVICE_PASSWORD },
     })
+    t.teardown(() => {
+      if (!t.passing()) t.comment(relay.process().stderr().slice(-4000))
+    })
     await using alice = await createCli()
     await alice.login(relay, oidc, 'alice')
     await using gate = await alice.connect('prod-db')

@@ -4,6 +4,8 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { serialize } from 'pg-protocol'
 import type { TargetStream } from '../protocol.ts'
+import type { Analyser } from './analysis/analyser.ts'
+import type { Query } from './analysis/lineage.ts'
 import { Catalog, type CatalogRows, catalogQueries } from './catalog.ts'
 import { D, E, HEADER_BYTES, Reader, readErrorFields, Z } from './codec.ts'
 
@@ -15,13 +17,20 @@ const READ_DEADLINE_MS = 15_000
 /** A catalog of 100,000 columns has about 10 MB. */
 const MAX_CATALOG_BYTES = 256 * 1024 * 1024
 
+/** Views beyond these count as masked wherever they read something masked. */
+const MAX_FOLLOWED_VIEWS = 5_000
+
+type Definitions = ReadonlyMap<number, { readonly text: string; readonly query: Query | undefined }>
+
 export class Catalogs {
+  readonly #analyser: Analyser
   readonly #clock: Clock
   readonly #log: Log
-  readonly #targets = new Map<string, { catalog: Catalog; readMs: number }>()
+  readonly #targets = new Map<string, { catalog: Catalog; definitions: Definitions; readMs: number }>()
   readonly #reading = new Map<string, Promise<Catalog>>()
 
-  constructor(clock: Clock, log: Log) {
+  constructor(analyser: Analyser, clock: Clock, log: Log) {
+    this.#analyser = analyser
     this.#clock = clock
     this.#log = log
   }
@@ -58,17 +67,50 @@ export class Catalogs {
     return reading
   }
 
+  /** Reads the definitions of views; those that did not change are known already. */
+  async #followViews(rows: CatalogRows['definitions'], before: Definitions | undefined): Promise<Definitions> {
+    const definitions = new Map<number, { text: string; query: Query | undefined }>()
+    for (const [oid, definition] of rows.slice(0, MAX_FOLLOWED_VIEWS)) {
+      const text = definition ?? ''
+      const known = before?.get(Number(oid))
+      if (known?.text === text) definitions.set(Number(oid), known)
+      else {
+        // A definition that cannot be analysed leaves a view that cannot be followed: all of it counts as masked then.
+        const query = await followView(this.#analyser, text).catch(error => {
+          this.#log.warn('postgres.view-not-followed', { error })
+          return undefined
+        })
+        definitions.set(Number(oid), { text, query })
+      }
+    }
+    return definitions
+  }
+
   async #read(target: string, open: (signal: AbortSignal) => Promise<TargetStream>): Promise<Catalog> {
     const began = this.#clock.monotonic()
     try {
-      const catalog = new Catalog(await readRows(open, AbortSignal.timeout(READ_DEADLINE_MS)))
-      this.#targets.set(target, { catalog, readMs: began })
+      const rows = await readRows(open, AbortSignal.timeout(READ_DEADLINE_MS))
+      const definitions = await this.#followViews(rows.definitions, this.#targets.get(target)?.definitions)
+      const catalog = new Catalog(rows, queriesOf(definitions))
+      this.#targets.set(target, { catalog, definitions, readMs: began })
       this.#log.debug('postgres.catalog-read', { target, durationMs: Math.round(this.#clock.monotonic() - began) })
       return catalog
     } catch (thrown) {
       throw asGateError(thrown, 'ERR_GATE_TARGET_UNREACHABLE', `the catalog of ${target} cannot be read`)
     }
   }
+}
+
+/** The query that a view's definition is; undefined when it cannot be followed. */
+async function followView(analyser: Analyser, text: string): Promise<Query | undefined> {
+  const analysis = analyser.known(text) ?? (await analyser.analyse(text))
+  const [statement, second] = 'statements' in analysis ? analysis.statements : []
+  const lineage = second === undefined ? statement?.lineage : undefined
+  return lineage?.kind === 'query' ? lineage.query : undefined
+}
+
+function queriesOf(definitions: Definitions): Map<number, Query> {
+  return new Map([...definitions].flatMap(([oid, { query }]) => (query === undefined ? [] : [[oid, query] as const])))
 }
 
 async function readRows(
@@ -86,6 +128,9 @@ async function readRows(
     const rows: Partial<Record<keyof typeof catalogQueries, (string | null)[][]>> = {}
     // One transaction, so that the four answers fit together.
     await stream.port.write(serialize.query('begin isolation level repeatable read read only'))
+    await results.next()
+    // Definitions of views then name every table with its schema.
+    await stream.port.write(serialize.query('set local search_path = pg_catalog'))
     await results.next()
     for (const name of names) {
       await stream.port.write(serialize.query(catalogQueries[name]))

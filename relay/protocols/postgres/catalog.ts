@@ -1,4 +1,5 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
+import type { Query } from './analysis/lineage.ts'
 
 /** One row of the snapshot query for relations. */
 export interface Relation {
@@ -32,6 +33,8 @@ export const catalogQueries = {
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
       and d.refobjid >= 16384`,
+  definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
+    from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= 16384`,
   functions: 'select distinct proname::text from pg_catalog.pg_proc where oid >= 16384',
   operators: 'select distinct oprname::text from pg_catalog.pg_operator where oid >= 16384',
   immutable: `select proname::text from pg_catalog.pg_proc
@@ -60,7 +63,11 @@ export class Catalog {
   readonly #operators: ReadonlySet<string>
   readonly #immutable: ReadonlySet<string>
 
-  constructor(rows: CatalogRows) {
+  readonly #viewQueries: ReadonlyMap<number, Query>
+
+  /** `viewQueries` are the definitions of views, as far as they can be followed. */
+  constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map()) {
+    this.#viewQueries = viewQueries
     const columns = new Map<number, Map<number, string>>()
     for (const [oid, number, name] of rows.columns) {
       const relation = columns.get(Number(oid)) ?? new Map<number, string>()
@@ -126,6 +133,10 @@ export class Catalog {
 
   get relations(): IterableIterator<Relation> {
     return this.#byOid.values()
+  }
+
+  viewQuery(oid: number): Query | undefined {
+    return this.#viewQueries.get(oid)
   }
 
   /** Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says. */

@@ -1,6 +1,7 @@
 // Answers the machine's questions: text → facts → operations → the gate's verdict → a plan, or a refusal.
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
 import type { Deny, Obligation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Outcome } from '../machine.ts'
@@ -11,7 +12,7 @@ import type { Catalog } from './catalog.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
 import type { MaskingContext } from './mask.ts'
 import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
-import { maskingHint, maskingRefusal, systemMasks, touchesMasked } from './masking-rules.ts'
+import { computedColumns, maskingHint, maskingRefusal, systemMasks, touchesMasked } from './masking-rules.ts'
 import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
@@ -23,6 +24,7 @@ export interface Surroundings {
   readonly analyser: Analyser
   readonly maskKey: Uint8Array
   readonly clock: Clock
+  readonly log: Log
   /** The catalog, if a young enough snapshot is at hand. */
   freshCatalog(): Catalog | undefined
   /** A snapshot read from now on. */
@@ -90,7 +92,11 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   /** Whatever goes wrong while a command is judged refuses the command; the session goes on. */
   answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
-    const refuse = (thrown: unknown): Answer => ({ kind: 'refuse', error: errorOf(asGateError(thrown), 'ERROR') })
+    const refuse = (thrown: unknown): Answer => {
+      const error = asGateError(thrown)
+      if (error.code === 'ERR_GATE_INTERNAL') this.#around.log.error('postgres.command-failed', { error })
+      return { kind: 'refuse', error: errorOf(error, 'ERROR') }
+    }
     try {
       const answer = this.#answer(question, tell, signal)
       return answer instanceof Promise ? answer.catch(refuse) : answer
@@ -389,19 +395,19 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (!obligations.some(obligation => obligation.kind === 'mask')) return { masking: undefined, sensitive: false }
     const columns = this.#masked(obligations, catalog)
     const { effective } = statement
-    const strict = touchesMasked(effective, columns)
-    const sensitive = strict || effective.functions.length > 0 || effective.parts.some(part => part.writes)
-    return { masking: { columns, strict, key: this.#around.maskKey }, sensitive }
+    const sensitive =
+      touchesMasked(effective, columns) || effective.functions.length > 0 || effective.parts.some(part => part.writes)
+    return { masking: { columns, computed: computedColumns(effective, columns), key: this.#around.maskKey }, sensitive }
   }
 
   #masked(obligations: readonly Obligation[], catalog: Catalog): MaskedColumns {
     const key = JSON.stringify(obligations)
     const known = this.#masks.find(entry => entry.catalog === catalog && entry.key === key)
     if (known !== undefined) return known.masked
-    const masked = resolveMasks([...obligations, ...systemMasks], catalog)
-    this.#masks.unshift({ catalog, key, masked: { ...masked, obligations } })
+    const masked = resolveMasks(obligations, catalog, systemMasks)
+    this.#masks.unshift({ catalog, key, masked })
     this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
-    return this.#masks[0]?.masked ?? masked
+    return masked
   }
 }
 
@@ -415,7 +421,7 @@ function peopleFor(facts: StatementFacts): Command['people'] {
 function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
   return own.parts.length === 0
     ? { ...meaning, fault: own.fault ?? meaning.fault }
-    : { ...meaning, node: own.node, shape: own.shape, parts: [...own.parts, ...meaning.parts] }
+    : { ...meaning, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
 }
 
 function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
@@ -431,7 +437,7 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     fault: undefined,
     functions: [],
     operators: [],
-    shape: { kind: 'none', reason: 'gate did not see what it runs' },
+    lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
   }
   return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
 }

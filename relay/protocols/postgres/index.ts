@@ -18,7 +18,7 @@ export interface PostgresOptions {
 
 export function createPostgres(options: PostgresOptions, clock: Clock, log: Log): Protocol {
   const analyser = new Analyser(options.statementBytes, log)
-  const catalogs = new Catalogs(clock, log)
+  const catalogs = new Catalogs(analyser, clock, log)
   const room = { analyser, catalogs, cancels: new Cancels(), maskKey: options.maskKey, clock }
   return {
     name: 'postgres',

@@ -1,31 +1,39 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
 import { type Field, HEADER_BYTES } from './codec.ts'
-import { type ValueMask, valueMask } from './mask-values.ts'
+import { redacted, type ValueMask, valueMask } from './mask-values.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 
 /** Which columns of a result are masked, by position; undefined entries are clear. */
 export type RowMask = readonly (ValueMask | undefined)[]
 
+/** Columns of a result that are no table's own: all clear, all masked, or which of all columns are fed by masked ones. */
+export type ComputedColumns = 'clear' | 'masked' | readonly boolean[]
+
 export interface MaskingContext {
   readonly columns: MaskedColumns
-  /** Whether the statement has masked columns in reach: then a column that is no plain one cannot be shown. */
-  readonly strict: boolean
+  readonly computed: ComputedColumns
   readonly key: Uint8Array
 }
 
 /** The mask of a result; undefined when every column is clear. */
 export function rowMask(fields: readonly Field[], context: MaskingContext): RowMask | undefined {
-  const masks = fields.map(field => fieldMask(field, context))
+  const masks = fields.map((field, index) => fieldMask(field, isFed(context.computed, index, fields.length), context))
   return masks.some(mask => mask !== undefined) ? masks : undefined
 }
 
-function fieldMask(field: Field, { columns, strict, key }: MaskingContext): ValueMask | undefined {
-  if (field.tableOid === 0) return strict ? { constant: null } : undefined
+/** A result with other columns than were followed is not the one that was followed. */
+function isFed(computed: ComputedColumns, index: number, count: number): boolean {
+  if (typeof computed === 'string') return computed === 'masked'
+  return computed.length !== count || computed[index] === true
+}
+
+function fieldMask(field: Field, fed: boolean, { columns, key }: MaskingContext): ValueMask | undefined {
+  if (field.tableOid === 0) return fed ? { constant: redacted(field.typeOid, field.format) } : undefined
   const mask = columns.mask(field.tableOid, field.attributeNumber)
   if (mask !== undefined) return valueMask(mask, field.typeOid, field.format, key)
-  // A view made of masked columns, or a table that the catalog does not know: nothing says that the column is clear.
-  const clear = columns.knows(field.tableOid) && columns.names(field.tableOid) !== undefined
+  // A view that cannot be followed, or a table that the catalog does not know: nothing says that the column is clear.
+  const clear = columns.knows(field.tableOid) && !columns.isOpaque(field.tableOid)
   return clear ? undefined : { constant: null }
 }
 

@@ -1,9 +1,12 @@
-// What a person from whom columns are masked may run at all: plain projections and writes of given values. Pure.
+// What a person from whom columns are masked may run at all: what gate can follow, and what only compares as policy allows. Pure.
 // Deny unless it is known to be safe; the second net is the mask by table and column number on every row.
 import type { MaskObligation } from '@gate/shared/model'
-import type { RelationName } from './analysis/collect.ts'
 import type { StatementFacts } from './analysis/facts.ts'
+import type { Lineage } from './analysis/lineage.ts'
+import type { Relation } from './catalog.ts'
 import { isHarmless } from './harmless.ts'
+import { type Followed, follow } from './lineage/evaluate.ts'
+import type { ComputedColumns } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 
 /**
@@ -33,6 +36,8 @@ export const systemMasks: readonly MaskObligation[] = [
     detect: [],
     with: 'null',
     fixed: undefined,
+    computed: 'deny',
+    predicates: 'equality',
   },
 ]
 
@@ -63,18 +68,13 @@ const opaque: Readonly<Record<string, string>> = {
 
 /** Whether a statement touches a relation with masked columns. */
 export function touchesMasked(facts: StatementFacts, masked: MaskedColumns): boolean {
-  return relationsOf(facts).some(name =>
-    masked.catalog.resolve(name.schema, name.name).some(relation => isMasked(masked, relation.oid)),
-  )
+  return relationsOf(facts, masked).some(relation => masked.isMasked(relation.oid))
 }
 
-function relationsOf(facts: StatementFacts): RelationName[] {
-  return facts.parts.flatMap(part => [...part.reads, ...part.written])
-}
-
-function isMasked(masked: MaskedColumns, oid: number): boolean {
-  const names = masked.names(oid)
-  return names === undefined || names.size > 0
+function relationsOf(facts: StatementFacts, masked: MaskedColumns): readonly Relation[] {
+  return facts.parts
+    .flatMap(part => [...part.reads, ...part.written])
+    .flatMap(name => masked.catalog.resolve(name.schema, name.name))
 }
 
 /** Why the statement cannot be run while these columns are masked; undefined when it can. */
@@ -89,29 +89,46 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (call !== undefined) return `columns are masked for you, and gate does not know that ${call}() shows none of them`
   const operator = facts.operators.find(name => !masked.catalog.isBuiltInOperator(name))
   if (operator !== undefined) return `columns are masked for you, and the operator ${operator} is not PostgreSQL's own`
-  return touchesMasked(facts, masked) ? shapeRefusal(facts, masked) : undefined
+  return touchesMasked(facts, masked) ? lineageRefusal(facts, masked) : undefined
 }
 
-function shapeRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
-  const { shape } = facts
-  if (shape.kind === 'inert') return undefined
-  const relations = relationsOf(facts).flatMap(name => masked.catalog.resolve(name.schema, name.name))
-  const named = (oid: number): string => {
-    const relation = masked.catalog.relation(oid)
-    return `${relation?.schema}.${relation?.name}`
-  }
-  for (const relation of relations) {
-    const names = masked.names(relation.oid)
-    if (names === undefined) return `the view ${named(relation.oid)} is made of masked columns`
-    if (names.size === 0) continue
-    if (shape.kind === 'none') return `${named(relation.oid)} has masked columns, and ${shape.reason}`
-    const used = shape.used.find(column => names.has(column))
-    if (used !== undefined)
-      return `${named(relation.oid)}.${used} is masked for you, so it can be selected but not used in a condition or computation`
-  }
-  return undefined
+function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
+  const { lineage } = facts
+  if (lineage.kind === 'inert') return undefined
+  const relations = relationsOf(facts, masked)
+  const opaqueView = relations.find(relation => masked.isOpaque(relation.oid))
+  if (opaqueView !== undefined)
+    return `the view ${full(opaqueView)} is made of masked columns in a way that cannot be followed`
+  const first = relations.find(relation => masked.isMasked(relation.oid))
+  if (lineage.kind === 'unknown')
+    return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
+  return followed(lineage, masked).refusal
+}
+
+const full = (relation: Relation): string => `${relation.schema}.${relation.name}`
+
+/** What was followed last for each statement; the masks change with the catalog and the policy. */
+const known = new WeakMap<Lineage, { readonly masked: MaskedColumns; readonly result: Followed }>()
+
+function followed(lineage: Extract<Lineage, { kind: 'query' }>, masked: MaskedColumns): Followed {
+  const before = known.get(lineage)
+  if (before?.masked === masked) return before.result
+  const result = follow(lineage, masked.source)
+  known.set(lineage, { masked, result })
+  return result
+}
+
+/** What becomes of the columns of a result that are not a table's own. */
+export function computedColumns(facts: StatementFacts, masked: MaskedColumns): ComputedColumns {
+  const { lineage } = facts
+  if (lineage.kind === 'inert' || !touchesMasked(facts, masked)) return 'clear'
+  if (lineage.kind === 'unknown') return 'masked'
+  if (lineage.sink === 'plan') return 'clear'
+  const { flows, outputs } = followed(lineage, masked)
+  if (flows.size === 0) return 'clear'
+  return outputs === undefined ? 'masked' : outputs.map(column => column.flows.size > 0)
 }
 
 /** What the person can do instead. */
 export const maskingHint =
-  'Select the plain columns you need, without expressions; or ask for a target where they are not masked for you.'
+  'Select masked columns as they are, compute with the others; or ask for a target where they are not masked for you.'

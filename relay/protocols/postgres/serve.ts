@@ -129,6 +129,7 @@ async function converse(
     analyser: room.analyser,
     maskKey: room.maskKey,
     clock: room.clock,
+    log: session.log,
     freshCatalog: () => room.catalogs.fresh(session.target.name, read),
     readCatalog: read,
     catalogChanges: () => room.catalogs.invalidate(session.target.name),

@@ -441,6 +441,6 @@ export class TargetHalf {
 
   #copyOut(head: Entry | undefined): void {
     const running = this.#running(head, 'COPY data')
-    if (this.#plan(running)?.masking?.strict === true) throw wrong('COPY data of masked columns')
+    if ((this.#plan(running)?.masking?.computed ?? 'clear') !== 'clear') throw wrong('COPY data of masked columns')
   }
 }

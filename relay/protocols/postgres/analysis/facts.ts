@@ -3,7 +3,8 @@ import type { Fact } from '@gate/shared/model'
 import { isIdentitySetting, lexicalFault } from '../settings.ts'
 import { type Collected, collect, type RelationName } from './collect.ts'
 import { type Kind, kindOf } from './kinds.ts'
-import { type Shape, shapeOf } from './shape.ts'
+import type { Lineage } from './lineage.ts'
+import { lineageOf } from './queries.ts'
 import { as, constant, type Json, type JsonObject, list, node, object, text } from './tree.ts'
 
 /** One thing a statement does; a statement with data-modifying CTEs does several. */
@@ -46,7 +47,7 @@ export interface StatementFacts {
   readonly functions: readonly string[]
   readonly operators: readonly string[]
   /** What masking needs to know. */
-  readonly shape: Shape
+  readonly lineage: Lineage
 }
 
 /** The facts that every operation of this room has, with the values they have when nothing is said. */
@@ -99,7 +100,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
       fault,
       functions: [],
       operators: [],
-      shape: { kind: 'none', reason: fault },
+      lineage: { kind: 'unknown', reason: fault },
     }
   }
   const { main, nested, collected, naming } = describe(name, content, kind)
@@ -112,7 +113,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     fault: faultOf(name, content, collected),
     functions: collected.functions,
     operators: collected.operators,
-    shape: shapeOf(name, content),
+    lineage: lineageOf(name, content),
   }
 }
 

@@ -1,0 +1,124 @@
+// What masking needs to know of a statement: which columns flow into its results, and which only decide about them. Pure.
+// A parse tree without everything else, flat enough to be walked on any stack.
+
+/** A column as written: `["email"]`, `["c", "email"]`, `["public", "customers", "email"]`; a star is `"*"`. */
+export type ColumnName = readonly string[]
+
+/** An expression: what flows into its value, and what only decides in it (CASE, FILTER, EXISTS, …). */
+export interface Expression {
+  readonly columns: readonly ColumnName[]
+  /** Subqueries whose output flows in. */
+  readonly queries: readonly Query[]
+  readonly uses: readonly Use[]
+  /** It is one column, or a star, and nothing else. */
+  readonly plain: boolean
+}
+
+/** One side of a comparison. */
+export interface Operand {
+  readonly expression: Expression
+  /** The column, when the operand is one, at most cast to text or in one case: equality then tells of the whole value. */
+  readonly column: ColumnName | undefined
+}
+
+/** Values that decide which rows come, in which order or how many, without being shown. */
+export type Use =
+  | { readonly kind: 'condition'; readonly where: string; readonly expression: Expression }
+  | { readonly kind: 'equality'; readonly where: string; readonly left: Operand; readonly right: Operand }
+  /** Whether a value is NULL, which a mask does not hide. */
+  | { readonly kind: 'presence'; readonly where: string; readonly expression: Expression }
+  | { readonly kind: 'exists'; readonly query: Query }
+  /** Given to a function that keeps it, sends it or lets it be felt. */
+  | { readonly kind: 'moved'; readonly where: string; readonly expression: Expression }
+
+/** An item of ORDER BY, GROUP BY or DISTINCT ON: it can mean an output column, by position or by name. */
+export interface Arrangement {
+  readonly where: string
+  readonly expression: Expression
+  readonly position: number | undefined
+}
+
+export type From =
+  | {
+      readonly kind: 'relation'
+      readonly schema: string | undefined
+      readonly name: string
+      readonly alias: string | undefined
+      /** Names that the alias gives to columns, in order. */
+      readonly columns: readonly string[]
+    }
+  | {
+      readonly kind: 'query'
+      readonly query: Query
+      readonly lateral: boolean
+      readonly alias: string | undefined
+      readonly columns: readonly string[]
+    }
+  | {
+      readonly kind: 'function'
+      readonly expression: Expression
+      readonly alias: string | undefined
+      readonly columns: readonly string[]
+    }
+  | {
+      readonly kind: 'join'
+      readonly left: From
+      readonly right: From
+      readonly using: readonly string[] | 'natural' | undefined
+      readonly conditions: readonly Use[]
+      readonly alias: string | undefined
+      readonly columns: readonly string[]
+    }
+
+export interface Output {
+  /** Undefined when PostgreSQL's name for it is not known: it may be any. */
+  readonly name: string | undefined
+  readonly expression: Expression
+}
+
+export interface CommonTable {
+  readonly name: string
+  readonly columns: readonly string[]
+  readonly query: Query
+}
+
+export type Body =
+  | { readonly kind: 'select'; readonly outputs: readonly Output[] }
+  | { readonly kind: 'set'; readonly compares: boolean; readonly left: Query; readonly right: Query }
+  /** Every row's expression of a column together. */
+  | { readonly kind: 'values'; readonly columns: readonly Expression[] }
+  | {
+      readonly kind: 'write'
+      /** What is put into a table. */
+      readonly moved: readonly Expression[]
+      readonly source: Query | undefined
+      /** ON CONFLICT: `excluded` names the row that could not be put in. */
+      readonly excluded: boolean
+      /** RETURNING. */
+      readonly outputs: readonly Output[]
+    }
+
+export interface Query {
+  readonly tables: readonly CommonTable[]
+  readonly recursive: boolean
+  readonly from: readonly From[]
+  readonly body: Body
+  readonly uses: readonly Use[]
+  readonly arrangements: readonly Arrangement[]
+  /** SELECT DISTINCT compares all outputs. */
+  readonly distinct: boolean
+}
+
+/** Where the result of a statement goes. */
+export type Sink =
+  | 'client'
+  /** Into an object of the database, or out by COPY, where no row description says what it is made of. */
+  | 'elsewhere'
+  /** Nowhere: EXPLAIN. */
+  | 'plan'
+
+export type Lineage =
+  | { readonly kind: 'query'; readonly query: Query; readonly sink: Sink }
+  /** Neither shows nor moves what tables hold. */
+  | { readonly kind: 'inert' }
+  | { readonly kind: 'unknown'; readonly reason: string }

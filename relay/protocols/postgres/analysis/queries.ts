@@ -1,0 +1,282 @@
+// Queries and writes of a parse tree → where their columns come from and go to. Pure.
+import { Expressions, Unfollowed } from './expressions.ts'
+import type { Arrangement, Body, CommonTable, Expression, From, Lineage, Output, Query, Sink, Use } from './lineage.ts'
+import { outputName } from './output-name.ts'
+import { as, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+
+/** Deeper queries are not followed: what walks this later has an ordinary stack. */
+const MAX_DEPTH = 100
+
+/** Statements that neither show nor move what tables hold. */
+const inert = new Set([
+  ...['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'DeallocateStmt'],
+  ...['ClosePortalStmt', 'DiscardStmt', 'UnlistenStmt', 'ListenStmt', 'CheckPointStmt', 'LockStmt', 'TruncateStmt'],
+  ...['DropStmt', 'VacuumStmt'],
+])
+
+/** What becomes of columns in a statement. What cannot be followed says why. */
+export function lineageOf(name: string, content: JsonObject): Lineage {
+  try {
+    return new Queries().statement(name, content)
+  } catch (thrown) {
+    if (!(thrown instanceof Unfollowed)) throw thrown
+    return { kind: 'unknown', reason: thrown.message }
+  }
+}
+
+class Queries {
+  readonly #expressions = new Expressions(select => this.#query(object(as(select, 'SelectStmt'))))
+  #depth = 0
+
+  statement(name: string, content: JsonObject): Lineage {
+    if (inert.has(name)) return { kind: 'inert' }
+    switch (name) {
+      case 'SelectStmt':
+        return this.#lineage(content, content['intoClause'] === undefined ? 'client' : 'elsewhere')
+      case 'InsertStmt':
+      case 'UpdateStmt':
+      case 'DeleteStmt':
+      case 'MergeStmt':
+        return { kind: 'query', query: this.#write(name, content), sink: 'client' }
+      case 'PrepareStmt':
+      case 'DeclareCursorStmt':
+        return this.#inner(content['query'])
+      case 'ExplainStmt':
+        return this.#explain(content)
+      case 'CreateTableAsStmt':
+      case 'ViewStmt': {
+        const select = as(content['query'], 'SelectStmt')
+        if (select === undefined) throw new Unfollowed('what it takes from a prepared statement is not followed')
+        return this.#lineage(select, 'elsewhere')
+      }
+      case 'CopyStmt':
+        return this.#copy(content)
+      default:
+        throw new Unfollowed('columns are not followed through this command')
+    }
+  }
+
+  #lineage(select: JsonObject, sink: Sink): Lineage {
+    return { kind: 'query', query: this.#query(select), sink }
+  }
+
+  #inner(statement: Json | undefined): Lineage {
+    const [name, content] = node(statement)
+    return this.statement(name, content)
+  }
+
+  /** ANALYZE and VERBOSE tell of the values that a plan met. */
+  #explain(content: JsonObject): Lineage {
+    const options = list(content['options']).map(option => text(as(option, 'DefElem')?.['defname']))
+    const telling = options.find(option => option === 'analyze' || option === 'verbose')
+    if (telling !== undefined) throw new Unfollowed(`EXPLAIN ${telling.toUpperCase()} shows what it met`)
+    const inner = this.#inner(content['query'])
+    return inner.kind === 'query' ? { ...inner, sink: 'plan' } : inner
+  }
+
+  #copy(content: JsonObject): Lineage {
+    if (content['is_from'] === true) throw new Unfollowed('COPY FROM is not followed')
+    const select = as(content['query'], 'SelectStmt')
+    if (select !== undefined) return this.#lineage(select, 'elsewhere')
+    if (content['query'] !== undefined) throw new Unfollowed('a write inside COPY is not followed')
+    const columns = strings(content['attlist'])
+    const outputs = (columns.length === 0 ? ['*'] : columns).map(
+      (column): Output => ({
+        name: column === '*' ? undefined : column,
+        expression: { columns: [[column]], queries: [], uses: [], plain: true },
+      }),
+    )
+    const from = [this.#relation(object(content['relation']))]
+    const uses = this.#expressions.condition(content['whereClause'], 'WHERE')
+    return { kind: 'query', query: { ...nothing, from, uses, body: { kind: 'select', outputs } }, sink: 'elsewhere' }
+  }
+
+  #query(select: JsonObject): Query {
+    this.#depth += 1
+    if (this.#depth > MAX_DEPTH) throw new Unfollowed(`queries are followed to a depth of ${MAX_DEPTH}`)
+    try {
+      return { ...this.#with(select['withClause']), ...this.#select(select) }
+    } finally {
+      this.#depth -= 1
+    }
+  }
+
+  #with(clause: Json | undefined): Pick<Query, 'tables' | 'recursive'> {
+    if (!isObject(clause)) return { tables: [], recursive: false }
+    const tables = list(clause['ctes']).map((entry): CommonTable => {
+      const table = object(as(entry, 'CommonTableExpr'))
+      if (table['search_clause'] !== undefined || table['cycle_clause'] !== undefined)
+        throw new Unfollowed('SEARCH and CYCLE are not followed')
+      const [name, query] = node(table['ctequery'])
+      return {
+        name: text(table['ctename']),
+        columns: strings(table['aliascolnames']),
+        query: name === 'SelectStmt' ? this.#query(query) : this.#write(name, query),
+      }
+    })
+    return { tables, recursive: clause['recursive'] === true }
+  }
+
+  #select(select: JsonObject): Omit<Query, 'tables' | 'recursive'> {
+    const uses: Use[] = [
+      ...this.#expressions.condition(select['whereClause'], 'WHERE'),
+      ...this.#expressions.condition(select['havingClause'], 'HAVING'),
+      ...list(select['windowClause']).flatMap(window => this.#expressions.window(object(as(window, 'WindowDef')))),
+      ...['limitCount', 'limitOffset'].flatMap((field): Use[] =>
+        select[field] === undefined
+          ? []
+          : [{ kind: 'condition', where: 'LIMIT', expression: this.#expressions.expression(select[field]) }],
+      ),
+    ]
+    const distinct = list(select['distinctClause'])
+    const on = distinct.filter(item => isObject(item) && Object.keys(item).length > 0)
+    return {
+      from: list(select['fromClause']).map(item => this.#from(item)),
+      body: this.#body(select),
+      uses,
+      arrangements: [
+        ...list(select['sortClause']).map(item => this.#arrangement(as(item, 'SortBy')?.['node'], 'ORDER BY')),
+        ...list(select['groupClause']).flatMap(item => this.#groups(item)),
+        ...on.map(item => this.#arrangement(item, 'DISTINCT')),
+      ],
+      distinct: distinct.length > on.length,
+    }
+  }
+
+  #body(select: JsonObject): Body {
+    const operation = select['op']
+    if (operation !== undefined && operation !== 'SETOP_NONE') {
+      const compares = operation !== 'SETOP_UNION' || select['all'] !== true
+      const side = (field: string): Query => this.#query(object(select[field]))
+      return { kind: 'set', compares, left: side('larg'), right: side('rarg') }
+    }
+    const rows = list(select['valuesLists']).map(row => list(object(as(row, 'List'))['items']))
+    if (rows.length === 0) return { kind: 'select', outputs: this.#outputs(select['targetList']) }
+    const columns = (rows[0] ?? []).map((_, index) => this.#together(rows.map(row => row[index])))
+    return { kind: 'values', columns }
+  }
+
+  #together(values: readonly (Json | undefined)[]): Expression {
+    return { ...this.#expressions.expression(...values), plain: false }
+  }
+
+  #outputs(targets: Json | undefined): Output[] {
+    return list(targets).map(item => {
+      const target = object(as(item, 'ResTarget'))
+      const name = text(target['name']) || outputName(target['val'])
+      return { name, expression: this.#expressions.expression(target['val']) }
+    })
+  }
+
+  #groups(item: Json): Arrangement[] {
+    const set = as(item, 'GroupingSet')
+    return set === undefined
+      ? [this.#arrangement(item, 'GROUP BY')]
+      : list(set['content']).flatMap(inner => this.#groups(inner))
+  }
+
+  #arrangement(value: Json | undefined, where: string): Arrangement {
+    const constant = as(value, 'A_Const')
+    const position = constant === undefined ? undefined : object(constant['ival'])['ival']
+    return {
+      where,
+      expression: this.#expressions.expression(value),
+      position: typeof position === 'number' ? position : undefined,
+    }
+  }
+
+  #relation(range: JsonObject): Extract<From, { kind: 'relation' }> {
+    return {
+      kind: 'relation',
+      schema: text(range['schemaname']) || undefined,
+      name: text(range['relname']),
+      ...aliasOf(range),
+    }
+  }
+
+  #from(item: Json | undefined): From {
+    const [name, content] = node(item)
+    switch (name) {
+      case 'RangeVar':
+        return this.#relation(content)
+      case 'RangeSubselect': {
+        const query = this.#query(object(as(content['subquery'], 'SelectStmt')))
+        return { kind: 'query', query, lateral: content['lateral'] === true, ...aliasOf(content) }
+      }
+      case 'RangeFunction':
+      case 'RangeTableFunc':
+      case 'JsonTable': {
+        const alias = aliasOf(content)
+        const defined = list(content['coldeflist']).map(entry => text(as(entry, 'ColumnDef')?.['colname']))
+        const { alias: _alias, coldeflist: _columns, ...made } = content
+        const columns = defined.length > 0 ? defined : alias.columns
+        return { kind: 'function', expression: this.#together([made]), alias: alias.alias, columns }
+      }
+      case 'RangeTableSample':
+        return this.#from(content['relation'])
+      case 'JoinExpr':
+        return this.#join(content)
+      default:
+        throw new Unfollowed(`columns cannot be followed through ${name} in FROM`)
+    }
+  }
+
+  #join(content: JsonObject): From {
+    const using = strings(content['usingClause'])
+    if (content['join_using_alias'] !== undefined) throw new Unfollowed('an alias of JOIN USING is not followed')
+    return {
+      kind: 'join',
+      left: this.#from(content['larg']),
+      right: this.#from(content['rarg']),
+      using: content['isNatural'] === true ? 'natural' : using.length > 0 ? using : undefined,
+      conditions: this.#expressions.condition(content['quals'], 'ON'),
+      ...aliasOf(content),
+    }
+  }
+
+  #write(name: string, content: JsonObject): Query {
+    if (!['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'].includes(name))
+      throw new Unfollowed(`columns cannot be followed through ${name}`)
+    const conflict = object(content['onConflictClause'])
+    const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
+    const assignments = [content, conflict, ...whens].flatMap(part => list(part['targetList']))
+    const moved = assignments.map(item => this.#expressions.expression(as(item, 'ResTarget')?.['val']))
+    const values = whens.flatMap(when => list(when['values'])).map(value => this.#expressions.expression(value))
+    const source = as(content['selectStmt'], 'SelectStmt')
+    const others = [...list(content['fromClause']), ...list(content['usingClause'])]
+    const merged = content['sourceRelation'] === undefined ? [] : [content['sourceRelation']]
+    return {
+      ...nothing,
+      ...this.#with(content['withClause']),
+      from: [this.#relation(object(content['relation'])), ...[...others, ...merged].map(item => this.#from(item))],
+      uses: [
+        ...this.#expressions.condition(content['whereClause'], 'WHERE'),
+        ...this.#expressions.condition(content['joinCondition'], 'ON'),
+        ...this.#expressions.condition(conflict['whereClause'], 'ON CONFLICT'),
+        ...whens.flatMap(when => this.#expressions.condition(when['condition'], 'WHEN')),
+      ],
+      body: {
+        kind: 'write',
+        moved: [...moved, ...values],
+        source: source === undefined ? undefined : this.#query(source),
+        excluded: content['onConflictClause'] !== undefined,
+        outputs: this.#outputs(content['returningList'] ?? object(content['returningClause'])['exprs']),
+      },
+    }
+  }
+}
+
+const nothing: Query = {
+  tables: [],
+  recursive: false,
+  from: [],
+  body: { kind: 'select', outputs: [] },
+  uses: [],
+  arrangements: [],
+  distinct: false,
+}
+
+function aliasOf(content: JsonObject): { alias: string | undefined; columns: readonly string[] } {
+  const alias = object(content['alias'])
+  return { alias: text(alias['aliasname']) || undefined, columns: strings(alias['colnames']) }
+}

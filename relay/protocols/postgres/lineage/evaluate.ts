@@ -1,0 +1,473 @@
+// Follows masked columns through a statement: which outputs they reach, and where they decide. Pure.
+import type { Body, CommonTable, Expression, From, Lineage, Operand, Output, Query, Use } from '../analysis/lineage.ts'
+import {
+  type Column,
+  type Flows,
+  flowsOf,
+  lookUp,
+  type MaskedColumn,
+  noFlows,
+  type Scope,
+  type Source,
+  sourcesNamed,
+  union,
+  wholeRow,
+} from './scope.ts'
+
+/** What the evaluation asks of the catalog: every relation that a name can mean. `undefined`: the catalog knows none. */
+export type Relations = (schema: string | undefined, name: string) => Source | undefined
+
+export interface Followed {
+  /** The columns of the result in order; undefined when their number or order is not certain. */
+  readonly outputs: readonly Column[] | undefined
+  /** Everything that may be in the result. */
+  readonly flows: Flows
+  /** Why the statement must not run; the first one. */
+  readonly refusal: string | undefined
+}
+
+/** A recursive query's columns settle after few rounds: each adds what one more step carries along. */
+const MAX_ROUNDS = 50
+
+/** Queries that are looked at for one statement; nested recursion multiplies them. */
+const MAX_STEPS = 20_000
+
+interface Result {
+  readonly columns: readonly Column[]
+  /** Whether number and order of the columns are certain. */
+  readonly exact: boolean
+}
+
+/** What WITH names; undefined for a name that is not followed yet or cannot be. */
+interface Tables {
+  readonly named: ReadonlyMap<string, Result | undefined>
+  readonly outer: Tables | undefined
+}
+
+type Stars = readonly (readonly Column[] | undefined)[]
+
+/** Follows the masked columns of a statement. */
+export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: Relations): Followed {
+  const evaluation = new Evaluation(relations)
+  const { columns, exact } = evaluation.query(lineage.query, undefined, undefined)
+  const flows = flowsOf(columns)
+  const refusal = evaluation.refusal ?? resultRefusal(lineage.sink, columns)
+  return { outputs: exact ? columns : undefined, flows, refusal }
+}
+
+/** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
+export function followView(query: Query, relations: Relations): readonly Column[] | undefined {
+  const evaluation = new Evaluation(relations, true)
+  const { columns, exact } = evaluation.query(query, undefined, undefined)
+  return exact && evaluation.refusal === undefined ? columns : undefined
+}
+
+function resultRefusal(
+  sink: Extract<Lineage, { kind: 'query' }>['sink'],
+  columns: readonly Column[],
+): string | undefined {
+  if (sink === 'plan') return undefined
+  for (const column of columns) {
+    const [moved] = sink === 'elsewhere' ? column.flows : noFlows
+    if (moved !== undefined)
+      return `${moved.label} is masked for you, so it cannot be copied to where it would be clear`
+    if (column.plain) continue
+    const denied = [...column.flows].find(({ mask }) => mask.computed === 'deny')
+    if (denied !== undefined)
+      return `${denied.label} is masked for you, and ${shown(column.name)} would be computed from it`
+  }
+  return undefined
+}
+
+const shown = (name: string | undefined): string =>
+  name === undefined ? 'a column' : `the column ${JSON.stringify(name)}`
+
+class Evaluation {
+  readonly #relations: Relations
+  readonly #isView: boolean
+  #steps = 0
+  refusal: string | undefined
+
+  constructor(relations: Relations, isView = false) {
+    this.#relations = relations
+    this.#isView = isView
+  }
+
+  #refuse(reason: string): void {
+    this.refusal ??= reason
+  }
+
+  query(query: Query, scope: Scope | undefined, outer: Tables | undefined): Result {
+    this.#steps += 1
+    if (this.#steps > MAX_STEPS) {
+      this.#refuse('columns are not followed through so many queries')
+      return { columns: [], exact: false }
+    }
+    const tables = this.#tables(query, scope, outer)
+    const sources: Source[] = []
+    const stars: (readonly Column[] | undefined)[] = []
+    for (const item of query.from) {
+      const made = this.#from(item, { sources: [...sources], outer: scope }, tables)
+      sources.push(...made.sources)
+      stars.push(made.star)
+    }
+    const [target] = sources
+    if (query.body.kind === 'write' && query.body.excluded && target !== undefined) sources.push(excluded(target))
+    const inner: Scope = { sources, outer: scope }
+    const result = this.#body(query.body, inner, stars, tables)
+    for (const use of query.uses) this.#use(use, inner, tables)
+    this.#arrange(query, result, inner, tables)
+    return result
+  }
+
+  #tables(query: Query, scope: Scope | undefined, outer: Tables | undefined): Tables {
+    const named = new Map<string, Result | undefined>()
+    const tables: Tables = { named, outer }
+    // With RECURSIVE every name is known from the beginning, and none of them means a table outside.
+    if (query.recursive) for (const table of query.tables) named.set(table.name, undefined)
+    for (const table of query.tables) {
+      const evaluate = (one: Query): Result | undefined => renamed(this.query(one, scope, tables), table.columns)
+      const { body } = table.query
+      if (query.recursive && body.kind === 'set') {
+        named.set(table.name, evaluate(body.left))
+        this.#settle(table, named, evaluate)
+      } else named.set(table.name, evaluate(table.query))
+    }
+    return tables
+  }
+
+  /** What flows in grows from round to round until nothing is added any more. */
+  #settle(
+    table: CommonTable,
+    named: Map<string, Result | undefined>,
+    evaluate: (query: Query) => Result | undefined,
+  ): void {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const before = size(named.get(table.name))
+      named.set(table.name, evaluate(table.query))
+      if (size(named.get(table.name)) === before) return
+    }
+    this.#refuse('the columns of this recursive query cannot be followed')
+    named.set(table.name, undefined)
+  }
+
+  #body(body: Body, scope: Scope, stars: Stars, tables: Tables): Result {
+    switch (body.kind) {
+      case 'select':
+        return this.#outputs(body.outputs, scope, stars, tables)
+      case 'set':
+        return this.#set(body, scope.outer, tables)
+      case 'values':
+        return {
+          columns: body.columns.map((expression, index) => ({
+            ...this.#value(expression, scope, tables),
+            name: `column${index + 1}`,
+          })),
+          exact: true,
+        }
+      case 'write':
+        for (const expression of body.moved) this.#move(this.#value(expression, scope, tables).flows)
+        if (body.source !== undefined) this.#move(flowsOf(this.query(body.source, scope.outer, tables).columns))
+        // Of several tables, it depends on the command which one's columns RETURNING * begins with.
+        return this.#outputs(body.outputs, scope, stars.length > 1 ? [undefined] : stars, tables)
+    }
+  }
+
+  #move(flows: Flows): void {
+    const [moved] = flows
+    if (moved !== undefined)
+      this.#refuse(`${moved.label} is masked for you, so it cannot be copied to where it would be clear`)
+  }
+
+  #set(body: Extract<Body, { kind: 'set' }>, outer: Scope | undefined, tables: Tables): Result {
+    const left = this.query(body.left, outer, tables)
+    const right = this.query(body.right, outer, tables)
+    const exact = left.exact && right.exact && left.columns.length === right.columns.length
+    const all = union(flowsOf(left.columns), flowsOf(right.columns))
+    if (body.compares) this.#undivided('a comparison of whole rows', all)
+    return {
+      columns: left.columns.map((column, index) => ({
+        name: column.name,
+        flows: exact ? union(column.flows, right.columns[index]?.flows ?? noFlows) : all,
+        plain: false,
+      })),
+      exact,
+    }
+  }
+
+  #outputs(outputs: readonly Output[], scope: Scope, stars: Stars, tables: Tables): Result {
+    const columns: Column[] = []
+    let exact = true
+    for (const { name, expression } of outputs) {
+      const [path] = expression.columns
+      if (!expression.plain || path?.at(-1) !== '*') {
+        columns.push({ ...this.#value(expression, scope, tables), name })
+        continue
+      }
+      const expanded = path.length === 1 ? together(stars) : starOf(path.slice(0, -1), scope)
+      if (expanded === undefined) {
+        exact = false
+        // Which columns there are is not certain; each of them may be any.
+        const known = path.length === 1 ? scope.sources : sourcesNamed(path.slice(0, -1), scope)
+        columns.push(
+          ...known.flatMap(source => [...source.columns, ...(source.others === undefined ? [] : [wholeRow(source)])]),
+        )
+        if (known.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
+      } else columns.push(...expanded)
+    }
+    return { columns, exact }
+  }
+
+  #value(expression: Expression, scope: Scope, tables: Tables): Column {
+    for (const use of expression.uses) this.#use(use, scope, tables)
+    const columns = expression.columns.map(path => this.#column(path, scope))
+    const queried = expression.queries.map(query => flowsOf(this.query(query, scope, tables).columns))
+    const [only] = columns
+    if (expression.plain && only !== undefined) return only
+    return { name: undefined, flows: union(flowsOf(columns), ...queried), plain: false }
+  }
+
+  #column(path: readonly string[], scope: Scope): Column {
+    if (path.at(-1) === '*') {
+      const sources = path.length === 1 ? scope.sources : sourcesNamed(path.slice(0, -1), scope)
+      if (sources.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
+      return { name: undefined, flows: union(...sources.map(source => wholeRow(source).flows)), plain: false }
+    }
+    const found = lookUp(path, scope)
+    if (found !== undefined) return found
+    this.#refuse(`nothing says what ${path.join('.')} stands for`)
+    return { name: path.at(-1), flows: noFlows, plain: false }
+  }
+
+  #from(item: From, scope: Scope, tables: Tables): { sources: readonly Source[]; star: readonly Column[] | undefined } {
+    switch (item.kind) {
+      case 'relation': {
+        const source = this.#relation(item, tables)
+        return { sources: [source], star: source.star }
+      }
+      case 'query': {
+        const result = this.query(item.query, item.lateral ? scope : scope.outer, tables)
+        const source = derived(item.alias, renamed(result, item.columns), result)
+        return { sources: [source], star: source.star }
+      }
+      case 'function': {
+        const { flows } = this.#value(item.expression, scope, tables)
+        const columns = item.columns.map((name): Column => ({ name, flows, plain: false }))
+        // A function of one value has a column of the function's or the alias's name.
+        const source: Source = { schema: undefined, name: item.alias, columns, others: flows, star: undefined }
+        return { sources: [source], star: undefined }
+      }
+      case 'join':
+        return this.#join(item, scope, tables)
+    }
+  }
+
+  #relation(item: Extract<From, { kind: 'relation' }>, tables: Tables): Source {
+    const name = item.alias ?? item.name
+    const common = item.schema === undefined ? commonTable(item.name, tables) : undefined
+    if (common !== undefined) {
+      const result = common.result === undefined ? undefined : renamed(common.result, item.columns)
+      if (result === undefined) this.#refuse(`the columns of ${item.name} cannot be followed`)
+      return derived(name, result, common.result ?? { columns: [], exact: false })
+    }
+    const found = this.#relations(item.schema, item.name)
+    if (found === undefined) return { schema: item.schema, name, columns: [], others: noFlows, star: undefined }
+    if (item.columns.length > 0 && found.star === undefined)
+      this.#refuse(`nothing says what columns there are in ${item.name}`)
+    const columns = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns
+    return {
+      schema: item.alias === undefined ? found.schema : undefined,
+      name,
+      columns,
+      others: found.others,
+      star: item.columns.length > 0 ? columns : found.star,
+    }
+  }
+
+  #join(
+    item: Extract<From, { kind: 'join' }>,
+    scope: Scope,
+    tables: Tables,
+  ): { sources: readonly Source[]; star: readonly Column[] | undefined } {
+    const left = this.#from(item.left, scope, tables)
+    const lateral: Scope = { sources: [...scope.sources, ...left.sources], outer: scope.outer }
+    const right = this.#from(item.right, lateral, tables)
+    const sources = [...left.sources, ...right.sources]
+    for (const use of item.conditions) this.#use(use, { sources, outer: scope.outer }, tables)
+    const merged = this.#merged(item, left.star, right.star)
+    const star = merged === undefined ? undefined : [...merged.columns, ...merged.rest]
+    const mergedSource: Source[] =
+      merged === undefined || merged.columns.length === 0
+        ? []
+        : [{ schema: undefined, name: undefined, columns: merged.columns, others: undefined, star: undefined }]
+    if (item.alias === undefined) return { sources: [...sources, ...mergedSource], star }
+    if (star === undefined) {
+      this.#refuse(`nothing says what columns there are in the join ${item.alias}`)
+      return { sources: [], star: undefined }
+    }
+    const columns = rename(star, item.columns)
+    return {
+      sources: [{ schema: undefined, name: item.alias, columns, others: undefined, star: columns }],
+      star: columns,
+    }
+  }
+
+  /** The columns that USING or NATURAL makes one of two, and the others. */
+  #merged(
+    item: Extract<From, { kind: 'join' }>,
+    left: readonly Column[] | undefined,
+    right: readonly Column[] | undefined,
+  ): { columns: readonly Column[]; rest: readonly Column[] } | undefined {
+    if (left === undefined || right === undefined) {
+      if (item.using !== undefined) this.#refuse('nothing says which columns this join compares')
+      return undefined
+    }
+    const names =
+      item.using === 'natural'
+        ? left.flatMap(({ name }) => (name !== undefined && right.some(column => column.name === name) ? [name] : []))
+        : (item.using ?? [])
+    if (item.using === 'natural' && [...left, ...right].some(column => column.name === undefined))
+      this.#refuse('nothing says which columns this join compares')
+    const columns = names.map((name): Column => {
+      const both = [...left, ...right].filter(column => column.name === name)
+      const masked = both.filter(column => column.flows.size > 0)
+      const flows = flowsOf(both)
+      if (masked.length > 0 && !(masked.length === both.length && both.every(column => column.plain)))
+        this.#undivided('JOIN … USING', flows)
+      else this.#compared('JOIN … USING', flows)
+      return { name, flows, plain: both.every(column => column.plain) }
+    })
+    const isRest = (column: Column): boolean => column.name === undefined || !names.includes(column.name)
+    return { columns, rest: [...left.filter(isRest), ...right.filter(isRest)] }
+  }
+
+  #use(use: Use, scope: Scope, tables: Tables): void {
+    switch (use.kind) {
+      case 'exists':
+        this.query(use.query, scope, tables)
+        return
+      case 'presence': {
+        const { flows } = this.#value(use.expression, scope, tables)
+        const denied = [...flows].find(({ mask }) => mask.predicates === 'deny')
+        if (denied !== undefined) this.#refuse(notIn(denied, use.where))
+        return
+      }
+      case 'moved':
+        this.#move(this.#value(use.expression, scope, tables).flows)
+        return
+      case 'condition':
+        this.#undivided(use.where, this.#value(use.expression, scope, tables).flows)
+        return
+      case 'equality':
+        this.#equality(use, scope, tables)
+    }
+  }
+
+  #equality(use: Extract<Use, { kind: 'equality' }>, scope: Scope, tables: Tables): void {
+    const left = this.#operand(use.left, scope, tables)
+    const right = this.#operand(use.right, scope, tables)
+    const flows = union(left.flows, right.flows)
+    const lookedUp = (left.whole && right.constant) || (right.whole && left.constant)
+    const joined = left.whole && right.whole && left.flows.size > 0 && right.flows.size > 0
+    if (lookedUp || joined) this.#compared(use.where, flows)
+    else this.#undivided(use.where, flows)
+  }
+
+  #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
+    const { columns, queries, uses } = operand.expression
+    const [query] = queries
+    if (query !== undefined && queries.length === 1 && columns.length === 0 && uses.length === 0) {
+      // A subquery of whole values compares as those do.
+      const result = this.query(query, scope, tables)
+      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.plain), constant: false }
+    }
+    const { flows } = this.#value(operand.expression, scope, tables)
+    const whole = operand.column !== undefined && this.#column(operand.column, scope).plain
+    return { flows, whole, constant: columns.length === 0 && queries.length === 0 }
+  }
+
+  /** Compared for being equal: one value can be looked up. */
+  #compared(where: string, flows: Flows): void {
+    if (this.#isView) return
+    const denied = [...flows].find(({ mask }) => mask.predicates === 'deny')
+    if (denied !== undefined) this.#refuse(notIn(denied, where))
+  }
+
+  /** Used in any other way: an order, a pattern or a part tells of the value. */
+  #undivided(where: string, flows: Flows): void {
+    if (this.#isView) return
+    const denied = [...flows].find(({ mask }) => mask.predicates !== 'allow')
+    if (denied !== undefined) this.#refuse(notIn(denied, where))
+  }
+
+  #arrange(query: Query, { columns, exact }: Result, scope: Scope, tables: Tables): void {
+    if (query.distinct) this.#undivided('DISTINCT', flowsOf(columns))
+    for (const { where, expression, position } of query.arrangements) {
+      const [path] = expression.columns
+      if (position !== undefined) {
+        this.#undivided(where, exact ? (columns[position - 1]?.flows ?? noFlows) : flowsOf(columns))
+        continue
+      }
+      const named =
+        expression.plain && path?.length === 1
+          ? columns.filter(column => column.name === undefined || column.name === path[0])
+          : []
+      const isOutput = named.some(column => column.name !== undefined)
+      this.#undivided(where, flowsOf(named))
+      if (isOutput && query.body.kind !== 'select') continue
+      const inner = isOutput && path !== undefined ? lookUp(path, scope)?.flows : undefined
+      this.#undivided(where, inner ?? (isOutput ? noFlows : this.#value(expression, scope, tables).flows))
+    }
+  }
+}
+
+const notIn = ({ label, mask }: MaskedColumn, where: string): string =>
+  `${label} is masked for you, so it cannot be used in ${where}${mask.predicates === 'deny' ? '' : '; it can only be compared with given values by = or IN'}`
+
+/** What an INSERT would have put in: what its source gave, and that is clear or refused. */
+function excluded(target: Source): Source {
+  const columns = target.columns.map(column => ({ ...column, flows: noFlows }))
+  const others = target.others === undefined ? undefined : noFlows
+  return { schema: undefined, name: 'excluded', columns, others, star: undefined }
+}
+
+const rename = (columns: readonly Column[], names: readonly string[]): Column[] =>
+  columns.map((column, index) => ({ ...column, name: names[index] ?? column.name }))
+
+/** Undefined when the names cannot be given to columns whose order is not certain. */
+function renamed({ columns, exact }: Result, names: readonly string[]): Result | undefined {
+  if (names.length === 0) return { columns, exact }
+  return exact ? { columns: rename(columns, names), exact } : undefined
+}
+
+function size(result: Result | undefined): number {
+  return (result?.columns ?? []).reduce((sum, column) => sum + column.flows.size, 0)
+}
+
+function together(stars: readonly (readonly Column[] | undefined)[]): readonly Column[] | undefined {
+  const all: Column[] = []
+  for (const star of stars) {
+    if (star === undefined) return undefined
+    all.push(...star)
+  }
+  return all
+}
+
+function starOf(qualifiers: readonly string[], scope: Scope): readonly Column[] | undefined {
+  const [only, second] = sourcesNamed(qualifiers, scope)
+  return second === undefined ? only?.star : undefined
+}
+
+function commonTable(name: string, tables: Tables): { result: Result | undefined } | undefined {
+  for (let level: Tables | undefined = tables; level !== undefined; level = level.outer) {
+    if (level.named.has(name)) return { result: level.named.get(name) }
+  }
+  return undefined
+}
+
+function derived(name: string | undefined, result: Result | undefined, made: Result): Source {
+  if (result === undefined)
+    return { schema: undefined, name, columns: [], others: flowsOf(made.columns), star: undefined }
+  const { columns, exact } = result
+  return { schema: undefined, name, columns, others: undefined, star: exact ? columns : undefined }
+}

@@ -1,0 +1,123 @@
+// What a column name means in a query: the tables and subqueries in FROM, and the queries around it. Pure.
+import type { MaskObligation } from '@gate/shared/model'
+import type { ColumnName } from '../analysis/lineage.ts'
+
+/** A masked column of a table; one object for each, so that sets of them have no doubles. */
+export interface MaskedColumn {
+  /** `public.customers.email` */
+  readonly label: string
+  readonly mask: MaskObligation
+}
+
+export type Flows = ReadonlySet<MaskedColumn>
+
+export const noFlows: Flows = new Set()
+
+export interface Column {
+  /** Undefined when the name is not known: it may be any. */
+  readonly name: string | undefined
+  /** Masked columns that flow in. */
+  readonly flows: Flows
+  /** The value is a table's own, whole; then the server's row description names that column. */
+  readonly plain: boolean
+}
+
+/** Something in FROM. */
+export interface Source {
+  readonly schema: string | undefined
+  readonly name: string | undefined
+  readonly columns: readonly Column[]
+  /** It has columns that are not listed, such as those of a table that is not in the catalog yet. They are fed by these. */
+  readonly others: Flows | undefined
+  /** The columns of `*`, if their number and order are certain. */
+  readonly star: readonly Column[] | undefined
+}
+
+export interface Scope {
+  readonly sources: readonly Source[]
+  readonly outer: Scope | undefined
+}
+
+/** Columns that every table has beside its own; src/backend/catalog/heap.c. */
+const systemColumns = new Set(['ctid', 'xmin', 'cmin', 'xmax', 'cmax', 'tableoid'])
+
+export function union(...sets: readonly Flows[]): Flows {
+  const filled = sets.filter(set => set.size > 0)
+  if (filled.length <= 1) return filled[0] ?? noFlows
+  return new Set(filled.flatMap(set => [...set]))
+}
+
+export const flowsOf = (columns: readonly Column[]): Flows => union(...columns.map(column => column.flows))
+
+const computed = (flows: Flows): Column => ({ name: undefined, flows, plain: false })
+
+/** Everything that a whole row of it shows. */
+export function wholeRow(source: Source): Column {
+  return computed(union(flowsOf(source.columns), source.others ?? noFlows))
+}
+
+/**
+ * What a name stands for: every column that it can mean, joined into one. Undefined when it can mean nothing that is known.
+ * A name without a table means a column before it means a whole row.
+ */
+export function lookUp(path: ColumnName, scope: Scope | undefined): Column | undefined {
+  const name = path.at(-1) ?? ''
+  const qualifiers = path.slice(0, -1)
+  for (let level = scope; level !== undefined; level = level.outer) {
+    const sources = level.sources.filter(source => qualifiers.length === 0 || isNamed(source, qualifiers))
+    const found = sources.flatMap(source => columnsNamed(source, name))
+    if (found.some(column => column.name === name)) return join(found)
+    const open = [...found.map(column => column.flows), ...sources.flatMap(source => source.others ?? [])]
+    if (open.length > 0) {
+      // It may be one of the unnamed columns here, a whole row, or something further out.
+      const further = lookUp(path, level.outer)
+      const row = qualifiers.length === 0 ? rowNamed(name, level) : undefined
+      return computed(union(...open, further?.flows ?? noFlows, row?.flows ?? noFlows))
+    }
+    if (qualifiers.length > 0 && sources.length > 0) {
+      if (systemColumns.has(name)) return { name, flows: noFlows, plain: true }
+      // `c.f` is also f(c), a function of the whole row.
+      return undefined
+    }
+  }
+  if (qualifiers.length > 0) return undefined
+  if (systemColumns.has(name)) return { name, flows: noFlows, plain: true }
+  return rowNamed(name, scope)
+}
+
+function rowNamed(name: string, scope: Scope | undefined): Column | undefined {
+  for (let level = scope; level !== undefined; level = level.outer) {
+    const source = level.sources.find(each => each.name === name)
+    if (source !== undefined) return wholeRow(source)
+  }
+  return undefined
+}
+
+function columnsNamed(source: Source, name: string): Column[] {
+  return source.columns.filter(column => column.name === name || column.name === undefined)
+}
+
+/** The nearest things in FROM that a qualifier can mean. */
+export function sourcesNamed(qualifiers: ColumnName, scope: Scope): readonly Source[] {
+  for (let level: Scope | undefined = scope; level !== undefined; level = level.outer) {
+    const found = level.sources.filter(source => isNamed(source, qualifiers))
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+/** `table.column` or `schema.table.column`, also with the database in front. */
+function isNamed(source: Source, qualifiers: ColumnName): boolean {
+  if (source.name !== qualifiers.at(-1)) return false
+  const schema = qualifiers.at(-2)
+  return schema === undefined || source.schema === undefined || source.schema === schema
+}
+
+function join(columns: readonly Column[]): Column {
+  const [first] = columns
+  return {
+    name: first?.name,
+    flows: flowsOf(columns),
+    plain: columns.every(column => column.plain),
+  }
+}
