@@ -7,7 +7,7 @@ const MAX_COUNT = 20
 
 /** @throws {GateError} ERR_GATE_CONFIG when the text is no quorum. */
 export function parseQuorum(text: string): Quorum {
-  const parts = text.split(/\s+and\s+/).map(part => {
+  const parts = text.split(/\s+and\s+(?=\d)/).map(part => {
     const match = /^\s*(\d{1,2})\s+of\s+(\S+)\s*$/.exec(part)
     const count = Number(match?.[1])
     if (match?.[2] === undefined || count < 1 || count > MAX_COUNT) {
@@ -29,26 +29,25 @@ export interface Approver {
 
 /**
  * Whether these different people fill the quorum, each counted for one part only: one person in two groups is still one person.
- * Parts are few, so all assignments are tried.
+ * A matching by augmenting paths: trying all assignments takes for ever when twenty people cannot fill the last seat.
  */
 export function isFilled(quorum: Quorum, approvers: readonly Approver[]): boolean {
   const people = [...new Map(approvers.map(approver => [approver.id, approver])).values()]
   const seats = quorum.parts.flatMap(part => Array.from({ length: part.count }, () => part.group))
-  return assign(seats, people)
+  const seated = new Map<Approver, string>()
+  return seats.every(seat => take(seat, people, seated, new Set()))
 }
 
-function assign(seats: readonly string[], people: readonly Approver[]): boolean {
-  const [seat, ...rest] = seats
-  if (seat === undefined) return true
-  if (people.length < seats.length) return false
-  return people.some(
-    person =>
-      person.groups.includes(seat) &&
-      assign(
-        rest,
-        people.filter(other => other !== person),
-      ),
-  )
+/** Finds somebody for the seat, and another seat for whoever has to move. */
+function take(seat: string, people: readonly Approver[], seated: Map<Approver, string>, asked: Set<Approver>): boolean {
+  return people.some(person => {
+    if (asked.has(person) || !person.groups.includes(seat)) return false
+    asked.add(person)
+    const other = seated.get(person)
+    if (other !== undefined && !take(other, people, seated, asked)) return false
+    seated.set(person, seat)
+    return true
+  })
 }
 
 /** Whether this person's word can count at all. */
