@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs'
 import { readdir, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { GENESIS, parseEvent, parseLine } from './chain.ts'
 import type { StoredEvent } from './events.ts'
 
@@ -87,13 +86,9 @@ export async function* readSession(
     const next = all[index + 1]
     if (next !== undefined && next.first <= first) continue
     if (last !== undefined && segment.first > last) return
-    const lines = createInterface({
-      input: createReadStream(join(directory, segment.name)),
-      crlfDelay: Number.POSITIVE_INFINITY,
-    })
-    for await (const line of lines) {
+    for await (const line of wholeLines(join(directory, segment.name))) {
       // Looking for the text first spares parsing the other sessions' events.
-      if (!line.includes(mark) || !line.endsWith('"}')) continue
+      if (!line.includes(mark)) continue
       const event = parseEvent(line)
       if (event.sequence < first) continue
       if (last !== undefined && event.sequence > last) return
