@@ -197,7 +197,11 @@ export class Recorder {
   #rotate(): void {
     fsyncSync(this.#file)
     const next = openSync(join(this.#directory, segmentName(this.#written + 1)), 'ax', 0o600)
-    closeSync(this.#file)
+    const full = this.#file
+    const close = (): void => closeSync(full)
+    // A sync may still wait for a thread; were the file closed under it, a command that is recorded would be refused.
+    if (this.#syncing === undefined) close()
+    else this.#syncing.then(close, close)
     this.#file = next
     this.#size = 0
     syncDirectory(this.#directory)
