@@ -1,10 +1,15 @@
 // One direction's bytes, cut into messages; what passes untouched leaves as one slice. Pure.
 import { HEADER_BYTES } from './codec.ts'
 
+/** What is kept of a message is copied again with every chunk of it; from this size on, room is made for more at once. */
+const LONG_BYTES = 64 * 1024
+
 /** Bytes on their way through. Whoever scans them says of each message whether it passes; runs of passing bytes are not copied. */
 export class Inbound {
   readonly #emit: (unit: Buffer) => void
   #buffer: Buffer = Buffer.alloc(0)
+  /** The memory that the buffer is the end of, when there is room behind it. */
+  #store: Buffer = this.#buffer
   /** Where the next message begins. */
   #at = 0
   /** Everything before it has been emitted or dropped. */
@@ -20,7 +25,22 @@ export class Inbound {
   }
 
   append(chunk: Buffer): void {
-    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk])
+    if (this.#buffer.length === 0) this.#buffer = chunk
+    else this.#extend(chunk)
+  }
+
+  /** A message of many chunks is copied a few times as a whole, not once for every chunk. */
+  #extend(chunk: Buffer): void {
+    const kept = this.#buffer.length
+    let begin = this.#buffer.byteOffset - this.#store.byteOffset
+    if (this.#buffer.buffer !== this.#store.buffer || this.#store.length - begin - kept < chunk.length) {
+      const needed = kept + chunk.length
+      this.#store = Buffer.allocUnsafeSlow(kept < LONG_BYTES ? needed : needed * 2)
+      this.#buffer.copy(this.#store)
+      begin = 0
+    }
+    chunk.copy(this.#store, begin + kept)
+    this.#buffer = this.#store.subarray(begin, begin + kept + chunk.length)
   }
 
   get available(): number {
@@ -64,6 +84,25 @@ export class Inbound {
 
   pass(bytes: number): void {
     this.#at += bytes
+  }
+
+  /**
+   * Lets all messages of one type pass that come next; the last may be there in part. Stops before a message of another
+   * type and before one of an impossible length. Returns the bytes of those messages, whether they are there or to come.
+   */
+  passRun(type: number, longest: number): number {
+    const buffer = this.#buffer
+    const begin = this.#at
+    let at = begin
+    while (buffer.length - at >= HEADER_BYTES && buffer[at] === type) {
+      const length = buffer.readInt32BE(at + 1)
+      if (length < 4 || length > longest) break
+      at += 1 + length
+    }
+    const bytes = at - begin
+    this.stream(bytes, true)
+    this.continueStream()
+    return bytes
   }
 
   drop(bytes: number): void {

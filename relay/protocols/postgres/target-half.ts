@@ -114,10 +114,12 @@ export class TargetHalf {
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
     const head = this.#shared.pending.head
-    if (type === D) return this.#dataRow(head, total)
+    if (type === D) return this.#dataRows(head, total)
     this.#flushRows()
     if (type === d || type === V) {
-      this.#data(head, type, total)
+      // COPY data and function results pass as they come, since what must not pass was refused before.
+      const running = this.#running(head, type === d ? 'COPY data' : 'a function result')
+      running.bytes += this.#inbound.passRun(type, LARGE)
       return true
     }
     if (total > MAX_WHOLE_BYTES) throw wrong(`a message of ${total} bytes where small ones are expected`)
@@ -133,13 +135,6 @@ export class TargetHalf {
     const name = reader.cstring().toString('utf8')
     const fault = lexicalFault(name, reader.cstring().toString('utf8'))
     if (fault !== undefined) throw new GateError('ERR_GATE_REFUSED', fault)
-  }
-
-  /** COPY data and function results: they pass as they come, since what must not pass was refused before. */
-  #data(head: Entry | undefined, type: number, total: number): void {
-    const running = this.#running(head, type === d ? 'COPY data' : 'a function result')
-    running.bytes += total
-    this.#inbound.stream(total, true)
   }
 
   #whole(type: number, head: Entry | undefined, total: number): void {
@@ -238,14 +233,14 @@ export class TargetHalf {
     this.#inbound.pass(total)
   }
 
-  #dataRow(head: Entry | undefined, total: number): boolean {
+  /** All the rows that are there: which columns are masked is the same for all of them. */
+  #dataRows(head: Entry | undefined, total: number): boolean {
     const running = this.#running(head, 'a row')
     const mask = this.#maskOf(running)
     if (mask === 'asked') return true
     if (mask === undefined) {
       this.#flushRows()
-      running.bytes += total
-      this.#inbound.stream(total, true)
+      running.bytes += this.#inbound.passRun(D, LARGE)
       return true
     }
     if (total > MAX_MASKED_ROW_BYTES) {
@@ -255,10 +250,11 @@ export class TargetHalf {
       )
     }
     if (this.#inbound.available < total) return false
-    running.bytes += total
-    this.#rows ??= new RowWriter(this.#inbound.available)
-    this.#rows.row(this.#inbound.buffer, this.#inbound.at, this.#inbound.at + total, mask)
-    this.#inbound.drop(total)
+    const { buffer, at, available } = this.#inbound
+    this.#rows ??= new RowWriter(available)
+    const bytes = this.#rows.rows(buffer, at, mask) - at
+    running.bytes += bytes
+    this.#inbound.drop(bytes)
     return true
   }
 
