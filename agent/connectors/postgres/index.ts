@@ -107,12 +107,18 @@ async function cancel(target: PostgresTarget, mode: SslMode, processId: number, 
 
 /** A port whose first bytes were read already. */
 function prefixed(port: Port<Buffer>, first: Buffer): Port<Buffer> {
-  async function* units(): AsyncGenerator<Buffer> {
-    yield first
-    yield* port
+  // A generator would stand in every chunk's way with three promises, for the sake of the first.
+  const units = (): AsyncIterator<Buffer> => {
+    const rest = port[Symbol.asyncIterator]()
+    let next = (): Promise<IteratorResult<Buffer>> => {
+      next = () => rest.next()
+      return Promise.resolve({ value: first, done: false })
+    }
+    const end = (): Promise<IteratorResult<Buffer>> => Promise.resolve({ value: undefined, done: true })
+    return { next: () => next(), return: () => rest.return?.() ?? end() }
   }
   return {
-    [Symbol.asyncIterator]: () => units(),
+    [Symbol.asyncIterator]: units,
     write: unit => port.write(unit),
     end: () => port.end(),
     destroy: cause => port.destroy(cause),
