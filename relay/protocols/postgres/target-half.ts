@@ -21,6 +21,7 @@ import {
   Reader,
   readCommandTag,
   readErrorFields,
+  readFirstErrorFields,
   readRowDescription,
   rowsOf,
   S,
@@ -41,6 +42,8 @@ import { lexicalFault } from './settings.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
 const MAX_WHOLE_BYTES = 16 * 1024 * 1024
+/** Of a longer error or notice only so much is read: what it is comes first, and a text that quotes a value has no limit. */
+const READ_ERROR_BYTES = 64 * 1024
 /** A row with a masked column is kept whole, since its length stands before its values. */
 const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
 const IDLE = 'I'.charCodeAt(0)
@@ -120,6 +123,7 @@ export class TargetHalf {
       this.#data(head, type, total)
       return true
     }
+    if ((type === E || type === N) && total > READ_ERROR_BYTES) return this.#longError(type, head, total)
     if (total > MAX_WHOLE_BYTES) throw wrong(`a message of ${total} bytes where small ones are expected`)
     if (this.#inbound.available < total) return false
     if (head !== undefined && 'bytes' in head) head.bytes += total
@@ -324,10 +328,26 @@ export class TargetHalf {
   }
 
   #notice(head: Entry | undefined, total: number): void {
-    if (!this.#withholds(head)) return this.#inbound.pass(total)
-    const fields = withholdTexts(readErrorFields(this.#inbound.body(total)))
+    const instead = this.#noticeInstead(head, () => readErrorFields(this.#inbound.body(total)))
+    if (instead === undefined) return this.#inbound.pass(total)
     this.#inbound.drop(total)
-    this.#inbound.put(errorMessage(N, fields))
+    this.#inbound.put(instead)
+  }
+
+  #noticeInstead(head: Entry | undefined, fields: () => ReadonlyMap<string, string>): Buffer | undefined {
+    return this.#withholds(head) ? errorMessage(N, withholdTexts(fields())) : undefined
+  }
+
+  /** Passes or goes away as it comes. False when its first fields are not there yet. */
+  #longError(type: typeof E | typeof N, head: Entry | undefined, total: number): boolean {
+    if (this.#inbound.available < READ_ERROR_BYTES) return false
+    if (head !== undefined && 'bytes' in head) head.bytes += total
+    const fields = readFirstErrorFields(this.#inbound.partialBody.subarray(0, READ_ERROR_BYTES))
+    const instead = type === N ? this.#noticeInstead(head, () => fields) : this.#errorInstead(head, fields)
+    if (instead !== undefined) this.#inbound.put(instead)
+    this.#inbound.stream(total, instead === undefined)
+    if (type === E) this.#failed(head, fields)
+    return true
   }
 
   /** Binding plans the statement and runs input functions: an error there is the statement's. */
@@ -339,14 +359,23 @@ export class TargetHalf {
 
   #error(head: Entry | undefined, total: number): void {
     const fields = readErrorFields(this.#inbound.body(total))
+    const instead = this.#errorInstead(head, fields)
+    if (instead === undefined) this.#inbound.pass(total)
+    else {
+      this.#inbound.drop(total)
+      this.#inbound.put(instead)
+    }
+    this.#failed(head, fields)
+  }
+
+  /** What the client sees in place of the server's error: a refusal, or the error without its texts. */
+  #errorInstead(head: Entry | undefined, fields: ReadonlyMap<string, string>): Buffer | undefined {
     const refusal = head !== undefined && 'refusal' in head ? head.refusal : undefined
-    if (refusal !== undefined) {
-      this.#inbound.drop(total)
-      this.#inbound.put(errorMessage(E, refusal))
-    } else if (this.#withholds(head)) {
-      this.#inbound.drop(total)
-      this.#inbound.put(errorMessage(E, withholdTexts(fields)))
-    } else this.#inbound.pass(total)
+    if (refusal !== undefined) return errorMessage(E, refusal)
+    return this.#withholds(head) ? errorMessage(E, withholdTexts(fields)) : undefined
+  }
+
+  #failed(head: Entry | undefined, fields: ReadonlyMap<string, string>): void {
     const status = fields.get('C') ?? ''
     if (head?.kind === 'query' || head?.kind === 'function') return this.#simpleFailed(head, status)
     if (head !== undefined && head.kind !== 'sync') this.#segmentFailed(status)

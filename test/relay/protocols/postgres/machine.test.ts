@@ -505,6 +505,35 @@ t.test('a value of many megabytes goes through in both directions as it comes', 
   t.equal(seen, row.length)
 })
 
+t.test('errors and notices that quote a value of many megabytes pass as they come', async t => {
+  const harness = new Harness()
+  harness.client(Buffer.concat([client.query("select 'x…'::int"), client.query('select 1')]))
+  const long = Buffer.concat([server.notice('n'.repeat(20_000_000)), server.error('22P02', 'e'.repeat(20_000_000))])
+  const answer = Buffer.concat([long, server.ready(), server.complete('SELECT 1'), server.ready()])
+  const statuses: string[] = []
+  let passed = 0
+  for (let at = 0; at < answer.length; at += 65_536) {
+    harness.machine.receive('target', answer.subarray(at, at + 65_536))
+    for (let effect = harness.machine.poll(); effect !== undefined; effect = harness.machine.poll()) {
+      if (effect.do === 'send') passed += effect.unit.length
+      else if (effect.do === 'observe') statuses.push(effect.outcome.status)
+    }
+    t.ok(passed > at - 65_536, 'nothing is kept back') || t.end()
+  }
+  t.equal(passed, answer.length)
+  t.same(statuses, ['22P02', 'SELECT 1'])
+})
+
+t.test('a long error in the place of a refused command goes away as it comes', async t => {
+  const harness = new Harness(question => (question.kind === 'query' ? refusal('no') : allowAll(question)))
+  harness.client(client.query('select 1'))
+  const long = server.error('42601', 'e'.repeat(200_000))
+  for (const part of split(long, [10, 70_000, 150_000])) harness.target(part)
+  harness.target(server.ready())
+  t.equal(types(harness.trace.toClient), 'EZ')
+  t.ok(harness.trace.toClient.length < 200)
+})
+
 t.test(
   'COPY IN: data pass, Sync and Flush in between are ignored as the server does, and the end is answered',
   async t => {
