@@ -1,7 +1,7 @@
 // Messages from the server: each is matched with what it answers, and passes, is masked, or is replaced. Pure.
 import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
-import type { ClientHalf, Shared } from './client-half.ts'
+import { type ClientHalf, outOfCopy, type Shared } from './client-half.ts'
 import {
   A,
   C,
@@ -397,11 +397,6 @@ export class TargetHalf {
         })
       }
     }
-    // CopyGetData reads the message that is no COPY data, and complains of it.
-    if (head.copyIn && status === '08P01' && this.#shared.pending.second?.kind !== 'copy-end') {
-      const consumed = this.#shared.pending.removeSecond()
-      if (consumed !== undefined) this.#shared.names.settled(consumed, 'skipped')
-    }
     head.copyIn = false
   }
 
@@ -452,7 +447,10 @@ export class TargetHalf {
     this.#shift('done')
   }
 
-  /** The server now reads COPY data; Sync and Flush that are on their way to it are ignored there. */
+  /**
+   * The server now reads COPY data; Sync and Flush that are on their way to it are ignored there. Servers before version 14
+   * swallowed any other message and went on, and then a name would not mean what it seemed to mean when it was used.
+   */
   #copyIn(head: Entry | undefined): void {
     const running = this.#running(head, 'a COPY request')
     if (running.kind === 'function') throw wrong('a COPY request for a function call')
@@ -464,7 +462,8 @@ export class TargetHalf {
         this.#shared.pending.removeSecond()
         running.copyIn = false
         return
-      } else return
+      } else if (next !== undefined || this.#client.commandAtHand) throw outOfCopy(next?.kind ?? 'command')
+      else return
     }
   }
 

@@ -554,6 +554,24 @@ t.test(
   },
 )
 
+t.test(
+  'a command in the middle of COPY IN ends the session, whether it comes before or after the server asks',
+  async t => {
+    for (const command of [client.parse('a', 'select harmless'), client.query('select 1'), client.execute('')]) {
+      const after = new Harness()
+      after.client(client.query('copy t from stdin'))
+      after.target(server.copyIn)
+      t.throws(() => after.client(Buffer.concat([client.copyData('1\n'), command])), { code: 'ERR_GATE_PROTOCOL' })
+      const before = new Harness()
+      before.client(Buffer.concat([client.query('copy t from stdin'), command]))
+      t.throws(() => before.target(server.copyIn), { code: 'ERR_GATE_PROTOCOL' })
+      const held = new Harness(question => (question.kind === 'execute' ? 'later' : allowAll(question)))
+      held.client(Buffer.concat([client.query('copy t from stdin'), client.execute('')]))
+      t.throws(() => held.target(server.copyIn), { code: 'ERR_GATE_PROTOCOL' })
+    }
+  },
+)
+
 t.test('COPY IN over the simple protocol, aborted from either side', async t => {
   const harness = new Harness()
   harness.client(client.query('copy t from stdin'))
