@@ -641,6 +641,20 @@ t.test('a simple query drops the unnamed statement', async t => {
   t.same(seen, [undefined])
 })
 
+t.test('a simple query that the server skips after an error leaves the unnamed statement', async t => {
+  const seen: (string | undefined)[] = []
+  const harness = new Harness(question => {
+    if (question.kind === 'execute') seen.push(question.prepared?.text)
+    return allowAll(question)
+  })
+  harness.client(Buffer.concat([client.parse('', 'select 1'), client.sync]))
+  harness.target(Buffer.concat([server.parseComplete, server.ready()]))
+  harness.client(Buffer.concat([client.bind('', 'nowhere'), client.query('select 2'), client.sync]))
+  harness.target(Buffer.concat([server.error('26000', 'prepared statement "nowhere" does not exist'), server.ready()]))
+  harness.client(Buffer.concat([client.bind('', ''), client.execute(''), client.sync]))
+  t.same(seen, ['select 1'])
+})
+
 t.test('a change of client_encoding or standard_conforming_strings by whatever means ends the session', async t => {
   for (const [name, value] of [
     ['client_encoding', 'SJIS'],
