@@ -98,11 +98,15 @@ function loginError(target: PostgresTarget, thrown: unknown): GateError {
 }
 
 async function cancel(target: PostgresTarget, mode: SslMode, processId: number, secretKey: number): Promise<void> {
-  const socket = await openSocket(target, mode === 'allow' ? 'prefer' : mode, AbortSignal.timeout(CANCEL_TIMEOUT_MS))
-  // The server closes without a word, whatever came of it.
+  const late = AbortSignal.timeout(CANCEL_TIMEOUT_MS)
+  const socket = await openSocket(target, mode === 'allow' ? 'prefer' : mode, late)
+  // The server closes without a word, whatever came of it; by then it has signalled the backend.
+  const closed = new Promise<void>(resolve => socket.once('close', () => resolve()))
   socket.on('error', () => socket.destroy())
+  late.addEventListener('abort', () => socket.destroy(), { once: true })
   socket.end(serialize.cancel(processId, secretKey))
   socket.resume()
+  await closed
 }
 
 /** A port whose first bytes were read already. */

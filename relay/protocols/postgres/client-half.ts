@@ -52,6 +52,13 @@ export interface Shared {
   readonly maximumStatementBytes: number
 }
 
+/** What a client may send while the server reads COPY data; the server ends the session at anything else. */
+const duringCopy: ReadonlySet<number> = new Set([d, c, f, H, S, X])
+
+export function outOfCopy(what: string): GateError {
+  return new GateError('ERR_GATE_PROTOCOL', `unexpected ${what} during COPY from stdin`)
+}
+
 interface Asking {
   readonly id: number
   resume(answer: Answer): void
@@ -81,6 +88,11 @@ export class ClientHalf {
 
   get blocked(): boolean {
     return this.#asking !== undefined || this.#draining || this.#shared.pending.size >= MAX_PENDING
+  }
+
+  /** A command of the client is at hand that is not on its way to the server yet. */
+  get commandAtHand(): boolean {
+    return this.#asking !== undefined || this.#draining
   }
 
   get asking(): number | undefined {
@@ -140,6 +152,7 @@ export class ClientHalf {
 
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
+    if (this.#copying && !duringCopy.has(type)) throw outOfCopy(`message type 0x${type.toString(16)}`)
     if (this.#skipping && type !== S && type !== X) {
       this.#inbound.stream(total, false)
       return true
@@ -242,7 +255,6 @@ export class ClientHalf {
 
   /** Comes back to the message at hand when everything in flight is answered. Flush makes the server answer without a Sync. */
   #drain(): void {
-    if (this.#copying) throw new GateError('ERR_GATE_PROTOCOL', 'unexpected message during COPY from stdin')
     if (this.#shared.pending.size === 0)
       throw new GateError('ERR_GATE_INTERNAL', 'a name stays unknown although nothing is in flight')
     this.#draining = true
