@@ -5,10 +5,13 @@ import { fileURLToPath } from 'node:url'
 import { readAgentConfig } from '@gate/agent/config'
 import { readRelayConfig } from '@gate/relay/config'
 import { compilePolicy } from '@gate/relay/policy/rules'
-import { noFacts } from '@gate/relay/protocols/postgres/analysis/facts'
+import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
+import type { Part } from '@gate/relay/protocols/postgres/analysis/facts'
 import { kindOf, knownStatements } from '@gate/relay/protocols/postgres/analysis/kinds'
 import { vocabulary } from '@gate/relay/protocols/postgres/operation'
+import { actionExamples, factExamples, otherActions, routineActions } from '@gate/relay/protocols/postgres/reference'
 import { errorCodes } from '@gate/shared/errors'
+import { silentLog } from '@gate/shared/log'
 import t from 'tap'
 import { programs } from '../support/gate.ts'
 import { freePort } from '../support/net.ts'
@@ -194,14 +197,38 @@ t.test('docs/cli.md lists every command with its options, and every exit code', 
   for (const exit of exits) t.match(text, new RegExp(`^\\| ${exit} \\|`, 'm'), `exit code ${exit}`)
 })
 
-t.test('docs/postgres.md names every action and every fact', async t => {
-  const text = await read('docs/postgres.md')
-  const actions = new Set(knownStatements.map(name => kindOf(name, {})?.action ?? ''))
-  for (const action of actions) {
-    if (['prepare', 'execute', 'fetch', 'declare'].includes(action)) continue
-    t.match(text.toLowerCase().replaceAll(' ', '_'), action, action)
+t.test('the table of actions and facts is the one that the code makes, and its examples are what it says', async t => {
+  const { stdout } = await run(process.execPath, [join(root, 'scripts', 'dist', 'reference.js')])
+  const written = /<!-- reference -->\n([\s\S]*)<!-- \/reference -->/.exec(await read('docs/postgres.md'))?.[1]
+  t.equal(written, stdout, 'npm run build && npm run reference writes it anew')
+  await using analyser = new Analyser(1024 * 1024, silentLog)
+  const parts = async (sql: string): Promise<readonly Part[]> => {
+    const analysis = await analyser.analyse(sql)
+    return 'statements' in analysis ? (analysis.statements[0]?.parts ?? []) : []
   }
-  for (const fact of Object.keys(noFacts)) t.match(text, `\`${fact}\``, fact)
+  for (const [action, examples] of Object.entries(actionExamples)) {
+    for (const example of examples) {
+      const found = await parts(example)
+      t.ok(
+        found.some(part => part.action === action),
+        `${action}: ${example}`,
+      )
+      t.equal(
+        found.every(part => part.routine),
+        routineActions.includes(action),
+        example,
+      )
+    }
+  }
+  for (const [fact, { example, value }] of Object.entries(factExamples)) {
+    const values = (await parts(example)).map(part => part.facts[fact])
+    t.ok(
+      values.some(found => JSON.stringify(found) === JSON.stringify(value)),
+      `${fact}: ${example}`,
+    )
+  }
+  const described = [...Object.keys(actionExamples), ...Object.keys(otherActions), 'prepare', 'declare']
+  for (const name of knownStatements) t.ok(described.includes(kindOf(name, {})?.action ?? ''), name)
 })
 
 t.test('docs/operations.md names every key of relay.yaml', async t => {
