@@ -52,7 +52,9 @@ const mask = z
   .strictObject({
     columns: z.array(columnPattern).min(1).max(1000).optional(),
     detect: z
-      .array(z.enum(['credit-card', 'email', 'us-ssn', 'iban', 'phone', 'ip', 'api-key', 'jwt', 'private-key']))
+      .array(
+        z.enum(['credit-card', 'email', 'us-ssn', 'iban', 'phone', 'ip', 'api-key', 'jwt', 'private-key', 'secret']),
+      )
       .min(1)
       .optional(),
     for: audience.optional(),
