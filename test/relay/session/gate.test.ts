@@ -1,0 +1,304 @@
+// The one enforcement point with its real parts: nothing is allowed that is not decided, answered for and written down.
+import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Approvals } from '@gate/relay/approval/approvals'
+import { createPolicy, type Policy } from '@gate/relay/policy/decide'
+import { compilePolicy } from '@gate/relay/policy/rules'
+import { vocabulary } from '@gate/relay/protocols/postgres/operation'
+import type { Command, HoldNotice, Verdict } from '@gate/relay/protocols/protocol'
+import { parseEvent } from '@gate/relay/record/chain'
+import type { EventBody } from '@gate/relay/record/events'
+import { Recorder } from '@gate/relay/record/recorder'
+import { segmentName } from '@gate/relay/record/segments'
+import { SessionGate } from '@gate/relay/session/gate'
+import { systemClock } from '@gate/shared/clock'
+import { silentLog } from '@gate/shared/log'
+import type { Operation, Subject } from '@gate/shared/model'
+import t from 'tap'
+import { createHandClock } from '../../support/clock.ts'
+import { startStore } from '../../support/store.ts'
+import { temporaryDirectory } from '../../support/tmp.ts'
+
+const text = `targets:
+  - match: {}
+    allow: { groups: [engineers] }
+    rules:
+      - { name: all, allow: [engineers] }
+      - { name: limited, when: op.action == "merge", allow: [engineers], limit: { rows: 5, then: deny } }
+      - { name: wide, when: op.action == "delete" && !op.hasWhere, hold: { approvers: 1 of dba } }
+      - { name: wider, when: op.action == "truncate", hold: { approvers: 1 of owners } }
+      - { name: never, when: op.action == "drop", deny: "Use migrations." }
+    mask:
+      - { columns: ["*.email"], with: redact, for: { groups: [masked] } }
+`
+const compile = (source: string): Policy =>
+  createPolicy(compilePolicy([{ file: 'policy.yaml', text: source }], vocabulary))
+
+const store = await startStore()
+t.teardown(() => store[Symbol.asyncDispose]())
+const clock = createHandClock()
+const approvals = await Approvals.start(store, 'relay_1', 50, clock, silentLog)
+t.teardown(() => approvals[Symbol.asyncDispose]())
+
+const person = (name: string, ...groups: string[]): Subject => ({
+  id: `https://id.example.com|${name}`,
+  issuer: 'https://id.example.com',
+  email: `${name}@example.com`,
+  name,
+  groups,
+})
+
+const command = (action: string, sql = `${action} 1`, more: Partial<Operation> = {}): Command => ({
+  people: 'now',
+  operation: {
+    protocol: 'postgres',
+    action,
+    resources: [],
+    text: sql,
+    parameters: [],
+    writes: action !== 'select',
+    routine: false,
+    facts: { hasWhere: false, tables: [], objectType: '' },
+    ...more,
+  },
+})
+
+let sessions = 0
+
+/** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
+async function open(groups = ['engineers'], segmentBytes?: number) {
+  const directory = await temporaryDirectory('gate')
+  const recorder = await Recorder.open(directory.path, 'relay_1', clock, silentLog, segmentBytes)
+  const state = { policy: compile(text), subject: person('alice', ...groups) }
+  sessions += 1
+  const session = `s_${sessions}`
+  const gate = new SessionGate({
+    session,
+    target: { name: 'prod-db', protocol: 'postgres', labels: {}, options: {} },
+    task: undefined,
+    reason: undefined,
+    subject: () => state.subject,
+    policy: () => state.policy,
+    performable: ['mask'],
+    recorder,
+    approvals,
+    clock,
+    log: silentLog,
+  })
+  const notices: HoldNotice[] = []
+  return {
+    gate,
+    state,
+    session,
+    directory: directory.path,
+    notices,
+    decide: async (commands: Command[], signal = new AbortController().signal): Promise<Verdict> =>
+      gate.decide(commands, notice => notices.push(notice), signal),
+    /** What stands in the files, of the kinds asked for. */
+    recorded: async (...types: EventBody['type'][]): Promise<EventBody[]> => {
+      const names = (await readdir(directory.path)).sort()
+      const files = await Promise.all(names.map(name => readFile(join(directory.path, name), 'utf8')))
+      const bodies = files
+        .join('')
+        .split('\n')
+        .slice(0, -1)
+        .map(line => parseEvent(line).body)
+      return bodies.filter(body => types.includes(body.type))
+    },
+    [Symbol.asyncDispose]: async () => {
+      await recorder.close()
+      await directory[Symbol.asyncDispose]()
+    },
+  }
+}
+type Opened = Awaited<ReturnType<typeof open>>
+
+/** Resolves when people were asked so many times. */
+async function asked(opened: Opened, count: number): Promise<void> {
+  const deadline = Date.now() + 30_000
+  while (opened.notices.length < count) {
+    if (Date.now() > deadline) throw new Error('nobody was asked')
+    await systemClock.sleep(5)
+  }
+}
+
+/** Waits for the next request of the session and decides it. */
+async function settle(opened: Opened, count: number, verdict: 'approve' | 'deny', group = 'dba'): Promise<void> {
+  await asked(opened, count)
+  const id = opened.notices[count - 1]?.request ?? ''
+  await approvals.decide(person('bob', group), id, verdict, 'because')
+}
+
+t.test('what is allowed is in the record before it is allowed, and what writes is on the disk', async t => {
+  await using opened = await open()
+  const signal = new AbortController().signal
+  const read = opened.gate.decide([command('select')], () => {}, signal)
+  t.notOk(read instanceof Promise, 'reading waits for nothing')
+  t.match(await opened.recorded('command'), [
+    { command: 1, action: 'select', decision: { effect: 'allow', rule: 'all' } },
+  ])
+  const write = opened.gate.decide([command('insert')], () => {}, signal)
+  t.ok(write instanceof Promise)
+  t.match(await write, { settled: { effect: 'allow' }, commands: [2], request: undefined })
+  const routine = opened.gate.decide([command('transaction', 'begin', { routine: true })], () => {}, signal)
+  t.notOk(routine instanceof Promise)
+  opened.gate.observe({ command: 2, status: 'INSERT 0 1', rows: 1, bytes: 10 })
+  await opened.decide([command('select')])
+  t.match(await opened.recorded('outcome'), [{ command: 2, rows: 1, bytes: 10, status: 'INSERT 0 1' }])
+})
+
+t.test('commands that go together stand or fall together, and the record says which one it was', async t => {
+  await using opened = await open()
+  const verdict = await opened.decide([command('insert'), command('drop'), command('select')])
+  t.match(verdict.settled, { effect: 'deny', rule: 'never', reason: 'Use migrations.' })
+  t.match(await opened.recorded('command'), [
+    { command: 1, decision: { effect: 'allow' }, settled: { effect: 'deny', rule: 'never' } },
+    { command: 2, decision: { effect: 'deny', rule: 'never' } },
+    { command: 3, decision: { effect: 'allow' }, settled: { effect: 'deny', rule: 'never' } },
+  ])
+  t.same(opened.gate.counts, { commands: 3, refused: 1, held: 0 })
+  await opened.decide([command('delete'), command('drop')])
+  t.same(opened.notices, [], 'nobody is asked about what is refused anyway')
+})
+
+t.test('an obligation that the room cannot perform, and what the room itself refuses, is refused', async t => {
+  await using opened = await open(['engineers', 'masked'])
+  t.ok(opened.gate.masked)
+  t.match((await opened.decide([command('merge')])).settled, {
+    effect: 'deny',
+    reason: /asks for row-limit, which is not available for postgres/,
+  })
+  const refusal = { effect: 'deny', rule: 'room', reason: 'no', hint: undefined } as const
+  t.match((await opened.decide([{ ...command('select'), refusal }])).settled, refusal)
+  const perform: Command = { ...command('delete'), perform: given => (given.length === 1 ? refusal : undefined) }
+  t.match((await opened.decide([perform])).settled, refusal, 'before anybody is bothered')
+  t.same(opened.notices, [])
+  t.match((await opened.decide([command('select')])).obligations, [[{ kind: 'mask', columns: ['*.email'] }]])
+})
+
+t.test('a hold waits for people, and is written down with what they said', async t => {
+  await using opened = await open()
+  const deciding = opened.decide([command('insert', 'insert 1'), command('delete', 'delete from t')])
+  await settle(opened, 1, 'approve')
+  const verdict = await deciding
+  t.match(verdict, {
+    settled: { effect: 'allow', rule: 'wide' },
+    commands: [1, 2],
+    request: opened.notices[0]?.request,
+  })
+  t.match(await opened.recorded('hold', 'approval', 'command'), [
+    { type: 'hold', rule: 'wide', approvers: '1 of dba' },
+    {
+      type: 'approval',
+      outcome: 'approved',
+      by: [{ email: 'bob@example.com', verdict: 'approve', reason: 'because' }],
+    },
+    { type: 'command', text: 'insert 1', request: verdict.request },
+    { type: 'command', text: 'delete from t', decision: { effect: 'hold' }, settled: { effect: 'allow' } },
+  ])
+  const request = await approvals.get(person('bob', 'dba'), verdict.request ?? '')
+  t.equal(request.request.operation.text, 'insert 1;\ndelete from t', 'people see all that would run')
+
+  const denied = opened.decide([command('delete')])
+  await settle(opened, 2, 'deny')
+  t.match((await denied).settled, { effect: 'deny', rule: 'wide', reason: 'bob@example.com denied it: because' })
+  t.same(opened.gate.counts, { commands: 3, refused: 1, held: 2 })
+})
+
+t.test('two rules that hold are two questions, and the first no ends it', async t => {
+  await using opened = await open()
+  const both = opened.decide([command('delete'), command('truncate'), command('delete', 'delete 2')])
+  await settle(opened, 1, 'approve')
+  await settle(opened, 2, 'approve', 'owners')
+  t.equal((await both).settled.effect, 'allow')
+  const no = opened.decide([command('delete'), command('truncate')])
+  await settle(opened, 3, 'deny')
+  t.equal((await no).settled.effect, 'deny')
+  t.equal(opened.notices.length, 3)
+})
+
+t.test('who loses the right, or whose policy changes, while people are asked, does not run', async t => {
+  await using opened = await open()
+  const changes = [
+    () => {
+      opened.state.subject = person('alice', 'support')
+    },
+    () => {
+      opened.state.policy = compile(text.replace('action == "drop"', 'writes'))
+    },
+  ]
+  for (const [index, change] of changes.entries()) {
+    opened.state.subject = person('alice', 'engineers')
+    const deciding = opened.decide([command('delete')])
+    await asked(opened, index + 1)
+    change()
+    await settle(opened, index + 1, 'approve')
+    t.equal((await deciding).settled.effect, 'deny')
+  }
+})
+
+t.test('a client that goes away while people are asked runs nothing', async t => {
+  await using opened = await open()
+  const stop = new AbortController()
+  const deciding = opened.decide([command('delete')], stop.signal)
+  await asked(opened, 1)
+  stop.abort()
+  const settled = await deciding.then(
+    verdict => verdict.settled.effect,
+    thrown => (thrown as { code: string }).code,
+  )
+  t.equal(settled, 'deny')
+  t.match(await opened.recorded('approval'), [{ outcome: 'withdrawn' }])
+})
+
+t.test('what is only prepared is recorded as that, asks nobody, and is refused when it may never run', async t => {
+  await using opened = await open()
+  t.match(opened.gate.prepare([command('delete')]), { refused: undefined })
+  t.match(opened.gate.prepare([command('drop')]), { refused: { rule: 'never' }, obligations: [] })
+  t.same(opened.notices, [])
+  const [first, second] = await opened.recorded('command')
+  t.match(first, { prepared: true, decision: { effect: 'hold' } })
+  t.match(second, { decision: { effect: 'deny' } })
+  t.notOk(second !== undefined && 'prepared' in second)
+  t.match((await opened.decide([{ ...command('delete'), people: 'asked' }])).settled, { effect: 'allow' })
+})
+
+t.test('long texts are cut and marked, and a repeated one is written once', async t => {
+  await using opened = await open()
+  const long = `select '${'é😀'.repeat(40_000)}'`
+  const medium = `select '${'x'.repeat(200)}'`
+  for (const sql of [long, medium, medium, 'select 1', 'select 1', medium])
+    await opened.decide([command('select', sql)])
+  const [cut, ...rest] = await opened.recorded('command')
+  t.match(cut, { cutFrom: Buffer.byteLength(long), text: long.slice(0, 65_536) })
+  t.match(
+    rest.map(body => (body.type === 'command' ? [body.text, body.sameTextAs] : [])),
+    [
+      [medium, undefined],
+      ['', 2],
+      ['select 1', undefined],
+      ['select 1', undefined],
+      ['', 2],
+    ],
+  )
+})
+
+t.test('nothing is allowed that cannot be written down, and the numbers go on without a gap', async t => {
+  await using opened = await open(['engineers'], 10)
+  // The next file of the record cannot be made.
+  const blocked = join(opened.directory, segmentName(2))
+  await mkdir(blocked)
+  for (const commands of [[command('select')], [command('insert')], [command('drop')]]) {
+    await t.rejects(opened.decide(commands), { code: 'ERR_GATE_RECORD' })
+  }
+  t.throws(() => opened.gate.prepare([command('select')]), { code: 'ERR_GATE_RECORD' })
+  await t.rejects(opened.decide([command('delete')]), { code: 'ERR_GATE_RECORD' })
+  t.same(opened.notices, [], 'nobody is told of a hold that is not in the record')
+  const mine = await approvals.list(opened.state.subject, 'mine')
+  t.match(
+    mine.filter(({ session }) => session === opened.session),
+    [{ state: 'withdrawn' }],
+  )
+  await rmdir(blocked)
+  t.same((await opened.decide([command('select')])).commands, [1])
+})
