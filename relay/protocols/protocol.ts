@@ -52,13 +52,13 @@ export interface HoldNotice {
 export interface Gate {
   /**
    * Decides commands that go to the target together, and records them. When it returns an allow, the record is written.
-   * `waiting` is told when people are asked.
+   * `waiting` is told when people are asked, and only then a signal is made: it costs more than deciding.
    * @throws {GateError} when nothing can be decided or recorded; nothing may be forwarded then.
    */
   decide(
     commands: readonly Command[],
     waiting: (notice: HoldNotice) => void,
-    signal: AbortSignal,
+    signal: () => AbortSignal,
   ): Verdict | Promise<Verdict>
   /**
    * Decides commands that are only prepared, to be decided again each time they run: what is refused outright is refused

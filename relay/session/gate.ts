@@ -71,7 +71,7 @@ export class SessionGate implements Gate {
   decide(
     commands: readonly Command[],
     waiting: (notice: HoldNotice) => void,
-    signal: AbortSignal,
+    signal: () => AbortSignal,
   ): Verdict | Promise<Verdict> {
     const policy = this.#context.policy()
     const judged = commands.map(command => ({ command, decision: this.#judge(command, policy) }))
@@ -82,7 +82,7 @@ export class SessionGate implements Gate {
     )
     const [hold] = holds
     if (hold === undefined) return this.#record(judged, allowOf(judged), undefined, policy)
-    return this.#ask(judged, holds, policy, waiting, signal)
+    return this.#ask(judged, holds, policy, waiting, signal())
   }
 
   prepare(commands: readonly Command[]): Preparation {

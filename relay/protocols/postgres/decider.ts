@@ -159,7 +159,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const verdict = this.#around.gate.decide(
       [{ operation: unknownOperation('unknown', text), refusal, people: 'now' as const }],
       () => {},
-      new AbortController().signal,
+      () => new AbortController().signal,
     )
     return then(verdict, () => ({ kind: 'refuse', error }))
   }
@@ -287,10 +287,11 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         this.#hold = hold
         tell(errorMessage(N, holdNotice(notice)))
       }
-      const verdict = this.#around.gate.decide(commands.flat(), waiting, AbortSignal.any([signal, hold.signal]))
+      const verdict = this.#around.gate.decide(commands.flat(), waiting, () => AbortSignal.any([signal, hold.signal]))
       return then(verdict, settled => {
+        const cancelled = this.#hold === hold && hold.signal.aborted
         this.#hold = undefined
-        return this.#settled(statements, commands, settled, catalog, hold.signal.aborted)
+        return this.#settled(statements, commands, settled, catalog, cancelled)
       })
     })
   }
