@@ -37,6 +37,30 @@ const serverOptions = {
   clientTracking: false,
 } as const
 
+/** Messages that a peer may send before anybody here takes them: its first words can come along with the handshake. */
+const MAX_EARLY_MESSAGES = 8
+
+class Mailbox<Message> {
+  readonly #early: Message[] = []
+  readonly #overflow: () => void
+  #take: ((message: Message) => void) | undefined
+
+  constructor(overflow: () => void) {
+    this.#overflow = overflow
+  }
+
+  put(message: Message): void {
+    if (this.#take !== undefined) this.#take(message)
+    else if (this.#early.length >= MAX_EARLY_MESSAGES) this.#overflow()
+    else this.#early.push(message)
+  }
+
+  open(take: (message: Message) => void): void {
+    this.#take = take
+    for (const message of this.#early.splice(0)) this.put(message)
+  }
+}
+
 /**
  * One WebSocket as a Port of bytes. Binary messages are the bytes; text messages are StreamMessages, of which
  * `end` (half-close) and `error` are handled here and the others are given to `onMessage`.
@@ -54,12 +78,12 @@ export class Channel implements Port<Buffer> {
   #broken: GateError | undefined
   /** Resolves when the socket is closed, whatever the reason. */
   readonly closed: Promise<void>
-  /** Told once when the channel breaks or the other side reports an error; iterating throws the same. */
-  onFailure: (cause: GateError) => void = () => {}
+  #onFailure: ((cause: GateError) => void) | undefined
+  #failureTold = false
   /** Receives the text messages that are not handled by the channel itself. Set it before yielding to the event loop. */
-  onMessage: (message: StreamMessage) => void = () => {
-    this.destroy(new GateError('ERR_GATE_PROTOCOL', 'an unexpected message on a stream'))
-  }
+  readonly #messages = new Mailbox<StreamMessage>(() =>
+    this.destroy(new GateError('ERR_GATE_PROTOCOL', 'an unexpected message on a stream')),
+  )
 
   /** `lost` is the code of the error that a connection which breaks without a word becomes. */
   constructor(socket: WebSocket, lost: ErrorCode) {
@@ -89,12 +113,28 @@ export class Channel implements Port<Buffer> {
     this.#timer.unref()
   }
 
+  /** Whoever takes the messages; those that came before are handed over at once. */
+  set onMessage(take: (message: StreamMessage) => void) {
+    this.#messages.open(take)
+  }
+
+  /** Told once when the channel breaks or the other side reports an error, also when it has done so already; iterating throws the same. */
+  set onFailure(told: (cause: GateError) => void) {
+    this.#onFailure = told
+    this.#tellFailure()
+  }
+
+  #tellFailure(): void {
+    if (this.#broken === undefined || this.#failureTold || this.#onFailure === undefined) return
+    this.#failureTold = true
+    this.#onFailure(this.#broken)
+  }
+
   #fail(cause: GateError): void {
     if (this.#over) return
     this.#broken ??= cause
     this.#inbox.fail(cause)
-    this.onFailure(cause)
-    this.onFailure = () => {}
+    this.#tellFailure()
   }
 
   #received(data: RawData, isBinary: boolean): void {
@@ -122,7 +162,7 @@ export class Channel implements Port<Buffer> {
       this.#fail(errorFromBody(message.error))
       this.#close()
     } else {
-      this.onMessage(message)
+      this.#messages.put(message)
     }
   }
 
@@ -207,7 +247,7 @@ export class ControlSocket {
   readonly #timer: NodeJS.Timeout
   #heardMs = performance.now()
   readonly closed: Promise<void>
-  onBytes: (bytes: Buffer) => void = () => this.destroy()
+  readonly #messages = new Mailbox<Buffer>(() => this.destroy())
 
   constructor(socket: WebSocket) {
     this.#socket = socket
@@ -215,7 +255,7 @@ export class ControlSocket {
       this.#heardMs = performance.now()
       const bytes = data as Buffer
       if (!isBinary || bytes.length > MAX_CONTROL_BYTES) return this.destroy()
-      this.onBytes(bytes)
+      this.#messages.put(bytes)
     })
     socket.on('pong', () => {
       this.#heardMs = performance.now()
@@ -233,6 +273,11 @@ export class ControlSocket {
       else if (socket.readyState === WebSocket.OPEN) socket.ping()
     }, PING_INTERVAL_MS)
     this.#timer.unref()
+  }
+
+  /** Whoever takes the messages; those that came before are handed over at once. */
+  set onBytes(take: (bytes: Buffer) => void) {
+    this.#messages.open(take)
   }
 
   get open(): boolean {

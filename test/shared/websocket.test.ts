@@ -101,6 +101,9 @@ t.test('a channel', async t => {
     t.match(await reading, { code: 'ERR_GATE_REFUSED', message: 'no', hint: 'ask bob', fields: { C: '42501' } })
     await Promise.all([pair.near.closed, pair.far.closed])
     t.equal(told.length, 1, 'once')
+    const late: GateError[] = []
+    pair.far.onFailure = cause => late.push(cause)
+    t.equal(late.length, 1, 'and whoever asks after it happened is told at once')
     t.match(told[0], { code: 'ERR_GATE_REFUSED' })
   })
 
@@ -142,7 +145,7 @@ t.test('a channel', async t => {
     t.match(pair.near.broken, { code: 'ERR_GATE_RELAY_UNREACHABLE' })
   })
 
-  await t.test('gives other messages to its owner, and without one breaks', async t => {
+  await t.test('gives other messages to its owner, and without one keeps a few and then breaks', async t => {
     await using pair = await tunnel()
     const heard: StreamMessage[] = []
     const done = new Promise<void>(resolve => {
@@ -159,7 +162,7 @@ t.test('a channel', async t => {
       { type: 'opened', detail: { version: '16' } },
     ])
     const reading = failure(readAll(pair.near))
-    pair.near.send({ type: 'notice', text: 'nobody wants this' })
+    for (let sent = 0; sent <= 8; sent += 1) pair.near.send({ type: 'notice', text: 'nobody wants this' })
     t.match(await failure(readAll(pair.far)), { code: 'ERR_GATE_PROTOCOL' })
     t.match(await reading, { code: 'ERR_GATE_PROTOCOL' }, 'the sender hears of it')
   })
@@ -516,31 +519,49 @@ t.test('a control socket', async t => {
     pair.near.send(Buffer.from([1]))
   })
 
-  await t.test('ends at a text, at a message over 64 kB, and at one that nobody expects', async t => {
-    const sends: [string, (socket: WebSocket) => void][] = [
-      ['text', socket => socket.send('text')],
-      ['too long', socket => socket.send(Buffer.alloc(64 * 1024 + 1))],
-    ]
-    for (const [name, send] of sends) {
-      const heard: Buffer[] = []
-      await using server = await startTunnelServer((acceptor, ...upgrade) => {
-        acceptor.control(...upgrade).then(
-          control => {
-            control.onBytes = bytes => heard.push(bytes)
-          },
-          () => {},
-        )
-      })
-      const socket = new WebSocket(server.url)
-      await once(socket, 'open')
-      send(socket)
-      await once(socket, 'close')
-      t.same(heard, [], name)
-    }
+  await t.test(
+    'ends at a text, at a message over 64 kB, and at more messages than can wait for somebody to take them',
+    async t => {
+      const sends: [string, (socket: WebSocket) => void][] = [
+        ['text', socket => socket.send('text')],
+        ['too long', socket => socket.send(Buffer.alloc(64 * 1024 + 1))],
+      ]
+      for (const [name, send] of sends) {
+        const heard: Buffer[] = []
+        await using server = await startTunnelServer((acceptor, ...upgrade) => {
+          acceptor.control(...upgrade).then(
+            control => {
+              control.onBytes = bytes => heard.push(bytes)
+            },
+            () => {},
+          )
+        })
+        const socket = new WebSocket(server.url)
+        await once(socket, 'open')
+        send(socket)
+        await once(socket, 'close')
+        t.same(heard, [], name)
+      }
+      await using pair = await openControlTunnel()
+      for (let sent = 0; sent <= 8; sent += 1) pair.near.send(Buffer.from([sent]))
+      await Promise.all([pair.near.closed, pair.far.closed])
+      t.equal(pair.near.open, false)
+    },
+  )
+
+  await t.test('keeps what comes along with the handshake for whoever takes it later', async t => {
     await using pair = await openControlTunnel()
     pair.near.send(Buffer.from([1]))
-    await Promise.all([pair.near.closed, pair.far.closed])
-    t.equal(pair.near.open, false)
+    pair.near.send(Buffer.from([2]))
+    await turn()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    const heard: number[] = []
+    pair.far.onBytes = bytes => heard.push(...bytes)
+    t.same(heard, [1, 2])
+    pair.near.send(Buffer.from([3]))
+    pair.near.destroy()
+    await pair.far.closed
+    t.same(heard, [1, 2, 3])
   })
 
   await t.test('gives up a peer that reads nothing', async t => {

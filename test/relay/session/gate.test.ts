@@ -93,7 +93,11 @@ async function open(groups = ['engineers'], segmentBytes?: number) {
     directory: directory.path,
     notices,
     decide: async (commands: Command[], signal = new AbortController().signal): Promise<Verdict> =>
-      gate.decide(commands, notice => notices.push(notice), signal),
+      gate.decide(
+        commands,
+        notice => notices.push(notice),
+        () => signal,
+      ),
     /** What stands in the files, of the kinds asked for. */
     recorded: async (...types: EventBody['type'][]): Promise<EventBody[]> => {
       const names = (await readdir(directory.path)).sort()
@@ -132,15 +136,27 @@ async function settle(opened: Opened, count: number, verdict: 'approve' | 'deny'
 t.test('what is allowed is in the record before it is allowed, and what writes is on the disk', async t => {
   await using opened = await open()
   const signal = new AbortController().signal
-  const read = opened.gate.decide([command('select')], () => {}, signal)
+  const read = opened.gate.decide(
+    [command('select')],
+    () => {},
+    () => signal,
+  )
   t.notOk(read instanceof Promise, 'reading waits for nothing')
   t.match(await opened.recorded('command'), [
     { command: 1, action: 'select', decision: { effect: 'allow', rule: 'all' } },
   ])
-  const write = opened.gate.decide([command('insert')], () => {}, signal)
+  const write = opened.gate.decide(
+    [command('insert')],
+    () => {},
+    () => signal,
+  )
   t.ok(write instanceof Promise)
   t.match(await write, { settled: { effect: 'allow' }, commands: [2], request: undefined })
-  const routine = opened.gate.decide([command('transaction', 'begin', { routine: true })], () => {}, signal)
+  const routine = opened.gate.decide(
+    [command('transaction', 'begin', { routine: true })],
+    () => {},
+    () => signal,
+  )
   t.notOk(routine instanceof Promise)
   opened.gate.observe({ command: 2, status: 'INSERT 0 1', rows: 1, bytes: 10 })
   await opened.decide([command('select')])
