@@ -56,7 +56,7 @@ function masked(kind: MaskKind): StatementPlan {
     names: () => new Set(['c2']),
     obligations: [obligation],
   } as unknown as MaskedColumns
-  return { ...clear, masking: { columns, computed: 'masked', key: Buffer.alloc(32, 7) } }
+  return { ...clear, masking: { columns, computed: 'masked', detecting: undefined, key: Buffer.alloc(32, 7) } }
 }
 
 /** A machine with its questions answered at once, as those of known statements are. */

@@ -140,6 +140,7 @@ t.test('links between the documents lead somewhere', async t => {
     'docs/cli.md',
     'docs/postgres.md',
     'docs/operations.md',
+    'docs/detectors.md',
     'scripts/bench/README.md',
   ]) {
     const text = await read(file)

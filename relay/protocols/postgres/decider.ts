@@ -10,9 +10,17 @@ import type { Analyser, Analysis } from './analysis/analyser.ts'
 import { noFacts, type StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
+import { compileDetecting, type Detecting } from './detecting.ts'
 import type { MaskingContext } from './mask.ts'
 import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
-import { computedColumns, maskingHint, maskingRefusal, systemMasks, touchesMasked } from './masking-rules.ts'
+import {
+  computedColumns,
+  maskingHint,
+  maskingRefusal,
+  masksColumns,
+  systemMasks,
+  touchesMasked,
+} from './masking-rules.ts'
 import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
@@ -61,7 +69,7 @@ const inTransactionControl = /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)/
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
-  readonly #masks: { catalog: Catalog; key: string; masked: MaskedColumns }[] = []
+  readonly #masks: Masks[] = []
   #hold: AbortController | undefined
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Commands whose end changes the catalog. */
@@ -129,7 +137,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       case 'catalog':
         return this.#around
           .readCatalog()
-          .then(catalog => ({ kind: 'catalog', columns: this.#masked(question.columns.obligations, catalog) }))
+          .then(catalog => ({ kind: 'catalog', columns: this.#masked(question.columns.obligations, catalog).masked }))
     }
   }
 
@@ -370,7 +378,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const deny = (reason: string): Deny => ({ effect: 'deny', rule: 'mask', reason, hint: maskingHint })
     if (statement.unknown !== undefined)
       return deny('columns are masked for you, and gate did not see what this name stands for')
-    const reason = maskingRefusal(statement.effective, this.#masked(obligations, catalog))
+    const { masked } = this.#masked(obligations, catalog)
+    const reason = maskingRefusal(statement.effective, masked)
     return reason === undefined ? undefined : deny(reason)
   }
 
@@ -380,22 +389,32 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     catalog: Catalog,
   ): { masking: MaskingContext | undefined; sensitive: boolean } {
     if (!obligations.some(obligation => obligation.kind === 'mask')) return { masking: undefined, sensitive: false }
-    const columns = this.#masked(obligations, catalog)
+    const { masked: columns, detecting } = this.#masked(obligations, catalog)
     const { effective } = statement
     const sensitive =
       touchesMasked(effective, columns) || effective.functions.length > 0 || effective.parts.some(part => part.writes)
-    return { masking: { columns, computed: computedColumns(effective, columns), key: this.#around.maskKey }, sensitive }
+    const computed = computedColumns(effective, columns)
+    return { masking: { columns, computed, detecting, key: this.#around.maskKey }, sensitive }
   }
 
-  #masked(obligations: readonly Obligation[], catalog: Catalog): MaskedColumns {
+  #masked(obligations: readonly Obligation[], catalog: Catalog): Masks {
     const key = JSON.stringify(obligations)
-    const known = this.#masks.find(entry => entry.catalog === catalog && entry.key === key)
-    if (known !== undefined) return known.masked
-    const masked = resolveMasks(obligations, catalog, systemMasks)
-    this.#masks.unshift({ catalog, key, masked })
+    const known = this.#masks.find(entry => entry.masked.catalog === catalog && entry.key === key)
+    if (known !== undefined) return known
+    const always = masksColumns(obligations) ? systemMasks : []
+    const masked = resolveMasks(obligations, catalog, always)
+    const made = { key, masked, detecting: compileDetecting(obligations, this.#around.maskKey) }
+    this.#masks.unshift(made)
     this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
-    return masked
+    return made
   }
+}
+
+/** What the masks of one set of obligations come to in one catalog. */
+interface Masks {
+  readonly key: string
+  readonly masked: MaskedColumns
+  readonly detecting: Detecting | undefined
 }
 
 /** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */
@@ -432,7 +451,7 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
 function callOf(name: string): StatementFacts {
   const { facts } = unknownName('statement', '')
   const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }
-  return { ...facts, node: 'CallStmt', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
+  return { ...facts, node: 'FunctionCall', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
 }
 
 const schemaActions = new Set(['create', 'alter', 'drop', 'do', 'call'])

@@ -1,6 +1,7 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
 import { D, type Field, HEADER_BYTES } from './codec.ts'
+import type { Detecting } from './detecting.ts'
 import { redacted, type ValueMask, valueMask } from './mask-values.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 
@@ -13,12 +14,17 @@ export type ComputedColumns = 'clear' | 'masked' | readonly boolean[]
 export interface MaskingContext {
   readonly columns: MaskedColumns
   readonly computed: ComputedColumns
+  /** Searches what is otherwise clear. */
+  readonly detecting: Detecting | undefined
   readonly key: Uint8Array
 }
 
 /** The mask of a result; undefined when every column is clear. */
 export function rowMask(fields: readonly Field[], context: MaskingContext): RowMask | undefined {
-  const masks = fields.map((field, index) => fieldMask(field, isFed(context.computed, index, fields.length), context))
+  const masks = fields.map(
+    (field, index) =>
+      fieldMask(field, isFed(context.computed, index, fields.length), context) ?? context.detecting?.(field),
+  )
   return masks.some(mask => mask !== undefined) ? masks : undefined
 }
 

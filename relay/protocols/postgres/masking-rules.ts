@@ -1,6 +1,6 @@
 // What a person from whom columns are masked may run at all: what gate can follow, and what only compares as policy allows. Pure.
 // Deny unless it is known to be safe; the second net is the mask by table and column number on every row.
-import type { MaskObligation } from '@gate/shared/model'
+import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
@@ -45,6 +45,7 @@ export const systemMasks: readonly MaskObligation[] = [
 const opaque: Readonly<Record<string, string>> = {
   DoStmt: 'DO runs code',
   CallStmt: 'CALL runs code',
+  FunctionCall: 'a function call by its OID runs code',
   LoadStmt: 'LOAD runs code',
   CreateFunctionStmt: 'functions hide what they read',
   AlterFunctionStmt: 'functions hide what they read',
@@ -77,8 +78,26 @@ function relationsOf(facts: StatementFacts, masked: MaskedColumns): readonly Rel
     .flatMap(name => masked.catalog.resolve(name.schema, name.name))
 }
 
+/** Whether any column is masked by name; other masks only search results. */
+export function masksColumns(obligations: readonly Obligation[]): boolean {
+  return obligations.some(obligation => obligation.kind === 'mask' && obligation.columns.length > 0)
+}
+
+/** Results that are no rows are not searched. */
+function unsearchedResult(facts: StatementFacts, obligations: readonly Obligation[]): string | undefined {
+  const kinds = obligations.flatMap(obligation => (obligation.kind === 'mask' ? obligation.detect : []))
+  if (kinds.length === 0) return undefined
+  const copies = facts.parts.some(part => part.facts['copyDirection'] === 'to')
+  if (!copies && facts.node !== 'FunctionCall') return undefined
+  const what = copies ? 'COPY' : 'a function call by its OID'
+  return `results are searched for ${[...new Set(kinds)].join(', ')} before you see them, and that of ${what} cannot be`
+}
+
 /** Why the statement cannot be run while these columns are masked; undefined when it can. */
 export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
+  const unsearched = unsearchedResult(facts, masked.obligations)
+  if (unsearched !== undefined) return unsearched
+  if (!masksColumns(masked.obligations)) return undefined
   const why = opaque[facts.node]
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (facts.parts.some(part => part.action === 'set_role'))

@@ -1,0 +1,96 @@
+// The second net: values that look like cards, addresses or keys are masked in clear columns, in every type and format.
+import pg from 'pg'
+import t from 'tap'
+import { startWorld } from '../support/world.ts'
+
+const CARD = '4111111111111111'
+const EMAIL = 'jane.doe@secret.example'
+
+const sql = `
+create table tickets (id int primary key, body text, tags text[], doc json, docb jsonb, short varchar(60), total numeric, made timestamptz);
+insert into tickets values (1, 'card ${CARD} of ${EMAIL}', array['x', '${EMAIL}'],
+  '{"mail":"${EMAIL.replace('@', '\\u0040')}","n":1}', '{"card": ${CARD}, "list": ["${EMAIL}"]}', '${EMAIL}', 4111111111111111, now());
+insert into tickets values (2, 'nothing here', array['a'], '{"n":1}', '{"n": 1}', 'short', 12, now());
+create function greet(text) returns text language sql as 'select ''hello '' || $1';
+create type pair as (a text, b int);
+`
+
+const policy = `
+targets:
+  - match: { labels: { protocol: postgres } }
+    allow: { groups: [support, dba] }
+    rules: [{ name: everything, allow: [support, dba] }]
+    mask:
+      - { detect: [credit-card, email], for: { groups: [support] }, with: redact }
+`
+
+const columns = 'id, body, tags, doc, docb, short, total'
+
+t.test('values that look like what policy names', async t => {
+  await using world = await startWorld({ policy, sql })
+  await using carol = await (await world.person('carol')).connect('prod-db')
+  await using bob = await (await world.person('bob')).connect('prod-db')
+
+  const ask = async (port: number, text: string, binary = false): Promise<unknown[][]> => {
+    const client = new pg.Client({ host: '127.0.0.1', port, user: 'x', database: 'app', ssl: false })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      const query = { text, values: [], queryMode: 'extended', binary, rowMode: 'array', types: { getTypeParser: () => String } }
+      return (await client.query(query as unknown as pg.QueryArrayConfig)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  await t.test('are masked in text, JSON and arrays, and everything else is as it was', async t => {
+    t.match(JSON.stringify(await ask(bob.port, `select ${columns} from tickets where id = 1`)), CARD, 'they are there')
+    t.same(await ask(carol.port, `select ${columns} from tickets order by id`), [
+      [
+        '1',
+        'card **** of ****',
+        '{x,****}',
+        '{"mail":"****","n":1}',
+        '{"card": "****", "list": ["****"]}',
+        '****',
+        '4111111111111111',
+      ],
+      ['2', 'nothing here', '{a}', '{"n":1}', '{"n": 1}', 'short', '12'],
+    ])
+  })
+
+  await t.test('are masked in binary, and what cannot be replaced there comes empty', async t => {
+    const [row = []] = await ask(carol.port, 'select body, short, doc, docb, tags from tickets where id = 1', true)
+    t.same(row.slice(0, 3), ['card **** of ****', '****', '{"mail":"****","n":1}'])
+    t.match(row[3], /^\u0001\{"card": "\*\*\*\*", "list": \["\*\*\*\*"\]\}$/)
+    t.notMatch(row[4], 'secret')
+    const [other = []] = await ask(carol.port, 'select body, tags from tickets where id = 2', true)
+    t.equal(other[0], 'nothing here')
+    t.match(other[1], 'a', 'an array that holds nothing is whole')
+  })
+
+  await t.test('are masked however they come about', async t => {
+    for (const text of [
+      `select '${CARD}' || ''`,
+      `select greet('${EMAIL}')`,
+      `select row('${EMAIL}', 1)::pair`,
+      'select t from (select id, body, short, tags from tickets) t',
+      'select string_agg(body, chr(10)) from tickets',
+      `explain select * from tickets where body = '${EMAIL}'`,
+    ]) {
+      for (const binary of [false, true]) {
+        const rows = JSON.stringify(await ask(carol.port, text, binary && !text.startsWith('explain')))
+        t.notMatch(rows, /4111|jane/, text)
+      }
+    }
+  })
+
+  await t.test('do not leave by COPY, and people who only have their results searched may run anything', async t => {
+    await t.rejects(ask(carol.port, 'copy tickets to stdout'), {
+      code: '42501',
+      message: /searched for credit-card, email/,
+    })
+    t.same(await ask(carol.port, 'select count(*) from tickets'), [['2']])
+    await ask(carol.port, 'do $$ begin perform 1; end $$')
+  })
+})
