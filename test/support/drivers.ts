@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
 import { run } from './process.ts'
 
 /** What one driver may take to be fetched and compiled; after that the tests go on without it. */
@@ -151,7 +152,7 @@ async function install(wanted: Driver, home: string): Promise<string | undefined
   try {
     for (const [program, args, env = {}] of wanted.install(temporary)) {
       const done = await run(program, args, { cwd: temporary, env }, Math.max(1, deadline - Date.now()))
-      if (done.code !== 0) return `${program}: ${(done.stderr || done.stdout).trim().split('\n').at(-1)}`
+      if (done.code !== 0) return `${program}: ${complaint(done.stderr || done.stdout)}`
     }
     if ((await readdir(temporary)).length === 0) return 'nothing was installed'
     await chmod(temporary, 0o755)
@@ -160,4 +161,12 @@ async function install(wanted: Driver, home: string): Promise<string | undefined
   } finally {
     await rm(temporary, { recursive: true, force: true })
   }
+}
+
+/** The first line that says what is wrong, of all that an installer has to say. */
+function complaint(output: string): string {
+  const lines = stripVTControlCharacters(output)
+    .split('\n')
+    .filter(line => line.trim() !== '')
+  return lines.find(line => /error/i.test(line)) ?? lines[0] ?? 'no word of why'
 }
