@@ -66,7 +66,8 @@ export const client = {
   copyData: (text: string): Buffer => message('d', text),
   copyDone: message('c'),
   copyFail: (why: string): Buffer => message('f', `${why}\0`),
-  functionCall: (oid: number): Buffer => message('F', uint32(oid), int16(0, 0, 0)),
+  functionCall: (oid: number, values: readonly (Buffer | null)[] = []): Buffer =>
+    message('F', uint32(oid), int16(1, 1, values.length), ...values.map(value), int16(1)),
 }
 
 export interface FieldSpec {

@@ -31,7 +31,7 @@ import type { Names } from './names.ts'
 import type { Entry, Pending, Portal } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 
-/** Parameters up to this size are kept, shown to approvers and recorded; larger Binds are let through as they come. */
+/** Parameters up to this size are kept, shown to approvers and recorded; larger Binds and calls go through as they come. */
 const INSPECTED_BIND_BYTES = 256 * 1024
 /** Unanswered messages of one client; PostgreSQL would go on reading until its socket is full. */
 const MAX_PENDING = 65_536
@@ -163,6 +163,8 @@ export class ClientHalf {
         return true
       case B:
         return this.#bind(total)
+      case F:
+        return this.#functionCall(total)
       case Q:
       case P:
         if (total > this.#shared.maximumStatementBytes + HEADER_BYTES) return this.#tooLong(type, total)
@@ -194,8 +196,6 @@ export class ClientHalf {
         // In COPY the server ignores Flush and Sync: CopyGetData in src/backend/commands/copyfromparse.c.
         if (this.#copying) return this.#inbound.drop(total)
         return this.#inbound.pass(total)
-      case F:
-        return this.#functionCall(body, total)
       case c:
       case f:
         return this.#copyEnd(total)
@@ -427,24 +427,27 @@ export class ClientHalf {
     this.#passWith({ kind: 'execute', portal, plan, refusal: undefined, bytes: 0, copyIn: false, segment }, total)
   }
 
-  #functionCall(body: Buffer, total: number): void {
-    const call = readFunctionCall(body)
-    this.#question({ kind: 'call', function: call.function, parameters: call.parameters }, answer => {
+  /** lo_write carries whatever its caller has at hand: of a long call only the function's OID is read. */
+  #functionCall(total: number): boolean {
+    const whole = total <= INSPECTED_BIND_BYTES
+    if (this.#inbound.available < (whole ? total : HEADER_BYTES + 4)) return false
+    const call = whole
+      ? readFunctionCall(this.#inbound.body(total))
+      : { function: this.#inbound.partialBody.readUInt32BE(0), parameters: [] }
+    const question = { kind: 'call', ...call, uninspectedBytes: whole ? 0 : total } as const
+    this.#question(question, answer => {
       const { segment } = this.#shared
+      const entry = { kind: 'function', bytes: 0, failed: false, segment } as const
       if (answer.kind === 'refuse') {
-        this.#replace(
-          { kind: 'function', plan: undefined, refusal: answer.error, bytes: 0, failed: false, segment },
-          total,
-          failingCall,
-        )
+        this.#replace({ ...entry, plan: undefined, refusal: answer.error }, 0, failingCall)
+        this.#inbound.stream(total, false)
       } else if (answer.kind === 'go') {
-        this.#passWith(
-          { kind: 'function', plan: answer.plans[0], refusal: undefined, bytes: 0, failed: false, segment },
-          total,
-        )
+        this.#push({ ...entry, plan: answer.plans[0], refusal: undefined })
+        this.#inbound.stream(total, true)
       } else throw unexpected(answer)
       this.#shared.segment += 1
     })
+    return true
   }
 }
 

@@ -29,7 +29,12 @@ export type Question =
       readonly uninspectedBytes: number
       readonly names: NameLookup
     }
-  | { readonly kind: 'call'; readonly function: number; readonly parameters: readonly BoundValue[] }
+  | {
+      readonly kind: 'call'
+      readonly function: number
+      readonly parameters: readonly BoundValue[]
+      readonly uninspectedBytes: number
+    }
   | { readonly kind: 'too-long'; readonly bytes: number; readonly beginning: Buffer }
   /** A result comes from a table that the catalog does not know. */
   | { readonly kind: 'catalog'; readonly columns: MaskedColumns }

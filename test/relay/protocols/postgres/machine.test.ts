@@ -505,6 +505,24 @@ t.test('a value of many megabytes goes through in both directions as it comes', 
   t.equal(seen, row.length)
 })
 
+t.test('a function call of many megabytes goes through or away as it comes', async t => {
+  for (const refuses of [false, true]) {
+    const harness = new Harness(question => (refuses && question.kind === 'call' ? refusal('no') : allowAll(question)))
+    const call = client.functionCall(955, [Buffer.alloc(5_000_000, 'x')])
+    const sizes: number[] = []
+    for (let at = 0; at < call.length; at += 65_536) {
+      harness.client(call.subarray(at, at + 65_536))
+      sizes.push(harness.trace.toTarget.length)
+    }
+    t.match(harness.trace.questions, [{ kind: 'call', function: 955, parameters: [], uninspectedBytes: call.length }])
+    if (refuses) t.equal(messages(harness.trace.toTarget)[0]?.body.readUInt32BE(0), 0)
+    else t.ok(harness.trace.toTarget.equals(call))
+    t.ok(refuses || sizes[0] === 65_536, 'nothing is kept back')
+    harness.client(client.query('select 1'))
+    t.equal(types(harness.trace.toTarget), 'FQ')
+  }
+})
+
 t.test('errors and notices that quote a value of many megabytes pass as they come', async t => {
   const harness = new Harness()
   harness.client(Buffer.concat([client.query("select 'x…'::int"), client.query('select 1')]))
