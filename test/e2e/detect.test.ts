@@ -36,7 +36,14 @@ t.test('values that look like what policy names', async t => {
     client.on('error', () => {})
     await client.connect()
     try {
-      const query = { text, values: [], queryMode: 'extended', binary, rowMode: 'array', types: { getTypeParser: () => String } }
+      const query = {
+        text,
+        values: [],
+        queryMode: 'extended',
+        binary,
+        rowMode: 'array',
+        types: { getTypeParser: () => String },
+      }
       return (await client.query(query as unknown as pg.QueryArrayConfig)).rows
     } finally {
       await client.end()
