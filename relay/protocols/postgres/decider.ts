@@ -65,7 +65,8 @@ const MAX_CACHED_MASKS = 8
 /** How often a session looks for relations that the snapshot does not know. */
 const LOOK_AGAIN_MS = 5_000
 
-const inTransactionControl = /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)/
+/** ROLLBACK TO and COMMIT PREPARED end no transaction that is open here. */
+const inTransactionControl = /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)$/
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
@@ -195,7 +196,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (second !== undefined) {
       return this.#refuseUnknown(
         text,
-        syntaxError('cannot insert multiple commands into a prepared statement', 1),
+        syntaxError('cannot insert multiple commands into a prepared statement', undefined),
         'several commands in one prepared statement',
       )
     }
@@ -240,7 +241,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
-    const parameters = showParameters(question.parameters, [], 0)
+    const parameters = showParameters(question.parameters, [], question.uninspectedBytes)
     const fresh = this.#around.freshCatalog()
     return then(fresh ?? this.#around.readCatalog(), catalog => {
       const called = catalog.functions.byOid(question.function) ?? `oid ${question.function}`
@@ -262,7 +263,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const plain: Resolved = { facts, effective: facts, text: own.trim(), defines: undefined, unknown: undefined }
       if (naming?.kind === 'prepare' || naming?.kind === 'declare') {
         const inner: StatementFacts = { ...facts, naming: undefined }
-        const defines: Prepared = { text: plain.text, facts: inner, parameterTypes: [], sensitive: true }
+        const defines: Prepared = {
+          text: plain.text,
+          facts: inner,
+          parameterTypes: [],
+          sensitive: this.#around.gate.masked,
+        }
         overlay.set(`${naming.kind === 'prepare' ? 'statement' : 'portal'} ${naming.name}`, defines)
         resolved.push({ ...plain, defines })
       } else if (naming?.kind === 'execute' || naming?.kind === 'fetch') {
@@ -457,7 +463,8 @@ function callOf(name: string): StatementFacts {
 const schemaActions = new Set(['create', 'alter', 'drop', 'do', 'call'])
 
 function changesCatalog(facts: StatementFacts): boolean {
-  return facts.parts.some(part => schemaActions.has(part.action))
+  // The fast path calls large objects by the hundred, and reading the catalog takes a login.
+  return facts.node !== 'FunctionCall' && facts.parts.some(part => schemaActions.has(part.action))
 }
 
 function allKnown(facts: StatementFacts, catalog: Catalog): boolean {

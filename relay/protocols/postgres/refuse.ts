@@ -66,8 +66,9 @@ export function denied(deny: Deny, request: string | undefined): ErrorFields {
 }
 
 /** What the server would say of text that its grammar does not know. */
-export function syntaxError(message: string, position: number): ErrorFields {
-  return new Map([...fields('ERROR', '42601', message), ['P', String(position)]])
+export function syntaxError(message: string, position: number | undefined): ErrorFields {
+  const place: [string, string][] = position === undefined ? [] : [['P', String(position)]]
+  return new Map([...fields('ERROR', '42601', message), ...place])
 }
 
 export function missing(kind: 'statement' | 'portal', name: string): ErrorFields {
