@@ -162,6 +162,9 @@ function Details({ request, columns }: { request: RequestView; columns: number }
         {`${printable(request.subject.email ?? request.subject.id)} (${printable(request.subject.groups.join(', '))}) · ${request.target} · ${request.rule}: ${request.approvers}`}
       </Text>
       <Text wrap="truncate">{`${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}${request.task === undefined ? '' : ` · task ${oneLine(request.task, 60)}`}`}</Text>
+      {request.rows === undefined ? null : (
+        <Text bold>{`${request.rows} rows are written and not committed: they stay locked until you decide`}</Text>
+      )}
       {request.reason === undefined ? null : <Text wrap="truncate">{`“${oneLine(request.reason, columns - 2)}”`}</Text>}
       {shown.map((line, number) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: the lines of one statement never change places.

@@ -16,7 +16,17 @@ import { computedColumns, maskingHint, maskingRefusal, systemMasks, touchesMaske
 import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
-import { cancelledWhileHeld, denied, errorOf, holdNotice, missing, syntaxError } from './refuse.ts'
+import {
+  cancelledWhileCounted,
+  cancelledWhileHeld,
+  denied,
+  deniedRows,
+  errorOf,
+  holdNotice,
+  missing,
+  syntaxError,
+} from './refuse.ts'
+import { isCounted, limitRefusal } from './row-limits.ts'
 
 /** What the decider needs of its surroundings. */
 export interface Surroundings {
@@ -93,6 +103,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** Whatever goes wrong while a command is judged refuses the command; the session goes on. */
   answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     const refuse = (thrown: unknown): Answer => {
+      this.#hold = undefined
       const error = asGateError(thrown)
       if (error.code === 'ERR_GATE_INTERNAL') this.#around.log.error('postgres.command-failed', { error })
       return { kind: 'refuse', error: errorOf(error, 'ERROR') }
@@ -130,6 +141,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         return this.#around
           .readCatalog()
           .then(catalog => ({ kind: 'catalog', columns: this.#masked(question.columns.obligations, catalog) }))
+      case 'rows':
+        return this.#rows(question, tell, signal)
     }
   }
 
@@ -197,7 +210,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
       const { refused, obligations } = this.#around.gate.prepare(
-        resolved.flatMap(each => this.#commands(each, [], catalog)),
+        resolved.flatMap(each => this.#commands(each, [], catalog, resolved)),
       )
       if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
       const sensitive = resolved.some(each => this.#masking(each, obligations, catalog).sensitive)
@@ -295,7 +308,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   ): Maybe<Answer> {
     if (statements.length === 0) return { kind: 'go', plans: [] }
     return this.#withCatalog(statements, catalog => {
-      const commands = statements.map(statement => this.#commands(statement, parameters, catalog))
+      const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
       const hold = new AbortController()
       const waiting = (notice: HoldNotice): void => {
         this.#hold = hold
@@ -306,6 +319,26 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         this.#hold = undefined
         return this.#settled(statements, commands, settled, catalog, hold.signal.aborted)
       })
+    })
+  }
+
+  /** Commands under a row limit have run: their rows decide whether they are committed. */
+  #rows(
+    question: Extract<Question, { kind: 'rows' }>,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    const hold = new AbortController()
+    const waiting = (notice: HoldNotice): void => {
+      this.#hold = hold
+      tell(errorMessage(N, holdNotice(notice)))
+    }
+    const either = AbortSignal.any([signal, hold.signal])
+    const verdict = this.#around.gate.decideRows(question.counts, question.fault, waiting, either)
+    return then(verdict, ({ settled, request }): Answer => {
+      this.#hold = undefined
+      if (settled.effect === 'allow') return { kind: 'go', plans: [] }
+      return { kind: 'refuse', error: hold.signal.aborted ? cancelledWhileCounted : deniedRows(settled, request) }
     })
   }
 
@@ -327,7 +360,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const plans = statements.map((statement, index): StatementPlan => {
       const count = commands[index]?.length ?? 0
       const numbers = verdict.commands.slice(next, next + count)
-      const { masking, sensitive } = this.#masking(statement, verdict.obligations[next] ?? [], catalog)
+      const obligations = verdict.obligations[next] ?? []
+      const { masking, sensitive } = this.#masking(statement, obligations, catalog)
+      const counted = countsRows(statement, obligations) ? numbers[0] : undefined
       next += count
       if (changesCatalog(statement.effective)) for (const number of numbers) this.#changing.add(number)
       return {
@@ -337,6 +372,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         naming: statement.facts.naming,
         defines: statement.defines,
         endsTransaction: inTransactionControl.test(statement.facts.transaction ?? ''),
+        counted,
       }
     })
     return { kind: 'go', plans }
@@ -362,18 +398,22 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return !this.#around.gate.masked && this.#around.clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
 
-  #commands(statement: Resolved, parameters: readonly Parameter[], catalog: Catalog): Command[] {
+  #commands(
+    statement: Resolved,
+    parameters: readonly Parameter[],
+    catalog: Catalog,
+    message: readonly Resolved[],
+  ): Command[] {
     const { effective, text } = statement
     const refusal: Deny | undefined =
       effective.fault === undefined
         ? undefined
         : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
-    const perform = (obligations: readonly Obligation[]): Deny | undefined =>
-      this.#performs(statement, obligations, catalog)
-    return operationsOf(effective, text, parameters, catalog).map(operation => ({
+    return operationsOf(effective, text, parameters, catalog).map((operation, index) => ({
       operation,
       refusal,
-      perform,
+      perform: obligations =>
+        this.#performs(statement, obligations, catalog) ?? performsLimit(statement, index, obligations, message),
       people: peopleFor(statement.facts),
     }))
   }
@@ -409,6 +449,26 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
     return masked
   }
+}
+
+/** Whether the rows that the statement's main part writes are counted before they are committed. */
+function countsRows({ facts, effective }: Resolved, obligations: readonly Obligation[]): boolean {
+  if (!obligations.some(({ kind }) => kind === 'row-limit')) return false
+  return facts.naming?.kind !== 'prepare' && isCounted(effective, 0)
+}
+
+function performsLimit(
+  { facts, effective }: Resolved,
+  index: number,
+  obligations: readonly Obligation[],
+  message: readonly Resolved[],
+): Deny | undefined {
+  const limit = obligations.find(obligation => obligation.kind === 'row-limit')
+  if (limit?.kind !== 'row-limit') return undefined
+  // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
+  const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
+  const reason = limitRefusal(effective, index, together)
+  return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
 }
 
 /** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */

@@ -32,18 +32,21 @@ import {
   V,
   Z,
 } from './codec.ts'
+import { Counting, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import { type MaskingContext, type RowMask, RowWriter, rowMask, unknownTables } from './mask.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
-import { withholdTexts } from './refuse.ts'
+import { clientGone, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
+import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
 const MAX_WHOLE_BYTES = 16 * 1024 * 1024
 /** A row with a masked column is kept whole, since its length stands before its values. */
 const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
-const IDLE = 'I'.charCodeAt(0)
+/** What the server sends while rows are decided over: hardly anything, but its end has to be seen. */
+const MAX_WAITING_BYTES = 64 * 1024
 
 const wrong = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `the server sent ${what}`)
 
@@ -51,6 +54,7 @@ const wrong = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOC
 type Running = QueryEntry | ExecuteEntry | FunctionEntry
 
 export interface TargetEffects {
+  send(unit: Buffer): void
   ask(question: Question): number
   observe(outcome: Outcome): void
   /** The client's question is moot: the server will skip what it is about. */
@@ -62,7 +66,11 @@ export class TargetHalf {
   readonly #shared: Shared
   readonly #client: ClientHalf
   readonly #effects: TargetEffects
+  readonly #withheld: Withholding
+  readonly #counting: Counting
   #asking: ((answer: Answer) => void) | undefined
+  /** What is asked is whether rows may be committed. */
+  #askingRows = false
   #rows: RowWriter | undefined
   /** A statement whose texts are withheld ran in this transaction: errors can come as late as its commit. */
   #sensitiveTransaction = false
@@ -76,15 +84,35 @@ export class TargetHalf {
     this.#shared = shared
     this.#client = client
     this.#effects = effects
+    this.#withheld = new Withholding(inbound, effects.send)
+    this.#counting = new Counting(this.#withheld, shared, client, {
+      ask: (question, resume) => {
+        this.#asking = resume
+        this.#askingRows = true
+        effects.ask(question)
+      },
+      observe: effects.observe,
+      shift: how => this.#shift(how),
+      put: bytes => inbound.put(bytes),
+    })
   }
 
   get blocked(): boolean {
     return this.#asking !== undefined
   }
 
+  /** False while what the server sends could only pile up. */
+  get reads(): boolean {
+    return !this.blocked || (this.#askingRows && this.#inbound.held < MAX_WAITING_BYTES)
+  }
+
+  get askingRows(): boolean {
+    return this.#askingRows
+  }
+
   /** Whether a message to the client could be put here. */
   get atBoundary(): boolean {
-    return this.#inbound.atBoundary
+    return this.#withheld.active || this.#inbound.atBoundary
   }
 
   receive(chunk: Buffer): void {
@@ -95,7 +123,25 @@ export class TargetHalf {
   settle(answer: Answer): void {
     const resume = this.#asking
     this.#asking = undefined
+    this.#askingRows = false
     resume?.(answer)
+    this.#process()
+  }
+
+  /** The client is gone: rows that nobody has decided over are not committed. */
+  clientGone(): void {
+    this.#counting.clientGone(clientGone)
+    if (this.#askingRows) this.settle({ kind: 'refuse', error: clientGone })
+  }
+
+  /** The server is gone, with what it had not committed. Its last words are passed on. */
+  end(): void {
+    if (!this.#askingRows) return
+    this.#asking = undefined
+    this.#askingRows = false
+    const execute = this.#shared.counted?.entry.kind === 'execute'
+    this.#counting.abandon()
+    if (execute) this.#shift('failed')
     this.#process()
   }
 
@@ -113,7 +159,8 @@ export class TargetHalf {
 
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
-    const head = this.#shared.pending.head
+    const { head } = this.#shared.pending
+    if (this.#shared.counted !== undefined) this.#counting.meet(this.#shared.counted, head)
     if (type === D) return this.#dataRows(head, total)
     this.#flushRows()
     if (type === d || type === V) {
@@ -141,9 +188,9 @@ export class TargetHalf {
     switch (type) {
       case S:
         this.#parameterStatus(total)
-        return this.#inbound.pass(total)
+        return this.#withheld.passNow(total)
       case A:
-        return this.#inbound.pass(total)
+        return this.#withheld.passNow(total)
       case N:
         return this.#notice(head, total)
       case E:
@@ -169,7 +216,7 @@ export class TargetHalf {
         return this.#commandDone(type, head, total)
       case G:
         this.#copyIn(head)
-        return this.#inbound.pass(total)
+        return this.#withheld.passNow(total)
       case H:
         this.#copyOut(head)
         return this.#inbound.pass(total)
@@ -290,22 +337,31 @@ export class TargetHalf {
   }
 
   #commandDone(type: number, head: Entry | undefined, total: number): void {
+    if (head?.kind === 'injected') {
+      this.#counting.injectedDone(head, type, type === C ? readCommandTag(this.#inbound.body(total)) : '')
+      return this.#inbound.drop(total)
+    }
     const running = this.#running(head, 'the end of a command')
     const tag = type === C ? readCommandTag(this.#inbound.body(total)) : ''
     const plan = this.#plan(running)
     if (plan?.sensitive === true) this.#sensitiveTransaction = true
+    const counted = this.#shared.counted?.entry === running ? this.#shared.counted : undefined
+    if (counted !== undefined) this.#counting.completing(counted)
     this.#inbound.pass(total)
     if (type !== s) this.#done(plan)
-    this.#report(running, plan, tag, type === s ? 'PORTAL SUSPENDED' : tag)
+    if (counted !== undefined) this.#counting.completed(counted, plan, type, tag, running.bytes)
+    else this.#report(running, plan, tag, type === s ? 'PORTAL SUSPENDED' : tag)
     if (running.kind === 'query') {
       running.index += 1
       running.bytes = 0
       running.rowMask = 'unknown'
       running.fields = undefined
+      if (counted !== undefined) this.#counting.decide(counted)
       return
     }
     if (running.kind === 'execute' && running.portal !== undefined) running.portal.suspended = type === s
-    this.#shift('done')
+    if (counted !== undefined) this.#counting.decide(counted)
+    else this.#shift('done')
   }
 
   #done(plan: StatementPlan | undefined): void {
@@ -320,10 +376,10 @@ export class TargetHalf {
   }
 
   #notice(head: Entry | undefined, total: number): void {
-    if (!this.#withholds(head)) return this.#inbound.pass(total)
+    if (!this.#withholds(head)) return this.#withheld.passNow(total)
     const fields = withholdTexts(readErrorFields(this.#inbound.body(total)))
     this.#inbound.drop(total)
-    this.#inbound.put(errorMessage(N, fields))
+    this.#withheld.putNow(errorMessage(N, fields))
   }
 
   /** Binding plans the statement and runs input functions: an error there is the statement's. */
@@ -335,6 +391,8 @@ export class TargetHalf {
 
   #error(head: Entry | undefined, total: number): void {
     const fields = readErrorFields(this.#inbound.body(total))
+    const inTransaction = head?.kind === 'injected' || this.#shared.counted !== undefined
+    if (inTransaction && !this.#counting.fail(head, fields)) return this.#inbound.drop(total)
     const refusal = head !== undefined && 'refusal' in head ? head.refusal : undefined
     if (refusal !== undefined) {
       this.#inbound.drop(total)
@@ -345,7 +403,7 @@ export class TargetHalf {
     } else this.#inbound.pass(total)
     const status = fields.get('C') ?? ''
     if (head?.kind === 'query' || head?.kind === 'function') return this.#simpleFailed(head, status)
-    if (head !== undefined && head.kind !== 'sync') this.#segmentFailed(status)
+    if (head !== undefined && head.kind !== 'sync' && head.kind !== 'injected') this.#segmentFailed(status)
   }
 
   /** The error of a simple command is followed by ReadyForQuery; statements after the failed one are not run. */
@@ -388,6 +446,7 @@ export class TargetHalf {
       if (entry.kind === 'execute') {
         this.#report(entry, entry.plan, '', how === 'failed' ? status : 'SKIPPED')
         if (entry.portal !== undefined) entry.portal.suspended = false
+        if (this.#shared.counted?.entry === entry) this.#counting.skipped()
       }
       this.#shift(how)
       how = 'skipped'
@@ -404,10 +463,13 @@ export class TargetHalf {
   #ready(head: Entry | undefined, total: number): void {
     const status = this.#inbound.body(total)[0]
     if (total !== 6 || status === undefined) throw wrong('a malformed ReadyForQuery')
-    if (head?.kind !== 'sync' && head?.kind !== 'query' && head?.kind !== 'function')
+    if (head?.kind !== 'sync' && head?.kind !== 'query' && head?.kind !== 'function' && head?.kind !== 'injected')
       throw wrong('ReadyForQuery for nothing')
-    if (head.kind !== 'sync' && head.refusal !== undefined && !head.failed)
+    if ('refusal' in head && head.refusal !== undefined && !head.failed)
       throw wrong('success for a command that was refused')
+    this.#shared.status = status
+    const inTransaction = head.kind === 'injected' || this.#shared.counted !== undefined
+    if (inTransaction && !this.#counting.ready(head, status)) return this.#inbound.drop(total)
     if (head.kind === 'function' && !head.failed) this.#report(head, head.plan, '', 'FUNCTION CALL')
     if (this.#greeting !== undefined) this.#inbound.put(this.#greeting)
     this.#greeting = undefined
