@@ -215,10 +215,17 @@ export class SessionGate implements Gate {
     }
     const denying = over.find(({ limit }) => limit.hold === undefined)
     if (denying !== undefined) return this.#recordRows(over, this.#overLimit(denying), undefined)
-    return this.#askRows(over, waiting, signal).then(({ settled, request }) => {
-      if (settled.effect === 'allow') within()
-      return this.#recordRows(over, settled, request)
-    })
+    return this.#askRows(over, waiting, signal).then(
+      ({ settled, request }) => {
+        if (settled.effect === 'allow') within()
+        return this.#recordRows(over, settled, request)
+      },
+      async thrown => {
+        const reason = `nobody could be asked: ${asGateError(thrown).message}`
+        await this.#recordRows(over, { effect: 'deny', rule: worst.limit.rule, reason, hint: undefined }, undefined)
+        throw thrown
+      },
+    )
   }
 
   /** What the commands wrote, by the rules that limit them. */

@@ -1,5 +1,4 @@
-// Commands under a row limit: their answers are withheld until the server has counted their rows and the gate has decided,
-// and only then is their transaction committed. Pure.
+// Commands under a row limit: withheld until the server has counted their rows and gate has decided, and only then committed. Pure.
 //
 // An Execute is followed by a Flush, and the client's Sync waits behind it: until then nothing of its segment is committed.
 // A simple query outside a transaction runs between a BEGIN and a COMMIT of gate's own. Inside a transaction nothing has to
@@ -107,7 +106,7 @@ export class Counting {
   /** A statement is done, and its completion has passed, if only as far as here. */
   completed(counted: Counted, plan: StatementPlan | undefined, type: number, tag: string, bytes: number): void {
     for (const command of plan?.commands ?? [])
-      counted.outcomes.push({ command, rows: rowsOf(tag), bytes, status: tag === '' ? 'EMPTY' : tag })
+      counted.outcomes.push({ command, rows: rowsOf(tag), bytes, status: tag })
     if (plan?.counted === undefined) return
     const rows = rowsOf(tag)
     if (type === s) {
