@@ -53,11 +53,12 @@ export class Streams {
     return connectorFor(target).connect(target, open.parameters, signal)
   }
 
-  /** Cancels what runs on a stream; one that is not there any more has nothing to cancel. */
-  cancel(stream: string): void {
-    this.#open
-      .get(stream)
-      ?.cancel()
-      .catch(error => this.#log.warn('stream.cancel-failed', { stream, error }))
+  /** Cancels what runs on a stream, until the target has taken it; one that is not there any more has nothing to cancel. */
+  async cancel(stream: string): Promise<void> {
+    try {
+      await this.#open.get(stream)?.cancel()
+    } catch (error) {
+      this.#log.warn('stream.cancel-failed', { stream, error })
+    }
   }
 }

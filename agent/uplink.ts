@@ -144,12 +144,17 @@ class Link {
     try {
       const message = unpackControl(bytes)
       if (message.type === 'dial') for (let count = 0; count < message.count; count += 1) this.#dialIdle()
-      else if (message.type === 'cancel') this.#context.streams.cancel(message.stream)
+      else if (message.type === 'cancel') void this.#cancel(control, message.stream)
       else throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`)
     } catch (thrown) {
       this.#context.log.error('uplink.broken', { error: thrown })
       control.destroy()
     }
+  }
+
+  async #cancel(control: ControlSocket, stream: string): Promise<void> {
+    await this.#context.streams.cancel(stream)
+    control.send(packControl({ type: 'cancelled', stream }))
   }
 
   /** Dials one data socket and waits on it; when it is put to use, the next one is dialled. */

@@ -49,13 +49,15 @@ export function ownerIn(table: string, peer: Endpoint, ours: Endpoint): Owner {
 /** The owner of the process that connected from `peer` to our `ours`. */
 export async function peerOwner(peer: Endpoint, ours: Endpoint): Promise<Owner> {
   if (process.platform !== 'linux') return 'unknown'
-  const table = isIPv4(peer.address) ? '/proc/net/tcp' : '/proc/net/tcp6'
-  let text: string
-  try {
-    text = await readFile(table, 'utf8')
-  } catch {
-    // Without the table nobody can be told apart; the caller refuses.
-    return 'gone'
-  }
-  return ownerIn(text, peer, ours)
+  if (!isIPv4(peer.address)) return ownerIn(await readTable('/proc/net/tcp6'), peer, ours)
+  const owner = ownerIn(await readTable('/proc/net/tcp'), peer, ours)
+  // Java and others reach 127.0.0.1 through an IPv6 socket, which stands in the other table with mapped addresses.
+  return owner === 'gone' ? ownerIn(await readTable('/proc/net/tcp6'), inIpv6(peer), inIpv6(ours)) : owner
+}
+
+const inIpv6 = ({ address, port }: Endpoint): Endpoint => ({ address: `::ffff:${address}`, port })
+
+/** Without the table nobody can be told apart: then nobody is found in it, and the caller refuses. */
+function readTable(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '')
 }

@@ -1,9 +1,9 @@
 // Text for terminals: nothing that comes from elsewhere can move the cursor, change direction or hide.
 import type { CliConfig } from './config.ts'
 
-/** C0 and C1 controls, bidirectional overrides and isolates, zero-width and other invisible characters. */
+/** C0 and C1 controls, bidirectional overrides and isolates, zero-width and other invisible characters, also fillers and tags. */
 const unsafe =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u115f\u1160\u3164\ufeff\uffa0\ufff9-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]|\u034f|\u17b4|\u17b5/gu
 
 /** The text with every character that could deceive shown as its code point. Tabs and line feeds stay. */
 export function printable(text: string): string {

@@ -70,6 +70,8 @@ export const controlMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('refused'), error: errorBody }),
   z.strictObject({ type: z.literal('dial'), count: z.int().min(1).max(64) }),
   z.strictObject({ type: z.literal('cancel'), stream: shortText }),
+  /** The target has taken a cancel request, or there was nothing to cancel: the answer to `cancel`. */
+  z.strictObject({ type: z.literal('cancelled'), stream: shortText }),
 ])
 export type ControlMessage = z.infer<typeof controlMessage>
 

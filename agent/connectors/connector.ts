@@ -7,7 +7,7 @@ export interface Connection {
   /** The logged-in stream. */
   readonly port: Port<Buffer>
   readonly detail: Readonly<Record<string, string>>
-  /** Cancels what runs on the stream, in the protocol's own way. */
+  /** Cancels what runs on the stream, in the protocol's own way; resolves when the target has taken the request. */
   cancel(): Promise<void>
 }
 

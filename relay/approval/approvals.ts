@@ -104,15 +104,23 @@ export class Approvals implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Answer> {
     const request = await storeErrors(() => this.#create(session, access, hold, policy))
-    made(request)
-    const settled = new Promise<Answer>((resolve, reject) => {
-      this.#waiting.set(request.id, { expiresMs: request.expiresMs, settle: resolve, fail: reject })
-    })
-    const abort = (): void => {
+    const withdraw = (): Promise<void> =>
       this.#finish(request.id, 'withdrawn').catch(error =>
         this.#log.warn('request.withdraw-failed', { request: request.id, error }),
       )
+    try {
+      made(request)
+    } catch (thrown) {
+      // It could not be written down, so it will not run: nobody is to decide it.
+      await withdraw()
+      throw thrown
     }
+    const settled = new Promise<Answer>((resolve, reject) => {
+      this.#waiting.set(request.id, { expiresMs: request.expiresMs, settle: resolve, fail: reject })
+    })
+    // The store can be lost before anybody waits for this; unhandled, that would end the relay.
+    settled.catch(() => {})
+    const abort = (): void => void withdraw()
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
     this.#poll ??= setInterval(() => this.#look(), POLL_INTERVAL_MS)

@@ -1,7 +1,7 @@
 // One connected agent: its control socket, its idle data sockets, and the streams opened through them.
 import { setTimeout as wait } from 'node:timers/promises'
 import { abortReason, GateError } from '@gate/shared/errors'
-import { packControl } from '@gate/shared/messages'
+import { packControl, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
 import type { Channel, ControlSocket } from '@gate/shared/websocket'
 
@@ -9,6 +9,8 @@ import type { Channel, ControlSocket } from '@gate/shared/websocket'
 const DATA_SOCKET_TIMEOUT_MS = 10_000
 /** The agent reaches and logs in to the target within this time. */
 const OPEN_TIMEOUT_MS = 20_000
+/** The agent hands a cancel request to the target within this time. */
+const CANCEL_TIMEOUT_MS = 15_000
 /** Idle sockets beyond this are not asked for, hence refused. */
 const MAX_IDLE = 64
 const MAX_WAITING = 1_000
@@ -19,8 +21,8 @@ export interface TargetConnection {
   readonly port: Channel
   /** What the agent's connector says of the connection, for example the server's version. */
   readonly detail: Readonly<Record<string, string>>
-  /** Asks the agent to cancel what runs on this stream, in the protocol's own way. */
-  cancel(): void
+  /** Asks the agent to cancel what runs on this stream, in the protocol's own way; resolves when the target has taken it. */
+  cancel(): Promise<void>
 }
 
 export class AgentConnection {
@@ -31,6 +33,8 @@ export class AgentConnection {
   readonly #maximumStreams: number
   readonly #idle: Channel[] = []
   readonly #waiting: ((channel: Channel) => void)[] = []
+  /** Who waits for the end of which stream's cancel requests, in the order of the requests. */
+  readonly #cancelling = new Map<string, (() => void)[]>()
   #streams = 0
   #closed = false
 
@@ -112,12 +116,38 @@ export class AgentConnection {
         },
         () => {},
       )
-      const cancel = (): void => this.#control.send(packControl({ type: 'cancel', stream }))
-      return { agent: this.name, port: channel, detail, cancel }
+      return { agent: this.name, port: channel, detail, cancel: () => this.#cancel(stream) }
     } catch (thrown) {
       this.#streams -= 1
       throw thrown
     }
+  }
+
+  /** Takes what the agent says on its control socket once it is welcome. @throws {GateError} ERR_GATE_PROTOCOL. */
+  receive(bytes: Buffer): void {
+    const message = unpackControl(bytes)
+    if (message.type !== 'cancelled')
+      throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the agent`)
+    this.#cancelling.get(message.stream)?.shift()?.()
+  }
+
+  async #cancel(stream: string): Promise<void> {
+    const waiting = this.#cancelling.get(stream) ?? []
+    this.#cancelling.set(stream, waiting)
+    const stop = new AbortController()
+    let take = (): void => {}
+    const taken = new Promise<void>(resolve => {
+      take = resolve
+    })
+    waiting.push(take)
+    this.#control.send(packControl({ type: 'cancel', stream }))
+    const late = wait(CANCEL_TIMEOUT_MS, undefined, { signal: stop.signal })
+    await Promise.race([taken, late, this.#control.closed])
+    stop.abort()
+    late.catch(() => {})
+    const at = waiting.indexOf(take)
+    if (at !== -1) waiting.splice(at, 1)
+    if (waiting.length === 0) this.#cancelling.delete(stream)
   }
 
   async #opened(

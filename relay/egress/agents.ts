@@ -106,7 +106,14 @@ export class Agents {
     const connection = new AgentConnection(agent.name, control, accepted, hashSecret(dataToken), this.#maximumStreams)
     this.#connections.set(agent.name, connection)
     this.#byDataToken.set(connection.dataTokenHash, connection)
-    control.onBytes = () => control.destroy()
+    control.onBytes = bytes => {
+      try {
+        connection.receive(bytes)
+      } catch (thrown) {
+        this.#log.warn('agent.refused', { agent: agent.name, error: asGateError(thrown) })
+        control.destroy()
+      }
+    }
     control.send(
       packControl({
         type: 'welcome',

@@ -37,9 +37,11 @@ export function createIssuers(configs: readonly IssuerConfig[]): Issuers {
   return {
     verify: async idToken => {
       if (idToken.length > MAX_TOKEN_BYTES) throw refused('it is too long')
-      const claimed = unverifiedIssuer(idToken)
-      const issuer = issuers.get(claimed)
+      const { iss, typ } = unverified(idToken)
+      const issuer = issuers.get(iss)
       if (issuer === undefined) throw refused('its issuer is not one of this relay')
+      // RFC 9068: an access token says so; the CLI shows ID tokens.
+      if (typ.toLowerCase().replace(/^application\//, '') === 'at+jwt') throw refused('it is an access token')
       return issuer.verify(idToken)
     },
   }
@@ -52,9 +54,11 @@ function refused(why: string, cause?: unknown): GateError {
   })
 }
 
-function unverifiedIssuer(idToken: string): string {
+/** What a token says of itself. Its header and claims can be any JSON: only texts count. */
+function unverified(idToken: string): { iss: string; typ: string } {
   try {
-    return decodeJwt(idToken).iss ?? ''
+    const { typ } = decodeProtectedHeader(idToken)
+    return { iss: text(decodeJwt(idToken).iss) ?? '', typ: text(typ) ?? '' }
   } catch (cause) {
     throw refused('it is no JSON Web Token', cause)
   }
@@ -102,9 +106,12 @@ class Issuer {
     const payload = await this.#verifySignature(idToken, keys)
     this.#checkParty(payload)
     this.#checkIssuedAt(payload)
-    const { sub = '', exp = 0 } = payload
-    if (sub === '' || sub.length > MAX_CLAIM_LENGTH) throw refused('sub is missing or too long')
-    const verified = payload['email_verified'] !== false
+    const { sub, exp = 0 } = payload
+    // A number or a list would be joined into the name of somebody else.
+    if (typeof sub !== 'string' || sub === '' || sub.length > MAX_CLAIM_LENGTH)
+      throw refused('sub is missing or too long')
+    // OpenID Connect Core 5.1 says boolean; Amazon Cognito sends a text.
+    const verified = payload['email_verified'] !== false && payload['email_verified'] !== 'false'
     return {
       expiresMs: exp * 1000,
       subject: {
@@ -118,10 +125,6 @@ class Issuer {
   }
 
   async #verifySignature(idToken: string, keys: JWTVerifyGetKey): Promise<JWTPayload> {
-    const { typ } = decodeProtectedHeader(idToken)
-    // RFC 9068: an access token says so; the CLI shows ID tokens.
-    if (typ !== undefined && typ.toLowerCase().replace(/^application\//, '') === 'at+jwt')
-      throw refused('it is an access token')
     try {
       const { payload } = await jwtVerify(idToken, keys, {
         issuer: this.#config.issuer,

@@ -10,20 +10,23 @@ const HASH_DIGITS = 16
 /** Shorter values would be given away by their two ends. */
 const SHORTEST_PARTIAL = 6
 
+/** Other texts with an @ are no addresses: what follows their last dot may be all that there is to hide. */
+const address = /^[^\s@]+@[^\s@]+$/
+const topLevel = /\.\p{L}{2,24}$/u
+const LONGEST_TOP_LEVEL = 25
+
 /**
  * Keeps what people recognise a value by: the first letter and the top-level domain of an e-mail address, the last four
  * digits of a card, the first and last character of anything else of at least 6 characters. Middles always have one length.
  */
 export function partialText(value: string): string {
-  const at = value.lastIndexOf('@')
-  if (at > 0) {
-    const dot = value.lastIndexOf('.')
-    return `${firstCharacter(value)}***@***${dot > at ? value.slice(dot) : ''}`
-  }
+  if (address.test(value))
+    return `${firstCharacter(value)}***@***${topLevel.exec(value.slice(-LONGEST_TOP_LEVEL))?.[0] ?? ''}`
   const digits = value.replace(/\D/g, '')
   if (digits.length >= 12 && digits.length <= 19 && /^[\d -]+$/.test(value)) return `**** **** **** ${digits.slice(-4)}`
   const characters = [...value.slice(0, 2), ...value.slice(-2)]
-  if (value.length < SHORTEST_PARTIAL) return REDACTED_TEXT
+  // Counted in characters: three emoji have six UTF-16 units.
+  if ([...value.slice(0, 2 * SHORTEST_PARTIAL)].length < SHORTEST_PARTIAL) return REDACTED_TEXT
   return `${characters[0]}****${characters.at(-1)}`
 }
 

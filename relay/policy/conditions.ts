@@ -53,6 +53,8 @@ function checkPattern(given: unknown): void {
 export class Conditions {
   readonly #environment: Environment
   readonly #facts: readonly [string, FactType][]
+  /** What expressions see of a request; every rule looks at the same. */
+  #seen: { readonly request: AccessRequest; readonly context: Record<string, unknown> } | undefined
 
   constructor(vocabulary: Vocabulary) {
     this.#facts = Object.entries(vocabulary)
@@ -92,11 +94,16 @@ export class Conditions {
       const checked = evaluate.check()
       if (!checked.valid) throw checked.error ?? new Error('not valid')
       if (checked.type !== 'bool') throw new Error(`expected a condition, got a value of type ${checked.type}`)
-      return request => evaluate(this.#context(request)) === true
+      return request => evaluate(this.#contextOf(request)) === true
     } catch (cause) {
       const text = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : ''
       throw new GateError('ERR_GATE_CONFIG', `${text} in: ${expression}`, { cause })
     }
+  }
+
+  #contextOf(request: AccessRequest): Record<string, unknown> {
+    if (this.#seen?.request !== request) this.#seen = { request, context: this.#context(request) }
+    return this.#seen.context
   }
 
   #context(request: AccessRequest): Record<string, unknown> {

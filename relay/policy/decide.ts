@@ -50,8 +50,8 @@ function masks(blocks: readonly Block[], subject: Subject): Obligation[] {
 }
 
 function refusesOpening(blocks: readonly Block[], subject: Subject, target: Target): Deny | undefined {
+  if (blocks.some(block => block.openers.some(group => subject.groups.includes(group)))) return undefined
   const openers = blocks.flatMap(block => block.openers)
-  if (openers.some(group => subject.groups.includes(group))) return undefined
   return {
     effect: 'deny',
     rule: 'default',

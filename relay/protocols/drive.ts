@@ -14,6 +14,9 @@ export interface Answering<Unit, Question, Answer> {
   observe(outcome: Outcome): void
 }
 
+/** Answers that one signal may be shown to, as long as none of them had to be waited for: listeners could pile up on it. */
+const ANSWERS_PER_SIGNAL = 64
+
 /** After the target has ended the connection, the client has this long to do the same. */
 const LINGER_MS = 10_000
 
@@ -51,6 +54,9 @@ class Run<Unit, Question, Answer> {
   readonly #ports: Readonly<Record<Side, Port<Unit>>>
   readonly #answering: Answering<Unit, Question, Answer>
   readonly #asked = new Map<number, AbortController>()
+  /** To make a signal for every question would cost more than most answers; it stays unused while they need no waiting. */
+  #stop = new AbortController()
+  #stopShown = 0
   readonly failed: Promise<never>
   #reject: (cause: GateError) => void = () => {}
   #changed: (() => void)[] = []
@@ -124,9 +130,15 @@ class Run<Unit, Question, Answer> {
   }
 
   #ask(id: number, question: Question): undefined {
-    const stop = new AbortController()
-    const answer = this.#answering.answer(question, unit => this.#tell(unit), stop.signal)
-    if (!(answer instanceof Promise)) {
+    const stop = this.#stop
+    this.#stopShown += 1
+    const answer = this.#answering.answer(question, this.#tell, stop.signal)
+    const waits = answer instanceof Promise
+    if (waits || this.#stopShown === ANSWERS_PER_SIGNAL) {
+      this.#stop = new AbortController()
+      this.#stopShown = 0
+    }
+    if (!waits) {
       this.#machine.settle(id, answer)
       return undefined
     }
@@ -141,7 +153,7 @@ class Run<Unit, Question, Answer> {
     return undefined
   }
 
-  #tell(unit: Unit): void {
+  readonly #tell = (unit: Unit): void => {
     if (this.#stopped) return
     this.#machine.tell(unit)
     void this.#flush()

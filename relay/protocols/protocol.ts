@@ -102,7 +102,8 @@ export interface Gate {
 export interface TargetStream {
   readonly port: Port<Buffer>
   readonly detail: Readonly<Record<string, string>>
-  cancel(): void
+  /** Resolves when the target has taken the request, whatever comes of it. */
+  cancel(): Promise<void>
 }
 
 /** One connection of a client, from the room's side. */

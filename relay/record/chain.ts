@@ -1,5 +1,5 @@
 // The form of one recorded line, and the hash chain through all of them. Pure.
-import { createHash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import { GateError } from '@gate/shared/errors'
 import { type EventBody, eventBody, type StoredEvent } from './events.ts'
 
@@ -11,7 +11,8 @@ const HASH_TAIL_LENGTH = HASH_FIELD.length + 64 + 2
 
 /** SHA-256 over the previous line's hash and this line without its own. */
 function chainHash(previous: string, head: string): string {
-  return createHash('sha256').update(previous).update(head).digest('hex')
+  // In one call: it takes half as long as a Hash object, and every event needs it.
+  return digest('sha256', previous + head, 'hex')
 }
 
 export interface Line {

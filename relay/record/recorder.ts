@@ -172,11 +172,10 @@ export class Recorder {
     }
   }
 
+  /** The timer goes on: most commands take outcomes along, and to set it anew for each would cost more than it runs for nothing. */
   #forgetLater(): void {
     this.#later = []
     this.#laterBytes = 0
-    clearTimeout(this.#timer)
-    this.#timer = undefined
   }
 
   /** Writes all or nothing: what a failed write left behind is cut off before anything else is written. */

@@ -438,14 +438,22 @@ function verdictOf(decision: Decision): { effect: Decision['effect']; rule: stri
   }
 }
 
+type SaidFacts = Record<string, string | number | boolean | null | string[]>
+
+/** Rooms that know a command from before give the same facts again. */
+const saidBefore = new WeakMap<Operation['facts'], SaidFacts>()
+
 /** Facts that say nothing are left out of the record: they are the same for every command. */
-function saidFacts(operation: Operation): Record<string, string | number | boolean | null | string[]> {
-  return Object.fromEntries(
-    Object.entries(operation.facts).flatMap(([name, value]) => {
-      if (value === '' || value === false || value === null || (Array.isArray(value) && value.length === 0)) return []
-      return [[name, Array.isArray(value) ? [...value] : (value as string | number | boolean)]]
-    }),
-  )
+function saidFacts({ facts }: Operation): SaidFacts {
+  const known = saidBefore.get(facts)
+  if (known !== undefined) return known
+  const said: SaidFacts = {}
+  for (const [name, value] of Object.entries(facts)) {
+    if (value === '' || value === false || value === null || (Array.isArray(value) && value.length === 0)) continue
+    said[name] = Array.isArray(value) ? [...value] : (value as string | number | boolean)
+  }
+  saidBefore.set(facts, said)
+  return said
 }
 
 /** Holds of the same rule are one question. */

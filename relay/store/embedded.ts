@@ -45,17 +45,19 @@ class EmbeddedDatabase {
         () => reject(new GateError('ERR_GATE_STORE', 'the embedded store did not start in time')),
         START_DEADLINE_MS,
       )
+      const stopped = (cause: Error): void => {
+        clearTimeout(timer)
+        reject(cause)
+        this.#fail(cause)
+      }
       this.#worker.on('message', (message: FromWorker) => {
         if ('ready' in message) {
           clearTimeout(timer)
           resolve()
         } else this.#receive(message)
       })
-      this.#worker.on('error', error => {
-        reject(error)
-        this.#fail(error)
-      })
-      this.#worker.on('exit', code => this.#fail(new Error(`the embedded store stopped (${code})`)))
+      this.#worker.on('error', stopped)
+      this.#worker.on('exit', code => stopped(new Error(`the embedded store stopped (${code})`)))
     })
   }
 

@@ -27,8 +27,10 @@ export async function openServer(url: string, maximumConnections: number, clock:
     application_name: 'gate-relay',
     types,
   })
-  // An idle connection that breaks is replaced by the pool; queries in flight get their own error.
-  pool.on('error', error => log.warn('store.connection-lost', { error }))
+  // A connection that breaks is replaced by the pool; queries in flight get their own error. Each connection has a listener
+  // of its own, since the pool's is for idle ones: one that broke between two statements of a transaction ended the relay.
+  pool.on('connect', client => client.on('error', error => log.warn('store.connection-lost', { error })))
+  pool.on('error', () => {})
   await pool.query('select 1')
   const listener = new Listener(url, clock, log)
   return {

@@ -1,6 +1,7 @@
 // The local port: whose it is, where it is, and how tools find it.
 import { existsSync } from 'node:fs'
 import { chmod, readFile, stat } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { createAuthority } from '../support/certificates.ts'
@@ -9,6 +10,7 @@ import { startOidc } from '../support/oidc.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { run, start } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { client } from '../support/wire.ts'
 import {
   hasPsql,
   makeDatabase,
@@ -68,6 +70,15 @@ t.test('gate connect', { skip }, async t => {
       'select 6',
     ])
     t.equal(done.stdout, '6\n', done.stderr)
+  })
+
+  await t.test('lets in programs that reach 127.0.0.1 through an IPv6 socket, as all of Java does', async t => {
+    await using gate = await alice.connect('prod-db')
+    const socket = connect(gate.port, '::ffff:127.0.0.1')
+    socket.write(client.sslRequest)
+    const answer = await new Promise(resolve => socket.once('data', resolve).once('close', () => resolve('closed')))
+    t.equal(String(answer), 'N')
+    socket.destroy()
   })
 
   await t.test(

@@ -196,6 +196,20 @@ t.test('broken bytes', async t => {
     t.match(answer.subarray(before).toString('latin1'), /slept/)
   })
 
+  await t.test('a cancel request that is answered hits nothing that the client sends from then on', async t => {
+    await using connection = await started(gate.port)
+    const key = messages(connection.received()).find(({ type }) => type === 'K')?.body ?? Buffer.alloc(8)
+    for (let round = 0; round < 10; round += 1) {
+      const request = await raw(gate.port)
+      request.socket.write(client.cancel(key.readInt32BE(0), key.subarray(4)))
+      await request.closed
+      const before = connection.received().length
+      connection.socket.write(client.query("select pg_sleep(0.03), 'unhurt'"))
+      await connection.waitFor(bytes => isReady(bytes.subarray(before)))
+      t.match(connection.received().subarray(before).toString('latin1'), /unhurt/)
+    }
+  })
+
   await t.test('the server never tells its real cancel key', async t => {
     await using connection = await started(gate.port)
     const key = messages(connection.received()).find(({ type }) => type === 'K')?.body

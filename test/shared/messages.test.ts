@@ -45,6 +45,7 @@ const control: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({ type: type('refused'), error }),
   fc.record({ type: type('dial'), count: fc.integer({ min: 1, max: 64 }) }),
   fc.record({ type: type('cancel'), stream: text }),
+  fc.record({ type: type('cancelled'), stream: text }),
 ) as fc.Arbitrary<ControlMessage>
 
 const stream: fc.Arbitrary<StreamMessage> = fc.oneof(

@@ -98,21 +98,31 @@ function loginError(target: PostgresTarget, thrown: unknown): GateError {
 }
 
 async function cancel(target: PostgresTarget, mode: SslMode, processId: number, secretKey: number): Promise<void> {
-  const socket = await openSocket(target, mode === 'allow' ? 'prefer' : mode, AbortSignal.timeout(CANCEL_TIMEOUT_MS))
-  // The server closes without a word, whatever came of it.
+  const late = AbortSignal.timeout(CANCEL_TIMEOUT_MS)
+  const socket = await openSocket(target, mode === 'allow' ? 'prefer' : mode, late)
+  // The server closes without a word, whatever came of it; by then it has signalled the backend.
+  const closed = new Promise<void>(resolve => socket.once('close', () => resolve()))
   socket.on('error', () => socket.destroy())
+  late.addEventListener('abort', () => socket.destroy(), { once: true })
   socket.end(serialize.cancel(processId, secretKey))
   socket.resume()
+  await closed
 }
 
 /** A port whose first bytes were read already. */
 function prefixed(port: Port<Buffer>, first: Buffer): Port<Buffer> {
-  async function* units(): AsyncGenerator<Buffer> {
-    yield first
-    yield* port
+  // A generator would stand in every chunk's way with three promises, for the sake of the first.
+  const units = (): AsyncIterator<Buffer> => {
+    const rest = port[Symbol.asyncIterator]()
+    let next = (): Promise<IteratorResult<Buffer>> => {
+      next = () => rest.next()
+      return Promise.resolve({ value: first, done: false })
+    }
+    const end = (): Promise<IteratorResult<Buffer>> => Promise.resolve({ value: undefined, done: true })
+    return { next: () => next(), return: () => rest.return?.() ?? end() }
   }
   return {
-    [Symbol.asyncIterator]: () => units(),
+    [Symbol.asyncIterator]: units,
     write: unit => port.write(unit),
     end: () => port.end(),
     destroy: cause => port.destroy(cause),

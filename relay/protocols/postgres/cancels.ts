@@ -13,14 +13,14 @@ interface Registered {
   readonly secret: Buffer
   readonly subject: string
   readonly session: string
-  cancel(): void
+  cancel(): Promise<void>
 }
 
 export class Cancels {
   readonly #sessions = new Map<number, Registered>()
 
   /** Makes a key for a session. `minor` is the protocol version that its client speaks. */
-  register(minor: number, subject: string, session: string, cancel: () => void): CancelKey {
+  register(minor: number, subject: string, session: string, cancel: () => Promise<void>): CancelKey {
     let processId = randomInt(1, 2 ** 31)
     while (this.#sessions.has(processId)) processId = randomInt(1, 2 ** 31)
     const secret = randomBytes(SECRET_BYTES[minor] ?? 4)
@@ -28,12 +28,15 @@ export class Cancels {
     return { processId, secret, [Symbol.dispose]: () => void this.#sessions.delete(processId) }
   }
 
-  /** Cancels what runs in the session that the key belongs to, if it is the same person's; its id, or undefined. */
-  cancel(processId: number, secret: Buffer, subject: string): string | undefined {
+  /** Cancels what runs in the session that the key belongs to, if it is the same person's. */
+  cancel(
+    processId: number,
+    secret: Buffer,
+    subject: string,
+  ): { readonly session: string; readonly taken: Promise<void> } | undefined {
     const found = this.#sessions.get(processId)
     if (found === undefined || found.subject !== subject) return undefined
     if (found.secret.length !== secret.length || !timingSafeEqual(found.secret, secret)) return undefined
-    found.cancel()
-    return found.session
+    return { session: found.session, taken: found.cancel() }
   }
 }

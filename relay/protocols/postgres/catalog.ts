@@ -1,5 +1,6 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
+import { Functions } from './functions.ts'
 
 /** One row of the snapshot query for relations. */
 export interface Relation {
@@ -35,11 +36,15 @@ export const catalogQueries = {
       and d.refobjid >= 16384`,
   definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
     from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= 16384`,
-  functions: 'select distinct proname::text from pg_catalog.pg_proc where oid >= 16384',
-  operators: 'select distinct oprname::text from pg_catalog.pg_operator where oid >= 16384',
-  immutable: `select proname::text from pg_catalog.pg_proc
-    where oid < 16384 and pronamespace = 'pg_catalog'::pg_catalog.regnamespace
-    group by proname having bool_and(provolatile = 'i')`,
+  functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text
+    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace`,
+  operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
+    from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode where o.oid >= 16384 group by 1`,
+  volatileViews: `select distinct r.ev_class::text
+    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    join pg_catalog.pg_proc p on p.oid = d.refobjid
+    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      and p.oid >= 16384 and p.provolatile = 'v'`,
 } as const
 
 export type CatalogRows = Readonly<Record<keyof typeof catalogQueries, readonly (readonly (string | null)[])[]>>
@@ -59,9 +64,9 @@ export class Catalog {
   readonly #dependencies: readonly Dependency[]
   /** Views that call functions or operators which are not PostgreSQL's own. */
   readonly callers: ReadonlySet<number>
-  readonly #functions: ReadonlySet<string>
-  readonly #operators: ReadonlySet<string>
-  readonly #immutable: ReadonlySet<string>
+  readonly functions: Functions
+  readonly #operators: ReadonlyMap<string, boolean>
+  readonly #volatileViews: ReadonlySet<number>
 
   readonly #viewQueries: ReadonlyMap<number, Query>
 
@@ -87,11 +92,10 @@ export class Catalog {
       this.#relate(Number(child), Number(parent))
       this.#relate(Number(parent), Number(child))
     }
-    const names = (list: CatalogRows[keyof CatalogRows]): Set<string> => new Set(list.map(([name]) => name ?? ''))
     this.callers = new Set(rows.callers.map(([view]) => Number(view)))
-    this.#functions = names(rows.functions)
-    this.#operators = names(rows.operators)
-    this.#immutable = names(rows.immutable)
+    this.functions = new Functions(rows.functions)
+    this.#operators = new Map(rows.operators.map(([name, isVolatile]) => [name ?? '', isVolatile !== 'false']))
+    this.#volatileViews = new Set(rows.volatileViews.map(([view]) => Number(view)))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
       relation: Number(relation),
@@ -99,19 +103,18 @@ export class Catalog {
     }))
   }
 
-  /** Whether a function, with or without its schema, can only be PostgreSQL's own and depends on its arguments alone. */
-  isImmutable(name: string): boolean {
-    return this.isBuiltIn(name) && this.#immutable.has(name.replace(/^pg_catalog\./, ''))
-  }
-
-  /** Whether a function can only be PostgreSQL's own: somebody else's of that name, in whatever schema, puts it in doubt. */
-  isBuiltIn(name: string): boolean {
-    if (name.startsWith('pg_catalog.')) return true
-    return !name.includes('.') && !this.#functions.has(name)
-  }
-
   isBuiltInOperator(name: string): boolean {
     return !this.#operators.has(name)
+  }
+
+  /** Whether an operator of that name runs a function that may do anything. */
+  isVolatileOperator(name: string): boolean {
+    return this.#operators.get(name) === true
+  }
+
+  /** Whether reading a view runs a function that may do anything. */
+  isVolatileView(oid: number): boolean {
+    return this.#volatileViews.has(oid)
   }
 
   #add(relation: Relation): void {

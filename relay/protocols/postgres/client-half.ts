@@ -47,8 +47,6 @@ const transactions: Readonly<Record<Transaction, Buffer>> = {
   commit: serialize.query('COMMIT'),
   rollback: serialize.query('ROLLBACK'),
 }
-/** While a counted COPY reads its data, nothing else can come. */
-const copyMessages: ReadonlySet<number> = new Set([d, c, f, S, H, X])
 /** OID 0 is no function; no formats, no arguments, text result. */
 const failingCall = message(F, Buffer.alloc(4 + 2 + 2 + 2))
 
@@ -63,6 +61,13 @@ export interface Shared {
   counted: Counted | undefined
   /** Statements longer than this are refused unread. */
   readonly maximumStatementBytes: number
+}
+
+/** What a client may send while the server reads COPY data; the server ends the session at anything else. */
+const duringCopy: ReadonlySet<number> = new Set([d, c, f, H, S, X])
+
+export function outOfCopy(what: string): GateError {
+  return new GateError('ERR_GATE_PROTOCOL', `unexpected ${what} during COPY from stdin`)
 }
 
 interface Asking {
@@ -107,6 +112,11 @@ export class ClientHalf implements CountingClient {
   get #counting(): boolean {
     const { counted } = this.#shared
     return counted !== undefined && !counted.entry.copyIn
+  }
+
+  /** A command of the client is at hand that is not on its way to the server yet. */
+  get commandAtHand(): boolean {
+    return this.#asking !== undefined || this.#draining
   }
 
   get asking(): number | undefined {
@@ -175,7 +185,7 @@ export class ClientHalf implements CountingClient {
 
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
-    if (this.#shared.counted !== undefined && !copyMessages.has(type)) throw duringCopy()
+    if (this.#copying && !duringCopy.has(type)) throw outOfCopy(`message type 0x${type.toString(16)}`)
     if (this.#skipping && type !== S && type !== X) {
       this.#inbound.stream(total, false)
       return true
@@ -282,7 +292,6 @@ export class ClientHalf implements CountingClient {
 
   /** Comes back to the message at hand when everything in flight is answered. Flush makes the server answer without a Sync. */
   #drain(): void {
-    if (this.#copying) throw duringCopy()
     if (this.#shared.pending.size === 0)
       throw new GateError('ERR_GATE_INTERNAL', 'a name stays unknown although nothing is in flight')
     this.#draining = true
@@ -324,7 +333,6 @@ export class ClientHalf implements CountingClient {
       this.#replace(this.#queryEntry(countedInSegment, entry.plans), total, failingQuery)
       this.#shared.segment += 1
     } else if (this.#shared.pending.size === 0) this.#sendCounted(entry, total)
-    else if (this.#copying) throw duringCopy()
     else {
       this.#draining = true
       this.#drained = () => this.#sendCounted(entry, total)
@@ -528,10 +536,6 @@ export class ClientHalf implements CountingClient {
       this.#shared.segment += 1
     })
   }
-}
-
-function duringCopy(): GateError {
-  return new GateError('ERR_GATE_PROTOCOL', 'unexpected message during COPY from stdin')
 }
 
 function unexpected(answer: Answer): GateError {

@@ -270,6 +270,17 @@ export function readErrorFields(body: Buffer): Map<string, string> {
   return fields
 }
 
+/** The fields that are whole in the beginning of an ErrorResponse or NoticeResponse that is too long to be kept. */
+export function readFirstErrorFields(beginning: Buffer): Map<string, string> {
+  const fields = new Map<string, string>()
+  let at = 0
+  for (let end = beginning.indexOf(0, 1); end > at; end = beginning.indexOf(0, at + 1)) {
+    fields.set(String.fromCharCode(beginning.readUInt8(at)), beginning.toString('utf8', at + 1, end))
+    at = end + 1
+  }
+  return fields
+}
+
 /** The command tag of a CommandComplete, for example `INSERT 0 5`. */
 export function readCommandTag(body: Buffer): string {
   const reader = new Reader(body)

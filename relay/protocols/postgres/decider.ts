@@ -2,7 +2,7 @@
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import type { Deny, Obligation, Parameter } from '@gate/shared/model'
+import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Outcome } from '../machine.ts'
 import type { Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
@@ -239,35 +239,21 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return this.#decide(resolved, parameters, tell, signal)
   }
 
-  /** The fast path: a function by its OID. Nothing says what it reads. */
+  /** The fast path: a function by its OID. What it reads, only its name says. */
   #functionCall(
     question: Extract<Question, { kind: 'call' }>,
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
     const parameters = showParameters(question.parameters, [], 0)
-    const facts: StatementFacts = {
-      ...unknownName('statement', '').facts,
-      node: 'CallStmt',
-      parts: [
-        {
-          action: 'call',
-          writes: true,
-          routine: false,
-          reads: [],
-          written: [],
-          others: [],
-          facts: { ...noFacts, functions: [`oid ${question.function}`] },
-        },
-      ],
-    }
-    const text = `function call of OID ${question.function}`
-    return this.#decide(
-      [{ facts, effective: facts, text, defines: undefined, unknown: undefined }],
-      parameters,
-      tell,
-      signal,
-    )
+    const fresh = this.#around.freshCatalog()
+    return then(fresh ?? this.#around.readCatalog(), catalog => {
+      const called = catalog.functions.byOid(question.function) ?? `oid ${question.function}`
+      const facts = callOf(called)
+      const text = `function call of ${called}`
+      const statement = { facts, effective: facts, text, defines: undefined, unknown: undefined }
+      return this.#decide([statement], parameters, tell, signal)
+    })
   }
 
   /** Gives names their meaning, in order: a statement sees what the ones before it in the same message define. */
@@ -413,7 +399,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       operation,
       refusal,
       perform: obligations =>
-        this.#performs(statement, obligations, catalog) ?? performsLimit(statement, index, obligations, message),
+        this.#performs(statement, obligations, catalog) ??
+        performsLimit(statement, operation, index === 0, obligations, message),
       people: peopleFor(statement.facts),
     }))
   }
@@ -454,12 +441,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 /** Whether the rows that the statement's main part writes are counted before they are committed. */
 function countsRows({ facts, effective }: Resolved, obligations: readonly Obligation[]): boolean {
   if (!obligations.some(({ kind }) => kind === 'row-limit')) return false
-  return facts.naming?.kind !== 'prepare' && isCounted(effective, 0)
+  return facts.naming?.kind !== 'prepare' && isCounted(effective)
 }
 
 function performsLimit(
   { facts, effective }: Resolved,
-  index: number,
+  operation: Operation,
+  isMain: boolean,
   obligations: readonly Obligation[],
   message: readonly Resolved[],
 ): Deny | undefined {
@@ -467,7 +455,7 @@ function performsLimit(
   if (limit?.kind !== 'row-limit') return undefined
   // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
   const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
-  const reason = limitRefusal(effective, index, together)
+  const reason = limitRefusal(effective, operation, isMain, together)
   return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
 }
 
@@ -502,6 +490,12 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
   return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
 }
 
+function callOf(name: string): StatementFacts {
+  const { facts } = unknownName('statement', '')
+  const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }
+  return { ...facts, node: 'CallStmt', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
+}
+
 const schemaActions = new Set(['create', 'alter', 'drop', 'do', 'call'])
 
 function changesCatalog(facts: StatementFacts): boolean {
@@ -509,6 +503,8 @@ function changesCatalog(facts: StatementFacts): boolean {
 }
 
 function allKnown(facts: StatementFacts, catalog: Catalog): boolean {
+  // A function that is not known counts as one that may do anything, so it is looked for once more.
+  if (!facts.functions.every(name => catalog.functions.isKnown(name))) return false
   // What a schema command names may be what it is about to make.
   return facts.parts.every(
     part =>

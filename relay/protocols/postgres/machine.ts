@@ -14,6 +14,9 @@ import { TargetHalf } from './target-half.ts'
 /** What a client sends while one of its commands is held; beyond it the client is not read any more. */
 const MAX_HELD_BYTES = 1024 * 1024
 
+/** What is sent to one side in pieces shorter than this, together, is sent as one. */
+const JOINED_BYTES = 16 * 1024
+
 export class PostgresMachine implements Machine<Buffer, Question, Answer> {
   readonly #effects: Effect<Buffer, Question>[] = []
   #nextEffect = 0
@@ -40,8 +43,8 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
     }
     // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
     shared.pending.push({ kind: 'sync', segment: -1 })
-    this.#toTarget = new Inbound(unit => this.#effects.push({ do: 'send', to: 'target', unit }))
-    const send = (unit: Buffer): void => void this.#effects.push({ do: 'send', to: 'client', unit })
+    this.#toTarget = new Inbound(unit => this.#send('target', unit))
+    const send = (unit: Buffer): void => this.#send('client', unit)
     const toClient = new Inbound(send)
     this.#client = new ClientHalf(this.#toTarget, shared, unguessable, question => this.#ask(question))
     this.#target = new TargetHalf(toClient, shared, this.#client, greeting, {
@@ -56,6 +59,20 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
         if (id !== undefined) this.#effects.push({ do: 'forget', id })
       },
     })
+  }
+
+  /** A write costs more than a copy: the description, the masked rows and the end of a small answer leave as one. */
+  #send(to: Side, unit: Buffer): void {
+    let last = this.#effects.length - 1
+    while (this.#effects[last]?.do === 'observe') last -= 1
+    const before = last < this.#nextEffect ? undefined : this.#effects[last]
+    if (before?.do !== 'send' || before.to !== to || before.unit.length + unit.length > JOINED_BYTES) {
+      this.#effects.push({ do: 'send', to, unit })
+      return
+    }
+    // Outcomes in between stay ahead of what tells the client of them.
+    this.#effects.splice(last, 1)
+    this.#effects.push({ do: 'send', to, unit: Buffer.concat([before.unit, unit]) })
   }
 
   #ask(question: Question): number {
@@ -123,7 +140,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
 
   #tellWaiting(): void {
     if (this.#told.length === 0 || !this.#target.atBoundary) return
-    for (const unit of this.#told.splice(0)) this.#effects.push({ do: 'send', to: 'client', unit })
+    for (const unit of this.#told.splice(0)) this.#send('client', unit)
   }
 
   lastWords(cause: GateError): Buffer | undefined {

@@ -84,7 +84,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (facts.parts.some(part => part.action === 'set_role'))
     return 'columns are masked for you, so the session stays the one they are masked in'
   const call = facts.functions.find(
-    name => !masked.catalog.isImmutable(name) && !(masked.catalog.isBuiltIn(name) && isHarmless(name)),
+    name =>
+      !masked.catalog.functions.isImmutable(name) && !(masked.catalog.functions.isBuiltIn(name) && isHarmless(name)),
   )
   if (call !== undefined) return `columns are masked for you, and gate does not know that ${call}() shows none of them`
   const operator = facts.operators.find(name => !masked.catalog.isBuiltInOperator(name))

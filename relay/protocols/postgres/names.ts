@@ -49,7 +49,8 @@ export class Names {
         if (this.#statementsInFlight.get(entry.name) === entry) this.#statementsInFlight.delete(entry.name)
         return
       case 'query':
-        this.#statements.delete('')
+        // One that the server skips after an error drops nothing.
+        if (how !== 'skipped') this.#statements.delete('')
         if (this.#statementsInFlight.get('') === entry) this.#statementsInFlight.delete('')
         return
       case 'bind':

@@ -24,7 +24,41 @@ export function operationsOf(
   parameters: readonly Parameter[],
   catalog: Catalog,
 ): Operation[] {
-  return facts.parts.map(part => operation(part, text, parameters, catalog))
+  const operations = facts.parts.map(part => operation(part, text, parameters, catalog))
+  const calls = hiddenCalls(facts, operations, catalog)
+  return calls === undefined ? operations : [...operations, operation(calls, text, parameters, catalog)]
+}
+
+const calling = new Set(['call', 'do', 'create', 'alter', 'drop', 'comment'])
+/** They run what they select. */
+const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
+
+/**
+ * What a statement calls beside what it says: functions that may do anything, by name, through an operator or in a view.
+ * A statement whose own action is to run or define functions is decided as that.
+ */
+function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
+  const [first] = facts.parts
+  if (first === undefined || (calling.has(first.action) && !running.has(facts.node))) return undefined
+  if (first.action === 'explain' && first.facts['analyze'] !== true) return undefined
+  const functions = facts.functions.filter(name => catalog.functions.isCall(name))
+  const operators = facts.operators.filter(name => catalog.isVolatileOperator(name))
+  const views = facts.parts
+    .flatMap(part => [...part.reads, ...part.written])
+    .flatMap(name => catalog.resolve(name.schema, name.name))
+    .filter(relation => catalog.isVolatileView(relation.oid))
+    .map(relation => `${relation.schema}.${relation.name}`)
+  const called = [...functions, ...operators.map(name => `operator ${name}`), ...views.map(name => `view ${name}`)]
+  if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
+  return {
+    action: 'call',
+    writes: true,
+    routine: false,
+    reads: [],
+    written: [],
+    others: [],
+    facts: { ...noFacts, functions: called, nested: true, prepared: first.facts['prepared'] === true },
+  }
 }
 
 function operation(part: Part, text: string, parameters: readonly Parameter[], catalog: Catalog): Operation {

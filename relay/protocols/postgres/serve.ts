@@ -65,8 +65,10 @@ async function startup(room: Room, session: Session, client: AsyncIterator<Buffe
     else if (event.kind === 'start') return event
     else {
       const cancelled = room.cancels.cancel(event.processId, event.secret, session.subject().id)
-      if (cancelled !== undefined) session.recordCancel(cancelled)
-      // The server answers a cancel request by closing, whatever came of it.
+      if (cancelled !== undefined) session.recordCancel(cancelled.session)
+      // The server answers a cancel request by closing, whatever came of it. A client that sees that sends its next
+      // command, which a request that is still under way would hit.
+      await cancelled?.taken
       session.client.end()
       return undefined
     }
@@ -134,8 +136,8 @@ async function converse(
     readCatalog: read,
     catalogChanges: () => room.catalogs.invalidate(session.target.name),
   })
-  const cancel = (): void => {
-    if (!decider.cancelHold()) target.cancel()
+  const cancel = async (): Promise<void> => {
+    if (!decider.cancelHold()) await target.cancel()
   }
   using key: CancelKey = room.cancels.register(began.minor, session.subject().id, session.id, cancel)
   const machine = new PostgresMachine(

@@ -1,7 +1,7 @@
 // Messages from the server: each is matched with what it answers, and passes, is masked, or is replaced. Pure.
 import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
-import type { ClientHalf, Shared } from './client-half.ts'
+import { type ClientHalf, outOfCopy, type Shared } from './client-half.ts'
 import {
   A,
   C,
@@ -21,6 +21,7 @@ import {
   Reader,
   readCommandTag,
   readErrorFields,
+  readFirstErrorFields,
   readRowDescription,
   rowsOf,
   S,
@@ -43,6 +44,8 @@ import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
 const MAX_WHOLE_BYTES = 16 * 1024 * 1024
+/** Of a longer error or notice only so much is read: what it is comes first, and a text that quotes a value has no limit. */
+const READ_ERROR_BYTES = 64 * 1024
 /** A row with a masked column is kept whole, since its length stands before its values. */
 const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
 /** What the server sends while rows are decided over: hardly anything, but its end has to be seen. */
@@ -169,6 +172,7 @@ export class TargetHalf {
       running.bytes += this.#inbound.passRun(type, LARGE)
       return true
     }
+    if ((type === E || type === N) && total > READ_ERROR_BYTES) return this.#longError(type, head, total)
     if (total > MAX_WHOLE_BYTES) throw wrong(`a message of ${total} bytes where small ones are expected`)
     if (this.#inbound.available < total) return false
     if (head !== undefined && 'bytes' in head) head.bytes += total
@@ -376,10 +380,30 @@ export class TargetHalf {
   }
 
   #notice(head: Entry | undefined, total: number): void {
-    if (!this.#withholds(head)) return this.#withheld.passNow(total)
-    const fields = withholdTexts(readErrorFields(this.#inbound.body(total)))
+    const instead = this.#noticeInstead(head, () => readErrorFields(this.#inbound.body(total)))
+    if (instead === undefined) return this.#withheld.passNow(total)
     this.#inbound.drop(total)
-    this.#withheld.putNow(errorMessage(N, fields))
+    this.#withheld.putNow(instead)
+  }
+
+  #noticeInstead(head: Entry | undefined, fields: () => ReadonlyMap<string, string>): Buffer | undefined {
+    return this.#withholds(head) ? errorMessage(N, withholdTexts(fields())) : undefined
+  }
+
+  /** Passes or goes away as it comes. False when its first fields are not there yet. */
+  #longError(type: typeof E | typeof N, head: Entry | undefined, total: number): boolean {
+    if (this.#inbound.available < READ_ERROR_BYTES) return false
+    if (head !== undefined && 'bytes' in head) head.bytes += total
+    const fields = readFirstErrorFields(this.#inbound.partialBody.subarray(0, READ_ERROR_BYTES))
+    if (type === E && this.#isOwn(head, fields)) {
+      this.#inbound.stream(total, false)
+      return true
+    }
+    const instead = type === N ? this.#noticeInstead(head, () => fields) : this.#errorInstead(head, fields)
+    if (instead !== undefined) this.#inbound.put(instead)
+    this.#inbound.stream(total, instead === undefined)
+    if (type === E) this.#failed(head, fields)
+    return true
   }
 
   /** Binding plans the statement and runs input functions: an error there is the statement's. */
@@ -391,16 +415,30 @@ export class TargetHalf {
 
   #error(head: Entry | undefined, total: number): void {
     const fields = readErrorFields(this.#inbound.body(total))
-    const inTransaction = head?.kind === 'injected' || this.#shared.counted !== undefined
-    if (inTransaction && !this.#counting.fail(head, fields)) return this.#inbound.drop(total)
+    if (this.#isOwn(head, fields)) return this.#inbound.drop(total)
+    const instead = this.#errorInstead(head, fields)
+    if (instead === undefined) this.#inbound.pass(total)
+    else {
+      this.#inbound.drop(total)
+      this.#inbound.put(instead)
+    }
+    this.#failed(head, fields)
+  }
+
+  /** The error of a statement that gate added for a counted command: the client sees something else. */
+  #isOwn(head: Entry | undefined, fields: ReadonlyMap<string, string>): boolean {
+    if (head?.kind !== 'injected' && this.#shared.counted === undefined) return false
+    return !this.#counting.fail(head, fields)
+  }
+
+  /** What the client sees in place of the server's error: a refusal, or the error without its texts. */
+  #errorInstead(head: Entry | undefined, fields: ReadonlyMap<string, string>): Buffer | undefined {
     const refusal = head !== undefined && 'refusal' in head ? head.refusal : undefined
-    if (refusal !== undefined) {
-      this.#inbound.drop(total)
-      this.#inbound.put(errorMessage(E, refusal))
-    } else if (this.#withholds(head)) {
-      this.#inbound.drop(total)
-      this.#inbound.put(errorMessage(E, withholdTexts(fields)))
-    } else this.#inbound.pass(total)
+    if (refusal !== undefined) return errorMessage(E, refusal)
+    return this.#withholds(head) ? errorMessage(E, withholdTexts(fields)) : undefined
+  }
+
+  #failed(head: Entry | undefined, fields: ReadonlyMap<string, string>): void {
     const status = fields.get('C') ?? ''
     if (head?.kind === 'query' || head?.kind === 'function') return this.#simpleFailed(head, status)
     if (head !== undefined && head.kind !== 'sync' && head.kind !== 'injected') this.#segmentFailed(status)
@@ -421,11 +459,6 @@ export class TargetHalf {
           status: failed ? status : 'SKIPPED',
         })
       }
-    }
-    // CopyGetData reads the message that is no COPY data, and complains of it.
-    if (head.copyIn && status === '08P01' && this.#shared.pending.second?.kind !== 'copy-end') {
-      const consumed = this.#shared.pending.removeSecond()
-      if (consumed !== undefined) this.#shared.names.settled(consumed, 'skipped')
     }
     head.copyIn = false
   }
@@ -481,7 +514,10 @@ export class TargetHalf {
     this.#shift('done')
   }
 
-  /** The server now reads COPY data; Sync and Flush that are on their way to it are ignored there. */
+  /**
+   * The server now reads COPY data; Sync and Flush that are on their way to it are ignored there. Servers before version 14
+   * swallowed any other message and went on, and then a name would not mean what it seemed to mean when it was used.
+   */
   #copyIn(head: Entry | undefined): void {
     const running = this.#running(head, 'a COPY request')
     if (running.kind === 'function') throw wrong('a COPY request for a function call')
@@ -493,7 +529,8 @@ export class TargetHalf {
         this.#shared.pending.removeSecond()
         running.copyIn = false
         return
-      } else return
+      } else if (next !== undefined || this.#client.commandAtHand) throw outOfCopy(next?.kind ?? 'command')
+      else return
     }
   }
 

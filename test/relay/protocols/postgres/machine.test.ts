@@ -505,6 +505,35 @@ t.test('a value of many megabytes goes through in both directions as it comes', 
   t.equal(seen, row.length)
 })
 
+t.test('errors and notices that quote a value of many megabytes pass as they come', async t => {
+  const harness = new Harness()
+  harness.client(Buffer.concat([client.query("select 'x…'::int"), client.query('select 1')]))
+  const long = Buffer.concat([server.notice('n'.repeat(20_000_000)), server.error('22P02', 'e'.repeat(20_000_000))])
+  const answer = Buffer.concat([long, server.ready(), server.complete('SELECT 1'), server.ready()])
+  const statuses: string[] = []
+  let passed = 0
+  for (let at = 0; at < answer.length; at += 65_536) {
+    harness.machine.receive('target', answer.subarray(at, at + 65_536))
+    for (let effect = harness.machine.poll(); effect !== undefined; effect = harness.machine.poll()) {
+      if (effect.do === 'send') passed += effect.unit.length
+      else if (effect.do === 'observe') statuses.push(effect.outcome.status)
+    }
+    t.ok(passed > at - 65_536, 'nothing is kept back') || t.end()
+  }
+  t.equal(passed, answer.length)
+  t.same(statuses, ['22P02', 'SELECT 1'])
+})
+
+t.test('a long error in the place of a refused command goes away as it comes', async t => {
+  const harness = new Harness(question => (question.kind === 'query' ? refusal('no') : allowAll(question)))
+  harness.client(client.query('select 1'))
+  const long = server.error('42601', 'e'.repeat(200_000))
+  for (const part of split(long, [10, 70_000, 150_000])) harness.target(part)
+  harness.target(server.ready())
+  t.equal(types(harness.trace.toClient), 'EZ')
+  t.ok(harness.trace.toClient.length < 200)
+})
+
 t.test(
   'COPY IN: data pass, Sync and Flush in between are ignored as the server does, and the end is answered',
   async t => {
@@ -522,6 +551,24 @@ t.test(
     harness.client(client.query('select 1'))
     harness.target(Buffer.concat([server.complete('SELECT 1'), server.ready()]))
     t.equal(types(harness.trace.toClient), '12GCZCZ')
+  },
+)
+
+t.test(
+  'a command in the middle of COPY IN ends the session, whether it comes before or after the server asks',
+  async t => {
+    for (const command of [client.parse('a', 'select harmless'), client.query('select 1'), client.execute('')]) {
+      const after = new Harness()
+      after.client(client.query('copy t from stdin'))
+      after.target(server.copyIn)
+      t.throws(() => after.client(Buffer.concat([client.copyData('1\n'), command])), { code: 'ERR_GATE_PROTOCOL' })
+      const before = new Harness()
+      before.client(Buffer.concat([client.query('copy t from stdin'), command]))
+      t.throws(() => before.target(server.copyIn), { code: 'ERR_GATE_PROTOCOL' })
+      const held = new Harness(question => (question.kind === 'execute' ? 'later' : allowAll(question)))
+      held.client(Buffer.concat([client.query('copy t from stdin'), client.execute('')]))
+      t.throws(() => held.target(server.copyIn), { code: 'ERR_GATE_PROTOCOL' })
+    }
   },
 )
 
@@ -592,6 +639,20 @@ t.test('a simple query drops the unnamed statement', async t => {
   harness.target(Buffer.concat([server.complete('SELECT 1'), server.ready()]))
   harness.client(Buffer.concat([client.bind('', ''), client.execute(''), client.sync]))
   t.same(seen, [undefined])
+})
+
+t.test('a simple query that the server skips after an error leaves the unnamed statement', async t => {
+  const seen: (string | undefined)[] = []
+  const harness = new Harness(question => {
+    if (question.kind === 'execute') seen.push(question.prepared?.text)
+    return allowAll(question)
+  })
+  harness.client(Buffer.concat([client.parse('', 'select 1'), client.sync]))
+  harness.target(Buffer.concat([server.parseComplete, server.ready()]))
+  harness.client(Buffer.concat([client.bind('', 'nowhere'), client.query('select 2'), client.sync]))
+  harness.target(Buffer.concat([server.error('26000', 'prepared statement "nowhere" does not exist'), server.ready()]))
+  harness.client(Buffer.concat([client.bind('', ''), client.execute(''), client.sync]))
+  t.same(seen, ['select 1'])
 })
 
 t.test('a change of client_encoding or standard_conforming_strings by whatever means ends the session', async t => {
