@@ -153,7 +153,7 @@ function Row({
 function Details({ request, columns }: { request: RequestView; columns: number }): ReactNode {
   const statement = printable(request.text).split('\n')
   const shown = statement
-    .slice(0, MAX_STATEMENT_LINES - 6)
+    .slice(0, MAX_STATEMENT_LINES - (request.rows === undefined ? 6 : 7))
     .map(line => (line.length > columns - 4 ? `${line.slice(0, columns - 5)}…` : line))
   const cut = statement.length > shown.length || statement.some(line => line.length > columns - 4)
   return (

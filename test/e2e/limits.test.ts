@@ -19,13 +19,17 @@ targets:
       - name: writes
         when: >-
           (op.action in ["insert", "update", "delete", "merge"] || op.copyDirection == "from")
-          && !("public.quick" in op.written)
+          && !("public.quick" in op.written) && !("public.parents" in op.written)
         allow: [engineers]
         limit: { rows: 10, then: hold, hold: { approvers: "1 of dba" } }
       - name: quick
         when: '"public.quick" in op.written'
         allow: [engineers]
         limit: { rows: 10, then: hold, hold: { approvers: "1 of dba", expires: 2s } }
+      - name: twice
+        when: '"public.parents" in op.written'
+        hold: { approvers: "1 of dba", expires: 5m }
+        limit: { rows: 10, then: hold }
       - name: hard
         when: op.action in ["insert", "update", "delete", "merge", "truncate", "call", "do"]
         allow: [support]
@@ -40,8 +44,10 @@ const sql = `
 create table items (id int primary key, v text not null default '');
 create table quick (id int primary key, v text not null default '');
 create table parents (id int primary key);
+create function wipe() returns int language sql volatile as 'delete from items; select 1';
 create table children (id int primary key, parent int references parents deferrable initially deferred);
 insert into items select i, 'secret ' || i from generate_series(1, 1000) i;
+insert into parents select i from generate_series(1, 20) i;
 insert into quick select i, '' from generate_series(1, 100) i;
 `
 
@@ -332,6 +338,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
   await t.test('what cannot be counted is refused with an explanation', async t => {
     const refusals: Readonly<Record<string, RegExp>> = {
       'do $$ begin delete from items; end $$': /rows a statement of kind do changes/,
+      'select wipe()': /of kind call inside select changes/,
       'truncate items': /of kind truncate changes/,
       'with gone as (delete from items returning 1) select count(*) from gone': /of kind delete inside select changes/,
       'explain analyze delete from items': /of kind delete inside explain changes/,
@@ -401,6 +408,33 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     t.match((await running.finished()).stderr, /terminating connection/)
     t.match((await bob.run('approve', id)).stderr, /withdrawn/)
   })
+
+  await t.test('an agent that is lost while held: rolled back and withdrawn', async t => {
+    await using running = startPsql(held, ['-c', 'delete from items'])
+    const { id } = await waitingRequest(bob)
+    await world.agent.kill('SIGKILL')
+    t.not((await running.finished()).code, 0)
+    await scene.unlocked('items')
+    t.match((await bob.run('approve', id)).stderr, /withdrawn/)
+    await world.agent.restart()
+    t.ok((await scene.count('items')) > 1000)
+  })
+
+  await t.test(
+    'a rule that holds can limit as well: people are asked before it runs, and again for its rows',
+    async t => {
+      await using running = startPsql(held, ['-c', 'update parents set id = id + 1000'])
+      const first = await waitingRequest(bob)
+      t.equal(first.rows, undefined, 'nothing ran yet')
+      await bob.run('approve', first.id)
+      await running.waitFor(/20 are written/)
+      const second = await waitingRequest(bob)
+      t.match(second, { rows: 20 })
+      t.equal(second.expiresMs - second.createdMs, 60_000, 'and not the 5 minutes of the rule')
+      await bob.run('approve', second.id)
+      t.equal((await running.finished()).stdout, 'UPDATE 20\n')
+    },
+  )
 
   await t.test('the rows of a task are summed over its connections; approved ones do not count', async t => {
     const alice = await world.person('alice')

@@ -1,5 +1,6 @@
 // Row limits in the PostgreSQL machine: what is withheld, what gate adds, and what a refusal leaves behind.
 
+import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
 import { MAX_WITHHELD_BYTES } from '@gate/relay/protocols/postgres/withholding'
 import { GateError } from '@gate/shared/errors'
@@ -364,6 +365,40 @@ t.test(
     t.match(harness.trace.toClient.toString('latin1'), 'without a Sync')
   },
 )
+
+t.test('masked rows of RETURNING are withheld like others, and masked when they are shown', async t => {
+  const obligation = {
+    kind: 'mask' as const,
+    columns: ['t.c1'],
+    detect: [],
+    with: 'redact' as const,
+    fixed: undefined,
+    computed: 'deny' as const,
+    predicates: 'equality' as const,
+  }
+  const columns = { mask: () => obligation, knows: () => true, obligations: [obligation] } as unknown as MaskedColumns
+  const plan = { ...clearPlan, counted: 1, masking: { columns, computed: 'clear' as const, key: Buffer.alloc(32) } }
+  for (const allows of [true, false]) {
+    const harness = new Harness(question => {
+      if (question.kind === 'rows') return 'later'
+      return question.kind === 'query' ? { kind: 'go', plans: [plan] } : allowAll(question)
+    })
+    harness.client(client.query('delete from t returning c1'))
+    harness.target(begun)
+    harness.target(
+      Buffer.concat([
+        server.rowDescription([{ name: 'c1', table: 1000, column: 1 }]),
+        server.dataRow(['secret']),
+        deleted(1),
+      ]),
+    )
+    t.equal(seen(harness), '')
+    harness.settle(harness.waiting[0] ?? -1, allows ? go : refusal)
+    harness.target(Buffer.concat([server.complete(allows ? 'COMMIT' : 'ROLLBACK'), server.ready()]))
+    t.notMatch(harness.trace.toClient.toString('latin1'), 'secret')
+    t.equal(seen(harness), allows ? 'TDCZ' : 'EZ')
+  }
+})
 
 t.test('a counted query waits until it is known whether a transaction is open', async t => {
   const harness = new Harness(counting(() => go))
