@@ -221,7 +221,7 @@ export class SessionGate implements Gate {
         return this.#recordRows(over, settled, request)
       },
       async thrown => {
-        const reason = `nobody could be asked: ${asGateError(thrown).message}`
+        const reason = asGateError(thrown).message
         await this.#recordRows(over, { effect: 'deny', rule: worst.limit.rule, reason, hint: undefined }, undefined)
         throw thrown
       },
@@ -336,7 +336,8 @@ export class SessionGate implements Gate {
     }
     const began = this.#context.clock.monotonic()
     for (const command of commands) this.#began.set(command, began)
-    this.#limit(judged, commands)
+    if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
+      this.#limit(judged, commands)
     if (!judged.some(({ command }) => command.operation.writes && !command.operation.routine)) return verdict
     return this.#context.recorder.sync().then(() => verdict)
   }
@@ -344,8 +345,9 @@ export class SessionGate implements Gate {
   /** Remembers the commands that have to be decided again by the rows they write. */
   #limit(judged: readonly Judged[], commands: readonly number[]): void {
     for (const [index, { command, decision }] of judged.entries()) {
-      if (decision.effect === 'deny' || decision.obligations.length === 0) continue
-      const limits = decision.obligations.flatMap(obligation => (obligation.kind === 'row-limit' ? [obligation] : []))
+      const limits = obligationsOf(decision).flatMap(obligation =>
+        obligation.kind === 'row-limit' ? [obligation] : [],
+      )
       const number = commands[index]
       if (limits.length > 0 && number !== undefined)
         this.#limited.set(number, { judged: command, limits, text: textOf(judged) })

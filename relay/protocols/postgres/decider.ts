@@ -103,7 +103,6 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** Whatever goes wrong while a command is judged refuses the command; the session goes on. */
   answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     const refuse = (thrown: unknown): Answer => {
-      this.#hold = undefined
       const error = asGateError(thrown)
       if (error.code === 'ERR_GATE_INTERNAL') this.#around.log.error('postgres.command-failed', { error })
       return { kind: 'refuse', error: errorOf(error, 'ERROR') }
@@ -321,8 +320,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     }
     const either = AbortSignal.any([signal, hold.signal])
     const verdict = this.#around.gate.decideRows(question.counts, question.fault, waiting, either)
-    return then(verdict, ({ settled, request }): Answer => {
-      this.#hold = undefined
+    const released =
+      verdict instanceof Promise
+        ? verdict.finally(() => {
+            if (this.#hold === hold) this.#hold = undefined
+          })
+        : verdict
+    return then(released, ({ settled, request }): Answer => {
       if (settled.effect === 'allow') return { kind: 'go', plans: [] }
       return { kind: 'refuse', error: hold.signal.aborted ? cancelledWhileCounted : deniedRows(settled, request) }
     })
