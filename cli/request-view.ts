@@ -18,6 +18,8 @@ export const requestSchema = z.object({
   text: z.string(),
   parameters: z.array(parameter),
   resources: z.array(z.object({ kind: z.string(), name: z.string(), mode: z.string() })),
+  /** Rows that are written and locked, and not committed before somebody approves. */
+  rows: z.number().optional(),
   commandHash: z.string(),
   session: z.string(),
   createdMs: z.number(),

@@ -49,6 +49,8 @@ export interface Operation {
   readonly routine: boolean
   /** What the room knows. Every documented fact of the protocol is present in every operation. */
   readonly facts: Readonly<Record<string, Fact>>
+  /** Rows that it has written and not committed, when people are asked about their number. */
+  readonly rows?: number
 }
 
 export type FactType = 'string' | 'bool' | 'int' | 'list<string>'
@@ -81,6 +83,7 @@ export interface MaskObligation {
 /** An obligation to stop a write that changes more rows than this, before it is committed. */
 export interface RowLimitObligation {
   readonly kind: 'row-limit'
+  readonly rule: string
   readonly rows: number
   readonly then: 'hold' | 'deny'
   readonly hold: Hold | undefined

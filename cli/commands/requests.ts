@@ -65,6 +65,7 @@ export function describe(app: App, request: RequestView): string {
     ['task', request.task === undefined ? undefined : oneLine(request.task, 200)],
     ['reason', request.reason === undefined ? undefined : oneLine(request.reason, 200)],
     ['does', `${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}`],
+    ['rows', request.rows === undefined ? undefined : writtenRows(request.rows)],
     ['rule', `${request.rule}: needs ${request.approvers}`],
     ['until', `${new Date(request.expiresMs).toLocaleTimeString()} (${span(request.expiresMs - app.clock.now())})`],
   ]
@@ -78,6 +79,11 @@ export function describe(app: App, request: RequestView): string {
     (value, index) => `  $${index + 1} = ${value.text === null ? 'NULL' : `'${oneLine(value.text, 200)}'`}`,
   )
   return [app.style.bold(request.id), ...facts, ...statement, ...values].join('\n')
+}
+
+/** Whoever decides over written rows holds up everybody who wants to change them. */
+function writtenRows(rows: number): string {
+  return `${rows} written and not committed: they stay locked until you decide`
 }
 
 export interface RequestsOptions {

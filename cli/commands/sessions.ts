@@ -37,6 +37,8 @@ const event = z.object({
     settled: verdict.optional(),
     parameters: z.array(z.object({ text: z.string().nullable() })).optional(),
     rows: z.number().optional(),
+    limit: z.number().optional(),
+    rule: z.string().optional(),
     durationMs: z.number().optional(),
     status: z.string().optional(),
     request: z.string().optional(),
@@ -153,8 +155,10 @@ function timeline(app: App, { timeMs, body }: EventView, texts: Map<number, stri
         `${time}   ${String(body.command).padStart(3)}  ${style.dim(`→ ${printable(body.status ?? '')}${rows}${duration}`)}`,
       ]
     }
-    case 'hold':
-      return [`${time} ${style.wait('…')}      held for ${body.approvers} (${body.request})`]
+    case 'hold': {
+      const rows = body.rows === undefined ? '' : `, with ${body.rows} rows written before commit`
+      return [`${time} ${style.wait('…')}      held for ${body.approvers}${rows} (${body.request})`]
+    }
     case 'approval': {
       const by = Array.isArray(body.by)
         ? body.by
@@ -163,6 +167,13 @@ function timeline(app: App, { timeMs, body }: EventView, texts: Map<number, stri
         : ''
       return [
         `${time} ${body.outcome === 'approved' ? style.good('✓') : style.bad('✗')}      ${body.request} ${body.outcome}${by === '' ? '' : ` by ${printable(by)}`}`,
+      ]
+    }
+    case 'rows': {
+      const mark = body.decision?.effect === 'allow' ? style.good('✓') : style.bad('✗')
+      const why = body.decision?.effect === 'deny' ? `: ${printable(body.decision.reason ?? '')}` : ''
+      return [
+        `${time} ${mark} ${String(body.command).padStart(3)}  ${body.rows} rows written before commit, limit ${body.limit} of ${body.rule}${why}`,
       ]
     }
     case 'cancel':

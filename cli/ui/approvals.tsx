@@ -153,7 +153,7 @@ function Row({
 function Details({ request, columns }: { request: RequestView; columns: number }): ReactNode {
   const statement = printable(request.text).split('\n')
   const shown = statement
-    .slice(0, MAX_STATEMENT_LINES - 6)
+    .slice(0, MAX_STATEMENT_LINES - (request.rows === undefined ? 6 : 7))
     .map(line => (line.length > columns - 4 ? `${line.slice(0, columns - 5)}…` : line))
   const cut = statement.length > shown.length || statement.some(line => line.length > columns - 4)
   return (
@@ -162,6 +162,9 @@ function Details({ request, columns }: { request: RequestView; columns: number }
         {`${printable(request.subject.email ?? request.subject.id)} (${printable(request.subject.groups.join(', '))}) · ${request.target} · ${request.rule}: ${request.approvers}`}
       </Text>
       <Text wrap="truncate">{`${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}${request.task === undefined ? '' : ` · task ${oneLine(request.task, 60)}`}`}</Text>
+      {request.rows === undefined ? null : (
+        <Text bold>{`${request.rows} rows are written and not committed: they stay locked until you decide`}</Text>
+      )}
       {request.reason === undefined ? null : <Text wrap="truncate">{`“${oneLine(request.reason, columns - 2)}”`}</Text>}
       {shown.map((line, number) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: the lines of one statement never change places.

@@ -113,6 +113,7 @@ function summary(request: ApprovalRequest, decidable: boolean): object {
     text: operation.text,
     parameters: operation.parameters,
     resources: operation.resources,
+    rows: operation.rows,
     commandHash: request.commandHash,
     session: request.session,
     createdMs: request.createdMs,

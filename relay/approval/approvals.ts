@@ -33,10 +33,18 @@ interface Waiting {
   fail(cause: GateError): void
 }
 
-/** What of a command an approval is about: the exact text and parameters, and where they would run. */
+/** What of a command an approval is about: the exact text and parameters, where they would run, and the rows they wrote. */
 export function commandHash(session: string, target: string, operation: Operation): string {
   return createHash('sha256')
-    .update(canonicalJson({ session, target, text: operation.text, parameters: operation.parameters }))
+    .update(
+      canonicalJson({
+        session,
+        target,
+        text: operation.text,
+        parameters: operation.parameters,
+        ...(operation.rows === undefined ? {} : { rows: operation.rows }),
+      }),
+    )
     .digest('hex')
 }
 

@@ -6,7 +6,15 @@ import type { Allow, Deny, Hold, MaskObligation, RowLimitObligation, Target, Voc
 import { configError, type Located, parseYaml } from '@gate/shared/yaml'
 import { type Condition, Conditions } from './conditions.ts'
 import { parseQuorum } from './quorum.ts'
-import { type Audience, type MaskText, type PolicyFile, policyFile, type RuleText, type TargetBlock } from './schema.ts'
+import {
+  type Audience,
+  type MaskText,
+  type PolicyFile,
+  policyFile,
+  type RuleText,
+  rowHoldMs,
+  type TargetBlock,
+} from './schema.ts'
 
 export interface Rule {
   readonly name: string
@@ -129,13 +137,17 @@ function compileEffect(rule: RuleText): Rule['effect'] {
 
 function compileLimit(rule: RuleText): RowLimitObligation | undefined {
   if (rule.limit === undefined) return undefined
-  const hold = rule.limit.hold ?? rule.hold
+  const { then } = rule.limit
+  // Rows stay locked while people think: a hold that was made for commands that have not begun does not say how long.
+  const own = rule.hold === undefined ? undefined : { ...rule.hold, expires: Math.min(rule.hold.expires, rowHoldMs) }
+  const hold = rule.limit.hold ?? own
   return {
     kind: 'row-limit',
+    rule: rule.name,
     rows: rule.limit.rows,
-    then: rule.limit.then,
+    then,
     hold:
-      rule.limit.then === 'deny' || hold === undefined
+      then === 'deny' || hold === undefined
         ? undefined
         : {
             effect: 'hold',

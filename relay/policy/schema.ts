@@ -18,6 +18,11 @@ const hold = z.strictObject({
   expires: duration(1_000, 7 * 86_400_000).default(15 * 60_000),
 })
 
+/** How long people may think about rows that are written: others wait for their locks meanwhile. */
+export const rowHoldMs = 60_000
+
+const rowHold = hold.extend({ expires: duration(1_000, 3_600_000).default(rowHoldMs) })
+
 const rule = z
   .strictObject({
     name: ruleName,
@@ -27,7 +32,11 @@ const rule = z
     deny: z.string().min(1).max(1024).optional(),
     hold: hold.optional(),
     limit: z
-      .strictObject({ rows: z.int().min(1).max(1_000_000_000), then: z.enum(['hold', 'deny']), hold: hold.optional() })
+      .strictObject({
+        rows: z.int().min(1).max(1_000_000_000),
+        then: z.enum(['hold', 'deny']),
+        hold: rowHold.optional(),
+      })
       .optional(),
   })
   .check(context => {

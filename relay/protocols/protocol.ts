@@ -46,6 +46,21 @@ export interface HoldNotice {
   readonly approvers: string
   readonly rule: string
   readonly expiresMs: number
+  /** Rows that the command has written already, when they are what people are asked about. */
+  readonly rows: number | undefined
+}
+
+/** Rows that a command under a row limit has written and not yet committed, as the target counted them. */
+export interface RowCount {
+  /** The number that the gate gave the command. */
+  readonly command: number
+  readonly rows: number
+}
+
+export interface RowVerdict {
+  readonly settled: Settled
+  /** The approval request that was made, if any. */
+  readonly request: string | undefined
 }
 
 /** The one enforcement point: policy, then people, then the record. */
@@ -66,6 +81,18 @@ export interface Gate {
    * @throws {GateError} as decide does.
    */
   prepare(commands: readonly Command[]): Preparation
+  /**
+   * Decides commands again that run under a row limit, by the rows they have written: before they are committed, and
+   * before their answers are shown. `fault` is why the room cannot let them pass, whatever they have written. Recorded where
+   * it is not a plain yes.
+   * @throws {GateError} as decide does.
+   */
+  decideRows(
+    counts: readonly RowCount[],
+    fault: string | undefined,
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): RowVerdict | Promise<RowVerdict>
   /** Whether anything is masked for this person here and now. */
   readonly masked: boolean
   observe(outcome: Outcome): void

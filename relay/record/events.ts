@@ -63,6 +63,21 @@ export const eventBody = z.discriminatedUnion('type', [
     approvers: z.string(),
     commandHash: z.string(),
     expiresMs: z.number(),
+    /** Rows that are written and not committed, when they are what people are asked about. */
+    rows: z.int().optional(),
+  }),
+  z.strictObject({
+    type: z.literal('rows'),
+    session: z.string(),
+    command: z.int(),
+    /** Rows that the command wrote, as the target counted them, before they were committed or rolled back. */
+    rows: z.int(),
+    /** Every row that counted, of this message and this task, when it is more than that. */
+    total: z.int().optional(),
+    limit: z.int(),
+    rule: z.string(),
+    decision: verdict,
+    request: z.string().optional(),
   }),
   z.strictObject({
     type: z.literal('approval'),

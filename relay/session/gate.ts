@@ -10,16 +10,19 @@ import type {
   Hold,
   Obligation,
   Operation,
+  RowLimitObligation,
   Settled,
   Subject,
   Target,
 } from '@gate/shared/model'
 import type { Answer, Approvals } from '../approval/approvals.ts'
+import type { ApprovalRequest } from '../approval/requests.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
-import type { Command, Gate, HoldNotice, Preparation, Verdict } from '../protocols/protocol.ts'
+import type { Command, Gate, HoldNotice, Preparation, RowCount, RowVerdict, Verdict } from '../protocols/protocol.ts'
 import type { EventBody } from '../record/events.ts'
 import type { Recorder } from '../record/recorder.ts'
+import type { TaskKey, TaskRows } from './task-rows.ts'
 
 /** Longer texts are cut in the record and marked. */
 const MAX_RECORDED_TEXT = 64 * 1024
@@ -36,6 +39,7 @@ export interface GateContext {
   policy(): Policy
   /** Obligations that the protocol's room can perform. */
   readonly performable: readonly Obligation['kind'][]
+  readonly taskRows: TaskRows
   readonly recorder: Recorder
   readonly approvals: Approvals
   readonly clock: Clock
@@ -47,6 +51,23 @@ interface Judged {
   readonly decision: Decision
 }
 
+/** A command that runs under row limits. */
+interface Limited {
+  readonly judged: Command
+  readonly limits: readonly RowLimitObligation[]
+  /** Everything that was sent with it. */
+  readonly text: string
+}
+
+/** What a message wrote under one rule's limit. */
+interface Tally {
+  readonly limit: RowLimitObligation
+  readonly counts: readonly (RowCount & Limited)[]
+  readonly rows: number
+  /** Written before, for the same task. */
+  readonly earlier: number
+}
+
 export class SessionGate implements Gate {
   readonly #context: GateContext
   #commands = 0
@@ -55,6 +76,7 @@ export class SessionGate implements Gate {
   readonly #texts = new Map<string, number>()
   /** When commands that are under way began, for their durations. */
   readonly #began = new Map<number, number>()
+  readonly #limited = new Map<number, Limited>()
 
   constructor(context: GateContext) {
     this.#context = context
@@ -121,39 +143,10 @@ export class SessionGate implements Gate {
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    const { session, approvals, recorder } = this.#context
     let request: string | undefined
     for (const hold of distinct(holds)) {
-      this.#held += 1
-      const operation = combine(judged, hold)
-      const answer = await approvals.ask(
-        session,
-        this.#request(operation),
-        hold,
-        policy.version,
-        made => {
-          request = made.id
-          recorder.append({
-            type: 'hold',
-            session,
-            request: made.id,
-            action: operation.action,
-            rule: hold.rule,
-            approvers: made.approvers,
-            commandHash: made.commandHash,
-            expiresMs: made.expiresMs,
-          })
-          this.#context.log.info('command.held', {
-            session,
-            request: made.id,
-            rule: hold.rule,
-            action: operation.action,
-          })
-          waiting({ request: made.id, approvers: made.approvers, rule: hold.rule, expiresMs: made.expiresMs })
-        },
-        signal,
-      )
-      recorder.append(approvalEvent(session, answer))
+      const answer = await this.#hold(combine(judged, hold), hold, policy, waiting, signal)
+      request = answer.request
       if (answer.state !== 'approved') return this.#record(judged, refusedByPeople(hold, answer), request, policy)
     }
     if (signal.aborted) throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
@@ -161,6 +154,164 @@ export class SessionGate implements Gate {
     const again = judged.map(({ command }) => ({ command, decision: this.#judge(command, this.#context.policy()) }))
     const deny = again.find(({ decision }) => decision.effect === 'deny')?.decision
     return this.#record(again, deny?.effect === 'deny' ? deny : allowOf(again), request, this.#context.policy())
+  }
+
+  /** Asks people about one operation, and records that and their answer. */
+  async #hold(
+    operation: Operation,
+    hold: Hold,
+    policy: Policy,
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const { session, approvals, recorder, log } = this.#context
+    const { rows } = operation
+    this.#held += 1
+    const made = ({ id, approvers, commandHash, expiresMs }: ApprovalRequest): void => {
+      recorder.append({
+        type: 'hold',
+        session,
+        request: id,
+        action: operation.action,
+        rule: hold.rule,
+        approvers,
+        commandHash,
+        expiresMs,
+        ...(rows === undefined ? {} : { rows }),
+      })
+      log.info('command.held', { session, request: id, rule: hold.rule, action: operation.action })
+      waiting({ request: id, approvers, rule: hold.rule, expiresMs, rows })
+    }
+    const answer = await approvals.ask(session, this.#request(operation), hold, policy.version, made, signal)
+    recorder.append(approvalEvent(session, answer))
+    return answer
+  }
+
+  decideRows(
+    counts: readonly RowCount[],
+    fault: string | undefined,
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): RowVerdict | Promise<RowVerdict> {
+    const tallies = this.#tallies(counts)
+    const [first] = tallies
+    if (first === undefined) throw new GateError('ERR_GATE_INTERNAL', 'rows were counted where there is no limit')
+    if (fault !== undefined) {
+      const settled: Deny = { effect: 'deny', rule: first.limit.rule, reason: fault, hint: undefined }
+      return this.#recordRows(tallies, settled, undefined)
+    }
+    const over = tallies.filter(({ limit, rows, earlier }) => earlier + rows > limit.rows)
+    // What people approve does not count: they saw it.
+    const within = (): void => {
+      for (const { limit, rows } of tallies.filter(tally => !over.includes(tally))) {
+        const key = this.#taskKey(limit)
+        if (key !== undefined) this.#context.taskRows.add(key, rows)
+      }
+    }
+    const [worst] = over
+    if (worst === undefined) {
+      within()
+      return { settled: { effect: 'allow', rule: first.limit.rule, obligations: [] }, request: undefined }
+    }
+    const denying = over.find(({ limit }) => limit.hold === undefined)
+    if (denying !== undefined) return this.#recordRows(over, this.#overLimit(denying), undefined)
+    return this.#askRows(over, waiting, signal).then(
+      ({ settled, request }) => {
+        if (settled.effect === 'allow') within()
+        return this.#recordRows(over, settled, request)
+      },
+      async thrown => {
+        const reason = asGateError(thrown).message
+        await this.#recordRows(over, { effect: 'deny', rule: worst.limit.rule, reason, hint: undefined }, undefined)
+        throw thrown
+      },
+    )
+  }
+
+  /** What the commands wrote, by the rules that limit them. */
+  #tallies(counts: readonly RowCount[]): Tally[] {
+    const commands = counts.flatMap(count => {
+      const limited = this.#limited.get(count.command)
+      return limited === undefined ? [] : [{ ...count, ...limited }]
+    })
+    const limits = new Map(commands.flatMap(({ limits }) => limits.map(limit => [limit.rule, limit])))
+    return [...limits.values()].map(limit => {
+      const under = commands.filter(({ limits }) => limits.some(({ rule }) => rule === limit.rule))
+      const key = this.#taskKey(limit)
+      return {
+        limit,
+        counts: under,
+        rows: under.reduce((sum, { rows }) => sum + rows, 0),
+        earlier: key === undefined ? 0 : this.#context.taskRows.of(key),
+      }
+    })
+  }
+
+  /** Without a task every message is counted alone. */
+  #taskKey({ rule }: RowLimitObligation): TaskKey | undefined {
+    const { task, target } = this.#context
+    return task === undefined ? undefined : { subject: this.#context.subject().id, target: target.name, task, rule }
+  }
+
+  #overLimit({ limit, rows, earlier }: Tally): Deny {
+    const before = earlier === 0 ? '' : ` after ${earlier} rows of task ${this.#context.task}`
+    const reason = `it changes ${rows} rows${before}, and ${limit.rule} allows ${limit.rows}`
+    return { effect: 'deny', rule: limit.rule, reason, hint: undefined }
+  }
+
+  async #askRows(
+    over: readonly Tally[],
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): Promise<RowVerdict> {
+    const policy = this.#context.policy()
+    let request: string | undefined
+    for (const { limit, counts, rows } of over) {
+      const [first] = counts
+      if (limit.hold === undefined || first === undefined)
+        throw new GateError('ERR_GATE_INTERNAL', 'a limit that holds without approvers or commands')
+      const operation = { ...first.judged.operation, text: first.text, rows }
+      const answer = await this.#hold(operation, limit.hold, policy, waiting, signal)
+      request = answer.request
+      if (answer.state !== 'approved') return { settled: refusedByPeople(limit.hold, answer), request }
+    }
+    if (signal.aborted) throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+    // Time has passed: who asked may have lost the right meanwhile.
+    const current = this.#context.policy()
+    for (const { judged } of over.flatMap(({ counts }) => counts)) {
+      const decision = this.#judge(judged, current)
+      if (decision.effect === 'deny') return { settled: decision, request }
+    }
+    return { settled: { effect: 'allow', rule: over[0]?.limit.rule ?? 'routine', obligations: [] }, request }
+  }
+
+  /** Writes down what was decided over rows; when its promise resolves, they may be committed. */
+  #recordRows(
+    tallies: readonly Tally[],
+    settled: Settled,
+    request: string | undefined,
+  ): RowVerdict | Promise<RowVerdict> {
+    const { session, recorder, log } = this.#context
+    for (const { limit, counts, rows: sum, earlier } of tallies) {
+      for (const { command, rows } of counts) {
+        recorder.append({
+          type: 'rows',
+          session,
+          command,
+          rows,
+          ...(sum + earlier === rows ? {} : { total: sum + earlier }),
+          limit: limit.rows,
+          rule: limit.rule,
+          decision: verdictOf(settled),
+          ...(request === undefined ? {} : { request }),
+        })
+      }
+    }
+    const verdict = { settled, request }
+    if (settled.effect === 'allow') return recorder.sync().then(() => verdict)
+    this.#refused += 1
+    log.info('command.refused', { session, rule: settled.rule })
+    return verdict
   }
 
   /** Writes every command down; when this returns, or its promise resolves, the bytes may go on. */
@@ -185,8 +336,22 @@ export class SessionGate implements Gate {
     }
     const began = this.#context.clock.monotonic()
     for (const command of commands) this.#began.set(command, began)
+    if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
+      this.#limit(judged, commands)
     if (!judged.some(({ command }) => command.operation.writes && !command.operation.routine)) return verdict
     return this.#context.recorder.sync().then(() => verdict)
+  }
+
+  /** Remembers the commands that have to be decided again by the rows they write. */
+  #limit(judged: readonly Judged[], commands: readonly number[]): void {
+    for (const [index, { command, decision }] of judged.entries()) {
+      const limits = obligationsOf(decision).flatMap(obligation =>
+        obligation.kind === 'row-limit' ? [obligation] : [],
+      )
+      const number = commands[index]
+      if (limits.length > 0 && number !== undefined)
+        this.#limited.set(number, { judged: command, limits, text: textOf(judged) })
+    }
   }
 
   #write(
@@ -241,6 +406,7 @@ export class SessionGate implements Gate {
   observe(outcome: Outcome): void {
     const began = this.#began.get(outcome.command)
     this.#began.delete(outcome.command)
+    if (this.#limited.size > 0) this.#limited.delete(outcome.command)
     this.#context.recorder.later({
       type: 'outcome',
       session: this.#context.session,
@@ -302,8 +468,11 @@ function combine(judged: readonly Judged[], hold: Hold): Operation {
   const held = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)?.command
     .operation
   if (held === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
-  const texts = [...new Set(judged.map(({ command }) => command.operation.text))]
-  return { ...held, text: texts.join(';\n') }
+  return { ...held, text: textOf(judged) }
+}
+
+function textOf(judged: readonly Judged[]): string {
+  return [...new Set(judged.map(({ command }) => command.operation.text))].join(';\n')
 }
 
 function refusedByPeople(hold: Hold, answer: Answer): Deny {

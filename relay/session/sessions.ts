@@ -14,6 +14,7 @@ import type { Protocol, Session, TargetStream } from '../protocols/protocol.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { SessionGate } from './gate.ts'
+import { TaskRows } from './task-rows.ts'
 
 /** The end of a session is written to the store even if the store is away for a while; the record has it in any case. */
 const END_ATTEMPTS = 5
@@ -46,6 +47,7 @@ export class Sessions {
   readonly #shutdown = new AbortController()
   readonly #running = new Set<Promise<void>>()
   readonly #perSubject = new Map<string, number>()
+  readonly #taskRows = new TaskRows()
 
   constructor(context: SessionsContext) {
     this.#context = context
@@ -80,7 +82,7 @@ export class Sessions {
       throw new GateError('ERR_GATE_NOT_FOUND', `this relay does not speak ${target.protocol}`)
     using watched = logins.watch(request.login)
     const signal = AbortSignal.any([watched.signal, this.#shutdown.signal])
-    const session = new RelaySession(this.#context, request, target, protocol, watched.subject, signal)
+    const session = new RelaySession(this.#context, this.#taskRows, request, target, protocol, watched.subject, signal)
     if (ofSubject >= limits.connectionsPerSubject || this.#running.size >= limits.connections) {
       session.overLimit = new GateError(
         'ERR_GATE_LIMIT',
@@ -124,6 +126,7 @@ class RelaySession implements Session {
 
   constructor(
     context: SessionsContext,
+    taskRows: TaskRows,
     request: ConnectRequest,
     target: Target,
     protocol: Protocol,
@@ -145,6 +148,7 @@ class RelaySession implements Session {
       subject,
       policy: context.policy,
       performable: protocol.obligations,
+      taskRows,
       recorder: context.recorder,
       approvals: context.approvals,
       clock: context.clock,

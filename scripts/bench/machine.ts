@@ -37,6 +37,7 @@ const clear: StatementPlan = {
   naming: undefined,
   defines: undefined,
   endsTransaction: false,
+  counted: undefined,
 }
 
 /** The second column of the table is masked; as the catalog would say. */

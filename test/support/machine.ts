@@ -14,6 +14,7 @@ export const clearPlan: StatementPlan = {
   naming: undefined,
   defines: undefined,
   endsTransaction: false,
+  counted: undefined,
 }
 
 export interface Trace {

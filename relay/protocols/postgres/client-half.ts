@@ -26,10 +26,12 @@ import {
   S,
   X,
 } from './codec.ts'
+import { type Counted, type CountingClient, countedOf, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Names } from './names.ts'
-import type { Entry, Pending, Portal } from './pending.ts'
+import type { Entry, ExecuteEntry, Pending, Portal, QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
+import { countedInSegment } from './refuse.ts'
 
 /** Parameters up to this size are kept, shown to approvers and recorded; larger Binds and calls go through as they come. */
 const INSPECTED_BIND_BYTES = 256 * 1024
@@ -40,6 +42,11 @@ const NO_SQL = 'refused_by_gate'
 
 const failingQuery = serialize.query(NO_SQL)
 const flushMessage = serialize.flush()
+const transactions: Readonly<Record<Transaction, Buffer>> = {
+  begin: serialize.query('BEGIN'),
+  commit: serialize.query('COMMIT'),
+  rollback: serialize.query('ROLLBACK'),
+}
 /** OID 0 is no function; no formats, no arguments, text result. */
 const failingCall = message(F, Buffer.alloc(4 + 2 + 2 + 2))
 
@@ -48,6 +55,10 @@ export interface Shared {
   readonly names: Names
   /** Counts Syncs and simple queries: where the server starts anew after an error. */
   segment: number
+  /** The transaction status that the server said last. */
+  status: number
+  /** A command under a row limit that is not decided or whose transaction is not ended: the client waits behind it. */
+  counted: Counted | undefined
   /** Statements longer than this are refused unread. */
   readonly maximumStatementBytes: number
 }
@@ -64,7 +75,7 @@ interface Asking {
   resume(answer: Answer): void
 }
 
-export class ClientHalf {
+export class ClientHalf implements CountingClient {
   readonly #inbound: Inbound
   readonly #shared: Shared
   readonly #ask: (question: Question) => number
@@ -72,6 +83,13 @@ export class ClientHalf {
   #asking: Asking | undefined
   /** Waits until nothing is in flight, because a name's meaning depends on it. */
   #draining = false
+  /** What is done then, instead of looking at the message again. */
+  #drained: (() => void) | undefined
+  /** The query at hand, which is sent once gate's BEGIN is answered. */
+  #begun: { readonly entry: QueryEntry; readonly total: number } | undefined
+  /** Something was sent that no Sync follows yet: whether a transaction is open is not known. */
+  #segmentOpen = false
+  #closed = false
   /** The server skips what comes before the next Sync, or will. */
   #skipping = false
   #terminated = false
@@ -87,7 +105,13 @@ export class ClientHalf {
   }
 
   get blocked(): boolean {
-    return this.#asking !== undefined || this.#draining || this.#shared.pending.size >= MAX_PENDING
+    return this.#asking !== undefined || this.#draining || this.#counting || this.#shared.pending.size >= MAX_PENDING
+  }
+
+  /** A counted command is under way and wants nothing from the client: only COPY does. */
+  get #counting(): boolean {
+    const { counted } = this.#shared
+    return counted !== undefined && !counted.entry.copyIn
   }
 
   /** A command of the client is at hand that is not on its way to the server yet. */
@@ -112,6 +136,8 @@ export class ClientHalf {
   close(): void {
     this.#asking = undefined
     this.#draining = false
+    this.#drained = undefined
+    this.#closed = true
     this.#inbound.flush()
   }
 
@@ -127,15 +153,22 @@ export class ClientHalf {
     this.#skipping = true
     this.#asking = undefined
     this.#draining = false
+    this.#drained = undefined
   }
 
   /** Something was answered. */
   advance(): void {
-    if (this.#draining && this.#shared.pending.size === 0) this.#draining = false
+    if (this.#draining && this.#shared.pending.size === 0) {
+      this.#draining = false
+      const drained = this.#drained
+      this.#drained = undefined
+      drained?.()
+    }
     this.process()
   }
 
   process(): void {
+    if (this.#closed) return
     while (!this.blocked) {
       if (!this.#inbound.continueStream()) break
       if (this.#terminated) this.#inbound.drop(this.#inbound.available)
@@ -213,6 +246,8 @@ export class ClientHalf {
     if (head !== undefined && 'copyIn' in head && head.copyIn) head.copyIn = false
     else if (head !== undefined) this.#push({ kind: 'copy-end', segment: this.#shared.segment })
     this.#inbound.pass(total)
+    // The client's Sync waits until the rows are counted, and without it the server would keep its answer.
+    if (this.#shared.counted?.entry.kind === 'execute') this.#inbound.put(flushMessage)
   }
 
   get terminated(): boolean {
@@ -226,6 +261,8 @@ export class ClientHalf {
   }
 
   #push(entry: Entry): void {
+    if (entry.kind !== 'copy-end')
+      this.#segmentOpen = entry.kind !== 'sync' && entry.kind !== 'query' && entry.kind !== 'function'
     this.#shared.pending.push(entry)
     this.#shared.names.sent(entry)
   }
@@ -274,11 +311,67 @@ export class ClientHalf {
       throw new GateError('ERR_GATE_PROTOCOL', 'invalid string in message')
     this.#question({ kind: 'query', text, names: this.#lookup }, answer => {
       if (answer.kind === 'refuse') this.#queryRefused(total, answer.error)
-      else if (answer.kind === 'go') {
-        this.#passWith(this.#queryEntry(undefined, answer.plans), total)
-        this.#shared.segment += 1
-      } else throw unexpected(answer)
+      else if (answer.kind === 'go') this.#queryAllowed(answer.plans, total)
+      else throw unexpected(answer)
     })
+  }
+
+  #queryAllowed(plans: readonly StatementPlan[], total: number): void {
+    const entry = this.#queryEntry(undefined, plans)
+    if (plans.some(plan => plan.counted !== undefined)) return this.#queryCounted(entry, total)
+    this.#sendQuery(entry, total)
+  }
+
+  #sendQuery(entry: QueryEntry, total: number): void {
+    this.#passWith(entry, total)
+    this.#shared.segment += 1
+  }
+
+  /** Whether a transaction is open has to be known before a counted query is sent. */
+  #queryCounted(entry: QueryEntry, total: number): void {
+    if (this.#segmentOpen) {
+      this.#replace(this.#queryEntry(countedInSegment, entry.plans), total, failingQuery)
+      this.#shared.segment += 1
+    } else if (this.#shared.pending.size === 0) this.#sendCounted(entry, total)
+    else {
+      this.#draining = true
+      this.#drained = () => this.#sendCounted(entry, total)
+    }
+  }
+
+  #sendCounted(entry: QueryEntry, total: number): void {
+    const counted = countedOf(entry, this.#shared.status === IDLE)
+    this.#shared.counted = counted
+    if (!counted.wrapped) return this.#sendQuery(entry, total)
+    // The query waits for the answer: if BEGIN failed, by a cancel request for example, it would be committed at once.
+    this.#begun = { entry, total }
+    this.inject('begin')
+  }
+
+  begun(): void {
+    const query = this.#begun
+    this.#begun = undefined
+    if (query !== undefined && !this.#closed) this.#sendQuery(query.entry, query.total)
+  }
+
+  notBegun(): void {
+    if (this.#begun !== undefined) this.#inbound.drop(this.#begun.total)
+    this.#begun = undefined
+  }
+
+  inject(what: Transaction): void {
+    if (this.#closed) return
+    this.#push({ kind: 'injected', what, done: false, failed: false, segment: this.#shared.segment })
+    this.#segmentOpen = false
+    this.#inbound.put(transactions[what])
+  }
+
+  refuseQuery(error: ErrorFields): void {
+    if (!this.#closed) this.#queryRefused(0, error)
+  }
+
+  refuseExecute(error: ErrorFields): void {
+    if (!this.#closed) this.#executeRefused(undefined, error, 0)
   }
 
   #queryRefused(total: number, error: ErrorFields): void {
@@ -286,7 +379,7 @@ export class ClientHalf {
     this.#shared.segment += 1
   }
 
-  #queryEntry(refusal: ErrorFields | undefined, plans: Extract<Answer, { kind: 'go' }>['plans']): Entry {
+  #queryEntry(refusal: ErrorFields | undefined, plans: readonly StatementPlan[]): QueryEntry {
     const { segment } = this.#shared
     return {
       kind: 'query',
@@ -389,17 +482,7 @@ export class ClientHalf {
       { kind: 'execute', prepared, portal: name, parameters, uninspectedBytes, names: this.#lookup },
       answer => {
         if (answer.kind === 'refuse') {
-          const entry: Entry = {
-            kind: 'execute',
-            portal,
-            plan: undefined,
-            refusal: answer.error,
-            bytes: 0,
-            copyIn: false,
-            segment: this.#shared.segment,
-          }
-          this.#replace(entry, total, this.#failingExecute)
-          this.#skipping = true
+          this.#executeRefused(portal, answer.error, total)
         } else if (answer.kind === 'go') {
           this.#executeAllowed(name, portal, answer.plans[0], total)
         } else throw unexpected(answer)
@@ -407,12 +490,14 @@ export class ClientHalf {
     )
   }
 
-  #executeAllowed(
-    name: string,
-    portal: Portal | undefined,
-    plan: Extract<Answer, { kind: 'go' }>['plans'][number] | undefined,
-    total: number,
-  ): void {
+  #executeRefused(portal: Portal | undefined, refusal: ErrorFields, total: number): void {
+    const { segment } = this.#shared
+    const entry: Entry = { kind: 'execute', portal, plan: undefined, refusal, bytes: 0, copyIn: false, segment }
+    this.#replace(entry, total, this.#failingExecute)
+    this.#skipping = true
+  }
+
+  #executeAllowed(name: string, portal: Portal | undefined, plan: StatementPlan | undefined, total: number): void {
     const { segment } = this.#shared
     if (portal !== undefined) {
       portal.plan = plan
@@ -424,7 +509,12 @@ export class ClientHalf {
       this.#push({ kind: 'describe', portal, injected: true, segment })
       this.#inbound.put(message(D, Buffer.from(`P${name}\0`, 'latin1')))
     }
-    this.#passWith({ kind: 'execute', portal, plan, refusal: undefined, bytes: 0, copyIn: false, segment }, total)
+    const entry: ExecuteEntry = { kind: 'execute', portal, plan, refusal: undefined, bytes: 0, copyIn: false, segment }
+    this.#passWith(entry, total)
+    if (plan?.counted === undefined) return
+    this.#shared.counted = countedOf(entry, false)
+    // The client's Sync would commit it: it waits until the rows are counted, and Flush makes the server say their number.
+    this.#inbound.put(flushMessage)
   }
 
   /** lo_write carries whatever its caller has at hand: of a long call only the function's OID is read. */

@@ -2,7 +2,7 @@
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import type { Deny, Obligation, Parameter } from '@gate/shared/model'
+import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Outcome } from '../machine.ts'
 import type { Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
@@ -24,7 +24,17 @@ import {
 import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
-import { cancelledWhileHeld, denied, errorOf, holdNotice, missing, syntaxError } from './refuse.ts'
+import {
+  cancelledWhileCounted,
+  cancelledWhileHeld,
+  denied,
+  deniedRows,
+  errorOf,
+  holdNotice,
+  missing,
+  syntaxError,
+} from './refuse.ts'
+import { isCounted, limitRefusal } from './row-limits.ts'
 
 /** What the decider needs of its surroundings. */
 export interface Surroundings {
@@ -139,6 +149,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         return this.#around
           .readCatalog()
           .then(catalog => ({ kind: 'catalog', columns: this.#masked(question.columns.obligations, catalog).masked }))
+      case 'rows':
+        return this.#rows(question, tell, signal)
     }
   }
 
@@ -206,7 +218,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
       const { refused, obligations } = this.#around.gate.prepare(
-        resolved.flatMap(each => this.#commands(each, [], catalog)),
+        resolved.flatMap(each => this.#commands(each, [], catalog, resolved)),
       )
       if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
       const sensitive = resolved.some(each => this.#masking(each, obligations, catalog).sensitive)
@@ -295,7 +307,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   ): Maybe<Answer> {
     if (statements.length === 0) return { kind: 'go', plans: [] }
     return this.#withCatalog(statements, catalog => {
-      const commands = statements.map(statement => this.#commands(statement, parameters, catalog))
+      const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
       const hold = new AbortController()
       const waiting = (notice: HoldNotice): void => {
         this.#hold = hold
@@ -307,6 +319,31 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         this.#hold = undefined
         return this.#settled(statements, commands, settled, catalog, cancelled)
       })
+    })
+  }
+
+  /** Commands under a row limit have run: their rows decide whether they are committed. */
+  #rows(
+    question: Extract<Question, { kind: 'rows' }>,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    const hold = new AbortController()
+    const waiting = (notice: HoldNotice): void => {
+      this.#hold = hold
+      tell(errorMessage(N, holdNotice(notice)))
+    }
+    const either = AbortSignal.any([signal, hold.signal])
+    const verdict = this.#around.gate.decideRows(question.counts, question.fault, waiting, either)
+    const released =
+      verdict instanceof Promise
+        ? verdict.finally(() => {
+            if (this.#hold === hold) this.#hold = undefined
+          })
+        : verdict
+    return then(released, ({ settled, request }): Answer => {
+      if (settled.effect === 'allow') return { kind: 'go', plans: [] }
+      return { kind: 'refuse', error: hold.signal.aborted ? cancelledWhileCounted : deniedRows(settled, request) }
     })
   }
 
@@ -328,7 +365,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const plans = statements.map((statement, index): StatementPlan => {
       const count = commands[index]?.length ?? 0
       const numbers = verdict.commands.slice(next, next + count)
-      const { masking, sensitive } = this.#masking(statement, verdict.obligations[next] ?? [], catalog)
+      const obligations = verdict.obligations[next] ?? []
+      const { masking, sensitive } = this.#masking(statement, obligations, catalog)
+      const counted = countsRows(statement, obligations) ? numbers[0] : undefined
       next += count
       if (changesCatalog(statement.effective)) for (const number of numbers) this.#changing.add(number)
       return {
@@ -338,6 +377,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         naming: statement.facts.naming,
         defines: statement.defines,
         endsTransaction: inTransactionControl.test(statement.facts.transaction ?? ''),
+        counted,
       }
     })
     return { kind: 'go', plans }
@@ -363,18 +403,23 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return !this.#around.gate.masked && this.#around.clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
 
-  #commands(statement: Resolved, parameters: readonly Parameter[], catalog: Catalog): Command[] {
+  #commands(
+    statement: Resolved,
+    parameters: readonly Parameter[],
+    catalog: Catalog,
+    message: readonly Resolved[],
+  ): Command[] {
     const { effective, text } = statement
     const refusal: Deny | undefined =
       effective.fault === undefined
         ? undefined
         : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
-    const perform = (obligations: readonly Obligation[]): Deny | undefined =>
-      this.#performs(statement, obligations, catalog)
-    return operationsOf(effective, text, parameters, catalog).map(operation => ({
+    return operationsOf(effective, text, parameters, catalog).map((operation, index) => ({
       operation,
       refusal,
-      perform,
+      perform: obligations =>
+        this.#performs(statement, obligations, catalog) ??
+        performsLimit(statement, operation, index === 0, obligations, message),
       people: peopleFor(statement.facts),
     }))
   }
@@ -421,6 +466,27 @@ interface Masks {
   readonly key: string
   readonly masked: MaskedColumns
   readonly detecting: Detecting | undefined
+}
+
+/** Whether the rows that the statement's main part writes are counted before they are committed. */
+function countsRows({ facts, effective }: Resolved, obligations: readonly Obligation[]): boolean {
+  if (!obligations.some(({ kind }) => kind === 'row-limit')) return false
+  return facts.naming?.kind !== 'prepare' && isCounted(effective)
+}
+
+function performsLimit(
+  { facts, effective }: Resolved,
+  operation: Operation,
+  isMain: boolean,
+  obligations: readonly Obligation[],
+  message: readonly Resolved[],
+): Deny | undefined {
+  const limit = obligations.find(obligation => obligation.kind === 'row-limit')
+  if (limit?.kind !== 'row-limit') return undefined
+  // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
+  const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
+  const reason = limitRefusal(effective, operation, isMain, together)
+  return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
 }
 
 /** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */

@@ -6,7 +6,7 @@ const LONG_BYTES = 64 * 1024
 
 /** Bytes on their way through. Whoever scans them says of each message whether it passes; runs of passing bytes are not copied. */
 export class Inbound {
-  readonly #emit: (unit: Buffer) => void
+  #emit: (unit: Buffer) => void
   #buffer: Buffer = Buffer.alloc(0)
   /** The memory that the buffer is the end of, when there is room behind it. */
   #store: Buffer = this.#buffer
@@ -109,6 +109,19 @@ export class Inbound {
     this.flush()
     this.#at += bytes
     this.#emitted = this.#at
+  }
+
+  /** From here on, what passes goes elsewhere. */
+  redirect(emit: (unit: Buffer) => void): void {
+    this.flush()
+    this.#emit = emit
+  }
+
+  /** Takes bytes out of the stream. */
+  take(bytes: number): Buffer {
+    const taken = this.#buffer.subarray(this.#at, this.#at + bytes)
+    this.drop(bytes)
+    return taken
   }
 
   /** Puts bytes in front of the next message. */

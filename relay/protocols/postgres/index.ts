@@ -23,7 +23,7 @@ export function createPostgres(options: PostgresOptions, clock: Clock, log: Log)
   return {
     name: 'postgres',
     vocabulary,
-    obligations: ['mask'],
+    obligations: ['mask', 'row-limit'],
     hint: postgresHint,
     offline: postgresOffline,
     serve: session => serve(room, session),

@@ -3,6 +3,7 @@ import type { GateError } from '@gate/shared/errors'
 import type { Effect, Machine, Side } from '../machine.ts'
 import { ClientHalf, type Shared } from './client-half.ts'
 import { E, errorMessage } from './codec.ts'
+import { IDLE } from './counting.ts'
 import { Inbound } from './inbound.ts'
 import { Names } from './names.ts'
 import { Pending } from './pending.ts'
@@ -32,13 +33,22 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
    * random name, `maximumStatementBytes` the longest statement that can be analysed.
    */
   constructor(greeting: Buffer, unguessable: string, maximumStatementBytes: number) {
-    const shared: Shared = { pending: new Pending(), names: new Names(), segment: 0, maximumStatementBytes }
+    const shared: Shared = {
+      pending: new Pending(),
+      names: new Names(),
+      segment: 0,
+      status: IDLE,
+      counted: undefined,
+      maximumStatementBytes,
+    }
     // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
     shared.pending.push({ kind: 'sync', segment: -1 })
     this.#toTarget = new Inbound(unit => this.#send('target', unit))
-    const toClient = new Inbound(unit => this.#send('client', unit))
+    const send = (unit: Buffer): void => this.#send('client', unit)
+    const toClient = new Inbound(send)
     this.#client = new ClientHalf(this.#toTarget, shared, unguessable, question => this.#ask(question))
     this.#target = new TargetHalf(toClient, shared, this.#client, greeting, {
+      send,
       ask: question => {
         this.#targetQuestion = this.#ask(question)
         return this.#targetQuestion
@@ -83,8 +93,21 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
       const id = this.#client.asking
       if (id !== undefined) this.#effects.push({ do: 'forget', id })
       this.#client.close()
+      this.#forgetRows()
+      this.#target.clientGone()
       this.#effects.push({ do: 'end', to: 'target' })
-    } else this.#effects.push({ do: 'end', to: 'client' })
+    } else {
+      this.#forgetRows()
+      this.#target.end()
+      this.#effects.push({ do: 'end', to: 'client' })
+    }
+  }
+
+  /** Nobody has to decide over rows that will not be committed. */
+  #forgetRows(): void {
+    if (!this.#target.askingRows || this.#targetQuestion === undefined) return
+    this.#effects.push({ do: 'forget', id: this.#targetQuestion })
+    this.#targetQuestion = undefined
   }
 
   poll(): Effect<Buffer, Question> | undefined {
@@ -100,7 +123,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
   }
 
   wants(from: Side): boolean {
-    return from === 'client' ? !this.#client.blocked || this.#client.held < MAX_HELD_BYTES : !this.#target.blocked
+    return from === 'client' ? !this.#client.blocked || this.#client.held < MAX_HELD_BYTES : this.#target.reads
   }
 
   settle(id: number, answer: Answer): void {

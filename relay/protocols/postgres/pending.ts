@@ -25,6 +25,8 @@ export interface StatementPlan {
   /** What a name defined by `naming` stands for. */
   readonly defines: Prepared | undefined
   readonly endsTransaction: boolean
+  /** Of `commands`, the one whose rows are counted before its transaction is committed. */
+  readonly counted: number | undefined
 }
 
 export interface Portal {
@@ -116,6 +118,16 @@ export interface CopyEndEntry extends Common {
   readonly kind: 'copy-end'
 }
 
+/** Made by gate to open and end the transaction of a counted command: none of its answers is the client's, unless it fails. */
+export interface InjectedEntry extends Common {
+  readonly kind: 'injected'
+  readonly what: Transaction
+  done: boolean
+  failed: boolean
+}
+
+export type Transaction = 'begin' | 'commit' | 'rollback'
+
 export type Entry =
   | QueryEntry
   | ParseEntry
@@ -126,6 +138,7 @@ export type Entry =
   | FunctionEntry
   | SyncEntry
   | CopyEndEntry
+  | InjectedEntry
 
 /** A queue whose shift is cheap. */
 export class Pending {

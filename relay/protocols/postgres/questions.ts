@@ -1,4 +1,6 @@
 // What the machine has to ask before it can go on, and what it is told. Types only.
+
+import type { RowCount } from '../protocol.ts'
 import type { ErrorFields } from './codec.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Lookup } from './names.ts'
@@ -38,6 +40,8 @@ export type Question =
   | { readonly kind: 'too-long'; readonly bytes: number; readonly beginning: Buffer }
   /** A result comes from a table that the catalog does not know. */
   | { readonly kind: 'catalog'; readonly columns: MaskedColumns }
+  /** Commands under a row limit have run and are not committed; `fault` says why they cannot be, whatever was counted. */
+  | { readonly kind: 'rows'; readonly counts: readonly RowCount[]; readonly fault: string | undefined }
 
 export type Answer =
   | { readonly kind: 'go'; readonly plans: readonly StatementPlan[]; readonly prepared?: Prepared }

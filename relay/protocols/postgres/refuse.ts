@@ -86,6 +86,30 @@ export const cancelledWhileHeld: ErrorFields = fields(
   'It was waiting for approval and was not run.',
 )
 
+/** A refusal over the rows that a command wrote: it ran, and comes to nothing. */
+export function deniedRows(deny: Deny, request: string | undefined): ErrorFields {
+  const who = request === undefined ? `Rule ${deny.rule} refused it` : `Rule ${deny.rule}, request ${request}`
+  return fields('ERROR', '42501', `gate: ${deny.reason}`, `${who}; its changes are rolled back.`, deny.hint)
+}
+
+/** Why a command that has run comes to nothing: the client cancelled it while people were asked about its rows. */
+export const cancelledWhileCounted: ErrorFields = fields(
+  'ERROR',
+  '57014',
+  'canceling statement due to user request',
+  'Its rows were waiting for approval; its changes are rolled back.',
+)
+
+/** Nobody reads it. */
+export const clientGone: ErrorFields = fields('ERROR', '57014', 'gate: the client went away')
+
+/** Whether messages that no Sync has followed left a transaction open cannot be known. */
+export const countedInSegment: ErrorFields = fields(
+  'ERROR',
+  '0A000',
+  'gate: a simple query under a row limit cannot follow extended messages without a Sync',
+)
+
 /**
  * SQLSTATEs whose primary message names objects of the schema or the state of the session, never values of rows.
  * Everything else of an error can: `invalid input syntax for type integer: "…"`, `Failing row contains (…)`.
@@ -182,7 +206,9 @@ export function holdNotice(notice: HoldNotice): ErrorFields {
     ['M', `gate: waiting for approval by ${notice.approvers}, request ${notice.request}`],
     [
       'D',
-      `Rule ${notice.rule} holds this command. Nothing runs before somebody approves; the request expires at ${until}.`,
+      notice.rows === undefined
+        ? `Rule ${notice.rule} holds this command. Nothing runs before somebody approves; the request expires at ${until}.`
+        : `Rule ${notice.rule} limits rows, and ${notice.rows} are written. They are locked, and not committed before somebody approves; the request expires at ${until}.`,
     ],
     ['H', `They can run: gate approve ${notice.request}`],
   ])

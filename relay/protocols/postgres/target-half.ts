@@ -33,12 +33,14 @@ import {
   V,
   Z,
 } from './codec.ts'
+import { Counting, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import { type MaskingContext, type RowMask, RowWriter, rowMask, unknownTables } from './mask.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
-import { withholdTexts } from './refuse.ts'
+import { clientGone, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
+import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
 const MAX_WHOLE_BYTES = 16 * 1024 * 1024
@@ -46,7 +48,8 @@ const MAX_WHOLE_BYTES = 16 * 1024 * 1024
 const READ_ERROR_BYTES = 64 * 1024
 /** A row with a masked column is kept whole, since its length stands before its values. */
 const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
-const IDLE = 'I'.charCodeAt(0)
+/** What the server sends while rows are decided over: hardly anything, but its end has to be seen. */
+const MAX_WAITING_BYTES = 64 * 1024
 
 const wrong = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `the server sent ${what}`)
 
@@ -54,6 +57,7 @@ const wrong = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOC
 type Running = QueryEntry | ExecuteEntry | FunctionEntry
 
 export interface TargetEffects {
+  send(unit: Buffer): void
   ask(question: Question): number
   observe(outcome: Outcome): void
   /** The client's question is moot: the server will skip what it is about. */
@@ -65,7 +69,11 @@ export class TargetHalf {
   readonly #shared: Shared
   readonly #client: ClientHalf
   readonly #effects: TargetEffects
+  readonly #withheld: Withholding
+  readonly #counting: Counting
   #asking: ((answer: Answer) => void) | undefined
+  /** What is asked is whether rows may be committed. */
+  #askingRows = false
   #rows: RowWriter | undefined
   /** A statement whose texts are withheld ran in this transaction: errors can come as late as its commit. */
   #sensitiveTransaction = false
@@ -79,15 +87,35 @@ export class TargetHalf {
     this.#shared = shared
     this.#client = client
     this.#effects = effects
+    this.#withheld = new Withholding(inbound, effects.send)
+    this.#counting = new Counting(this.#withheld, shared, client, {
+      ask: (question, resume) => {
+        this.#asking = resume
+        this.#askingRows = true
+        effects.ask(question)
+      },
+      observe: effects.observe,
+      shift: how => this.#shift(how),
+      put: bytes => inbound.put(bytes),
+    })
   }
 
   get blocked(): boolean {
     return this.#asking !== undefined
   }
 
+  /** False while what the server sends could only pile up. */
+  get reads(): boolean {
+    return !this.blocked || (this.#askingRows && this.#inbound.held < MAX_WAITING_BYTES)
+  }
+
+  get askingRows(): boolean {
+    return this.#askingRows
+  }
+
   /** Whether a message to the client could be put here. */
   get atBoundary(): boolean {
-    return this.#inbound.atBoundary
+    return this.#withheld.active || this.#inbound.atBoundary
   }
 
   receive(chunk: Buffer): void {
@@ -98,7 +126,25 @@ export class TargetHalf {
   settle(answer: Answer): void {
     const resume = this.#asking
     this.#asking = undefined
+    this.#askingRows = false
     resume?.(answer)
+    this.#process()
+  }
+
+  /** The client is gone: rows that nobody has decided over are not committed. */
+  clientGone(): void {
+    this.#counting.clientGone(clientGone)
+    if (this.#askingRows) this.settle({ kind: 'refuse', error: clientGone })
+  }
+
+  /** The server is gone, with what it had not committed. Its last words are passed on. */
+  end(): void {
+    if (!this.#askingRows) return
+    this.#asking = undefined
+    this.#askingRows = false
+    const execute = this.#shared.counted?.entry.kind === 'execute'
+    this.#counting.abandon()
+    if (execute) this.#shift('failed')
     this.#process()
   }
 
@@ -116,7 +162,8 @@ export class TargetHalf {
 
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
-    const head = this.#shared.pending.head
+    const { head } = this.#shared.pending
+    if (this.#shared.counted !== undefined) this.#counting.meet(this.#shared.counted, head)
     if (type === D) return this.#dataRows(head, total)
     this.#flushRows()
     if (type === d || type === V) {
@@ -145,9 +192,9 @@ export class TargetHalf {
     switch (type) {
       case S:
         this.#parameterStatus(total)
-        return this.#inbound.pass(total)
+        return this.#withheld.passNow(total)
       case A:
-        return this.#inbound.pass(total)
+        return this.#withheld.passNow(total)
       case N:
         return this.#notice(head, total)
       case E:
@@ -173,7 +220,7 @@ export class TargetHalf {
         return this.#commandDone(type, head, total)
       case G:
         this.#copyIn(head)
-        return this.#inbound.pass(total)
+        return this.#withheld.passNow(total)
       case H:
         this.#copyOut(head)
         return this.#inbound.pass(total)
@@ -294,22 +341,31 @@ export class TargetHalf {
   }
 
   #commandDone(type: number, head: Entry | undefined, total: number): void {
+    if (head?.kind === 'injected') {
+      this.#counting.injectedDone(head, type, type === C ? readCommandTag(this.#inbound.body(total)) : '')
+      return this.#inbound.drop(total)
+    }
     const running = this.#running(head, 'the end of a command')
     const tag = type === C ? readCommandTag(this.#inbound.body(total)) : ''
     const plan = this.#plan(running)
     if (plan?.sensitive === true) this.#sensitiveTransaction = true
+    const counted = this.#shared.counted?.entry === running ? this.#shared.counted : undefined
+    if (counted !== undefined) this.#counting.completing(counted)
     this.#inbound.pass(total)
     if (type !== s) this.#done(plan)
-    this.#report(running, plan, tag, type === s ? 'PORTAL SUSPENDED' : tag)
+    if (counted !== undefined) this.#counting.completed(counted, plan, type, tag, running.bytes)
+    else this.#report(running, plan, tag, type === s ? 'PORTAL SUSPENDED' : tag)
     if (running.kind === 'query') {
       running.index += 1
       running.bytes = 0
       running.rowMask = 'unknown'
       running.fields = undefined
+      if (counted !== undefined) this.#counting.decide(counted)
       return
     }
     if (running.kind === 'execute' && running.portal !== undefined) running.portal.suspended = type === s
-    this.#shift('done')
+    if (counted !== undefined) this.#counting.decide(counted)
+    else this.#shift('done')
   }
 
   #done(plan: StatementPlan | undefined): void {
@@ -325,9 +381,9 @@ export class TargetHalf {
 
   #notice(head: Entry | undefined, total: number): void {
     const instead = this.#noticeInstead(head, () => readErrorFields(this.#inbound.body(total)))
-    if (instead === undefined) return this.#inbound.pass(total)
+    if (instead === undefined) return this.#withheld.passNow(total)
     this.#inbound.drop(total)
-    this.#inbound.put(instead)
+    this.#withheld.putNow(instead)
   }
 
   #noticeInstead(head: Entry | undefined, fields: () => ReadonlyMap<string, string>): Buffer | undefined {
@@ -339,6 +395,10 @@ export class TargetHalf {
     if (this.#inbound.available < READ_ERROR_BYTES) return false
     if (head !== undefined && 'bytes' in head) head.bytes += total
     const fields = readFirstErrorFields(this.#inbound.partialBody.subarray(0, READ_ERROR_BYTES))
+    if (type === E && this.#isOwn(head, fields)) {
+      this.#inbound.stream(total, false)
+      return true
+    }
     const instead = type === N ? this.#noticeInstead(head, () => fields) : this.#errorInstead(head, fields)
     if (instead !== undefined) this.#inbound.put(instead)
     this.#inbound.stream(total, instead === undefined)
@@ -355,6 +415,7 @@ export class TargetHalf {
 
   #error(head: Entry | undefined, total: number): void {
     const fields = readErrorFields(this.#inbound.body(total))
+    if (this.#isOwn(head, fields)) return this.#inbound.drop(total)
     const instead = this.#errorInstead(head, fields)
     if (instead === undefined) this.#inbound.pass(total)
     else {
@@ -362,6 +423,12 @@ export class TargetHalf {
       this.#inbound.put(instead)
     }
     this.#failed(head, fields)
+  }
+
+  /** The error of a statement that gate added for a counted command: the client sees something else. */
+  #isOwn(head: Entry | undefined, fields: ReadonlyMap<string, string>): boolean {
+    if (head?.kind !== 'injected' && this.#shared.counted === undefined) return false
+    return !this.#counting.fail(head, fields)
   }
 
   /** What the client sees in place of the server's error: a refusal, or the error without its texts. */
@@ -374,7 +441,7 @@ export class TargetHalf {
   #failed(head: Entry | undefined, fields: ReadonlyMap<string, string>): void {
     const status = fields.get('C') ?? ''
     if (head?.kind === 'query' || head?.kind === 'function') return this.#simpleFailed(head, status)
-    if (head !== undefined && head.kind !== 'sync') this.#segmentFailed(status)
+    if (head !== undefined && head.kind !== 'sync' && head.kind !== 'injected') this.#segmentFailed(status)
   }
 
   /** The error of a simple command is followed by ReadyForQuery; statements after the failed one are not run. */
@@ -412,6 +479,7 @@ export class TargetHalf {
       if (entry.kind === 'execute') {
         this.#report(entry, entry.plan, '', how === 'failed' ? status : 'SKIPPED')
         if (entry.portal !== undefined) entry.portal.suspended = false
+        if (this.#shared.counted?.entry === entry) this.#counting.skipped()
       }
       this.#shift(how)
       how = 'skipped'
@@ -428,10 +496,13 @@ export class TargetHalf {
   #ready(head: Entry | undefined, total: number): void {
     const status = this.#inbound.body(total)[0]
     if (total !== 6 || status === undefined) throw wrong('a malformed ReadyForQuery')
-    if (head?.kind !== 'sync' && head?.kind !== 'query' && head?.kind !== 'function')
+    if (head?.kind !== 'sync' && head?.kind !== 'query' && head?.kind !== 'function' && head?.kind !== 'injected')
       throw wrong('ReadyForQuery for nothing')
-    if (head.kind !== 'sync' && head.refusal !== undefined && !head.failed)
+    if ('refusal' in head && head.refusal !== undefined && !head.failed)
       throw wrong('success for a command that was refused')
+    this.#shared.status = status
+    const inTransaction = head.kind === 'injected' || this.#shared.counted !== undefined
+    if (inTransaction && !this.#counting.ready(head, status)) return this.#inbound.drop(total)
     if (head.kind === 'function' && !head.failed) this.#report(head, head.plan, '', 'FUNCTION CALL')
     if (this.#greeting !== undefined) this.#inbound.put(this.#greeting)
     this.#greeting = undefined

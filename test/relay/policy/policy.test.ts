@@ -129,8 +129,14 @@ t.test('a limit that holds says by whom, or the policy does not load', async t =
     return decision.effect === 'deny' ? decision : decision.obligations
   }
   t.match(holders('allow: [dba], limit: { rows: 5, then: hold, hold: { approvers: 2 of dba } }'), [
-    { rows: 5, then: 'hold', hold: { rule: 'a', approvers: { text: '2 of dba' }, timeoutMs: 900_000 } },
+    { rows: 5, then: 'hold', hold: { rule: 'a', approvers: { text: '2 of dba' }, timeoutMs: 60_000 } },
   ])
+  t.match(
+    holders('allow: [dba], limit: { rows: 5, then: hold, hold: { approvers: 1 of dba, expires: 5m } }'),
+    [{ hold: { timeoutMs: 300_000 } }],
+    'rows stay locked for as long as the policy says, and for a minute when it does not say',
+  )
+  t.match(holders('hold: { approvers: 1 of dba }, limit: { rows: 5, then: hold }'), [{ hold: { timeoutMs: 60_000 } }])
   t.match(holders('hold: { approvers: 1 of dba, expires: 1m }, limit: { rows: 5, then: hold }'), [
     { rows: 5, then: 'hold', hold: { rule: 'a', approvers: { text: '1 of dba' }, timeoutMs: 60_000 } },
   ])

@@ -11,6 +11,7 @@ import type { EventBody } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
 import { segmentName } from '@gate/relay/record/segments'
 import { SessionGate } from '@gate/relay/session/gate'
+import { TaskRows } from '@gate/relay/session/task-rows'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import type { Operation, Subject } from '@gate/shared/model'
@@ -80,6 +81,7 @@ async function open(groups = ['engineers'], segmentBytes?: number) {
     subject: () => state.subject,
     policy: () => state.policy,
     performable: ['mask'],
+    taskRows: new TaskRows(),
     recorder,
     approvals,
     clock,
