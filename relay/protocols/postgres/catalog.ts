@@ -16,6 +16,7 @@ export interface Relation {
 /**
  * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
  * PostgreSQL's own: objects that initdb makes have OIDs below 16384 (FirstNormalObjectId in src/include/access/transam.h).
+ * Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.
  */
 export const catalogQueries = {
   relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
@@ -31,15 +32,22 @@ export const catalogQueries = {
       and d.refobjid <> r.ev_class`,
   callers: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
-      and d.refobjid >= 16384`,
+      and d.refobjid >= 16384
+      and (p.provolatile is distinct from 'i' and p.oid is not null or not exists (
+        select from pg_catalog.pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'))`,
   definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
     from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= 16384`,
-  functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text
-    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace`,
+  functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, (e.objid is not null)::text
+    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'`,
   operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
-    from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode where o.oid >= 16384 group by 1`,
+    from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
+    where o.oid >= 16384 and not exists (select from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
+    group by 1`,
   volatileViews: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     join pg_catalog.pg_proc p on p.oid = d.refobjid

@@ -6,8 +6,10 @@ const FIRST_NORMAL_OBJECT_ID = 16_384
 
 /** All functions of one name, in whatever schema. */
 interface Named {
-  /** PostgreSQL's own and nobody else's. */
-  builtIn: boolean
+  /** One of them is PostgreSQL's. */
+  own: boolean
+  /** One of them is neither PostgreSQL's nor an immutable one of an extension (citext has a lower() of its own). */
+  foreign: boolean
   /** All of them depend on their arguments alone. */
   immutable: boolean
   /** One of them may do anything: pg_proc.provolatile is v. */
@@ -18,13 +20,15 @@ export class Functions {
   readonly #named = new Map<string, Named>()
   readonly #byOid = new Map<number, string>()
 
-  /** Rows of OID, schema, name and volatility, for every function of the database. */
+  /** Rows of OID, schema, name, volatility and whether an extension brought it, for every function of the database. */
   constructor(rows: readonly (readonly (string | null)[])[]) {
-    for (const [oid, schema, name, volatility] of rows) {
-      const builtIn = Number(oid) < FIRST_NORMAL_OBJECT_ID
-      const known = this.#named.get(name ?? '') ?? { builtIn: true, immutable: true, volatile: false }
-      known.builtIn &&= builtIn
-      known.immutable &&= volatility === 'i' && schema === 'pg_catalog'
+    for (const [oid, schema, name, volatility, extension] of rows) {
+      const own = Number(oid) < FIRST_NORMAL_OBJECT_ID
+      const brought = extension === 'true' && volatility === 'i'
+      const known = this.#named.get(name ?? '') ?? { own: false, foreign: false, immutable: true, volatile: false }
+      known.own ||= own
+      known.foreign ||= !own && !brought
+      known.immutable &&= volatility === 'i' && (schema === 'pg_catalog' || brought)
       known.volatile ||= volatility !== 'i' && volatility !== 's'
       this.#named.set(name ?? '', known)
       this.#byOid.set(Number(oid), `${schema}.${name}`)
@@ -43,7 +47,8 @@ export class Functions {
   /** Whether a function can only be PostgreSQL's own: somebody else's of that name, in whatever schema, puts it in doubt. */
   isBuiltIn(name: string): boolean {
     if (name.startsWith('pg_catalog.')) return true
-    return !name.includes('.') && this.#named.get(name)?.builtIn !== false
+    const known = name.includes('.') ? undefined : this.#named.get(name)
+    return known?.own === true && !known.foreign
   }
 
   /** Whether a function, with or without its schema, is PostgreSQL's own and depends on its arguments alone. */
@@ -60,7 +65,7 @@ export class Functions {
     const known = this.#named.get(base(name))
     if (known === undefined) return true
     if (!known.volatile) return false
-    return !(known.builtIn && isHarmless(base(name)))
+    return !(known.own && !known.foreign && isHarmless(base(name)))
   }
 }
 

@@ -102,6 +102,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (facts.parts.some(part => part.action === 'set_role'))
     return 'columns are masked for you, so the session stays the one they are masked in'
+  if (facts.parts.some(part => [...part.reads, ...part.written].some(({ schema }) => schema === 'pg_toast')))
+    return 'columns are masked for you, and tables in pg_toast hold their long values'
   const call = facts.functions.find(
     name =>
       !masked.catalog.functions.isImmutable(name) && !(masked.catalog.functions.isBuiltIn(name) && isHarmless(name)),

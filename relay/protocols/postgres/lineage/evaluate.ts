@@ -29,6 +29,9 @@ export interface Followed {
 /** A recursive query's columns settle after few rounds: each adds what one more step carries along. */
 const MAX_ROUNDS = 50
 
+/** More in one statement are a search through all values there may be: CASE could name the one that is there. */
+const MAX_COMPARISONS = 20
+
 /** Queries that are looked at for one statement; nested recursion multiplies them. */
 const MAX_STEPS = 20_000
 
@@ -86,6 +89,7 @@ class Evaluation {
   readonly #relations: Relations
   readonly #isView: boolean
   #steps = 0
+  #comparisons = 0
   refusal: string | undefined
 
   constructor(relations: Relations, isView = false) {
@@ -388,7 +392,10 @@ class Evaluation {
 
   /** Compared for being equal: one value can be looked up. */
   #compared(where: string, flows: Flows): void {
-    if (this.#isView) return
+    if (this.#isView || flows.size === 0) return
+    this.#comparisons += 1
+    if (this.#comparisons > MAX_COMPARISONS)
+      this.#refuse(`at most ${MAX_COMPARISONS} comparisons with masked columns are allowed in one statement`)
     const denied = [...flows].find(({ mask }) => mask.predicates === 'deny')
     if (denied !== undefined) this.#refuse(notIn(denied, where))
   }

@@ -74,7 +74,11 @@ function rows(): CatalogRows {
       ),
       ...builtIn('s', 'now unnest generate_series'),
       ...builtIn('v', 'set_config pg_sleep setval random'),
-      ['30000', 'public', 'peek', 's'],
+      ['30000', 'public', 'peek', 's', 'false'],
+      ['30001', 'public', 'lower', 'i', 'true'],
+      ['30002', 'public', 'substr_of', 'i', 'false'],
+      ['30003', 'public', 'concat', 's', 'true'],
+      ['30004', 'public', 'geometry_of', 'i', 'true'],
     ],
     operators: [],
     volatileViews: [],
@@ -268,6 +272,8 @@ both(
     "select count(*) filter (where email like 'a%') from customers": used('FILTER'),
     "select case when email like 'a%' then 1 end from customers": used('CASE'),
     "select case email when 'a' then 1 end from customers": used('CASE'),
+    [`select case ${Array.from({ length: 21 }, (_, n) => `when email = '${n}' then ${n}`).join(' ')} end from customers`]:
+      /at most 20 comparisons/,
     [`select id from customers where email in (${Array.from({ length: 101 }, (_, n) => `'${n}'`).join()})`]:
       used('WHERE'),
   },
@@ -327,6 +333,8 @@ both(
     "select id from nested_view where mail = 'a'",
     'select secret from twice',
     'select * from child',
+    'select lower(note) from notes',
+    'select pg_catalog.concat(note) from notes',
   ],
   {
     'select upper(mail) from plain_view': computed,
@@ -340,6 +348,10 @@ both(
     'explain analyze select id from customers': /EXPLAIN ANALYZE/,
     'explain verbose select id from customers': /EXPLAIN VERBOSE/,
     'select peek(id) from notes': /gate does not know that peek\(\)/,
+    'select concat(note) from notes': /gate does not know that concat\(\)/,
+    'select geometry_of(note) from notes': /gate does not know that geometry_of\(\)/,
+    'select nothing_known(note) from notes': /gate does not know that nothing_known\(\)/,
+    "select encode(chunk_data, 'hex') from pg_toast.pg_toast_16384": /pg_toast/,
   },
 )
 
