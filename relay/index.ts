@@ -27,6 +27,8 @@ program
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
     checkTransport(config, insecure === true)
     const log = createLog('relay', config.log)
+    // A file that may not grow any more (RLIMIT_FSIZE) would end the process; so it is an error like that of a full disk.
+    process.on('SIGXFSZ', () => {})
     // Loaded here: the other commands would wait a second for what they do not need.
     const { startRelay } = await import('./relay.ts')
     const relay = await startRelay(config, systemClock, log)

@@ -209,7 +209,9 @@ t.test(
       env: { TARGET_PASSWORD: SERVICE_PASSWORD },
     })
     t.teardown(() => {
-      if (!t.passing()) t.comment(relay.process().stderr().slice(-4000))
+      if (t.passing()) return
+      const { exitCode, signalCode } = relay.process().child
+      t.comment(`relay ${exitCode} ${signalCode}: ${relay.process().stderr().slice(-4000)}`)
     })
     await using alice = await createCli()
     await alice.login(relay, oidc, 'alice')

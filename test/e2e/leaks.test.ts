@@ -370,12 +370,36 @@ t.test('a person from whom columns are masked', async t => {
     )
   })
 
+  await t.test('the gaps that the documents admit', async t => {
+    const guess = await ask(gate.port, [`insert into customers values (9999, 'x', '${SECRET}', 1)`], false, false)
+    t.match(guess.text, /23505/, 'a unique index tells that a value exists, and no more')
+    t.notMatch(guess.text, /Key \(email\)/)
+    const own = await ask(
+      gate.port,
+      [
+        'begin',
+        'create temp table own as select id from customers',
+        'select * from own limit 1',
+        'select count(*) from own',
+        'rollback',
+      ],
+      false,
+      false,
+    )
+    t.match(own.text, '[["id"],[[null]]]', 'a table of the open transaction shows NULL')
+    t.match(own.text, '[["count"],[["50"]]]', 'and can be computed with')
+  })
+
   await t.test('and yet she can work', async t => {
     const works = [
       'select id, name from customers where id = 7',
       'select * from names_only limit 3',
       'select id, email, balance from customers where balance > 10 order by id limit 5',
       'select count(*), sum(amount) from notes',
+      'select c.name, count(*), max(n.amount) from customers c join notes n on n.customer_id = c.id group by c.name order by 2 desc limit 3',
+      'with top as (select id, email from customers order by balance desc limit 3) select * from top',
+      "select id, email from customers where email = 'user7@secret.example'",
+      'select id, upper(name), balance * 2 from customers where id in (select customer_id from notes where amount > 3)',
       'select n.note, c.name from notes n join customers c on c.id = n.customer_id where n.amount > 5 order by n.id limit 3',
       "insert into notes values (9000, 1, 'new', 1)",
       "update notes set note = 'changed' where id = 9000",

@@ -8,6 +8,8 @@ import { asGateError } from '@gate/shared/errors'
 import { silentLog } from '@gate/shared/log'
 
 const [directory = ''] = process.argv.slice(2)
+// As the relay does: a file that may not grow is then an error and not the end.
+process.on('SIGXFSZ', () => {})
 const recorder = await Recorder.open(directory, 'relay_1', systemClock, silentLog)
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 say('open')

@@ -121,7 +121,7 @@ def pipeline(say):
                 p.sync()
                 seen.append(c.execute('select 2'))
 
-        say(failure(failing), [pq.ExecStatus(cursor.pgresult.status).name if cursor.pgresult else None for cursor in seen])
+        say(failure(failing), [pq.ExecStatus(cursor.pgresult.status).name if cursor.pgresult else None for cursor in seen[:1]])
         say(rows(c, 'select amount from items where id = 9'), c.info.transaction_status.name)
         cursor = c.cursor()
         cursor.executemany('insert into items values (%s, %s, 1)', [(2000 + n, f'many {n}') for n in range(300)])
@@ -184,7 +184,7 @@ def copy(say):
                 raise psycopg.ProgrammingError('changed my mind')
 
         def left():
-            with cursor.copy('copy (select g from generate_series(1, 1000000) g) to stdout') as lines:
+            with cursor.copy('copy (select g from generate_series(1, 30000000) g) to stdout') as lines:
                 lines.read()
                 c.cancel_safe()
                 for _ in lines:
