@@ -66,7 +66,7 @@ async function openClient({ port }: Connection, database: string): Promise<pg.Cl
   client.on('error', () => {})
   await client.connect()
   // A random join of everything with everything is no test of masking.
-  await client.query("set statement_timeout = '3s'")
+  await client.query("set statement_timeout = '1s'")
   return client
 }
 
