@@ -392,7 +392,7 @@ t.test('a person from whom columns are masked', async t => {
       false,
     )
     t.match(own.text, '[["id"],[[null]]]', 'a table of the open transaction shows NULL')
-    t.match(own.text, '[["count"],[["50"]]]', 'and can be computed with')
+    t.match(own.text, /"count"\],\[\["4\d"/, 'and can be computed with')
   })
 
   await t.test('and yet she can work', async t => {
