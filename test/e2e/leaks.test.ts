@@ -410,6 +410,7 @@ t.test('a person from whom columns are masked', async t => {
       "update notes set note = 'changed' where id = 9000",
       'delete from notes where id = 9000',
       "update customers set name = 'renamed' where id = 3",
+      'begin;; alter view names_only rename to other_names;; select count(*) from other_names;; rollback',
       'begin;; savepoint s;; select 1;; rollback to s;; commit',
       "select relname from pg_class where relname = 'customers'",
       'select now(), current_user, version(), pg_backend_pid()',

@@ -14,6 +14,10 @@ const MAX_AGE_MS = 60_000
 /** A snapshot this old is read anew while it is still used, so that nobody waits. */
 const REFRESH_AGE_MS = 15_000
 const READ_DEADLINE_MS = 15_000
+/** Somebody who alters a view keeps its definition from being read for no longer than this. */
+const DEFINITION_LOCK_MS = 100
+/** SQLSTATE of a lock that was not to be had in time. */
+const LOCK_NOT_AVAILABLE = '55P03'
 /** A catalog of 100,000 columns has about 10 MB. */
 const MAX_CATALOG_BYTES = 256 * 1024 * 1024
 
@@ -132,16 +136,35 @@ async function readRows(
     // Definitions of views then name every table with its schema.
     await stream.port.write(serialize.query('set local search_path = pg_catalog'))
     await results.next()
-    for (const name of names) {
-      await stream.port.write(serialize.query(catalogQueries[name]))
-      rows[name] = await results.next()
+    const ask = async (sql: string): Promise<(string | null)[][]> => {
+      await stream.port.write(serialize.query(sql))
+      return results.next()
     }
+    for (const name of names)
+      rows[name] = name === 'definitions' ? await readDefinitions(ask) : await ask(catalogQueries[name])
     await stream.port.write(serialize.end())
     stream.port.end()
     return rows as CatalogRows
   } finally {
     signal.removeEventListener('abort', abort)
     stream.port.destroy()
+  }
+}
+
+/**
+ * Reads the definitions of views. PostgreSQL locks each view for that, and the lock can be one that the very session holds
+ * which waits for this catalog: then no view can be followed for now, and those over masked columns count as masked whole.
+ */
+async function readDefinitions(ask: (sql: string) => Promise<(string | null)[][]>): Promise<(string | null)[][]> {
+  await ask(`savepoint definitions`)
+  await ask(`set local lock_timeout = '${DEFINITION_LOCK_MS}ms'`)
+  try {
+    return await ask(catalogQueries.definitions)
+  } catch (thrown) {
+    if (asGateError(thrown).fields?.['C'] !== LOCK_NOT_AVAILABLE) throw thrown
+    return []
+  } finally {
+    await ask('rollback to savepoint definitions')
   }
 }
 
@@ -157,13 +180,18 @@ class ResultReader {
 
   async next(): Promise<(string | null)[][]> {
     const rows: (string | null)[][] = []
+    let failure: GateError | undefined
     for (;;) {
       const { type, body } = await this.#message()
-      if (type === Z) return rows
       if (type === D) rows.push(readRow(body))
       else if (type === E) {
         const fields = readErrorFields(body)
-        throw new GateError('ERR_GATE_TARGET_PROTOCOL', `the catalog cannot be read: ${fields.get('M') ?? ''}`)
+        failure = new GateError('ERR_GATE_TARGET_PROTOCOL', `the catalog cannot be read: ${fields.get('M') ?? ''}`, {
+          fields: { C: fields.get('C') ?? '' },
+        })
+      } else if (type === Z) {
+        if (failure !== undefined) throw failure
+        return rows
       }
     }
   }
