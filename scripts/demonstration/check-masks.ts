@@ -67,7 +67,7 @@ async function seeClear(cast: Cast): Promise<void> {
 async function tryToCompute(cast: Cast, secrets: Secrets): Promise<void> {
   const { report, alice, bob } = cast
   await report.step('alice sends a masked column through a function, a condition and COPY', async step => {
-    const condition = `SELECT id FROM customers WHERE email = '${secrets.firstEmail}'`
+    const condition = `SELECT id FROM customers WHERE email LIKE '${secrets.firstEmail.slice(0, 5)}%'`
     const tried = [statements.computed, condition, statements.copied]
     for (const sql of tried) {
       const refused = await alice.sql(step, sql)
@@ -81,7 +81,7 @@ async function tryToCompute(cast: Cast, secrets: Secrets): Promise<void> {
     const explained = said(await alice.sql(step, first))
     step.must(
       'it says what it is about, and what to do instead',
-      hasAll(explained, ['public.customers has masked columns', 'computed', 'HINT:', 'Select the plain columns']),
+      hasAll(explained, ['public.customers.email is masked', 'computed', 'HINT:', 'Select masked columns as they are']),
     )
     cast.remember(alice, '✗', ...tried, first)
   })
