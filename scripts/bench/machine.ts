@@ -54,9 +54,8 @@ function masked(kind: MaskKind): StatementPlan {
   const columns = {
     mask: (_table: number, column: number) => (column === 2 ? obligation : undefined),
     knows: () => true,
-    names: () => new Set(['c2']),
-    obligations: [obligation],
-  } as unknown as MaskedColumns
+    isOpaque: () => false,
+  } satisfies Pick<MaskedColumns, 'mask' | 'knows' | 'isOpaque'> as unknown as MaskedColumns
   return { ...clear, masking: { columns, computed: 'masked', detecting: undefined, key: Buffer.alloc(32, 7) } }
 }
 

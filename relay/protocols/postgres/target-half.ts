@@ -35,11 +35,12 @@ import {
 } from './codec.ts'
 import { Counting, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
-import { type MaskingContext, type RowMask, RowWriter, rowMask, unknownTables } from './mask.ts'
+import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import { clientGone, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
+import { Slab } from './slab.ts'
 import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
@@ -74,7 +75,8 @@ export class TargetHalf {
   #asking: ((answer: Answer) => void) | undefined
   /** What is asked is whether rows may be committed. */
   #askingRows = false
-  #rows: RowWriter | undefined
+  /** Rows that were rewritten and are not sent yet. */
+  #rewritten: Slab | undefined
   /** A statement whose texts are withheld ran in this transaction: errors can come as late as its commit. */
   #sensitiveTransaction = false
 
@@ -302,8 +304,8 @@ export class TargetHalf {
     }
     if (this.#inbound.available < total) return false
     const { buffer, at, available } = this.#inbound
-    this.#rows ??= new RowWriter(available)
-    const bytes = this.#rows.rows(buffer, at, mask) - at
+    this.#rewritten ??= new Slab(available)
+    const bytes = rewriteRows(this.#rewritten, buffer, at, mask) - at
     running.bytes += bytes
     this.#inbound.drop(bytes)
     return true
@@ -335,9 +337,9 @@ export class TargetHalf {
 
   /** Rewritten rows leave before whatever comes after them. */
   #flushRows(): void {
-    if (this.#rows === undefined) return
-    for (const bytes of this.#rows.take()) this.#inbound.put(bytes)
-    this.#rows = undefined
+    if (this.#rewritten === undefined) return
+    for (const bytes of this.#rewritten.take()) this.#inbound.put(bytes)
+    this.#rewritten = undefined
   }
 
   #commandDone(type: number, head: Entry | undefined, total: number): void {

@@ -1,5 +1,6 @@
 // Masked rows, however they lie in a chunk: what comes out is what masking one value after the other gives.
-import { type RowMask, RowWriter } from '@gate/relay/protocols/postgres/mask'
+import { type RowMask, rewriteRows } from '@gate/relay/protocols/postgres/mask'
+import { Slab } from '@gate/relay/protocols/postgres/slab'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import t from 'tap'
@@ -35,9 +36,9 @@ function maskOne(value: string | null, how: RowMask[number]): string | null {
 const wire = (all: readonly Row[]): Buffer => Buffer.concat(all.map(row => server.dataRow([...row])))
 
 function write(chunk: Buffer, from: number, how: RowMask, expected: number): { end: number; bytes: Buffer } {
-  const writer = new RowWriter(expected)
-  const end = writer.rows(chunk, from, how)
-  return { end, bytes: Buffer.concat(writer.take()) }
+  const slab = new Slab(expected)
+  const end = rewriteRows(slab, chunk, from, how)
+  return { end, bytes: Buffer.concat(slab.take()) }
 }
 
 t.test('rows come out as if each value were masked by itself, also when the buffer has to grow', async t => {
