@@ -1,10 +1,12 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
 import { D, type Field, HEADER_BYTES } from './codec.ts'
+import type { CopyOutMasking } from './copy-out.ts'
 import type { Detecting } from './detecting.ts'
 import { redacted, type ValueMask, valueMask } from './mask-values.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Slab } from './slab.ts'
+import type { TextGuard } from './texts.ts'
 
 /** Which columns of a result are masked, by position; undefined entries are clear. */
 export type RowMask = readonly (ValueMask | undefined)[]
@@ -17,6 +19,10 @@ export interface MaskingContext {
   readonly computed: ComputedColumns
   /** Searches what is otherwise clear. */
   readonly detecting: Detecting | undefined
+  /** What leaves by COPY TO STDOUT; undefined for every other statement. */
+  readonly copyOut: CopyOutMasking | undefined
+  /** What becomes of texts beside the rows. */
+  readonly guard: TextGuard
   readonly key: Uint8Array
 }
 
