@@ -13,12 +13,6 @@ import { type MaskingContext, type RowMask, rewriteValues } from './mask.ts'
 import { type ValueMask, valueMask } from './mask-values.ts'
 import type { Slab } from './slab.ts'
 
-/** Columns and form of what leaves; columns whose number or order is not certain are undefined. */
-export interface CopyOutMasking {
-  readonly form: CopyForm
-  readonly columns: readonly Column[] | undefined
-}
-
 /** BINARY_SIGNATURE, flags, length of the header's extension. */
 const BINARY_SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1')
 const BINARY_HEADER_BYTES = BINARY_SIGNATURE.length + 8

@@ -1,8 +1,9 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
+import type { CopyForm } from './analysis/copy.ts'
 import { D, type Field, HEADER_BYTES } from './codec.ts'
-import type { CopyOutMasking } from './copy-out.ts'
 import type { Detecting } from './detecting.ts'
+import type { Column } from './lineage/scope.ts'
 import { redacted, type ValueMask, valueMask } from './mask-values.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Slab } from './slab.ts'
@@ -13,6 +14,12 @@ export type RowMask = readonly (ValueMask | undefined)[]
 
 /** Columns of a result that are no table's own: all clear, all masked, or which of all columns are fed by masked ones. */
 export type ComputedColumns = 'clear' | 'masked' | readonly boolean[]
+
+/** Columns and form of what leaves by COPY; columns whose number or order is not certain are undefined. */
+export interface CopyOutMasking {
+  readonly form: CopyForm
+  readonly columns: readonly Column[] | undefined
+}
 
 export interface MaskingContext {
   readonly columns: MaskedColumns

@@ -4,10 +4,9 @@ import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
-import type { CopyOutMasking } from './copy-out.ts'
 import { isHarmless } from './harmless.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
-import type { ComputedColumns } from './mask.ts'
+import type { ComputedColumns, CopyOutMasking } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 
 /**
