@@ -37,7 +37,7 @@ export async function completeNames(
   const current = words.at(-1) ?? ''
   if (words.length < 2 || current.startsWith('-')) return undefined
   const source =
-    command === 'connect'
+    command === 'connect' || command === 'request'
       ? candidates.targets
       : command === 'approve' || command === 'deny'
         ? candidates.requests

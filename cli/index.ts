@@ -7,7 +7,8 @@ import { Command, CommanderError } from 'commander'
 import { type App, createApp } from './app.ts'
 import { connect } from './commands/connect.ts'
 import { login, logout, whoami } from './commands/login.ts'
-import { approve, deny, requests } from './commands/requests.ts'
+import { approve, deny, requestNames, requests, wish } from './commands/requests.ts'
+import { closeReview, grants, keys, newKey, reviews, revoke, revokeKey } from './commands/reviews.ts'
 import { sessions, showSession } from './commands/sessions.ts'
 import { targetNames, targets } from './commands/targets.ts'
 import { addCompletion, completeNames, isCompletion } from './completion.ts'
@@ -68,12 +69,17 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
     .option('--port <number>', 'another local port than the usual one; 0 for any')
     .option('--task <id>', 'the task this is for, for example MIG-42/3; shown to approvers and in gate sessions')
     .option('--reason <text>', 'why; shown to approvers and in gate sessions')
+    .option(
+      '--break-glass',
+      'pass holds without being approved, where a rule allows it; needs --reason, and is reviewed',
+    )
     .option('--json', 'print JSON, one object per target')
     .action(async (names: string[], options) => exit(await connect(app, names, options, command)))
   program
     .command('approve')
     .description('decide what waits for you: a live list, or one request by its id')
     .argument('[request]', 'id of a request')
+    .option('--for <duration>', 'let the same rule be passed again for so long, where it permits that: 30m, 1h')
     .option('--reason <text>', 'why; recorded')
     .option('--json', 'print JSON')
     .action((id: string | undefined, options) => approve(app, id, options))
@@ -88,8 +94,10 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
     .command('requests')
     .description('list requests that you may decide, or that you made')
     .option('--mine', 'those you made')
+    .option('--watch', 'print what changes until Ctrl-C')
     .option('--json', 'print JSON')
     .action(options => requests(app, options))
+  addApprovals(program, app)
   const past = program
     .command('sessions')
     .description('list recorded sessions, newest first')
@@ -116,6 +124,63 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
   }
   addCompletion(program)
   return program
+}
+
+/** What comes before and after a decision: asking ahead, grants, reviews, keys. */
+function addApprovals(program: Command, app: App): void {
+  const json = ['--json', 'print JSON'] as const
+  const all = ['--all', 'also those that are over'] as const
+  program
+    .command('request')
+    .description('ask ahead: for a grant to pass a rule for a time')
+    .argument('<target>', 'name as gate targets lists it')
+    .requiredOption('--rule <name>', 'the rule that holds what you want to do')
+    .requiredOption('--for <duration>', 'for how long: 30m, 1h')
+    .requiredOption('--reason <text>', 'why; approvers read it')
+    .option(...json)
+    .action((target: string, options) => wish(app, target, options))
+  program
+    .command('grants')
+    .description('list grants that are yours, or that you may take back')
+    .option(...all)
+    .option(...json)
+    .action(options => grants(app, options))
+  program
+    .command('revoke')
+    .description('take a grant back, at once')
+    .argument('<grant>', 'id of a grant')
+    .option(...json)
+    .action((id: string, options) => revoke(app, id, options))
+  const reviewing = program
+    .command('reviews')
+    .description('list sessions in which the glass was broken, until somebody has looked at them')
+    .option(...all)
+    .option(...json)
+    .action(options => reviews(app, options))
+  reviewing
+    .command('close')
+    .description('say what you found; the review is over then')
+    .argument('<review>', 'id of a review')
+    .requiredOption('--note <text>', 'what you found')
+    .option(...json)
+    .action((id: string, options) => closeReview(app, id, options))
+  const signing = program
+    .command('keys')
+    .description('list the keys that sign your decisions')
+    .option(...json)
+    .action(options => keys(app, options))
+  signing
+    .command('new')
+    .description("make this machine's key, if there is none")
+    .option('--force', 'make another one and forget this one')
+    .option(...json)
+    .action(options => newKey(app, options))
+  signing
+    .command('revoke')
+    .description('take a key back for good')
+    .argument('<key>', 'id of a key')
+    .option(...json)
+    .action((id: string, options) => revokeKey(app, id, options))
 }
 
 /** Starts gate-relay or gate-agent in place of this program. The packages do not depend on each other: it may not be there. */
@@ -165,7 +230,7 @@ async function main(): Promise<number> {
     if (isCompletion(own)) {
       const names = await completeNames(app, own, {
         targets: async () => (await targetNames(app)).map(({ name, protocol }) => ({ name, detail: protocol })),
-        requests: async () => [],
+        requests: () => requestNames(app),
       })
       if (names !== undefined) {
         for (const name of names) app.print(name)

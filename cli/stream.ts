@@ -14,11 +14,15 @@ export interface StreamContext {
   readonly target: string
   readonly task: string | undefined
   readonly reason: string | undefined
+  /** Passes holds without being approved, where rules allow it. */
+  readonly breakGlass: boolean
   readonly offline: OfflineAnswers
   /** A valid session token. @throws {GateError} */
   token(): Promise<string>
   /** Tells the person at the terminal. */
   say(error: GateError): void
+  /** The relay has something to say beside the stream. */
+  notice(text: string): void
 }
 
 /** Serves one socket until it is done. Never throws: what goes wrong is said to the client and at the terminal. */
@@ -55,14 +59,15 @@ async function dial(context: StreamContext, signal: AbortSignal): Promise<Channe
       authorization: `Bearer ${token}`,
       ...(context.task === undefined ? {} : { 'gate-task': encodeURIComponent(context.task) }),
       ...(context.reason === undefined ? {} : { 'gate-reason': encodeURIComponent(context.reason) }),
+      ...(context.breakGlass ? { 'gate-break-glass': '1' } : {}),
     },
     tls: context.tls,
     timeoutMs: DIAL_TIMEOUT_MS,
     signal,
   })
   channel.onMessage = message => {
-    if (message.type !== 'notice')
-      channel.destroy(asGateError(undefined, 'ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
+    if (message.type === 'notice') context.notice(message.text)
+    else channel.destroy(asGateError(undefined, 'ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
   }
   return channel
 }

@@ -54,3 +54,25 @@ export function span(ms: number): string {
   if (seconds < 172_800) return `${Math.round(seconds / 3_600)}h`
   return `${Math.round(seconds / 86_400)}d`
 }
+
+/** East Asian wide and full-width characters, and emoji, take two columns. Approximate: a terminal may disagree. */
+const wide =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u
+
+/** The text in pieces of at most so many columns; never empty. */
+export function wrapped(text: string, columns: number): string[] {
+  const pieces: string[] = []
+  let piece = ''
+  let width = 0
+  for (const character of text) {
+    const size = wide.test(character) ? 2 : 1
+    if (width + size > columns) {
+      pieces.push(piece)
+      piece = ''
+      width = 0
+    }
+    piece += character
+    width += size
+  }
+  return [...pieces, piece]
+}

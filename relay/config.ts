@@ -5,6 +5,7 @@ import { duration } from '@gate/shared/duration'
 import { asGateError, GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
+import { noticeKinds } from './notices/notice.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
@@ -24,6 +25,18 @@ const issuer = z.strictObject({
   clock_tolerance: duration(0, 5 * MINUTE_MS).default(30_000),
 })
 export type IssuerConfig = z.infer<typeof issuer>
+
+const events = z.array(z.enum(noticeKinds)).min(1).optional()
+const notice = z.union([
+  z.strictObject({
+    url: z.url({ protocol: /^https?$/ }),
+    /** A file with the secret that signs; without it nothing is signed. */
+    secret_file: z.string().optional(),
+    format: z.enum(['json', 'slack']).default('json'),
+    events,
+  }),
+  z.strictObject({ command: z.array(z.string()).min(1).max(50), events }),
+])
 
 const schema = z.strictObject({
   /** How clients and agents reach this relay. */
@@ -67,6 +80,8 @@ const schema = z.strictObject({
       agent_streams: z.int().min(1).max(100_000).default(2_000),
     })
     .prefault({}),
+  /** Who is told when people are needed. */
+  notices: z.array(notice).max(20).default([]),
   log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 
@@ -96,6 +111,9 @@ export async function readRelayConfig(file: string): Promise<RelayConfig> {
     state: path(value.state),
     store: value.store.kind === 'embedded' ? value.store : { ...value.store, url_file: path(value.store.url_file) },
     policy: value.policy.map(path),
+    notices: value.notices.map(hook =>
+      'command' in hook || hook.secret_file === undefined ? hook : { ...hook, secret_file: path(hook.secret_file) },
+    ),
   }
 }
 

@@ -12,6 +12,7 @@ import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { addApi } from './admin/api.ts'
 import { addRequests } from './admin/requests-api.ts'
+import { addReviews } from './admin/reviews-api.ts'
 import { addSessions } from './admin/sessions-api.ts'
 import { openAdminSocket } from './admin/socket.ts'
 import { Approvals } from './approval/approvals.ts'
@@ -21,6 +22,8 @@ import { Enrolments } from './identity/enrolments.ts'
 import { createIssuers } from './identity/issuers.ts'
 import { Logins } from './identity/logins.ts'
 import { acceptUpgrades, createServer, type Upgrades } from './ingress/server.ts'
+import { commandHook, type Hook, webhook } from './notices/hooks.ts'
+import { Notices } from './notices/notices.ts'
 import { followPolicy } from './policy/load.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { createProtocols } from './protocols/registry.ts'
@@ -69,9 +72,9 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   for (const protocol of protocols) opening.use(protocol)
   const policies = opening.use(await followPolicy(config.policy, vocabularyOf(protocols), clock, log))
   const policy = (): typeof policies.current => policies.current
-  const approvals = opening.use(
-    await Approvals.start(store, relay, config.limits.waiting_requests_per_subject, clock, log),
-  )
+  const notices = opening.use(new Notices(await hooksOf(config, clock), config.url, clock, log))
+  const approvalOptions = { relay, url: config.url, limitPerSubject: config.limits.waiting_requests_per_subject }
+  const approvals = opening.use(await Approvals.start(store, approvalOptions, notices, clock, log))
   const limits = {
     connections: config.limits.connections,
     connectionsPerSubject: config.limits.connections_per_subject,
@@ -92,7 +95,8 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
     protocols,
     store,
   })
-  addRequests(app, approvals, logins, log)
+  addRequests(app, { approvals, logins, agents, policy, now: () => clock.now(), log })
+  addReviews(app, approvals, logins, log)
   addSessions(app, { store, logins, policy, recorder, records, relay })
   acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
   await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
@@ -103,11 +107,32 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   return { port, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
 }
 
+/** @throws {GateError} ERR_GATE_CONFIG when a secret cannot be read. */
+async function hooksOf(config: RelayConfig, clock: Clock): Promise<Hook[]> {
+  const hooks = config.notices.map(async (hook): Promise<Hook> => {
+    if ('command' in hook) return commandHook(hook.command, hook.events)
+    const { url, format, events: kinds, secret_file: file } = hook
+    const secret = file === undefined ? undefined : (await readSecret(file)).trim()
+    return webhook({ url, format, kinds, secret }, () => clock.now())
+  })
+  return Promise.all(hooks)
+}
+
+async function readSecret(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new GateError('ERR_GATE_CONFIG', `${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, {
+      cause,
+    })
+  }
+}
+
 function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades {
   return {
-    connect: async (token, target, task, reason) => {
+    connect: async (token, wish) => {
       const login = await logins.authenticate(token)
-      return channel => sessions.connect({ login, target, task, reason, channel })
+      return channel => sessions.connect({ login, ...wish, channel })
     },
     agentControl: async () => control => agents.serve(control),
     agentData: async token => {

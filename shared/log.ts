@@ -27,6 +27,9 @@ export interface LogFields {
   bytes?: number | undefined
   durationMs?: number | undefined
   version?: string | undefined
+  hook?: string | undefined
+  notice?: string | undefined
+  kind?: string | undefined
   signal?: string | undefined
   error?: unknown
 }
@@ -62,6 +65,9 @@ const listed = new Set([
   'bytes',
   'durationMs',
   'version',
+  'hook',
+  'notice',
+  'kind',
   'signal',
 ])
 

@@ -66,6 +66,13 @@ export interface Quorum {
 
 export type MaskKind = 'redact' | 'partial' | 'hash' | 'null' | 'fixed'
 
+/** What a target expects a command to do, before it runs it. */
+export interface Estimate {
+  readonly rows: number
+  /** The target's own words, for people. */
+  readonly detail: string
+}
+
 /** An obligation to hide values (XACML's word: what the enforcement point must do when it allows). */
 export interface MaskObligation {
   readonly kind: 'mask'
@@ -111,6 +118,12 @@ export interface Hold {
   readonly approvers: Quorum
   readonly timeoutMs: number
   readonly obligations: readonly Obligation[]
+  /** How long one approval may stand for repetitions; undefined when it stands for one command only. */
+  readonly grants: { readonly maxMs: number } | undefined
+  /** Whether approvers are told what the target expects the command to do. */
+  readonly estimate: boolean
+  /** Groups whose members may pass without being approved, at the price of a review. */
+  readonly breakGlass: readonly string[]
 }
 
 export type Decision = Allow | Deny | Hold

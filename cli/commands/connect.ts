@@ -17,6 +17,7 @@ export interface ConnectOptions {
   readonly port?: string
   readonly task?: string
   readonly reason?: string
+  readonly breakGlass?: boolean
   readonly json?: boolean
 }
 
@@ -53,6 +54,8 @@ export async function connect(
   if (command.length > 0 && names.length > 1) throw new GateError('ERR_GATE_USAGE', 'a command runs with one target')
   if (options.port !== undefined && names.length > 1)
     throw new GateError('ERR_GATE_USAGE', '--port goes with one target')
+  if (options.breakGlass === true && options.reason === undefined)
+    throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
   await using connected = await connectApp(app)
   const infos = await Promise.all(names.map(name => fetchInfo(connected, name)))
   const stop = new AbortController()
@@ -101,9 +104,11 @@ async function open(connected: Connected, target: TargetInfo, options: ConnectOp
     target: target.name,
     task: options.task,
     reason: options.reason,
+    breakGlass: options.breakGlass === true,
     offline,
     token: () => credentials.token(),
     say,
+    notice: (text: string) => app.note(`${app.style.wait('!')} ${target.name}: ${printable(text)}`),
   }
   const listener = await listen(
     port,

@@ -1,23 +1,32 @@
-// gate approve, deny and requests, for people who type an id and for scripts. The live list is in ui/approvals.tsx.
+// gate approve, deny, request and requests, for people who type an id and for scripts. The live list is in ui/approvals.tsx.
+import type { Word } from '@gate/shared/approval'
+import { duration, formatDuration } from '@gate/shared/duration'
 import { GateError } from '@gate/shared/errors'
-import { z } from 'zod'
-import { type App, type Connected, connectApp } from '../app.ts'
-import { type RequestView, requestList, requestSchema, sendDecision } from '../request-view.ts'
+import { type App, type Connected, connectApp, interruptible } from '../app.ts'
+import {
+  fetchRequest,
+  type RequestDetail,
+  type RequestView,
+  requestList,
+  requestSchema,
+  sendDecision,
+  watchedList,
+} from '../request-view.ts'
 import { oneLine, printable, span, table } from '../text.ts'
 
-const requestDetail = requestSchema.extend({
-  decisions: z.array(
-    z.object({
-      by: z.object({ id: z.string(), email: z.string().optional() }),
-      verdict: z.string(),
-      reason: z.string().optional(),
-      decidedMs: z.number(),
-    }),
-  ),
-})
+const DAY_MS = 86_400_000
+const grantDuration = duration(1_000, 30 * DAY_MS)
+
+/** @throws {GateError} ERR_GATE_USAGE for what is no duration. */
+export function parseGrant(text: string): number {
+  const parsed = grantDuration.safeParse(text)
+  if (parsed.success) return parsed.data
+  throw new GateError('ERR_GATE_USAGE', `--for: ${parsed.error.issues[0]?.message ?? 'not a duration'}`)
+}
 
 export interface DecideOptions {
   readonly reason?: string
+  readonly for?: string
   readonly json?: boolean
 }
 
@@ -38,75 +47,194 @@ export async function deny(app: App, id: string, options: DecideOptions): Promis
   return decide(app, id, 'deny', options)
 }
 
-async function decide(
-  app: App,
-  id: string,
-  verdict: 'approve' | 'deny',
-  { reason, json }: DecideOptions,
-): Promise<void> {
+async function decide(app: App, id: string, verdict: Word['verdict'], options: DecideOptions): Promise<void> {
+  const asked = options.for === undefined ? undefined : parseGrant(options.for)
   await using connected = await connectApp(app)
-  const token = await connected.credentials.token()
-  const path = `/v1/requests/${encodeURIComponent(id)}`
-  const request = await connected.client.call({ method: 'GET', path, token }, requestDetail)
-  if (json !== true) app.note(describe(app, request))
-  const { state } = await sendDecision(connected, id, verdict, reason)
-  if (json === true) return app.print(JSON.stringify({ id, verdict, state }))
+  const request = await fetchRequest(connected, id)
+  if (options.json !== true) app.note(describe(app, request))
+  // Whoever approves a wish for a grant grants what was asked for, unless they say less.
+  const grantMs = asked ?? (verdict === 'approve' && request.kind === 'grant' ? request.grantMs : undefined)
+  const { state } = await sendDecision(connected, request, { verdict, reason: options.reason, grantMs })
+  if (options.json === true) return app.print(JSON.stringify({ id, verdict, state, grantMs }))
   const mark = verdict === 'approve' ? app.style.good('✓ approved') : app.style.bad('✗ denied')
+  const granted = grantMs === undefined ? '' : ` for ${formatDuration(grantMs)}`
   const more = state === 'waiting' ? ` — ${request.approvers} are needed, so it still waits` : ''
-  app.print(`${mark} ${id}${more}`)
+  app.print(`${mark} ${id}${granted}${more}`)
 }
 
 /** Everything an approver has to know, so that nothing in it can deceive. */
-export function describe(app: App, request: RequestView): string {
-  const who = request.subject.email ?? request.subject.id
-  const lines = [
-    ['who', `${printable(who)} (${printable(request.subject.groups.join(', '))})`],
-    ['target', `${request.target} (${request.protocol})`],
-    ['task', request.task === undefined ? undefined : oneLine(request.task, 200)],
-    ['reason', request.reason === undefined ? undefined : oneLine(request.reason, 200)],
-    ['does', `${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}`],
-    ['rows', request.rows === undefined ? undefined : writtenRows(request.rows)],
-    ['rule', `${request.rule}: needs ${request.approvers}`],
-    ['until', `${new Date(request.expiresMs).toLocaleTimeString()} (${span(request.expiresMs - app.clock.now())})`],
-  ]
-  const facts = lines.flatMap(([label, value]) =>
-    value === undefined ? [] : [`  ${app.style.dim((label ?? '').padEnd(7))} ${value}`],
-  )
-  const statement = printable(request.text)
-    .split('\n')
-    .map(line => `  │ ${line}`)
+export function describe(app: App, request: RequestDetail): string {
+  const facts = factsOf(request).map(([label, value]) => `  ${app.style.dim(label.padEnd(9))} ${value}`)
+  const statement =
+    request.kind === 'grant'
+      ? []
+      : printable(request.text)
+          .split('\n')
+          .map(line => `  │ ${line}`)
   const values = request.parameters.map(
-    (value, index) => `  $${index + 1} = ${value.text === null ? 'NULL' : `'${oneLine(value.text, 200)}'`}`,
+    (value, index) =>
+      `  $${index + 1} = ${value.text === null ? 'NULL' : `'${printable(value.text)}'`}${cutValue(value)}`,
   )
-  return [app.style.bold(request.id), ...facts, ...statement, ...values].join('\n')
+  const before = request.history.length === 0 ? [] : [`  ${app.style.dim('before')}`, ...earlier(request)]
+  return [app.style.bold(request.id), ...facts, ...statement, ...values, ...before].join('\n')
+}
+
+function cutValue({ text, bytes, format }: RequestView['parameters'][number]): string {
+  if (text === null || format !== 'text' || Buffer.byteLength(text) >= bytes) return ''
+  return ` … (${bytes} bytes)`
+}
+
+/** What is known of a request, in the order in which it matters. */
+export function factsOf(request: RequestDetail): [string, string][] {
+  const { subject, grantMs, grantMaxMs, estimate, rows } = request
+  const context = Object.entries(request.context).map(([name, value]) => `${name} ${value}`)
+  const facts: [string, string | undefined][] = [
+    ['who', `${printable(subject.email ?? subject.id)} (${printable(subject.groups.join(', '))})`],
+    ['target', printable([`${request.target} (${request.protocol})`, ...context].join(', '))],
+    ['task', request.task === undefined ? undefined : oneLine(request.task, 200)],
+    ['reason', request.reason === undefined ? undefined : oneLine(request.reason, 1000)],
+    [
+      'does',
+      request.kind === 'grant'
+        ? `asks to pass ${request.rule} for ${formatDuration(grantMs ?? 0)}`
+        : `${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}`,
+    ],
+    ['rows', rows === undefined ? undefined : writtenRows(rows)],
+    ['expects', estimate === undefined ? undefined : `${estimate.rows} rows (${oneLine(estimate.detail, 300)})`],
+    ['rule', `${request.rule}: needs ${request.approvers}`],
+    ['grants', grantMaxMs === undefined ? undefined : `up to ${formatDuration(grantMaxMs)} (--for)`],
+    ['until', `${new Date(request.expiresMs).toLocaleTimeString()} (${span(request.expiresMs - request.nowMs)})`],
+    ['state', request.state === 'waiting' ? undefined : request.state],
+    ['said', said(request)],
+  ]
+  return facts.flatMap(([label, value]) => (value === undefined ? [] : [[label, value] as [string, string]]))
+}
+
+function said({ decisions }: RequestDetail): string | undefined {
+  if (decisions.length === 0) return undefined
+  return decisions
+    .map(({ by, verdict, reason }) => {
+      const who = printable(by.email ?? by.id)
+      return `${verdict} by ${who}${reason === undefined ? '' : ` (${oneLine(reason, 200)})`}`
+    })
+    .join(', ')
+}
+
+/** What the same person did before in the same session. */
+export function earlier({ history }: RequestDetail): string[] {
+  const marks = { allow: '✓', deny: '✗', hold: '…' }
+  return history.map(({ command, effect, text, status }) => {
+    const end = status === undefined ? '' : ` → ${printable(status)}`
+    return `  ${String(command).padStart(4)} ${marks[effect]} ${oneLine(text, 100)}${end}`
+  })
 }
 
 /** Whoever decides over written rows holds up everybody who wants to change them. */
-function writtenRows(rows: number): string {
+export function writtenRows(rows: number): string {
   return `${rows} written and not committed: they stay locked until you decide`
 }
 
 export interface RequestsOptions {
   readonly mine?: boolean
+  readonly watch?: boolean
   readonly json?: boolean
 }
 
-export async function requests(app: App, { mine, json }: RequestsOptions): Promise<void> {
+export async function requests(app: App, options: RequestsOptions): Promise<void> {
   await using connected = await connectApp(app)
+  if (options.watch === true) return watch(connected, options)
   const { client, credentials } = connected
-  const path = `/v1/requests?which=${mine === true ? 'mine' : 'decidable'}`
-  const { requests: found } = await client.call({ method: 'GET', path, token: await credentials.token() }, requestList)
-  if (json === true) return app.print(JSON.stringify(found))
-  if (found.length === 0)
-    return app.note(mine === true ? 'You have asked for nothing.' : 'Nothing waits for your decision.')
+  const path = `/v1/requests?which=${options.mine === true ? 'mine' : 'decidable'}`
+  const found = await client.call({ method: 'GET', path, token: await credentials.token() }, requestList)
+  if (options.json === true) return app.print(JSON.stringify(found.requests))
+  if (found.requests.length === 0)
+    return app.note(options.mine === true ? 'You have asked for nothing.' : 'Nothing waits for your decision.')
+  app.print(asTable(app, found.requests, found.nowMs))
+  if (options.mine !== true) app.note(app.style.dim('gate approve ID, or gate deny ID --reason TEXT'))
+}
+
+function asTable(app: App, found: readonly RequestView[], nowMs: number): string {
   const rows = found.map(request => [
     request.id,
     request.state,
     oneLine(request.subject.email ?? request.subject.id, 30),
     request.target,
-    request.state === 'waiting' ? span(request.expiresMs - app.clock.now()) : '',
-    oneLine(request.text, Math.max(20, app.config.columns - 80)),
+    request.state === 'waiting' ? span(request.expiresMs - nowMs) : '',
+    oneLine(headline(request), Math.max(20, app.config.columns - 80)),
   ])
-  app.print(table(['REQUEST', 'STATE', 'WHO', 'TARGET', 'LEFT', 'COMMAND'], rows, app.style))
-  if (mine !== true) app.note(app.style.dim('gate approve ID, or gate deny ID --reason TEXT'))
+  return table(['REQUEST', 'STATE', 'WHO', 'TARGET', 'LEFT', 'COMMAND'], rows, app.style)
+}
+
+/** What a list shows of a request. */
+export function headline(request: RequestView): string {
+  if (request.kind === 'command') return request.text
+  return `grant: ${request.rule} for ${formatDuration(request.grantMs ?? 0)}`
+}
+
+/** One line for each change, until Ctrl-C: for scripts that react, and for logs. */
+async function watch({ app, client, credentials }: Connected, { mine, json }: RequestsOptions): Promise<void> {
+  const path = `/v1/requests/watch?which=${mine === true ? 'all' : 'decidable'}`
+  await interruptible(async signal => {
+    const known = new Map<string, string>()
+    for await (const value of client.lines({ method: 'GET', path, token: await credentials.token() }, signal)) {
+      if (typeof value === 'object' && value !== null && 'error' in value)
+        throw new GateError('ERR_GATE_UNAUTHENTICATED', 'the login has ended', { hint: 'Run gate login.' })
+      const parsed = watchedList.safeParse(value)
+      if (!parsed.success) throw new GateError('ERR_GATE_PROTOCOL', 'the relay is of another version')
+      for (const request of changes(known, parsed.data.requests)) {
+        if (json === true) app.print(JSON.stringify(request))
+        else app.print(`${new Date().toLocaleTimeString()} ${line(request)}`)
+      }
+    }
+  })
+}
+
+function line(request: RequestView | { readonly id: string; readonly state: 'gone' }): string {
+  if (request.state === 'gone') return `${request.id} is no longer waiting`
+  const who = oneLine(request.subject.email ?? request.subject.id, 30)
+  return `${request.id} ${request.state} ${who} ${request.target} ${oneLine(headline(request), 120)}`
+}
+
+/** What is new, what changed its state, and what is not there any more. */
+function changes(
+  known: Map<string, string>,
+  found: readonly RequestView[],
+): (RequestView | { readonly id: string; readonly state: 'gone' })[] {
+  const changed = found.filter(request => known.get(request.id) !== request.state)
+  const there = new Set(found.map(request => request.id))
+  const gone = [...known.keys()].filter(id => !there.has(id))
+  for (const id of gone) known.delete(id)
+  for (const request of found) known.set(request.id, request.state)
+  return [...changed, ...gone.map(id => ({ id, state: 'gone' as const }))]
+}
+
+export interface WishOptions {
+  readonly rule: string
+  readonly for: string
+  readonly reason: string
+  readonly json?: boolean
+}
+
+/** gate request: asks ahead for a grant. */
+export async function wish(app: App, target: string, options: WishOptions): Promise<void> {
+  const grantMs = parseGrant(options.for)
+  await using connected = await connectApp(app)
+  const { client, credentials } = connected
+  const body = { target, rule: options.rule, grantMs, reason: options.reason }
+  const made = await client.call(
+    { method: 'POST', path: '/v1/requests', token: await credentials.token(), body },
+    requestSchema,
+  )
+  if (options.json === true) return app.print(JSON.stringify(made))
+  app.print(`${app.style.wait('…')} ${made.id} waits for ${made.approvers}`)
+  app.note(app.style.dim(`They can run: gate approve ${made.id}. gate grants shows it once it is given.`))
+}
+
+/** Ids for completion. */
+export async function requestNames(app: App): Promise<readonly { name: string; detail: string }[]> {
+  await using connected = await connectApp(app)
+  const { client, credentials } = connected
+  const path = '/v1/requests?which=decidable'
+  const found = await client.call({ method: 'GET', path, token: await credentials.token() }, requestList)
+  return found.requests.map(request => ({ name: request.id, detail: oneLine(headline(request), 60) }))
 }

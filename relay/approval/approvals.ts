@@ -1,84 +1,108 @@
 // Holds: a command waits in the store until people decide, time runs out, or whoever asked goes away.
-import { createHash } from 'node:crypto'
-import { canonicalJson } from '@gate/shared/canonical'
+import { type BoundParameter, commandSha256, parameterBytes, type SignedDecision } from '@gate/shared/approval'
 import type { Clock } from '@gate/shared/clock'
-import { asGateError, GateError } from '@gate/shared/errors'
-import { newId } from '@gate/shared/id'
+import { GateError } from '@gate/shared/errors'
+import { newId, newSecret } from '@gate/shared/id'
 import type { Log } from '@gate/shared/log'
-import type { AccessRequest, Hold, Operation, Subject } from '@gate/shared/model'
-import { isFilled, mayApprove, parseQuorum } from '../policy/quorum.ts'
+import type { AccessRequest, Estimate, Hold, Operation, Subject } from '@gate/shared/model'
+import type { Insertable } from 'kysely'
+import type { Notices } from '../notices/notices.ts'
+import { mayApprove, parseQuorum } from '../policy/quorum.ts'
+import type { Schema } from '../store/schema.ts'
 import { type Store, storeErrors } from '../store/store.ts'
+import { type SignedWord, takeWord } from './deciding.ts'
+import { type Grant, Grants } from './grants.ts'
+import { ApproverKeys } from './keys.ts'
+import { isSamePerson } from './person.ts'
 import {
   type ApprovalRequest,
   type Decision,
-  type RequestState,
+  type EarlierCommand,
   readDecisions,
   readRequest,
   readRequests,
 } from './requests.ts'
+import { type Review, Reviews } from './reviews.ts'
+import { type Answer, Waiting } from './waiting.ts'
 
-/** Notifications can be lost; waiting requests are looked at this often besides. */
-const POLL_INTERVAL_MS = 1_000
+/** A wish for a grant can be decided for this long. */
+const GRANT_REQUEST_MS = 60 * 60_000
 
-/** How a hold ended. */
-export interface Answer {
-  readonly request: string
-  readonly state: Exclude<RequestState, 'waiting'>
-  readonly decisions: readonly Decision[]
+/** A command that people are asked about. */
+export interface Asking {
+  readonly session: string
+  readonly access: AccessRequest
+  readonly hold: Hold
+  readonly policy: string
+  /** The command's exact text and values, and where it would run. */
+  readonly command: string
+  readonly parameters: readonly BoundParameter[]
+  readonly context: Readonly<Record<string, string>>
+  readonly history: readonly EarlierCommand[]
+  readonly estimate: Estimate | undefined
 }
 
-interface Waiting {
-  readonly expiresMs: number
-  settle(answer: Answer): void
-  fail(cause: GateError): void
+/** A grant that somebody asks for ahead. */
+export interface Wish {
+  readonly subject: Subject
+  readonly target: { readonly name: string; readonly protocol: string }
+  readonly hold: Hold
+  readonly policy: string
+  readonly reason: string
+  readonly grantMs: number
 }
 
-/** What of a command an approval is about: the exact text and parameters, where they would run, and the rows they wrote. */
-export function commandHash(session: string, target: string, operation: Operation): string {
-  return createHash('sha256')
-    .update(
-      canonicalJson({
-        session,
-        target,
-        text: operation.text,
-        parameters: operation.parameters,
-        ...(operation.rows === undefined ? {} : { rows: operation.rows }),
-      }),
-    )
-    .digest('hex')
+export interface ApprovalsOptions {
+  /** This relay's own id, and the URL by which people know it. */
+  readonly relay: string
+  readonly url: string
+  readonly limitPerSubject: number
 }
 
 export class Approvals implements AsyncDisposable {
+  readonly keys: ApproverKeys
+  readonly grants: Grants
+  readonly reviews: Reviews
   readonly #store: Store
-  readonly #relay: string
-  readonly #limitPerSubject: number
+  readonly #options: ApprovalsOptions
+  readonly #notices: Notices
   readonly #clock: Clock
   readonly #log: Log
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #waiting: Waiting
   readonly #watchers = new Set<() => void>()
-  #poll: NodeJS.Timeout | undefined
 
-  private constructor(store: Store, relay: string, limitPerSubject: number, clock: Clock, log: Log) {
+  private constructor(store: Store, options: ApprovalsOptions, notices: Notices, clock: Clock, log: Log) {
     this.#store = store
-    this.#relay = relay
-    this.#limitPerSubject = limitPerSubject
+    this.#options = options
+    this.#notices = notices
     this.#clock = clock
     this.#log = log
+    this.#waiting = new Waiting(store, clock, log, request => void this.#tellEnd(request))
+    this.keys = new ApproverKeys(store, options.url, clock)
+    this.grants = new Grants(store, clock)
+    this.reviews = new Reviews(store, clock)
   }
 
-  static async start(store: Store, relay: string, limitPerSubject: number, clock: Clock, log: Log): Promise<Approvals> {
-    const approvals = new Approvals(store, relay, limitPerSubject, clock, log)
+  static async start(
+    store: Store,
+    options: ApprovalsOptions,
+    notices: Notices,
+    clock: Clock,
+    log: Log,
+  ): Promise<Approvals> {
+    const approvals = new Approvals(store, options, notices, clock, log)
     // What an earlier life of this relay was holding was never run: its connections are gone.
     await storeErrors(() =>
       store.db
         .updateTable('requests')
         .set({ state: 'withdrawn', settled_ms: clock.now() })
-        .where('relay', '=', relay)
-        .where('state', '=', 'waiting')
+        .where('relay', '=', options.relay)
+        .where('kind', '=', 'command')
+        .where('state', 'in', ['waiting', 'approved'])
         .execute(),
     )
     await store.listen('requests', () => {
-      approvals.#look()
+      approvals.#waiting.look()
       for (const changed of approvals.#watchers) changed()
     })
     return approvals
@@ -95,50 +119,141 @@ export class Approvals implements AsyncDisposable {
    * An aborted signal withdraws it.
    * @throws {GateError} when the request cannot be made or the store is lost: nothing may run then.
    */
-  async ask(
-    session: string,
-    access: AccessRequest,
-    hold: Hold,
-    policy: string,
-    made: (request: ApprovalRequest) => void,
-    signal: AbortSignal,
-  ): Promise<Answer> {
-    const request = await storeErrors(() => this.#create(session, access, hold, policy))
-    const withdraw = (): Promise<void> =>
-      this.#finish(request.id, 'withdrawn').catch(error =>
-        this.#log.warn('request.withdraw-failed', { request: request.id, error }),
-      )
+  async ask(asking: Asking, made: (request: ApprovalRequest) => void, signal: AbortSignal): Promise<Answer> {
+    const request = await storeErrors(() => this.#createCommand(asking))
     try {
       made(request)
     } catch (thrown) {
       // It could not be written down, so it will not run: nobody is to decide it.
-      await withdraw()
+      await this.#waiting.withdraw(request.id)
       throw thrown
     }
-    const settled = new Promise<Answer>((resolve, reject) => {
-      this.#waiting.set(request.id, { expiresMs: request.expiresMs, settle: resolve, fail: reject })
-    })
-    // The store can be lost before anybody waits for this; unhandled, that would end the relay.
-    settled.catch(() => {})
-    const abort = (): void => void withdraw()
-    signal.addEventListener('abort', abort, { once: true })
-    if (signal.aborted) abort()
-    this.#poll ??= setInterval(() => this.#look(), POLL_INTERVAL_MS)
+    this.#notices.request('request.waiting', request)
+    return this.#waiting.until(request.id, request.expiresMs, signal)
+  }
+
+  async #tellEnd(id: string): Promise<void> {
     try {
-      await this.#announce(request.id)
-      return await settled
-    } finally {
-      signal.removeEventListener('abort', abort)
-      this.#waiting.delete(request.id)
-      if (this.#waiting.size === 0) {
-        clearInterval(this.#poll)
-        this.#poll = undefined
-      }
+      this.#notices.request('request.settled', await readRequest(this.#store, id))
+    } catch (error) {
+      this.#log.warn('notice.failed', { request: id, error })
     }
   }
 
-  async #create(session: string, access: AccessRequest, hold: Hold, policy: string): Promise<ApprovalRequest> {
-    const { subject, target, operation, context } = access
+  /**
+   * Uses an approved request up: its command goes on now, and never again.
+   * @throws {GateError} ERR_GATE_CONFLICT when it was used, withdrawn or has expired meanwhile; ERR_GATE_STORE.
+   */
+  async use(id: string): Promise<void> {
+    if ((await this.#waiting.happen(id, 'use')) !== undefined) return
+    const { state } = await storeErrors(() => readRequest(this.#store, id))
+    throw new GateError('ERR_GATE_CONFLICT', `${id} is ${state} already, so its command does not run`)
+  }
+
+  /** An approved command does not run after all. @throws {GateError} ERR_GATE_STORE. */
+  async drop(id: string): Promise<void> {
+    await this.#waiting.happen(id, 'withdraw')
+  }
+
+  /** What approvers signed on a request. */
+  async signed(id: string): Promise<SignedDecision[]> {
+    const decisions = await storeErrors(() => readDecisions(this.#store, id))
+    return decisions.flatMap(({ signed }) => signed ?? [])
+  }
+
+  /** Makes a request for a grant and returns it; it waits without anybody's connection. */
+  async wish({ subject, target, hold, policy, reason, grantMs }: Wish): Promise<ApprovalRequest> {
+    const operation: Operation = {
+      protocol: target.protocol,
+      action: 'grant',
+      resources: [],
+      text: '',
+      parameters: [],
+      writes: false,
+      routine: false,
+      facts: {},
+    }
+    const request = await storeErrors(() =>
+      this.#create(subject, {
+        kind: 'grant',
+        session_id: null,
+        target: target.name,
+        protocol: target.protocol,
+        task: null,
+        reason,
+        ...ruleColumns(hold),
+        action: operation.action,
+        operation: JSON.stringify(operation),
+        command_hash: null,
+        parameters_hash: null,
+        exact: null,
+        context: '{}',
+        history: '[]',
+        estimate: null,
+        grant_ms: grantMs,
+        policy,
+        expires_ms: this.#clock.now() + GRANT_REQUEST_MS,
+      }),
+    )
+    this.#notices.request('request.waiting', request)
+    await this.#waiting.announce(request.id)
+    return request
+  }
+
+  /** Opens a review and tells everybody who looks at a list of requests. @throws {GateError} ERR_GATE_STORE. */
+  async breakGlass(
+    session: string,
+    subject: Subject,
+    target: string,
+    reason: string,
+    approvers: readonly string[],
+  ): Promise<Review> {
+    const review = await this.reviews.open(session, subject, target, reason, approvers)
+    this.#notices.review('glass.broken', review)
+    await this.#waiting.announce(review.id)
+    return review
+  }
+
+  /** Closes a review; as Reviews.close. */
+  async closeReview(subject: Subject, id: string, note: string): Promise<void> {
+    this.#notices.review('review.closed', await this.reviews.close(subject, id, note))
+    await this.#waiting.announce(id)
+  }
+
+  /** Takes a grant back; as Grants.revoke. */
+  async revokeGrant(subject: Subject, id: string): Promise<Grant> {
+    const grant = await this.grants.revoke(subject, id)
+    this.#notices.revoked(grant)
+    return grant
+  }
+
+  #createCommand(asking: Asking): Promise<ApprovalRequest> {
+    const { session, access, hold, policy, command, context, history, estimate } = asking
+    const { subject, target, operation } = access
+    const parameters = parameterBytes(asking.parameters)
+    return this.#create(subject, {
+      kind: 'command',
+      session_id: session,
+      target: target.name,
+      protocol: target.protocol,
+      task: access.context.task ?? null,
+      reason: access.context.reason ?? null,
+      ...ruleColumns(hold),
+      action: operation.action,
+      operation: JSON.stringify(operation),
+      command_hash: commandSha256(Buffer.from(command)),
+      parameters_hash: commandSha256(parameters),
+      exact: JSON.stringify({ command, parameters: parameters.toString('base64') }),
+      context: JSON.stringify(context),
+      history: JSON.stringify(history),
+      estimate: estimate === undefined ? null : JSON.stringify(estimate),
+      grant_ms: null,
+      policy,
+      expires_ms: this.#clock.now() + hold.timeoutMs,
+    })
+  }
+
+  async #create(subject: Subject, values: NewRequest): Promise<ApprovalRequest> {
     const now = this.#clock.now()
     const { count } = await this.#store.db
       .selectFrom('requests')
@@ -147,89 +262,26 @@ export class Approvals implements AsyncDisposable {
       .where('state', '=', 'waiting')
       .where('expires_ms', '>', now)
       .executeTakeFirstOrThrow()
-    if (count >= this.#limitPerSubject) {
+    if (count >= this.#options.limitPerSubject) {
       throw new GateError('ERR_GATE_LIMIT', `${count} of your commands wait for approval already`)
     }
     const id = newId('r')
     await this.#store.db
       .insertInto('requests')
       .values({
+        ...values,
         id,
-        session_id: session,
-        relay: this.#relay,
+        relay: this.#options.relay,
         subject_id: subject.id,
         email: subject.email ?? null,
         groups: JSON.stringify(subject.groups),
-        target: target.name,
-        protocol: target.protocol,
-        task: context.task ?? null,
-        reason: context.reason ?? null,
-        rule: hold.rule,
-        approvers: hold.approvers.text,
-        action: operation.action,
-        operation: JSON.stringify(operation),
-        command_hash: commandHash(session, target.name, operation),
-        policy,
+        nonce: newSecret(),
         state: 'waiting',
         created_ms: now,
-        expires_ms: now + hold.timeoutMs,
         settled_ms: null,
       })
       .execute()
     return readRequest(this.#store, id)
-  }
-
-  async #announce(id: string): Promise<void> {
-    try {
-      await this.#store.notify('requests', id)
-    } catch (error) {
-      // Whoever waits for news polls as well.
-      this.#log.warn('request.notify-failed', { request: id, error })
-    }
-  }
-
-  #look(): void {
-    for (const id of this.#waiting.keys()) {
-      this.#lookAt(id).catch(thrown => this.#waiting.get(id)?.fail(asGateError(thrown)))
-    }
-  }
-
-  async #lookAt(id: string): Promise<void> {
-    const request = await storeErrors(() => readRequest(this.#store, id))
-    const waiting = this.#waiting.get(id)
-    if (waiting === undefined) return
-    if (request.state === 'waiting') {
-      if (waiting.expiresMs <= this.#clock.now()) await this.#finish(id, 'expired')
-      return
-    }
-    waiting.settle({
-      request: id,
-      state: request.state,
-      decisions: await storeErrors(() => readDecisions(this.#store, id)),
-    })
-  }
-
-  /** Ends a waiting request from our side, unless people were faster. */
-  async #finish(id: string, state: 'expired' | 'withdrawn'): Promise<void> {
-    const waiting = this.#waiting.get(id)
-    const ended = await storeErrors(() => this.#settle(id, state)).catch(thrown => {
-      // Without the store nobody can say what became of the request: the command does not run.
-      waiting?.fail(asGateError(thrown))
-      throw thrown
-    })
-    if (!ended) return this.#lookAt(id)
-    waiting?.settle({ request: id, state, decisions: [] })
-    await this.#announce(id)
-  }
-
-  async #settle(id: string, state: Exclude<RequestState, 'waiting'>): Promise<boolean> {
-    const { numUpdatedRows } = await this.#store.db
-      .updateTable('requests')
-      .set({ state, settled_ms: this.#clock.now() })
-      .where('id', '=', id)
-      .where('state', '=', 'waiting')
-      .executeTakeFirst()
-    return numUpdatedRows === 1n
   }
 
   /** Requests that the person may decide or made, newest last. */
@@ -260,44 +312,20 @@ export class Approvals implements AsyncDisposable {
 
   /**
    * Takes one person's word. A denial ends the request; approvals end it when they fill the quorum.
-   * @throws {GateError} ERR_GATE_FORBIDDEN, ERR_GATE_CONFLICT, ERR_GATE_EXPIRED or ERR_GATE_NOT_FOUND.
+   * @throws {GateError} ERR_GATE_FORBIDDEN, ERR_GATE_CONFLICT, ERR_GATE_EXPIRED, ERR_GATE_LIMIT or ERR_GATE_NOT_FOUND.
    */
-  async decide(
-    subject: Subject,
-    id: string,
-    verdict: 'approve' | 'deny',
-    reason: string | undefined,
-  ): Promise<RequestState> {
-    const state = await storeErrors(() =>
+  async decide(subject: Subject, id: string, word: SignedWord): Promise<ApprovalRequest> {
+    const decided = await storeErrors(() =>
       this.#store.db.transaction().execute(async tx => {
-        const store = { db: tx }
         await tx.selectFrom('requests').select('id').where('id', '=', id).forUpdate().execute()
-        const request = await readRequest(store, id)
+        const request = await readRequest({ db: tx }, id)
         this.#checkDecider(subject, request)
-        const now = this.#clock.now()
-        const inserted = await tx
-          .insertInto('decisions')
-          .values({
-            request_id: id,
-            subject_id: subject.id,
-            email: subject.email ?? null,
-            groups: JSON.stringify(subject.groups),
-            verdict,
-            reason: reason ?? null,
-            decided_ms: now,
-          })
-          .onConflict(conflict => conflict.columns(['request_id', 'subject_id']).doNothing())
-          .executeTakeFirst()
-        if (inserted.numInsertedOrUpdatedRows !== 1n)
-          throw new GateError('ERR_GATE_CONFLICT', `you decided ${id} already`)
-        const state = outcome(request, await readDecisions(store, id))
-        if (state !== 'waiting')
-          await tx.updateTable('requests').set({ state, settled_ms: now }).where('id', '=', id).execute()
-        return state
+        return takeWord(tx, subject, request, word, this.#clock.now())
       }),
     )
-    await this.#announce(id)
-    return state
+    if (decided.state !== 'waiting') this.#notices.request('request.settled', decided)
+    await this.#waiting.announce(id)
+    return decided
   }
 
   #checkDecider(subject: Subject, request: ApprovalRequest): void {
@@ -315,24 +343,22 @@ export class Approvals implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#poll)
-    await Promise.allSettled([...this.#waiting.keys()].map(id => this.#finish(id, 'withdrawn')))
+    await this.#waiting.close()
   }
+}
+
+/** What the maker of a request knows of it. */
+type NewRequest = Omit<
+  Insertable<Schema['requests']>,
+  'id' | 'relay' | 'subject_id' | 'email' | 'groups' | 'nonce' | 'state' | 'created_ms' | 'settled_ms'
+>
+
+function ruleColumns(hold: Hold): { rule: string; approvers: string; grant_max_ms: number | null } {
+  return { rule: hold.rule, approvers: hold.approvers.text, grant_max_ms: hold.grants?.maxMs ?? null }
 }
 
 function notFound(id: string): GateError {
   return new GateError('ERR_GATE_NOT_FOUND', `there is no request ${id} that you may see`, {
     hint: 'gate approve lists what waits for you.',
   })
-}
-
-/** Two accounts with one verified e-mail address are one person. */
-function isSamePerson(a: Subject, b: { id: string; email: string | undefined }): boolean {
-  return a.id === b.id || (a.email !== undefined && a.email.toLowerCase() === b.email?.toLowerCase())
-}
-
-function outcome(request: ApprovalRequest, decisions: readonly Decision[]): 'waiting' | 'approved' | 'denied' {
-  if (decisions.some(decision => decision.verdict === 'deny')) return 'denied'
-  const approvers = decisions.map(decision => ({ id: decision.by.id, groups: decision.by.groups }))
-  return isFilled(parseQuorum(request.approvers), approvers) ? 'approved' : 'waiting'
 }

@@ -18,14 +18,17 @@ const MAX_HANDSHAKES = 500
 const MAX_TASK_LENGTH = 200
 const MAX_REASON_LENGTH = 1_000
 
+/** What a person wants to connect to, and what for. */
+export interface ConnectWish {
+  readonly target: string
+  readonly task: string | undefined
+  readonly reason: string | undefined
+  readonly breakGlass: boolean
+}
+
 /** What becomes of a connection that was upgraded. `authenticate` runs before the upgrade is granted. */
 export interface Upgrades {
-  connect(
-    token: string,
-    target: string,
-    task: string | undefined,
-    reason: string | undefined,
-  ): Promise<(channel: Channel) => Promise<void>>
+  connect(token: string, wish: ConnectWish): Promise<(channel: Channel) => Promise<void>>
   agentControl(): Promise<(control: ControlSocket) => Promise<void>>
   agentData(token: string): Promise<(channel: Channel) => void>
 }
@@ -112,12 +115,11 @@ async function admit(
   const connect = /^\/v1\/connect\/([a-z0-9._-]{1,63})$/.exec(pathname)
   if (connect?.[1] !== undefined) {
     const task = header(request, 'gate-task', MAX_TASK_LENGTH)
-    const serve = await upgrades.connect(
-      bearer(request),
-      connect[1],
-      task,
-      header(request, 'gate-reason', MAX_REASON_LENGTH),
-    )
+    const reason = header(request, 'gate-reason', MAX_REASON_LENGTH)
+    const breakGlass = request.headers['gate-break-glass'] !== undefined
+    if (breakGlass && reason === undefined)
+      throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
+    const serve = await upgrades.connect(bearer(request), { target: connect[1], task, reason, breakGlass })
     const channel = await acceptor.channel(request, socket, head, 'ERR_GATE_CANCELLED')
     later(serve(channel), channel, log)
   } else if (pathname === '/v1/agent/control') {

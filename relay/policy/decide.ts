@@ -1,6 +1,6 @@
 // The decision point: pure and synchronous. Deny beats hold beats allow; without a rule the answer is no.
 import type { AccessRequest, Decision, Deny, Hold, Obligation, Subject, Target } from '@gate/shared/model'
-import type { Block, CompiledPolicy, Rule } from './rules.ts'
+import type { Block, CompiledPolicy, HoldTerms, Rule } from './rules.ts'
 
 export interface Policy {
   /** SHA-256 of the canonical form; recorded with every decision. */
@@ -12,6 +12,8 @@ export interface Policy {
   mayView(subject: Subject, target: Target): boolean
   /** The masks that bind the subject on the target, whatever the command. */
   masks(subject: Subject, target: Target): readonly Obligation[]
+  /** The holds of rules that are about the subject on the target, of a name when one is given. */
+  holds(subject: Subject, target: Target, rule?: string): readonly Hold[]
 }
 
 const MAX_CACHED_TARGETS = 10_000
@@ -42,11 +44,23 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     mayView: (subject, target) =>
       blocks(target).some(block => block.viewers.some(group => subject.groups.includes(group))),
     masks: (subject, target) => masks(blocks(target), subject),
+    holds: (subject, target, rule) =>
+      holds(blocks(target), subject).filter(hold => rule === undefined || hold.rule === rule),
   }
 }
 
 function masks(blocks: readonly Block[], subject: Subject): Obligation[] {
   return blocks.flatMap(block => block.masks.filter(mask => mask.isFor(subject.groups)).map(mask => mask.obligation))
+}
+
+function holds(blocks: readonly Block[], subject: Subject): Hold[] {
+  return blocks
+    .flatMap(block => block.rules)
+    .filter(rule => rule.isFor(subject.groups))
+    .flatMap(({ name, effect, limit }) => [
+      ...(effect.effect === 'hold' ? [holdOf(name, effect, [])] : []),
+      ...(limit?.hold === undefined ? [] : [limit.hold]),
+    ])
 }
 
 function refusesOpening(blocks: readonly Block[], subject: Subject, target: Target): Deny | undefined {
@@ -95,10 +109,7 @@ function decide(blocks: readonly Block[], request: AccessRequest): Decision {
   }
 }
 
-function holdOf(
-  rule: string,
-  effect: { approvers: Hold['approvers']; timeoutMs: number },
-  obligations: Obligation[],
-): Hold {
-  return { effect: 'hold', rule, approvers: effect.approvers, timeoutMs: effect.timeoutMs, obligations }
+function holdOf(rule: string, terms: HoldTerms, obligations: Obligation[]): Hold {
+  const { approvers, timeoutMs, grants, estimate, breakGlass } = terms
+  return { effect: 'hold', rule, approvers, timeoutMs, grants, estimate, breakGlass, obligations }
 }

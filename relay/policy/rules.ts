@@ -8,6 +8,7 @@ import { type Condition, Conditions } from './conditions.ts'
 import { parseQuorum } from './quorum.ts'
 import {
   type Audience,
+  type HoldText,
   type MaskText,
   type PolicyFile,
   policyFile,
@@ -23,9 +24,12 @@ export interface Rule {
   readonly effect:
     | { readonly effect: 'allow' }
     | { readonly effect: 'deny'; readonly reason: string }
-    | { readonly effect: 'hold'; readonly approvers: Hold['approvers']; readonly timeoutMs: number }
+    | ({ readonly effect: 'hold' } & HoldTerms)
   readonly limit: RowLimitObligation | undefined
 }
+
+/** What a hold asks for, whatever it holds. */
+export type HoldTerms = Pick<Hold, 'approvers' | 'timeoutMs' | 'grants' | 'estimate' | 'breakGlass'>
 
 export interface Mask {
   readonly isFor: (groups: readonly string[]) => boolean
@@ -132,7 +136,17 @@ function compileRule(rule: RuleText, conditions: Conditions): Rule {
 function compileEffect(rule: RuleText): Rule['effect'] {
   if (rule.deny !== undefined) return { effect: 'deny', reason: rule.deny }
   if (rule.hold === undefined) return { effect: 'allow' }
-  return { effect: 'hold', approvers: parseQuorum(rule.hold.approvers), timeoutMs: rule.hold.expires }
+  return { effect: 'hold', ...holdTerms(rule.hold) }
+}
+
+function holdTerms(hold: HoldText): HoldTerms {
+  return {
+    approvers: parseQuorum(hold.approvers),
+    timeoutMs: hold.expires,
+    grants: hold.grants === undefined ? undefined : { maxMs: hold.grants.max },
+    estimate: hold.estimate,
+    breakGlass: hold.break_glass ?? [],
+  }
 }
 
 function compileLimit(rule: RuleText): RowLimitObligation | undefined {
@@ -149,13 +163,7 @@ function compileLimit(rule: RuleText): RowLimitObligation | undefined {
     hold:
       then === 'deny' || hold === undefined
         ? undefined
-        : {
-            effect: 'hold',
-            rule: rule.name,
-            approvers: parseQuorum(hold.approvers),
-            timeoutMs: hold.expires,
-            obligations: [],
-          },
+        : { effect: 'hold', rule: rule.name, ...holdTerms(hold), obligations: [] },
   }
 }
 

@@ -13,15 +13,24 @@ const label = z.string().max(256)
 const audience = z.strictObject({ groups: groups.optional(), except: groups.optional() })
 export type Audience = z.infer<typeof audience>
 
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
 const hold = z.strictObject({
   approvers: z.string().max(512),
-  expires: duration(1_000, 7 * 86_400_000).default(15 * 60_000),
+  expires: duration(1_000, 7 * DAY_MS).default(15 * 60_000),
+  /** An approver may let the person repeat what the rule holds, for at most so long. */
+  grants: z.strictObject({ max: duration(1_000, 30 * DAY_MS) }).optional(),
+  /** Ask the target what it expects the command to do, and tell the approvers. */
+  estimate: z.boolean().default(false),
+  /** Who may pass with --break-glass. */
+  break_glass: groups.optional(),
 })
 
 /** How long people may think about rows that are written: others wait for their locks meanwhile. */
 export const rowHoldMs = 60_000
 
-const rowHold = hold.extend({ expires: duration(1_000, 3_600_000).default(rowHoldMs) })
+const rowHold = hold.extend({ expires: duration(1_000, HOUR_MS).default(rowHoldMs) })
 
 const rule = z
   .strictObject({
@@ -99,5 +108,6 @@ export const policyFile = z.strictObject({ targets: z.array(targetBlock).max(100
 
 export type PolicyFile = z.infer<typeof policyFile>
 export type TargetBlock = PolicyFile['targets'][number]
+export type HoldText = z.infer<typeof hold>
 export type RuleText = TargetBlock['rules'][number]
 export type MaskText = TargetBlock['mask'][number]

@@ -1,8 +1,10 @@
 // What a protocol's room offers to the house, and what it gets for one connection.
+import type { BoundParameter, SignedDecision } from '@gate/shared/approval'
 import type { Log } from '@gate/shared/log'
 import type {
   ConnectHint,
   Deny,
+  Estimate,
   Obligation,
   OfflineAnswers,
   Operation,
@@ -25,6 +27,18 @@ export interface Command {
   readonly people: 'now' | 'later' | 'asked'
 }
 
+/** What people are asked about: exactly this, and nothing else may run on their word. */
+export interface Asked {
+  /** The command as it would be sent, whole. */
+  readonly command: string
+  /** Bound values; undefined when they were too many to be kept: then nobody can be asked. */
+  readonly parameters: readonly BoundParameter[] | undefined
+  /** Where it would run, in the protocol's words: database, role, … */
+  readonly context: Readonly<Record<string, string>>
+  /** What the target expects it to do; undefined when it does not say. Never changes anything. */
+  estimate(signal: AbortSignal): Promise<Estimate | undefined>
+}
+
 /** What came of commands that stand or fall together. */
 export interface Verdict {
   readonly settled: Settled
@@ -34,6 +48,8 @@ export interface Verdict {
   readonly obligations: readonly (readonly Obligation[])[]
   /** The approval request that was made, if any. */
   readonly request: string | undefined
+  /** What approvers signed, for agents that check it themselves. */
+  readonly approvals: readonly SignedDecision[]
 }
 
 export interface Preparation {
@@ -67,11 +83,12 @@ export interface RowVerdict {
 export interface Gate {
   /**
    * Decides commands that go to the target together, and records them. When it returns an allow, the record is written.
-   * `waiting` is told when people are asked, and only then a signal is made: it costs more than deciding.
+   * `asked` is what people are asked about, when they have to be. `waiting` is told when people are asked, and only then a signal is made: it costs more than deciding.
    * @throws {GateError} when nothing can be decided or recorded; nothing may be forwarded then.
    */
   decide(
     commands: readonly Command[],
+    asked: () => Asked,
     waiting: (notice: HoldNotice) => void,
     signal: () => AbortSignal,
   ): Verdict | Promise<Verdict>

@@ -1,4 +1,5 @@
 // What is written down: one schema, versioned, for every protocol.
+import { signedDecision } from '@gate/shared/approval'
 import { z } from 'zod'
 
 export const EVENT_VERSION = 1
@@ -10,12 +11,19 @@ const verdict = z.strictObject({
   reason: z.string().optional(),
 })
 
+/** Of every event of a session. */
+const ofSession = {
+  session: z.string(),
+  /** The person had broken the glass when the session began. */
+  brokeGlass: z.literal(true).optional(),
+}
+
 /** The body of an event; the recorder adds sequence, time and the chain's hash. */
 export const eventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('log.start'), version: z.int(), relay: z.string() }),
   z.strictObject({
     type: z.literal('session.start'),
-    session: z.string(),
+    ...ofSession,
     subject: z.strictObject({ id: z.string(), email: z.string().optional(), groups: z.array(z.string()) }),
     target: z.string(),
     protocol: z.string(),
@@ -26,13 +34,13 @@ export const eventBody = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     type: z.literal('session.open'),
-    session: z.string(),
+    ...ofSession,
     agent: z.string(),
     target: z.record(z.string(), z.string()),
   }),
   z.strictObject({
     type: z.literal('command'),
-    session: z.string(),
+    ...ofSession,
     /** Counts the commands of a session from 1. */
     command: z.int(),
     /** Set when the command was only prepared; what runs later is recorded then. */
@@ -52,11 +60,14 @@ export const eventBody = z.discriminatedUnion('type', [
     /** What came of it after people were asked, or after another statement of the same message was refused. */
     settled: verdict.optional(),
     request: z.string().optional(),
+    /** The grant that let it pass a hold. */
+    grant: z.string().optional(),
+    passedByBreakingGlass: z.literal(true).optional(),
     policy: z.string(),
   }),
   z.strictObject({
     type: z.literal('hold'),
-    session: z.string(),
+    ...ofSession,
     request: z.string(),
     action: z.string(),
     rule: z.string(),
@@ -68,7 +79,7 @@ export const eventBody = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     type: z.literal('rows'),
-    session: z.string(),
+    ...ofSession,
     command: z.int(),
     /** Rows that the command wrote, as the target counted them, before they were committed or rolled back. */
     rows: z.int(),
@@ -81,7 +92,7 @@ export const eventBody = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     type: z.literal('approval'),
-    session: z.string(),
+    ...ofSession,
     request: z.string(),
     outcome: z.enum(['approved', 'denied', 'expired', 'withdrawn']),
     by: z.array(
@@ -90,12 +101,14 @@ export const eventBody = z.discriminatedUnion('type', [
         email: z.string().optional(),
         verdict: z.string(),
         reason: z.string().optional(),
+        /** What the approver signed, and the signature. */
+        signed: signedDecision.optional(),
       }),
     ),
   }),
   z.strictObject({
     type: z.literal('outcome'),
-    session: z.string(),
+    ...ofSession,
     command: z.int(),
     rows: z.int().optional(),
     bytes: z.int().optional(),
@@ -103,11 +116,13 @@ export const eventBody = z.discriminatedUnion('type', [
     /** The target's own word: a command tag, an SQLSTATE, a status. */
     status: z.string(),
   }),
-  z.strictObject({ type: z.literal('cancel'), session: z.string(), by: z.string() }),
+  z.strictObject({ type: z.literal('cancel'), ...ofSession, by: z.string() }),
+  /** The glass was broken: somebody else has to look at the session. */
+  z.strictObject({ type: z.literal('review'), ...ofSession, review: z.string(), reason: z.string() }),
   z.strictObject({ type: z.literal('view'), session: z.string(), by: z.string() }),
   z.strictObject({
     type: z.literal('session.end'),
-    session: z.string(),
+    ...ofSession,
     code: z.string(),
     reason: z.string().optional(),
   }),

@@ -1,7 +1,9 @@
 // Writes the commands of a session and their outcomes into the record.
 import type { Decision, Operation, Settled } from '@gate/shared/model'
+import type { EarlierCommand } from '../approval/requests.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
+import type { Passage } from './holds.ts'
 import type { GateContext, Judged } from './judge.ts'
 
 /** Longer texts are cut in the record and marked. */
@@ -9,10 +11,14 @@ const MAX_RECORDED_TEXT = 64 * 1024
 /** Texts of a session that later commands can refer to instead of repeating them. */
 const MAX_REMEMBERED_TEXTS = 1_000
 const SHORT_TEXT = 64
+/** Earlier commands that approvers are shown, and how much of each. */
+const MAX_HISTORY = 10
+const HISTORY_TEXT_LENGTH = 200
 
 export class CommandRecord {
   readonly #context: GateContext
   #commands = 0
+  readonly #history: EarlierCommand[] = []
   readonly #texts = new Map<string, number>()
   /** When commands that are under way began, for their durations. */
   readonly #began = new Map<number, number>()
@@ -25,6 +31,11 @@ export class CommandRecord {
     return this.#commands
   }
 
+  /** What was done last in this session, oldest first: approvers want to know. */
+  get history(): readonly EarlierCommand[] {
+    return [...this.#history]
+  }
+
   /** Commands go on now: their time begins. */
   begin(commands: readonly number[]): void {
     const began = this.#context.clock.monotonic()
@@ -35,7 +46,7 @@ export class CommandRecord {
   write(
     { command, decision }: Judged,
     settled: Settled | undefined,
-    request: string | undefined,
+    { requests, grants, brokeGlass }: Passage,
     policy: Policy,
     prepared: boolean,
   ): number {
@@ -59,11 +70,21 @@ export class CommandRecord {
       facts: saidFacts(operation),
       decision: verdictOf(decision),
       ...(final === undefined ? {} : { settled: verdictOf(final) }),
-      ...(request === undefined ? {} : { request }),
+      ...(requests.length === 0 ? {} : { request: requests.at(-1) }),
+      ...(grants.length === 0 ? {} : { grant: grants.at(-1) }),
+      ...(brokeGlass ? { passedByBreakingGlass: true as const } : {}),
       policy: policy.version,
     })
     // Counted only when it is written: a number that is not in the record would look like a lost event.
     this.#commands = number
+    this.#history.push({
+      command: number,
+      action: operation.action,
+      text: operation.text.slice(0, HISTORY_TEXT_LENGTH),
+      effect: (settled ?? decision).effect,
+      status: undefined,
+    })
+    if (this.#history.length > MAX_HISTORY) this.#history.shift()
     if (how.sameTextAs === undefined) this.#remember(operation.text, number)
     return number
   }
@@ -85,6 +106,9 @@ export class CommandRecord {
   observe(outcome: Outcome): void {
     const began = this.#began.get(outcome.command)
     this.#began.delete(outcome.command)
+    const past = this.#history.findIndex(({ command }) => command === outcome.command)
+    const known = this.#history[past]
+    if (known !== undefined) this.#history[past] = { ...known, status: outcome.status }
     this.#context.recorder.later({
       type: 'outcome',
       session: this.#context.session,

@@ -1,12 +1,20 @@
 // The one enforcement point: policy decides, people are asked, the record is written; only then may anything go on.
-import { asGateError } from '@gate/shared/errors'
 import type { Hold, Settled } from '@gate/shared/model'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
-import type { Command, Gate, HoldNotice, Preparation, RowCount, RowVerdict, Verdict } from '../protocols/protocol.ts'
+import type {
+  Asked,
+  Command,
+  Gate,
+  HoldNotice,
+  Preparation,
+  RowCount,
+  RowVerdict,
+  Verdict,
+} from '../protocols/protocol.ts'
 import { CommandRecord } from './command-record.ts'
-import { distinct, Holds, refusedByPeople } from './holds.ts'
-import { allowOf, combine, type GateContext, type Judged, judge, obligationsOf } from './judge.ts'
+import { distinct, free, Holds, type Passage } from './holds.ts'
+import { allowOf, denyOf, type GateContext, held, type Judged, judge, obligationsOf } from './judge.ts'
 import { RowDecisions } from './row-decisions.ts'
 
 export class SessionGate implements Gate {
@@ -19,7 +27,7 @@ export class SessionGate implements Gate {
   constructor(context: GateContext) {
     this.#context = context
     this.#commands = new CommandRecord(context)
-    this.#holds = new Holds(context)
+    this.#holds = new Holds(context, () => this.#commands.history)
     this.#rows = new RowDecisions(context, this.#holds)
   }
 
@@ -37,19 +45,19 @@ export class SessionGate implements Gate {
 
   decide(
     commands: readonly Command[],
+    asked: () => Asked,
     waiting: (notice: HoldNotice) => void,
     signal: () => AbortSignal,
   ): Verdict | Promise<Verdict> {
     const policy = this.#context.policy()
     const judged = commands.map(command => ({ command, decision: judge(this.#context, command, policy) }))
-    const deny = judged.find(({ decision }) => decision.effect === 'deny')?.decision
-    if (deny?.effect === 'deny') return this.#record(judged, deny, undefined, policy)
+    const deny = denyOf(judged)
+    if (deny !== undefined) return this.#record(judged, deny, free, asked, policy)
     const holds = judged.flatMap(({ command, decision }) =>
       decision.effect === 'hold' && command.people === 'now' ? [decision] : [],
     )
-    const [hold] = holds
-    if (hold === undefined) return this.#record(judged, allowOf(judged), undefined, policy)
-    return this.#ask(judged, holds, policy, waiting, signal())
+    if (holds.length === 0) return this.#record(judged, allowOf(judged), free, asked, policy)
+    return this.#ask(judged, holds, policy, asked(), waiting, signal())
   }
 
   prepare(commands: readonly Command[]): Preparation {
@@ -58,7 +66,7 @@ export class SessionGate implements Gate {
     const deny = judged.find(({ decision }) => decision.effect === 'deny')?.decision
     const refused = deny?.effect === 'deny' ? deny : undefined
     const [first] = judged
-    if (first !== undefined) this.#commands.write(first, refused, undefined, policy, refused === undefined)
+    if (first !== undefined) this.#commands.write(first, refused, free, policy, refused === undefined)
     return { refused, obligations: first === undefined || refused !== undefined ? [] : obligationsOf(first.decision) }
   }
 
@@ -67,39 +75,38 @@ export class SessionGate implements Gate {
     judged: readonly Judged[],
     holds: readonly Hold[],
     policy: Policy,
+    asked: Asked,
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    let request: string | undefined
-    for (const hold of distinct(holds)) {
-      const answer = await this.#holds.ask(combine(judged, hold), hold, policy, waiting, signal)
-      request = answer.request
-      if (answer.state !== 'approved') return this.#record(judged, refusedByPeople(hold, answer), request, policy)
-    }
-    if (signal.aborted) throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+    const questions = distinct(holds).map(hold => ({ operation: held(judged, hold, asked), hold, asked }))
+    const passage = await this.#holds.pass(questions, policy, waiting, signal)
+    if (passage.deny !== undefined) return this.#record(judged, passage.deny, passage, () => asked, policy)
     // Time has passed: who asked may have lost the right meanwhile.
-    const again = judged.map(({ command }) => ({
-      command,
-      decision: judge(this.#context, command, this.#context.policy()),
-    }))
-    const deny = again.find(({ decision }) => decision.effect === 'deny')?.decision
-    return this.#record(again, deny?.effect === 'deny' ? deny : allowOf(again), request, this.#context.policy())
+    const current = this.#context.policy()
+    const again = judged.map(({ command }) => ({ command, decision: judge(this.#context, command, current) }))
+    const deny = denyOf(again)
+    if (deny === undefined) await this.#holds.use(passage)
+    else await this.#holds.drop(passage)
+    return this.#record(again, deny ?? allowOf(again), passage, () => asked, current)
   }
 
   /** Writes every command down; when this returns, or its promise resolves, the bytes may go on. */
   #record(
     judged: readonly Judged[],
     settled: Settled,
-    request: string | undefined,
+    passage: Passage,
+    asked: () => Asked,
     policy: Policy,
   ): Verdict | Promise<Verdict> {
     const allowed = settled.effect === 'allow'
-    const commands = judged.map(each => this.#commands.write(each, settled, request, policy, false))
+    const commands = judged.map(each => this.#commands.write(each, settled, passage, policy, false))
     const verdict: Verdict = {
       settled,
       commands,
       obligations: judged.map(({ decision }) => obligationsOf(decision)),
-      request,
+      request: passage.requests.at(-1),
+      approvals: passage.approvals,
     }
     if (!allowed) {
       this.#refused += 1
@@ -108,7 +115,7 @@ export class SessionGate implements Gate {
     }
     this.#commands.begin(commands)
     if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
-      this.#rows.remember(judged, commands)
+      this.#rows.remember(judged, commands, asked)
     if (!judged.some(({ command }) => command.operation.writes && !command.operation.routine)) return verdict
     return this.#context.recorder.sync().then(() => verdict)
   }

@@ -1,36 +1,134 @@
-// Asks people about operations of a session, and records that and their answers.
-import type { Deny, Hold, Operation } from '@gate/shared/model'
-import type { Answer } from '../approval/approvals.ts'
-import type { ApprovalRequest } from '../approval/requests.ts'
+// How a held command of a session can pass: a grant, broken glass, or people who are asked.
+
+import type { SignedDecision } from '@gate/shared/approval'
+import { abortReason, asGateError } from '@gate/shared/errors'
+import type { Deny, Estimate, Hold, Operation } from '@gate/shared/model'
+import type { ApprovalRequest, EarlierCommand } from '../approval/requests.ts'
+import type { Answer } from '../approval/waiting.ts'
 import type { Policy } from '../policy/decide.ts'
-import type { HoldNotice } from '../protocols/protocol.ts'
+import type { Asked, HoldNotice } from '../protocols/protocol.ts'
 import type { EventBody } from '../record/events.ts'
 import { type GateContext, requestOf } from './judge.ts'
 
+/** Approvers do not wait longer for what the target expects. */
+const ESTIMATE_TIMEOUT_MS = 3_000
+
+/** How the holds of one command ended, up to the first no. */
+export interface Passage {
+  /** Undefined when all of them were passed. */
+  readonly deny: Deny | undefined
+  /** Requests that were made, in order; those that were approved still have to be used. */
+  readonly requests: readonly string[]
+  readonly grants: readonly string[]
+  readonly brokeGlass: boolean
+  /** What approvers signed. */
+  readonly approvals: readonly SignedDecision[]
+}
+
+/** What people are asked about under one rule. */
+export interface Question {
+  readonly operation: Operation
+  readonly hold: Hold
+  readonly asked: Asked
+}
+
+/** A command that nothing holds. */
+export const free: Passage = { deny: undefined, requests: [], grants: [], brokeGlass: false, approvals: [] }
+
 export class Holds {
   readonly #context: GateContext
+  readonly #history: () => readonly EarlierCommand[]
   #held = 0
 
-  constructor(context: GateContext) {
+  /** `history` gives what was done before in the session. */
+  constructor(context: GateContext, history: () => readonly EarlierCommand[]) {
     this.#context = context
+    this.#history = history
   }
 
+  /** Commands that had to wait for people. */
   get held(): number {
     return this.#held
   }
 
+  /**
+   * Asks one question after the other; the first no ends it. What was approved still has to be used, or dropped.
+   * @throws {GateError} when nobody can be asked, the client goes away or the record cannot be written: nothing may run then.
+   */
+  async pass(
+    questions: readonly Question[],
+    policy: Policy,
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): Promise<Passage> {
+    let passage = free
+    try {
+      for (const question of questions) {
+        passage = join(passage, await this.#passOne(question, policy, waiting, signal))
+        if (passage.deny !== undefined) break
+      }
+      if (signal.aborted) throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+    } catch (thrown) {
+      await this.drop(passage)
+      throw thrown
+    }
+    if (passage.deny !== undefined) await this.drop(passage)
+    return passage
+  }
+
+  /**
+   * Uses what was approved up: its command goes on now, and never again.
+   * @throws {GateError} ERR_GATE_CONFLICT, ERR_GATE_STORE; nothing may run then.
+   */
+  async use({ requests }: Passage): Promise<void> {
+    for (const request of requests) await this.#context.approvals.use(request)
+  }
+
+  /** The command does not run after all. */
+  async drop({ requests }: Passage): Promise<void> {
+    for (const request of requests) {
+      await this.#context.approvals
+        .drop(request)
+        .catch(error => this.#context.log.warn('request.withdraw-failed', { request, error }))
+    }
+  }
+
+  async #passOne(
+    { operation, hold, asked }: Question,
+    policy: Policy,
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): Promise<Passage> {
+    const { approvals, target, breakGlass } = this.#context
+    const subject = this.#context.subject()
+    if (breakGlass && hold.breakGlass.some(group => subject.groups.includes(group)))
+      return { ...free, brokeGlass: true }
+    const grant = hold.grants === undefined ? undefined : await approvals.grants.find(subject, target.name, hold.rule)
+    if (grant !== undefined) return { ...free, grants: [grant.id], approvals: await approvals.signed(grant.request) }
+    const { parameters } = asked
+    if (parameters === undefined) {
+      const reason = `rule ${hold.rule} holds it, and its parameters are too large to be shown to anybody`
+      return { ...free, deny: { effect: 'deny', rule: hold.rule, reason, hint: undefined } }
+    }
+    const answer = await this.#ask(operation, hold, policy, { ...asked, parameters }, waiting, signal)
+    const requests = [answer.request]
+    if (answer.state !== 'approved') return { ...free, requests, deny: refusedByPeople(hold, answer) }
+    return { ...free, requests, approvals: answer.decisions.flatMap(decision => decision.signed ?? []) }
+  }
+
   /** Asks people about one operation, and records that and their answer. */
-  async ask(
+  async #ask(
     operation: Operation,
     hold: Hold,
     policy: Policy,
+    asked: Asked & { readonly parameters: NonNullable<Asked['parameters']> },
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<Answer> {
     const { session, approvals, recorder, log } = this.#context
     const { rows } = operation
     this.#held += 1
-    const made = ({ id, approvers, commandHash, expiresMs }: ApprovalRequest): void => {
+    const made = ({ id, approvers, commandSha256, expiresMs }: ApprovalRequest): void => {
       recorder.append({
         type: 'hold',
         session,
@@ -38,17 +136,61 @@ export class Holds {
         action: operation.action,
         rule: hold.rule,
         approvers,
-        commandHash,
+        commandHash: commandSha256 ?? '',
         expiresMs,
         ...(rows === undefined ? {} : { rows }),
       })
       log.info('command.held', { session, request: id, rule: hold.rule, action: operation.action })
       waiting({ request: id, approvers, rule: hold.rule, expiresMs, rows })
     }
-    const answer = await approvals.ask(session, requestOf(this.#context, operation), hold, policy.version, made, signal)
+    const estimate = hold.estimate && rows === undefined ? await this.#estimate(asked, signal) : undefined
+    const answer = await approvals.ask(
+      {
+        session,
+        access: requestOf(this.#context, operation),
+        hold,
+        policy: policy.version,
+        command: asked.command,
+        parameters: asked.parameters,
+        context: asked.context,
+        history: this.#history(),
+        estimate,
+      },
+      made,
+      signal,
+    )
     recorder.append(approvalEvent(session, answer))
     return answer
   }
+
+  /** Approvers can do without: whatever goes wrong only means that they are not told. */
+  async #estimate(asked: Asked, signal: AbortSignal): Promise<Estimate | undefined> {
+    const late = AbortSignal.timeout(ESTIMATE_TIMEOUT_MS)
+    const either = AbortSignal.any([signal, late])
+    try {
+      return await Promise.race([asked.estimate(either), whenAborted(either)])
+    } catch (thrown) {
+      this.#context.log.info('command.not-estimated', { session: this.#context.session, error: asGateError(thrown) })
+      return undefined
+    }
+  }
+}
+
+function join(a: Passage, b: Passage): Passage {
+  return {
+    deny: a.deny ?? b.deny,
+    requests: [...a.requests, ...b.requests],
+    grants: [...a.grants, ...b.grants],
+    brokeGlass: a.brokeGlass || b.brokeGlass,
+    approvals: [...a.approvals, ...b.approvals],
+  }
+}
+
+function whenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(abortReason(signal)), { once: true })
+    if (signal.aborted) reject(abortReason(signal))
+  })
 }
 
 /** Holds of the same rule are one question. */
@@ -56,7 +198,7 @@ export function distinct(holds: readonly Hold[]): Hold[] {
   return [...new Map(holds.map(hold => [`${hold.rule} ${hold.approvers.text}`, hold])).values()]
 }
 
-export function refusedByPeople(hold: Hold, answer: Answer): Deny {
+function refusedByPeople(hold: Hold, answer: Answer): Deny {
   const denial = answer.decisions.find(decision => decision.verdict === 'deny')
   const who = denial?.by.email ?? denial?.by.id ?? 'an approver'
   const reasons = {
@@ -79,6 +221,7 @@ function approvalEvent(session: string, answer: Answer): EventBody {
       ...(decision.by.email === undefined ? {} : { email: decision.by.email }),
       verdict: decision.verdict,
       ...(decision.reason === undefined ? {} : { reason: decision.reason }),
+      ...(decision.signed === undefined ? {} : { signed: decision.signed }),
     })),
   }
 }

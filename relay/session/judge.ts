@@ -2,24 +2,51 @@
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import type { AccessRequest, Allow, Decision, Hold, Obligation, Operation, Subject, Target } from '@gate/shared/model'
+import type {
+  AccessRequest,
+  Allow,
+  Decision,
+  Deny,
+  Hold,
+  Obligation,
+  Operation,
+  Subject,
+  Target,
+} from '@gate/shared/model'
 import type { Approvals } from '../approval/approvals.ts'
 import type { Policy } from '../policy/decide.ts'
-import type { Command } from '../protocols/protocol.ts'
+import type { Asked, Command } from '../protocols/protocol.ts'
+import type { EventBody } from '../record/events.ts'
 import type { Recorder } from '../record/recorder.ts'
 import type { TaskRows } from './task-rows.ts'
+
+/** Where events of one session go. */
+export type SessionRecorder = Pick<Recorder, 'append' | 'later' | 'sync'>
+
+/** Marks every event of a session in which the glass was broken. */
+export function markedRecorder(recorder: Recorder): SessionRecorder {
+  const mark = (body: EventBody): EventBody =>
+    body.type === 'log.start' || body.type === 'view' ? body : { ...body, brokeGlass: true }
+  return {
+    append: body => recorder.append(mark(body)),
+    later: body => recorder.later(mark(body)),
+    sync: () => recorder.sync(),
+  }
+}
 
 export interface GateContext {
   readonly session: string
   readonly target: Target
   readonly task: string | undefined
   readonly reason: string | undefined
+  /** The person passes holds without being approved, where rules allow that; the session is reviewed. */
+  readonly breakGlass: boolean
   subject(): Subject
   policy(): Policy
   /** Obligations that the protocol's room can perform. */
   readonly performable: readonly Obligation['kind'][]
   readonly taskRows: TaskRows
-  readonly recorder: Recorder
+  readonly recorder: SessionRecorder
   readonly approvals: Approvals
   readonly clock: Clock
   readonly log: Log
@@ -60,14 +87,15 @@ export function allowOf(judged: readonly Judged[]): Allow {
   return { effect: 'allow', rule, obligations: [] }
 }
 
-/** What people are shown: the held operation, with everything that would run along with it. */
-export function combine(judged: readonly Judged[], hold: Hold): Operation {
-  const held = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)?.command
-    .operation
-  if (held === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
-  return { ...held, text: textOf(judged) }
+export function denyOf(judged: readonly Judged[]): Deny | undefined {
+  const deny = judged.find(({ decision }) => decision.effect === 'deny')?.decision
+  return deny?.effect === 'deny' ? deny : undefined
 }
 
-export function textOf(judged: readonly Judged[]): string {
-  return [...new Set(judged.map(({ command }) => command.operation.text))].join(';\n')
+/** What people are shown: the held operation, with everything that would run along with it. */
+export function held(judged: readonly Judged[], hold: Hold, asked: Asked): Operation {
+  const operation = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)?.command
+    .operation
+  if (operation === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
+  return { ...operation, text: asked.command }
 }

@@ -1,10 +1,10 @@
 // Decides commands under row limits again, by the rows they have written, before they are committed.
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Deny, RowLimitObligation, Settled } from '@gate/shared/model'
-import type { Command, HoldNotice, RowCount, RowVerdict } from '../protocols/protocol.ts'
+import type { Asked, Command, HoldNotice, RowCount, RowVerdict } from '../protocols/protocol.ts'
 import { verdictOf } from './command-record.ts'
-import { type Holds, refusedByPeople } from './holds.ts'
-import { type GateContext, type Judged, judge, obligationsOf, textOf } from './judge.ts'
+import type { Holds } from './holds.ts'
+import { type GateContext, type Judged, judge, obligationsOf } from './judge.ts'
 import type { TaskKey } from './task-rows.ts'
 
 /** A command that runs under row limits. */
@@ -12,7 +12,7 @@ interface Limited {
   readonly judged: Command
   readonly limits: readonly RowLimitObligation[]
   /** Everything that was sent with it. */
-  readonly text: string
+  asked(): Asked
 }
 
 /** What a message wrote under one rule's limit. */
@@ -40,14 +40,13 @@ export class RowDecisions {
   }
 
   /** Remembers the commands that have to be decided again by the rows they write. */
-  remember(judged: readonly Judged[], commands: readonly number[]): void {
+  remember(judged: readonly Judged[], commands: readonly number[], asked: () => Asked): void {
     for (const [index, { command, decision }] of judged.entries()) {
       const limits = obligationsOf(decision).flatMap(obligation =>
         obligation.kind === 'row-limit' ? [obligation] : [],
       )
       const number = commands[index]
-      if (limits.length > 0 && number !== undefined)
-        this.#limited.set(number, { judged: command, limits, text: textOf(judged) })
+      if (limits.length > 0 && number !== undefined) this.#limited.set(number, { judged: command, limits, asked })
     }
   }
 
@@ -134,24 +133,25 @@ export class RowDecisions {
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<RowVerdict> {
-    const policy = this.#context.policy()
-    let request: string | undefined
-    for (const { limit, counts, rows } of over) {
+    const questions = over.map(({ limit, counts, rows }) => {
       const [first] = counts
       if (limit.hold === undefined || first === undefined)
         throw new GateError('ERR_GATE_INTERNAL', 'a limit that holds without approvers or commands')
-      const operation = { ...first.judged.operation, text: first.text, rows }
-      const answer = await this.#holds.ask(operation, limit.hold, policy, waiting, signal)
-      request = answer.request
-      if (answer.state !== 'approved') return { settled: refusedByPeople(limit.hold, answer), request }
-    }
-    if (signal.aborted) throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+      const asked = first.asked()
+      return { operation: { ...first.judged.operation, text: asked.command, rows }, hold: limit.hold, asked }
+    })
+    const passage = await this.#holds.pass(questions, this.#context.policy(), waiting, signal)
+    const request = passage.requests.at(-1)
+    if (passage.deny !== undefined) return { settled: passage.deny, request }
     // Time has passed: who asked may have lost the right meanwhile.
     const current = this.#context.policy()
     for (const { judged } of over.flatMap(({ counts }) => counts)) {
       const decision = judge(this.#context, judged, current)
-      if (decision.effect === 'deny') return { settled: decision, request }
+      if (decision.effect !== 'deny') continue
+      await this.#holds.drop(passage)
+      return { settled: decision, request }
     }
+    await this.#holds.use(passage)
     return { settled: { effect: 'allow', rule: over[0]?.limit.rule ?? 'routine', obligations: [] }, request }
   }
 

@@ -14,6 +14,7 @@ import type { Protocol, Session, TargetStream } from '../protocols/protocol.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { SessionGate } from './gate.ts'
+import { markedRecorder, type SessionRecorder } from './judge.ts'
 import { TaskRows } from './task-rows.ts'
 
 /** The end of a session is written to the store even if the store is away for a while; the record has it in any case. */
@@ -39,6 +40,8 @@ export interface ConnectRequest {
   readonly target: string
   readonly task: string | undefined
   readonly reason: string | undefined
+  /** Passes holds without being approved, where rules allow it; needs a reason. */
+  readonly breakGlass: boolean
   readonly channel: Channel
 }
 
@@ -118,6 +121,7 @@ class RelaySession implements Session {
   readonly log: Log
   readonly signal: AbortSignal
   readonly #context: SessionsContext
+  readonly #recorder: SessionRecorder
   readonly #request: ConnectRequest
   readonly #subject: () => Subject
   #started = false
@@ -134,6 +138,7 @@ class RelaySession implements Session {
     signal: AbortSignal,
   ) {
     this.#context = context
+    this.#recorder = request.breakGlass ? markedRecorder(context.recorder) : context.recorder
     this.#request = request
     this.#subject = subject
     this.target = target
@@ -145,11 +150,12 @@ class RelaySession implements Session {
       target,
       task: request.task,
       reason: request.reason,
+      breakGlass: request.breakGlass,
       subject,
       policy: context.policy,
       performable: protocol.obligations,
       taskRows,
-      recorder: context.recorder,
+      recorder: this.#recorder,
       approvals: context.approvals,
       clock: context.clock,
       log: context.log,
@@ -161,12 +167,12 @@ class RelaySession implements Session {
   }
 
   async start(client: Readonly<Record<string, string>>): Promise<void> {
-    const { recorder, policy } = this.#context
+    const { policy } = this.#context
     const { task, reason } = this.#request
     const subject = this.#subject()
     const current = policy()
     if (this.overLimit !== undefined) throw this.overLimit
-    const first = recorder.append({
+    const first = this.#recorder.append({
       type: 'session.start',
       session: this.id,
       subject: {
@@ -184,11 +190,31 @@ class RelaySession implements Session {
     this.#started = true
     await storeErrors(() => this.#insert(subject, client['program'], first))
     const refused = current.refusesOpening(subject, this.target)
-    if (refused === undefined) return
+    if (refused === undefined) return this.#request.breakGlass ? this.#breakGlass(subject, current) : undefined
     throw new GateError('ERR_GATE_REFUSED', refused.reason, {
       detail: `Rule ${refused.rule} refused it.`,
       ...(refused.hint === undefined ? {} : { hint: refused.hint }),
     })
+  }
+
+  /** Opens the review of this session, and says so to whoever broke the glass. */
+  async #breakGlass(subject: Subject, policy: Policy): Promise<void> {
+    const { reason } = this.#request
+    const holds = policy
+      .holds(subject, this.target)
+      .filter(hold => hold.breakGlass.some(group => subject.groups.includes(group)))
+    if (holds.length === 0) {
+      throw new GateError('ERR_GATE_REFUSED', `no rule on ${this.target.name} lets you break the glass`, {
+        hint: 'Connect without --break-glass; commands that are held wait for approval.',
+      })
+    }
+    if (reason === undefined) throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason')
+    const approvers = [...new Set(holds.map(hold => hold.approvers.text))]
+    const review = await this.#context.approvals.breakGlass(this.id, subject, this.target.name, reason, approvers)
+    this.#recorder.append({ type: 'review', session: this.id, review: review.id, reason })
+    this.log.warn('session.broke-glass', { session: this.id, target: this.target.name, subject: subject.id })
+    const text = `the glass is broken: what you do is not held, and somebody else reviews it (${review.id})`
+    this.client.send({ type: 'notice', text })
   }
 
   async #insert(subject: Subject, program: string | undefined, firstEvent: number): Promise<void> {
@@ -221,7 +247,7 @@ class RelaySession implements Session {
   async open(parameters: Readonly<Record<string, string>>): Promise<TargetStream> {
     const stream = await this.#context.agents.open(this.target.name, this.id, { ...parameters }, this.signal)
     try {
-      this.#context.recorder.append({
+      this.#recorder.append({
         type: 'session.open',
         session: this.id,
         agent: stream.agent,
@@ -250,7 +276,7 @@ class RelaySession implements Session {
     const { recorder, log } = this.#context
     const code = cause?.code ?? 'ended'
     try {
-      recorder.later({
+      this.#recorder.later({
         type: 'session.end',
         session: this.id,
         code,

@@ -1,8 +1,10 @@
 // The store's tables as TypeScript sees them. Times are milliseconds since 1970 in bigint columns, read as numbers.
+import type { SignedDecision } from '@gate/shared/approval'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 
 /** A JSON column: written as text, read as a value. */
 type Json<T extends object> = JSONColumnType<T, string, string>
+type NullableJson<T extends object> = ColumnType<T | null, string | null, string | null>
 
 export interface Schema {
   /** One login of a person at this group of relays; open connections hang on it. */
@@ -76,10 +78,11 @@ export interface Schema {
     first_event: number
     last_event: number | null
   }
-  /** A held command that waits for people. */
+  /** A held command, or a wish for a grant, that waits for people. */
   requests: {
     id: string
-    session_id: string
+    kind: 'command' | 'grant'
+    session_id: string | null
     relay: string
     subject_id: string
     email: string | null
@@ -92,9 +95,23 @@ export interface Schema {
     approvers: string
     action: string
     operation: Json<object>
-    command_hash: string
+    /** SHA-256 of the exact command and of its parameters; of a grant there are none. */
+    command_hash: string | null
+    parameters_hash: string | null
+    /** The command as text and its parameters in base64, for approvers to hash themselves. */
+    exact: NullableJson<{ command: string; parameters: string }>
+    context: Json<Record<string, string>>
+    /** What the person did before in the same session. */
+    history: Json<object[]>
+    estimate: NullableJson<{ rows: number; detail: string }>
+    /** How long a grant was asked for. */
+    grant_ms: number | null
+    /** How long one may be given for, when the rule permits any. */
+    grant_max_ms: number | null
+    /** Signed along, so that a signature fits one request only. */
+    nonce: string
     policy: string
-    state: 'waiting' | 'approved' | 'denied' | 'expired' | 'withdrawn'
+    state: 'waiting' | 'approved' | 'used' | 'denied' | 'expired' | 'withdrawn'
     created_ms: number
     expires_ms: number
     settled_ms: number | null
@@ -108,5 +125,48 @@ export interface Schema {
     verdict: 'approve' | 'deny'
     reason: string | null
     decided_ms: number
+    signed: NullableJson<SignedDecision>
+    grant_ms: number | null
+  }
+  /** Public keys with which people sign their decisions. */
+  approver_keys: {
+    id: string
+    subject_id: string
+    email: string | null
+    /** Ed25519 public key, SubjectPublicKeyInfo in base64url. */
+    public_key: string
+    label: string
+    created_ms: number
+    revoked_ms: number | null
+  }
+  /** A person may repeat what one rule holds on one target, for a time. */
+  grants: {
+    id: string
+    request_id: string
+    subject_id: string
+    email: string | null
+    target: string
+    rule: string
+    approvers: string
+    created_ms: number
+    expires_ms: number
+    revoked_ms: number | null
+    revoked_by: string | null
+  }
+  /** Somebody broke the glass; somebody else has to look at what they did. */
+  reviews: {
+    id: string
+    session_id: string
+    subject_id: string
+    email: string | null
+    target: string
+    reason: string
+    /** Quorums of the rules that would have held: who may close it. */
+    approvers: Json<string[]>
+    opened_ms: number
+    closed_ms: number | null
+    closed_by: string | null
+    closed_email: string | null
+    note: string | null
   }
 }

@@ -6,6 +6,7 @@ import { Kysely, Migrator } from 'kysely'
 import { openEmbedded } from './embedded.ts'
 import type { Engine } from './engine.ts'
 import * as first from './migrations/001-first.ts'
+import * as approvals from './migrations/002-approvals.ts'
 import type { Schema } from './schema.ts'
 import { openServer } from './server.ts'
 
@@ -21,7 +22,7 @@ export type StoreConfig =
   | { readonly kind: 'embedded'; readonly directory: string }
   | { readonly kind: 'postgres'; readonly url: string; readonly maximumConnections: number }
 
-const migrations = { '001-first': first }
+const migrations = { '001-first': first, '002-approvals': approvals }
 
 /**
  * Opens the store and brings its tables up to date.

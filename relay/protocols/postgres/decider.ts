@@ -5,10 +5,11 @@ import type { Log } from '@gate/shared/log'
 import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Outcome } from '../machine.ts'
-import type { Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
+import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { Analyser, Analysis } from './analysis/analyser.ts'
 import { noFacts, type StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
+import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
 import { compileDetecting, type Detecting } from './detecting.ts'
 import type { MaskingContext } from './mask.ts'
@@ -39,7 +40,7 @@ import { isCounted, limitRefusal } from './row-limits.ts'
 import { type TextGuard, textGuard } from './texts.ts'
 
 /** What the decider needs of its surroundings. */
-export interface Surroundings {
+export interface Surroundings extends EstimateSource {
   readonly gate: Gate
   readonly analyser: Analyser
   readonly maskKey: Uint8Array
@@ -181,6 +182,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const refusal: Deny = { effect: 'deny', rule: 'unreadable', reason, hint: undefined }
     const verdict = this.#around.gate.decide(
       [{ operation: unknownOperation('unknown', text), refusal, people: 'now' as const }],
+      () => ({ command: text, parameters: undefined, context: {}, estimate: async () => undefined }),
       () => {},
       () => new AbortController().signal,
     )
@@ -196,7 +198,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   ): Maybe<Answer> {
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
     const statements = this.#resolve(analysis.statements, text, names)
-    return statements === 'unsure' ? { kind: 'again' } : this.#decide(statements, [], tell, signal)
+    return statements === 'unsure' ? { kind: 'again' } : this.#decide(statements, sentAlone(text), tell, signal)
   }
 
   #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
@@ -241,18 +243,14 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   ): Maybe<Answer> {
     const { prepared } = question
     if (prepared === undefined) {
-      return this.#decide(
-        [unknownName('portal', Buffer.from(question.portal, 'latin1').toString('utf8'))],
-        [],
-        tell,
-        signal,
-      )
+      const unknown = unknownName('portal', Buffer.from(question.portal, 'latin1').toString('utf8'))
+      return this.#decide([unknown], sentAlone(unknown.text), tell, signal)
     }
     if (prepared.facts === undefined) return { kind: 'go', plans: [] }
     const resolved = this.#resolve([prepared.facts], prepared.text, question.names)
     if (resolved === 'unsure') return { kind: 'again' }
-    const parameters = showParameters(question.parameters, prepared.parameterTypes, question.uninspectedBytes)
-    return this.#decide(resolved, parameters, tell, signal)
+    const sent = { command: prepared.text, types: prepared.parameterTypes, ...question }
+    return this.#decide(resolved, sent, tell, signal)
   }
 
   /** The fast path: a function by its OID. What it reads, only its name says. */
@@ -261,14 +259,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
-    const parameters = showParameters(question.parameters, [], question.uninspectedBytes)
     const fresh = this.#around.freshCatalog()
     return then(fresh ?? this.#around.readCatalog(), catalog => {
       const called = catalog.functions.byOid(question.function) ?? `oid ${question.function}`
       const facts = callOf(called)
       const text = `function call of ${called}`
       const statement = { facts, effective: facts, text, defines: undefined, unknown: undefined }
-      return this.#decide([statement], parameters, tell, signal)
+      return this.#decide([statement], { command: text, types: [], ...question }, tell, signal)
     })
   }
 
@@ -310,11 +307,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   #decide(
     statements: readonly Resolved[],
-    parameters: readonly Parameter[],
+    sent: Sent,
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
     if (statements.length === 0) return { kind: 'go', plans: [] }
+    const asked = (): Asked => askedOf(sent, statements.length, this.#around)
+    const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(statements, catalog => {
       const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
       const hold = new AbortController()
@@ -322,7 +321,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         this.#hold = hold
         tell(errorMessage(N, holdNotice(notice)))
       }
-      const verdict = this.#around.gate.decide(commands.flat(), waiting, () => AbortSignal.any([signal, hold.signal]))
+      const verdict = this.#around.gate.decide(commands.flat(), asked, waiting, () =>
+        AbortSignal.any([signal, hold.signal]),
+      )
       return then(verdict, settled => {
         const cancelled = this.#hold === hold && hold.signal.aborted
         this.#hold = undefined

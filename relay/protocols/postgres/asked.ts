@@ -1,0 +1,92 @@
+// What people are asked about: the message as it was sent, where it would run, and what the server expects it to do.
+import { GateError } from '@gate/shared/errors'
+import type { Estimate } from '@gate/shared/model'
+import type { Asked } from '../protocol.ts'
+import type { CatalogStream } from './catalog-stream.ts'
+import type { BoundValue } from './questions.ts'
+
+/** The server does not plan longer for an estimate. */
+const PLAN_TIMEOUT_MS = 2_000
+const TEXT = 0
+
+/** A message from the client that runs something. */
+export interface Sent {
+  readonly command: string
+  readonly parameters: readonly BoundValue[]
+  readonly types: readonly number[]
+  /** Bytes of parameters that were too many to be kept. */
+  readonly uninspectedBytes: number
+}
+
+/** A simple query, which has no parameters. */
+export function sentAlone(command: string): Sent {
+  return { command, parameters: [], types: [], uninspectedBytes: 0 }
+}
+
+export interface EstimateSource {
+  /** Where commands run: the database, the role that runs them. */
+  readonly context: Readonly<Record<string, string>>
+  /** A stream of the room's own, logged in as the person's is. */
+  openStream(signal: AbortSignal): Promise<CatalogStream>
+}
+
+export function askedOf(sent: Sent, statements: number, source: EstimateSource): Asked {
+  return {
+    command: sent.command,
+    parameters: sent.uninspectedBytes > 0 ? undefined : sent.parameters,
+    context: source.context,
+    estimate: signal => (statements === 1 ? estimate(sent, source, signal) : Promise.resolve(undefined)),
+  }
+}
+
+/**
+ * Asks the server's planner, in a read-only transaction that is rolled back. Undefined when it does not plan the command, or
+ * when its parameters have no text.
+ * @throws {GateError} when the stream breaks or `signal` is aborted.
+ * @see https://www.postgresql.org/docs/current/sql-explain.html
+ */
+async function estimate(sent: Sent, source: EstimateSource, signal: AbortSignal): Promise<Estimate | undefined> {
+  const explain = explainOf(sent)
+  if (explain === undefined) return undefined
+  const stream = await source.openStream(signal)
+  try {
+    const answers = await stream.ask(
+      ['begin read only', `set local statement_timeout = ${PLAN_TIMEOUT_MS}`, ...explain, 'rollback'],
+      signal,
+    )
+    const plan = answers.at(-2)
+    return plan === undefined || plan instanceof GateError ? undefined : readPlan(plan.map(([line]) => line ?? '').join('\n'))
+  } finally {
+    stream.close()
+  }
+}
+
+/** The queries that explain the command; parameters stand as literals, which the server reads as it would read the values. */
+function explainOf({ command, parameters }: Sent): string[] | undefined {
+  if (parameters.length === 0) return [`explain (format json) ${command}`]
+  if (parameters.some(({ format, value }) => value !== null && format !== TEXT)) return undefined
+  const literals = parameters.map(({ value }) =>
+    value === null ? 'null' : `'${value.toString('utf8').replaceAll("'", "''")}'`,
+  )
+  return [`prepare gate_estimate as ${command}`, `explain (format json) execute gate_estimate(${literals.join(', ')})`]
+}
+
+interface PlanNode {
+  readonly 'Node Type'?: unknown
+  readonly Operation?: unknown
+  readonly 'Plan Rows'?: unknown
+  readonly 'Total Cost'?: unknown
+  readonly Plans?: readonly PlanNode[]
+}
+
+/** Rows and cost of a plan. What a write returns says nothing: what counts is what goes into it. */
+function readPlan(json: string): Estimate | undefined {
+  const [first] = JSON.parse(json) as readonly { readonly Plan?: PlanNode }[]
+  const plan = first?.Plan
+  if (plan === undefined) return undefined
+  const counted = plan['Node Type'] === 'ModifyTable' ? (plan.Plans?.[0] ?? plan) : plan
+  const rows = Number(counted['Plan Rows'])
+  if (!Number.isSafeInteger(rows)) return undefined
+  const what = typeof plan.Operation === 'string' ? plan.Operation : String(plan['Node Type'])
+  return { rows, detail: `${what}, cost ${String(plan['Total Cost'])}, as PostgreSQL plans it` }
+}
