@@ -41,6 +41,7 @@ import type { Answer, Question } from './questions.ts'
 import { clientGone, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
 import { Slab } from './slab.ts'
+import { ownError } from './unreadable.ts'
 import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
@@ -401,7 +402,7 @@ export class TargetHalf {
       this.#inbound.stream(total, false)
       return true
     }
-    const instead = type === N ? this.#noticeInstead(head, () => fields) : this.#errorInstead(head, fields)
+    const instead = type === N ? this.#noticeInstead(head, () => fields) : this.#errorInstead(head, fields, false)
     if (instead !== undefined) this.#inbound.put(instead)
     this.#inbound.stream(total, instead === undefined)
     if (type === E) this.#failed(head, fields)
@@ -434,9 +435,11 @@ export class TargetHalf {
   }
 
   /** What the client sees in place of the server's error: a refusal, or the error without its texts. */
-  #errorInstead(head: Entry | undefined, fields: ReadonlyMap<string, string>): Buffer | undefined {
-    const refusal = head !== undefined && 'refusal' in head ? head.refusal : undefined
-    if (refusal !== undefined) return errorMessage(E, refusal)
+  #errorInstead(head: Entry | undefined, fields: ReadonlyMap<string, string>, whole = true): Buffer | undefined {
+    if (head !== undefined && 'refusal' in head && head.refusal !== undefined) {
+      const own = head.failing === undefined || !whole ? undefined : ownError(fields, head.failing)
+      return errorMessage(E, own ?? head.refusal)
+    }
     return this.#withholds(head) ? errorMessage(E, withholdTexts(fields)) : undefined
   }
 
