@@ -4,6 +4,7 @@ import { PostgresMachine } from '@gate/relay/protocols/postgres/machine'
 import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import type { StatementPlan } from '@gate/relay/protocols/postgres/pending'
 import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
+import { textGuard } from '@gate/relay/protocols/postgres/texts'
 import type { MaskKind, MaskObligation } from '@gate/shared/model'
 import { table } from './report.ts'
 import { quantile } from './statistics.ts'
@@ -56,7 +57,17 @@ function masked(kind: MaskKind): StatementPlan {
     knows: () => true,
     isOpaque: () => false,
   } satisfies Pick<MaskedColumns, 'mask' | 'knows' | 'isOpaque'> as unknown as MaskedColumns
-  return { ...clear, masking: { columns, computed: 'masked', detecting: undefined, key: Buffer.alloc(32, 7) } }
+  return {
+    ...clear,
+    masking: {
+      columns,
+      computed: 'masked',
+      detecting: undefined,
+      copyOut: undefined,
+      guard: textGuard(undefined, true),
+      key: Buffer.alloc(32, 7),
+    },
+  }
 }
 
 /** A machine with its questions answered at once, as those of known statements are. */
@@ -84,7 +95,8 @@ class Bench {
   #answer(question: Question): Answer {
     if (question.kind !== 'parse') return { kind: 'go', plans: [this.#plan] }
     const text = question.text.toString('utf8')
-    return { kind: 'go', plans: [], prepared: { text, facts: undefined, parameterTypes: [], sensitive: false } }
+    const prepared = { text, facts: undefined, parameterTypes: [], sensitive: false, guard: undefined }
+    return { kind: 'go', plans: [], prepared }
   }
 }
 

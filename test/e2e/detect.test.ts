@@ -1,4 +1,5 @@
 // The second net: values that look like cards, addresses or keys are masked in clear columns, in every type and format.
+import type { EventEmitter } from 'node:events'
 import pg from 'pg'
 import t from 'tap'
 import { startWorld } from '../support/world.ts'
@@ -23,6 +24,29 @@ targets:
     mask:
       - { detect: [credit-card, email], for: { groups: [support] }, with: redact }
 `
+
+/** Everything beside rows that a client hears. */
+async function everything(port: number, messages: readonly string[], extended: boolean): Promise<string> {
+  const client = new pg.Client({ host: '127.0.0.1', port, user: 'x', database: 'app', ssl: false })
+  const heard: string[] = []
+  const say = (what: unknown): number =>
+    heard.push(JSON.stringify(what, [...Object.getOwnPropertyNames(what), 'message', 'detail', 'hint']))
+  client.on('error', () => {})
+  client.on('notice', say)
+  client.on('notification', say)
+  const { connection } = client as unknown as { connection: EventEmitter }
+  connection.on('parameterStatus', say)
+  await client.connect()
+  try {
+    for (const text of messages) {
+      const query = extended ? { text, values: [], queryMode: 'extended' } : { text }
+      await client.query(query as pg.QueryConfig).catch(say)
+    }
+  } finally {
+    await client.end()
+  }
+  return heard.join('\n')
+}
 
 const columns = 'id, body, tags, doc, docb, short, total'
 
@@ -92,12 +116,45 @@ t.test('values that look like what policy names', async t => {
     }
   })
 
-  await t.test('do not leave by COPY, and people who only have their results searched may run anything', async t => {
-    await t.rejects(ask(carol.port, 'copy tickets to stdout'), {
-      code: '42501',
-      message: /searched for credit-card, email/,
-    })
-    t.same(await ask(carol.port, 'select count(*) from tickets'), [['2']])
-    await ask(carol.port, 'do $$ begin perform 1; end $$')
+  await t.test('are masked in errors, notices, notifications and settings', async t => {
+    for (const [port, expected] of [
+      [bob.port, /jane/],
+      [carol.port, /\*\*\*\*/],
+    ] as const) {
+      for (const messages of [
+        [`select '${EMAIL}'::int`],
+        ['select body::int from tickets where id = 1'],
+        [`do $$ begin raise notice 'mail %', '${EMAIL}'; end $$`],
+        [`do $$ begin raise exception 'mail %', '${EMAIL}' using hint = '${CARD}', detail = '${EMAIL}'; end $$`],
+        ['listen news', `select pg_notify('news', (select body from tickets where id = 1))`, 'select 1'],
+        [`select set_config('application_name', (select short from tickets where id = 1), false) is null`],
+      ]) {
+        for (const extended of [false, true]) {
+          const heard = await everything(port, messages, extended)
+          t.match(heard, expected, messages.join('; '))
+          if (port === carol.port) t.notMatch(heard, /jane|4111/, messages.join('; '))
+        }
+      }
+    }
   })
+
+  await t.test('are masked in an error that is longer than what is searched', async t => {
+    const long = `do $$ begin raise exception '%', repeat('x', 100000) || '${EMAIL}'; end $$`
+    t.match(await everything(bob.port, [long], false), 'jane')
+    const heard = await everything(carol.port, [long], false)
+    t.notMatch(heard, 'jane')
+    t.match(heard, 'too long to be searched')
+  })
+
+  await t.test(
+    'cannot be searched for where nobody sees the result, and whoever is only searched may run anything',
+    async t => {
+      await t.rejects(ask(carol.port, "copy tickets to '/tmp/tickets'"), {
+        code: '42501',
+        message: /searched for credit-card, email/,
+      })
+      t.same(await ask(carol.port, 'select count(*) from tickets'), [['2']])
+      await ask(carol.port, 'do $$ begin perform 1; end $$')
+    },
+  )
 })

@@ -45,6 +45,8 @@ create function leak_error() returns int language plpgsql as $$ begin raise exce
 create function leak_arg(text) returns text language sql immutable as 'select $1';
 create function card(customers) returns text language sql stable as 'select $1.email';
 create function leak_cursor() returns refcursor language plpgsql as $$ declare c refcursor := 'leaky'; begin open c for select email from customers; return c; end $$;
+create function tell_change() returns trigger language plpgsql as $$ begin perform pg_notify('changes', to_jsonb(new)::text); return new; end $$;
+create trigger told after update on customers for each row execute function tell_change();
 create operator ~~~~ (leftarg = text, rightarg = text, function = texticlike);
 create domain loud as text check (leak_arg(value) is not null);
 analyze;
@@ -195,6 +197,10 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'explain select * from customers where email = (select email from customers where id = 7)',
     'explain (analyze, verbose) select email from customers',
     'create temp table t as execute p',
+  ],
+  notifications: [
+    'listen changes;; update customers set name = name where id = 7;; select 1',
+    "begin;; listen changes;; commit;; update customers set name = 'x' where id = 7 returning id;; select 1",
   ],
   'errors and notices that talk': [
     'select email::int from customers where id = 7',
@@ -393,6 +399,12 @@ t.test('a person from whom columns are masked', async t => {
     )
     t.match(own.text, '[["id"],[[null]]]', 'a table of the open transaction shows NULL')
     t.match(own.text, /"count"\],\[\["4\d"/, 'and can be computed with')
+  })
+
+  await t.test('a notification comes without its payload', async t => {
+    const messages = ['listen changes', "update customers set name = 'told' where id = 30", 'select 1']
+    t.match((await ask(clear.port, messages, false, false)).text, /"channel":"changes","payload":"\{.*user30@secret/)
+    t.match((await ask(gate.port, messages, false, false)).text, '"channel":"changes","payload":""')
   })
 
   await t.test('and yet she can work', async t => {

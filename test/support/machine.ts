@@ -42,7 +42,13 @@ export const allowAll: Answerer = question => {
     return {
       kind: 'go',
       plans: [],
-      prepared: { text: question.text.toString('utf8'), facts: undefined, parameterTypes: [], sensitive: false },
+      prepared: {
+        text: question.text.toString('utf8'),
+        facts: undefined,
+        parameterTypes: [],
+        sensitive: false,
+        guard: undefined,
+      },
     }
   }
   if (question.kind === 'too-long')

@@ -11,6 +11,10 @@ export interface Relation {
   readonly kind: string
   /** Columns by number; numbers below 1 are system columns and hold no data of the table. */
   readonly columns: ReadonlyMap<number, string>
+  /** OIDs of their types, of a domain that of the type under it; absent where that is a domain again. */
+  readonly types: ReadonlyMap<number, number>
+  /** Columns that are GENERATED ALWAYS AS. */
+  readonly generated: ReadonlySet<number>
 }
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
@@ -32,8 +36,11 @@ export function catalogQueries(system: boolean) {
     relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
-    columns: `select a.attrelid::text, a.attnum::text, a.attname::text
+    columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
+      case when t.typtype <> 'd' then t.oid::text when b.typtype <> 'd' then b.oid::text end,
+      (a.attgenerated <> '')::text
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+    join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type b on b.oid = t.typbasetype
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped
       and a.attrelid >= ${from}`,
     inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
@@ -79,6 +86,23 @@ interface Dependency {
   readonly column: number
 }
 
+type Columns = Pick<Relation, 'columns' | 'types' | 'generated'>
+const noColumns: Columns = { columns: new Map(), types: new Map(), generated: new Set() }
+
+function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Columns> {
+  const found = new Map<number, { columns: Map<number, string>; types: Map<number, number>; generated: Set<number> }>()
+  for (const [oid, attributeNumber, name, type, generated] of rows) {
+    const number = Number(attributeNumber)
+    const known = found.get(Number(oid))
+    const relation = known ?? { columns: new Map(), types: new Map(), generated: new Set() }
+    if (known === undefined) found.set(Number(oid), relation)
+    relation.columns.set(number, name ?? '')
+    if (typeof type === 'string') relation.types.set(number, Number(type))
+    if (generated === 'true') relation.generated.add(number)
+  }
+  return found
+}
+
 export class Catalog {
   readonly #byOid = new Map<number, Relation>()
   readonly #byName = new Map<string, Relation[]>()
@@ -96,19 +120,14 @@ export class Catalog {
   /** `viewQueries` are the definitions of views, as far as they can be followed. */
   constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map()) {
     this.#viewQueries = viewQueries
-    const columns = new Map<number, Map<number, string>>()
-    for (const [oid, number, name] of rows.columns) {
-      const relation = columns.get(Number(oid)) ?? new Map<number, string>()
-      relation.set(Number(number), name ?? '')
-      columns.set(Number(oid), relation)
-    }
+    const columns = columnsByRelation(rows.columns)
     for (const [oid, schema, name, kind] of rows.relations) {
       this.#add({
         oid: Number(oid),
         schema: schema ?? '',
         name: name ?? '',
         kind: kind ?? '',
-        columns: columns.get(Number(oid)) ?? new Map(),
+        ...(columns.get(Number(oid)) ?? noColumns),
       })
     }
     for (const [child, parent] of rows.inherits) {

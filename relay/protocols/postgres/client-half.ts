@@ -66,6 +66,8 @@ export interface Shared {
 /** What a client may send while the server reads COPY data; the server ends the session at anything else. */
 const duringCopy: ReadonlySet<number> = new Set([d, c, f, H, S, X])
 
+const nothingYet = { bytes: 0, copyIn: false, copyOut: undefined }
+
 export function outOfCopy(what: string): GateError {
   return new GateError('ERR_GATE_PROTOCOL', `unexpected ${what} during COPY from stdin`)
 }
@@ -391,6 +393,7 @@ export class ClientHalf implements CountingClient {
       fields: undefined,
       bytes: 0,
       copyIn: false,
+      copyOut: undefined,
       failed: false,
       segment,
     }
@@ -495,7 +498,7 @@ export class ClientHalf implements CountingClient {
 
   #executeRefused(portal: Portal | undefined, refusal: ErrorFields, total: number): void {
     const { segment } = this.#shared
-    const entry: Entry = { kind: 'execute', portal, plan: undefined, refusal, bytes: 0, copyIn: false, segment }
+    const entry: Entry = { kind: 'execute', portal, plan: undefined, refusal, ...nothingYet, segment }
     this.#replace(entry, total, this.#failingExecute)
     this.#skipping = true
   }
@@ -512,7 +515,7 @@ export class ClientHalf implements CountingClient {
       this.#push({ kind: 'describe', portal, injected: true, segment })
       this.#inbound.put(message(D, Buffer.from(`P${name}\0`, 'latin1')))
     }
-    const entry: ExecuteEntry = { kind: 'execute', portal, plan, refusal: undefined, bytes: 0, copyIn: false, segment }
+    const entry: ExecuteEntry = { kind: 'execute', portal, plan, refusal: undefined, ...nothingYet, segment }
     this.#passWith(entry, total)
     if (plan?.counted === undefined) return
     this.#shared.counted = countedOf(entry, false)

@@ -281,6 +281,16 @@ export function readFirstErrorFields(beginning: Buffer): Map<string, string> {
   return fields
 }
 
+/** CopyOutResponse: whether the data are binary, and how many columns a row has. */
+export function readCopyOut(body: Buffer): { binary: boolean; columns: number } {
+  const reader = new Reader(body)
+  const binary = reader.int8() === 1
+  const columns = reader.uint16()
+  reader.bytes(columns * 2)
+  reader.end()
+  return { binary, columns }
+}
+
 /** The command tag of a CommandComplete, for example `INSERT 0 5`. */
 export function readCommandTag(body: Buffer): string {
   const reader = new Reader(body)

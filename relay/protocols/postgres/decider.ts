@@ -15,6 +15,7 @@ import type { MaskingContext } from './mask.ts'
 import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
 import {
   computedColumns,
+  copyOutMasking,
   maskingHint,
   maskingRefusal,
   masksColumns,
@@ -35,6 +36,7 @@ import {
   syntaxError,
 } from './refuse.ts'
 import { isCounted, limitRefusal } from './row-limits.ts'
+import { type TextGuard, textGuard } from './texts.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
 
 /** What the decider needs of its surroundings. */
@@ -217,7 +219,11 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       )
     }
     if (statement === undefined)
-      return { kind: 'go', plans: [], prepared: { text, facts: undefined, parameterTypes, sensitive: false } }
+      return {
+        kind: 'go',
+        plans: [],
+        prepared: { text, facts: undefined, parameterTypes, sensitive: false, guard: undefined },
+      }
     const resolved = this.#resolve([statement], text, names)
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
@@ -225,8 +231,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         resolved.flatMap(each => this.#commands(each, [], catalog, resolved)),
       )
       if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
-      const sensitive = resolved.some(each => this.#masking(each, obligations, catalog).sensitive)
-      return { kind: 'go', plans: [], prepared: { text, facts: statement, parameterTypes, sensitive } }
+      const masked = resolved.map(each => this.#masking(each, obligations, catalog))
+      const sensitive = masked.some(each => each.sensitive)
+      const guard = masked[0]?.masking?.guard
+      return { kind: 'go', plans: [], prepared: { text, facts: statement, parameterTypes, sensitive, guard } }
     })
   }
 
@@ -284,6 +292,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
           facts: inner,
           parameterTypes: [],
           sensitive: this.#around.gate.masked,
+          guard: undefined,
         }
         overlay.set(`${naming.kind === 'prepare' ? 'statement' : 'portal'} ${naming.name}`, defines)
         resolved.push({ ...plain, defines })
@@ -389,7 +398,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   /** A relation that the snapshot does not know may be new: it is looked for once more. */
   #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {
-    const fresh = this.#around.freshCatalog()
+    // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
+    const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
+    const fresh = copies && this.#around.gate.masked ? undefined : this.#around.freshCatalog()
     if (
       fresh !== undefined &&
       (statements.every(statement => allKnown(statement.effective, fresh)) || this.#mayBeUnknown())
@@ -444,12 +455,15 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     catalog: Catalog,
   ): { masking: MaskingContext | undefined; sensitive: boolean } {
     if (!obligations.some(obligation => obligation.kind === 'mask')) return { masking: undefined, sensitive: false }
-    const { masked: columns, detecting } = this.#masked(obligations, catalog)
+    const { masked: columns, detecting, guard } = this.#masked(obligations, catalog)
     const { effective } = statement
+    // Where no column is masked by name, texts are searched like results.
     const sensitive =
-      touchesMasked(effective, columns) || effective.functions.length > 0 || effective.parts.some(part => part.writes)
+      masksColumns(obligations) &&
+      (touchesMasked(effective, columns) || effective.functions.length > 0 || effective.parts.some(part => part.writes))
     const computed = computedColumns(effective, columns)
-    return { masking: { columns, computed, detecting, key: this.#around.maskKey }, sensitive }
+    const copyOut = copyOutMasking(effective, columns)
+    return { masking: { columns, computed, detecting, copyOut, guard, key: this.#around.maskKey }, sensitive }
   }
 
   #masked(obligations: readonly Obligation[], catalog: Catalog): Masks {
@@ -458,7 +472,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (known !== undefined) return known
     const always = masksColumns(obligations) ? systemMasks : []
     const masked = resolveMasks(obligations, catalog, always)
-    const made = { key, masked, detecting: compileDetecting(obligations, this.#around.maskKey) }
+    const detecting = compileDetecting(obligations, this.#around.maskKey)
+    const made = { key, masked, detecting, guard: textGuard(detecting, masksColumns(obligations)) }
     this.#masks.unshift(made)
     this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
     return made
@@ -470,6 +485,7 @@ interface Masks {
   readonly key: string
   readonly masked: MaskedColumns
   readonly detecting: Detecting | undefined
+  readonly guard: TextGuard
 }
 
 /** Whether the rows that the statement's main part writes are counted before they are committed. */
@@ -520,6 +536,7 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     functions: [],
     operators: [],
     lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
+    copyOut: undefined,
   }
   return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
 }

@@ -6,7 +6,10 @@ import type { Field } from './codec.ts'
 import { redacted, type ValueMask } from './mask-values.ts'
 
 /** What searches the values of a column; undefined for types that hold no text. */
-export type Detecting = (field: Field) => ValueMask | undefined
+export type Detecting = (field: Pick<Field, 'typeOid' | 'format'>) => ValueMask | undefined
+
+/** No type's OID: of a value of whatever type. */
+export const UNKNOWN_TYPE = 0
 
 type Search = (value: Buffer) => Buffer | null
 
@@ -19,6 +22,8 @@ const JSONB = 3802
 const composed = new Set([199, 1002, 1003, 1009, 1014, 1015, 2249, 2287, 3807])
 /** Types that somebody made, of whatever structure: src/include/access/transam.h. */
 const FIRST_NORMAL_OBJECT_ID = 16_384
+const OPENING_BRACE = '{'.charCodeAt(0)
+const OPENING_BRACKET = '['.charCodeAt(0)
 /** The version in front of a binary jsonb. */
 const JSONB_HEADER_BYTES = 1
 
@@ -32,11 +37,24 @@ export function compileDetecting(obligations: readonly Obligation[], key: Uint8A
   return ({ typeOid, format }) => {
     if (typeOid === JSON_OID || (typeOid === JSONB && format !== BINARY)) return { compute: json }
     if (typeOid === JSONB) return { compute: afterHeader(json) }
-    const isComposed = composed.has(typeOid) || typeOid >= FIRST_NORMAL_OBJECT_ID
+    if (typeOid === UNKNOWN_TYPE && format !== BINARY)
+      return { compute: value => (isDocument(value) ? json : text)(value) }
+    const isComposed = typeOid === UNKNOWN_TYPE || composed.has(typeOid) || typeOid >= FIRST_NORMAL_OBJECT_ID
     if (texts.has(typeOid) || (isComposed && format !== BINARY)) return { compute: text }
     if (!isComposed) return undefined
     const instead = redacted(typeOid, format)
     return { compute: value => (find(value) === undefined ? value : instead) }
+  }
+}
+
+/** A text that is an object or array of JSON. */
+function isDocument(value: Buffer): boolean {
+  if (value[0] !== OPENING_BRACE && value[0] !== OPENING_BRACKET) return false
+  try {
+    JSON.parse(value.toString('utf8'))
+    return true
+  } catch {
+    return false
   }
 }
 

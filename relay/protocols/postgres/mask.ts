@@ -1,10 +1,13 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
+import type { CopyForm } from './analysis/copy.ts'
 import { D, type Field, HEADER_BYTES } from './codec.ts'
 import type { Detecting } from './detecting.ts'
+import type { Column } from './lineage/scope.ts'
 import { redacted, type ValueMask, valueMask } from './mask-values.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Slab } from './slab.ts'
+import type { TextGuard } from './texts.ts'
 
 /** Which columns of a result are masked, by position; undefined entries are clear. */
 export type RowMask = readonly (ValueMask | undefined)[]
@@ -12,11 +15,21 @@ export type RowMask = readonly (ValueMask | undefined)[]
 /** Columns of a result that are no table's own: all clear, all masked, or which of all columns are fed by masked ones. */
 export type ComputedColumns = 'clear' | 'masked' | readonly boolean[]
 
+/** Columns and form of what leaves by COPY; columns whose number or order is not certain are undefined. */
+export interface CopyOutMasking {
+  readonly form: CopyForm
+  readonly columns: readonly Column[] | undefined
+}
+
 export interface MaskingContext {
   readonly columns: MaskedColumns
   readonly computed: ComputedColumns
   /** Searches what is otherwise clear. */
   readonly detecting: Detecting | undefined
+  /** What leaves by COPY TO STDOUT; undefined for every other statement. */
+  readonly copyOut: CopyOutMasking | undefined
+  /** What becomes of texts beside the rows. */
+  readonly guard: TextGuard
   readonly key: Uint8Array
 }
 

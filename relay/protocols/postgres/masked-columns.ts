@@ -2,7 +2,16 @@
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { Catalog, Relation } from './catalog.ts'
 import { followView, type Relations } from './lineage/evaluate.ts'
-import { type Column, type Flows, flowsOf, type MaskedColumn, noFlows, type Source, union } from './lineage/scope.ts'
+import {
+  type Column,
+  type Flows,
+  flowsOf,
+  type MaskedColumn,
+  noFlows,
+  type Source,
+  typeOf,
+  union,
+} from './lineage/scope.ts'
 
 export interface MaskedColumns {
   /** The mask of a plain column; undefined when it is clear. */
@@ -106,7 +115,9 @@ class Resolved implements MaskedColumns {
     const named = this.#named.get(relation.oid)
     return [...relation.columns].map(([number, name]) => {
       const masked = named?.get(number)
-      return { name, flows: masked === undefined ? noFlows : new Set([masked]), plain: true }
+      const flows: Flows = masked === undefined ? noFlows : new Set([masked])
+      const generated = relation.generated.has(number)
+      return { name, flows, plain: true, type: relation.types.get(number), generated }
     })
   }
 
@@ -118,7 +129,7 @@ class Resolved implements MaskedColumns {
     if (outputs === undefined || outputs.length !== own.length) return this.#fullyNamed(relation) ?? 'opaque'
     return own.map((column, index): Column => {
       const flows: Flows = union(column.flows, outputs[index]?.flows ?? noFlows)
-      return { name: column.name, flows, plain: column.flows.size > 0 || outputs[index]?.plain === true }
+      return { ...column, flows, plain: column.flows.size > 0 || outputs[index]?.plain === true }
     })
   }
 
@@ -188,12 +199,18 @@ function alike(all: readonly (readonly Column[])[], count: number): readonly Col
   const [first] = all
   if (first === undefined || all.length !== count) return undefined
   const same = all.every(
-    columns => columns.length === first.length && columns.every((column, index) => column.name === first[index]?.name),
+    columns =>
+      columns.length === first.length &&
+      columns.every(
+        (column, index) => column.name === first[index]?.name && column.generated === first[index]?.generated,
+      ),
   )
   if (!same) return undefined
   return first.map((column, index) => ({
     name: column.name,
     flows: union(...all.map(columns => columns[index]?.flows ?? noFlows)),
     plain: all.every(columns => columns[index]?.plain === true),
+    type: typeOf(all.flatMap(columns => columns[index] ?? [])),
+    generated: first[index]?.generated === true,
   }))
 }

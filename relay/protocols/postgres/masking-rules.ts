@@ -6,7 +6,7 @@ import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
 import { isHarmless } from './harmless.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
-import type { ComputedColumns } from './mask.ts'
+import type { ComputedColumns, CopyOutMasking } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 
 /**
@@ -83,13 +83,16 @@ export function masksColumns(obligations: readonly Obligation[]): boolean {
   return obligations.some(obligation => obligation.kind === 'mask' && obligation.columns.length > 0)
 }
 
-/** Results that are no rows are not searched. */
+/** Results that do not come to the client, or whose form is not known, are not searched. */
 function unsearchedResult(facts: StatementFacts, obligations: readonly Obligation[]): string | undefined {
   const kinds = obligations.flatMap(obligation => (obligation.kind === 'mask' ? obligation.detect : []))
   if (kinds.length === 0) return undefined
-  const copies = facts.parts.some(part => part.facts['copyDirection'] === 'to')
+  const { copyOut } = facts
+  if (copyOut !== undefined && 'reason' in copyOut)
+    return `the result of this COPY cannot be searched: ${copyOut.reason}`
+  const copies = copyOut === undefined && facts.parts.some(part => part.facts['copyDirection'] === 'to')
   if (!copies && facts.node !== 'FunctionCall') return undefined
-  const what = copies ? 'COPY' : 'a function call by its OID'
+  const what = copies ? 'COPY to elsewhere' : 'a function call by its OID'
   return `results are searched for ${[...new Set(kinds)].join(', ')} before you see them, and that of ${what} cannot be`
 }
 
@@ -124,7 +127,11 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
   const first = relations.find(relation => masked.isMasked(relation.oid))
   if (lineage.kind === 'unknown')
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
-  return followed(lineage, masked).refusal
+  const { refusal, outputs, flows } = followed(lineage, masked)
+  if (refusal !== undefined || lineage.sink !== 'copy' || flows.size === 0) return refusal
+  if (facts.copyOut !== undefined && 'reason' in facts.copyOut)
+    return `masked columns cannot be copied: ${facts.copyOut.reason}`
+  return outputs === undefined ? 'nothing says which of the columns that it copies are masked ones' : undefined
 }
 
 const full = (relation: Relation): string => `${relation.schema}.${relation.name}`
@@ -149,6 +156,15 @@ export function computedColumns(facts: StatementFacts, masked: MaskedColumns): C
   const { flows, outputs } = followed(lineage, masked)
   if (flows.size === 0) return 'clear'
   return outputs === undefined ? 'masked' : outputs.map(column => column.flows.size > 0)
+}
+
+/** What has to be known of rows that leave by COPY TO STDOUT. */
+export function copyOutMasking(
+  { copyOut, lineage }: StatementFacts,
+  masked: MaskedColumns,
+): CopyOutMasking | undefined {
+  if (copyOut === undefined || 'reason' in copyOut) return undefined
+  return { form: copyOut.form, columns: lineage.kind === 'query' ? followed(lineage, masked).outputs : undefined }
 }
 
 /** What the person can do instead. */

@@ -1,7 +1,9 @@
 // Messages that were sent to the server and are not answered yet, in order: what each answer belongs to. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { ErrorFields, Field } from './codec.ts'
+import type { CopyOut } from './copy-out.ts'
 import type { MaskingContext, RowMask } from './mask.ts'
+import type { TextGuard } from './texts.ts'
 import type { Failing } from './unreadable.ts'
 
 /** A statement as it was prepared; `facts` is undefined for an empty one. */
@@ -11,6 +13,8 @@ export interface Prepared {
   readonly parameterTypes: readonly number[]
   /** Whether planning it can put masked values into the text of an error. */
   readonly sensitive: boolean
+  /** Undefined when nothing is masked for this person, or it is not known yet. */
+  readonly guard: TextGuard | undefined
 }
 
 /** How a statement that was allowed is carried out. */
@@ -69,6 +73,8 @@ export interface QueryEntry extends Common, Refusable {
   fields: readonly Field[] | undefined
   bytes: number
   copyIn: boolean
+  /** What rewrites the COPY data that are under way; undefined when they pass as they are. */
+  copyOut: CopyOut | undefined
   failed: boolean
 }
 
@@ -103,6 +109,7 @@ export interface ExecuteEntry extends Common, Refusable {
   readonly plan: StatementPlan | undefined
   bytes: number
   copyIn: boolean
+  copyOut: CopyOut | undefined
 }
 
 export interface FunctionEntry extends Common, Refusable {

@@ -178,7 +178,7 @@ const classes: Readonly<Record<string, string>> = {
 }
 
 /** Fields that never carry values: severity, code, names of objects, position, source line. */
-const harmlessFields = new Set(['S', 'V', 'C', 's', 't', 'c', 'd', 'n', 'P', 'F', 'L', 'R'])
+export const harmlessFields: ReadonlySet<string> = new Set(['S', 'V', 'C', 's', 't', 'c', 'd', 'n', 'P', 'F', 'L', 'R'])
 
 /** The error or notice without any text that can carry a masked value. An error raised inside a function can quote anything. */
 export function withholdTexts(error: ReadonlyMap<string, string>): ErrorFields {
@@ -194,6 +194,12 @@ export function withholdTexts(error: ReadonlyMap<string, string>): ErrorFields {
       : `${classes[code.slice(0, 2)] ?? 'message'} (text withheld by gate: masked columns are in reach)`,
   )
   return kept
+}
+
+/** The beginning of an error or notice that is too long to be searched; what is missing is said. */
+export function cutTexts(beginning: ReadonlyMap<string, string>): ErrorFields {
+  const message = beginning.get('M') ?? 'message (text withheld by gate: it is too long to be searched)'
+  return new Map([...beginning, ['M', message]])
 }
 
 /** The NOTICE that a client sees while its command waits. */

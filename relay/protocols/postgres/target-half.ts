@@ -9,6 +9,7 @@ import {
   D,
   d,
   E,
+  type ErrorFields,
   errorMessage,
   type Field,
   G,
@@ -20,6 +21,7 @@ import {
   one,
   Reader,
   readCommandTag,
+  readCopyOut,
   readErrorFields,
   readFirstErrorFields,
   readRowDescription,
@@ -33,15 +35,18 @@ import {
   V,
   Z,
 } from './codec.ts'
+import { createCopyOut } from './copy-out.ts'
 import { Counting, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
-import { clientGone, withholdTexts } from './refuse.ts'
+import { clientGone, cutTexts, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
 import { Slab } from './slab.ts'
+import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'
 import { ownError } from './unreadable.ts'
+
 import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
@@ -80,6 +85,8 @@ export class TargetHalf {
   #rewritten: Slab | undefined
   /** A statement whose texts are withheld ran in this transaction: errors can come as late as its commit. */
   #sensitiveTransaction = false
+  /** The newest that was met: texts come between the answers to commands as well. */
+  #guard: TextGuard | undefined
 
   /** Goes out before the first ReadyForQuery: the key for cancel requests, which is gate's own. */
   #greeting: Buffer | undefined
@@ -168,11 +175,11 @@ export class TargetHalf {
     const { head } = this.#shared.pending
     if (this.#shared.counted !== undefined) this.#counting.meet(this.#shared.counted, head)
     if (type === D) return this.#dataRows(head, total)
+    if (type === d) return this.#copyData(head, total)
     this.#flushRows()
-    if (type === d || type === V) {
-      // COPY data and function results pass as they come, since what must not pass was refused before.
-      const running = this.#running(head, type === d ? 'COPY data' : 'a function result')
-      running.bytes += this.#inbound.passRun(type, LARGE)
+    if (type === V) {
+      // What must not pass was refused before.
+      this.#running(head, 'a function result').bytes += this.#inbound.passRun(V, LARGE)
       return true
     }
     if ((type === E || type === N) && total > READ_ERROR_BYTES) return this.#longError(type, head, total)
@@ -184,20 +191,34 @@ export class TargetHalf {
   }
 
   /** A setting that makes gate and server read the same bytes differently ends the session at once. */
-  #parameterStatus(total: number): void {
+  #parameterStatus(head: Entry | undefined, total: number): void {
     const reader = new Reader(this.#inbound.body(total))
     const name = reader.cstring().toString('utf8')
-    const fault = lexicalFault(name, reader.cstring().toString('utf8'))
+    const value = reader.cstring().toString('utf8')
+    const fault = lexicalFault(name, value)
     if (fault !== undefined) throw new GateError('ERR_GATE_REFUSED', fault)
+    const guard = this.#guardOf(head)
+    this.#passOrReplace(total, guard === undefined ? undefined : guardParameterStatus(name, value, guard))
+  }
+
+  #notification(head: Entry | undefined, total: number): void {
+    const guard = this.#guardOf(head)
+    this.#passOrReplace(total, guard === undefined ? undefined : guardNotification(this.#inbound.body(total), guard))
+  }
+
+  /** Beside the answers: also while those are withheld. */
+  #passOrReplace(total: number, instead: Buffer | undefined): void {
+    if (instead === undefined) return this.#withheld.passNow(total)
+    this.#inbound.drop(total)
+    this.#withheld.putNow(instead)
   }
 
   #whole(type: number, head: Entry | undefined, total: number): void {
     switch (type) {
       case S:
-        this.#parameterStatus(total)
-        return this.#withheld.passNow(total)
+        return this.#parameterStatus(head, total)
       case A:
-        return this.#withheld.passNow(total)
+        return this.#notification(head, total)
       case N:
         return this.#notice(head, total)
       case E:
@@ -225,7 +246,7 @@ export class TargetHalf {
         this.#copyIn(head)
         return this.#withheld.passNow(total)
       case H:
-        this.#copyOut(head)
+        this.#copyOut(head, total)
         return this.#inbound.pass(total)
       case c:
         this.#running(head, 'the end of COPY data')
@@ -297,6 +318,21 @@ export class TargetHalf {
       running.bytes += this.#inbound.passRun(D, LARGE)
       return true
     }
+    return this.#rewrite(running, total, (slab, source, from) => rewriteRows(slab, source, from, mask))
+  }
+
+  #copyData(head: Entry | undefined, total: number): boolean {
+    const running = this.#running(head, 'COPY data')
+    const copyOut = running.kind === 'function' ? undefined : running.copyOut
+    if (copyOut !== undefined)
+      return this.#rewrite(running, total, (slab, source, from) => copyOut.rewrite(slab, source, from))
+    this.#flushRows()
+    running.bytes += this.#inbound.passRun(d, LARGE)
+    return true
+  }
+
+  /** Rewrites all the rows that are there; `rewrite` returns up to where. False when not even the first is. */
+  #rewrite(running: Running, total: number, rewrite: (slab: Slab, source: Buffer, from: number) => number): boolean {
     if (total > MAX_MASKED_ROW_BYTES) {
       throw new GateError(
         'ERR_GATE_LIMIT',
@@ -306,7 +342,7 @@ export class TargetHalf {
     if (this.#inbound.available < total) return false
     const { buffer, at, available } = this.#inbound
     this.#rewritten ??= new Slab(available)
-    const bytes = rewriteRows(this.#rewritten, buffer, at, mask) - at
+    const bytes = rewrite(this.#rewritten, buffer, at) - at
     running.bytes += bytes
     this.#inbound.drop(bytes)
     return true
@@ -352,6 +388,7 @@ export class TargetHalf {
     const tag = type === C ? readCommandTag(this.#inbound.body(total)) : ''
     const plan = this.#plan(running)
     if (plan?.sensitive === true) this.#sensitiveTransaction = true
+    this.#guardOf(head)
     const counted = this.#shared.counted?.entry === running ? this.#shared.counted : undefined
     if (counted !== undefined) this.#counting.completing(counted)
     this.#inbound.pass(total)
@@ -383,14 +420,24 @@ export class TargetHalf {
   }
 
   #notice(head: Entry | undefined, total: number): void {
-    const instead = this.#noticeInstead(head, () => readErrorFields(this.#inbound.body(total)))
-    if (instead === undefined) return this.#withheld.passNow(total)
-    this.#inbound.drop(total)
-    this.#withheld.putNow(instead)
+    const fields = (): ErrorFields => readErrorFields(this.#inbound.body(total))
+    this.#passOrReplace(total, this.#textsInstead(N, head, fields))
   }
 
-  #noticeInstead(head: Entry | undefined, fields: () => ReadonlyMap<string, string>): Buffer | undefined {
-    return this.#withholds(head) ? errorMessage(N, withholdTexts(fields())) : undefined
+  /** An error or notice in place of one whose texts the person may not see; undefined when they may. */
+  #textsInstead(type: typeof E | typeof N, head: Entry | undefined, fields: () => ErrorFields): Buffer | undefined {
+    if (this.#withholds(head)) return errorMessage(type, withholdTexts(fields()))
+    const guard = this.#guardOf(head)
+    const searched = guard?.search === undefined ? undefined : searchTexts(fields(), guard)
+    return searched === undefined ? undefined : errorMessage(type, searched)
+  }
+
+  #guardOf(head: Entry | undefined): TextGuard | undefined {
+    const plan = this.#plan(head)
+    if (plan !== undefined) this.#guard = plan.masking?.guard
+    else if (head?.kind === 'bind') this.#guard = head.portal.prepared?.guard ?? this.#guard
+    else if (head?.kind === 'parse') this.#guard = head.prepared?.guard ?? this.#guard
+    return this.#guard
   }
 
   /** Passes or goes away as it comes. False when its first fields are not there yet. */
@@ -402,7 +449,10 @@ export class TargetHalf {
       this.#inbound.stream(total, false)
       return true
     }
-    const instead = type === N ? this.#noticeInstead(head, () => fields) : this.#errorInstead(head, fields, false)
+    const read = cutTexts(fields)
+    const found = type === N ? this.#textsInstead(N, head, () => read) : this.#errorInstead(head, read, false)
+    // What is not read is not searched either.
+    const instead = found ?? (this.#guardOf(head)?.search && errorMessage(type, read))
     if (instead !== undefined) this.#inbound.put(instead)
     this.#inbound.stream(total, instead === undefined)
     if (type === E) this.#failed(head, fields)
@@ -440,7 +490,7 @@ export class TargetHalf {
       const own = head.failing === undefined || !whole ? undefined : ownError(fields, head.failing)
       return errorMessage(E, own ?? head.refusal)
     }
-    return this.#withholds(head) ? errorMessage(E, withholdTexts(fields)) : undefined
+    return this.#textsInstead(E, head, () => fields)
   }
 
   #failed(head: Entry | undefined, fields: ReadonlyMap<string, string>): void {
@@ -539,8 +589,16 @@ export class TargetHalf {
     }
   }
 
-  #copyOut(head: Entry | undefined): void {
+  #copyOut(head: Entry | undefined, total: number): void {
     const running = this.#running(head, 'COPY data')
-    if ((this.#plan(running)?.masking?.computed ?? 'clear') !== 'clear') throw wrong('COPY data of masked columns')
+    if (running.kind === 'function') throw wrong('COPY data for a function call')
+    running.copyOut = undefined
+    const masking = this.#plan(running)?.masking
+    if (masking === undefined || (masking.computed === 'clear' && masking.detecting === undefined)) return
+    if (masking.copyOut === undefined) throw wrong('COPY data of masked columns')
+    const { form, columns: followed } = masking.copyOut
+    const { binary, columns } = readCopyOut(this.#inbound.body(total))
+    if (binary !== (form.kind === 'binary')) throw wrong('COPY data in another format than was asked for')
+    running.copyOut = createCopyOut(form, columns, followed, masking)
   }
 }

@@ -2,6 +2,7 @@
 import type { Fact } from '@gate/shared/model'
 import { isIdentitySetting, lexicalFault } from '../settings.ts'
 import { type Collected, collect, type RelationName } from './collect.ts'
+import { type CopyOut, copyOutOf } from './copy.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import type { Lineage } from './lineage.ts'
 import { lineageOf } from './queries.ts'
@@ -48,6 +49,7 @@ export interface StatementFacts {
   readonly operators: readonly string[]
   /** What masking needs to know. */
   readonly lineage: Lineage
+  readonly copyOut: CopyOut | undefined
 }
 
 /** The facts that every operation of this room has, with the values they have when nothing is said. */
@@ -101,6 +103,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
       functions: [],
       operators: [],
       lineage: { kind: 'unknown', reason: fault },
+      copyOut: undefined,
     }
   }
   const { main, nested, collected, naming } = describe(name, content, kind)
@@ -114,6 +117,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     functions: collected.functions,
     operators: collected.operators,
     lineage: lineageOf(name, content),
+    copyOut: copyOutOf(name, content),
   }
 }
 

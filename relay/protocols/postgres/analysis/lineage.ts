@@ -74,6 +74,8 @@ export interface Output {
   /** Undefined when PostgreSQL's name for it is not known: it may be any. */
   readonly name: string | undefined
   readonly expression: Expression
+  /** Of a star, the generated columns are left out: COPY of a table does that. */
+  readonly stored?: true
 }
 
 export interface CommonTable {
@@ -112,7 +114,9 @@ export interface Query {
 /** Where the result of a statement goes. */
 export type Sink =
   | 'client'
-  /** Into an object of the database, or out by COPY, where no row description says what it is made of. */
+  /** To the client by COPY, where no row description says what it is made of. */
+  | 'copy'
+  /** Into an object of the database, or out of it by another way. */
   | 'elsewhere'
   /** Nowhere: EXPLAIN. */
   | 'plan'

@@ -76,19 +76,22 @@ class Queries {
 
   #copy(content: JsonObject): Lineage {
     if (content['is_from'] === true) throw new Unfollowed('COPY FROM is not followed')
-    const select = as(content['query'], 'SelectStmt')
-    if (select !== undefined) return this.#lineage(select, 'elsewhere')
-    if (content['query'] !== undefined) throw new Unfollowed('a write inside COPY is not followed')
+    const sink: Sink = content['is_program'] === true || text(content['filename']) !== '' ? 'elsewhere' : 'copy'
+    if (content['query'] !== undefined) {
+      const inner = this.#inner(content['query'])
+      return inner.kind === 'query' ? { ...inner, sink } : inner
+    }
     const columns = strings(content['attlist'])
     const outputs = (columns.length === 0 ? ['*'] : columns).map(
       (column): Output => ({
         name: column === '*' ? undefined : column,
         expression: { columns: [[column]], queries: [], uses: [], plain: true },
+        ...(column === '*' ? { stored: true } : {}),
       }),
     )
     const from = [this.#relation(object(content['relation']))]
     const uses = this.#expressions.condition(content['whereClause'], 'WHERE')
-    return { kind: 'query', query: { ...nothing, from, uses, body: { kind: 'select', outputs } }, sink: 'elsewhere' }
+    return { kind: 'query', query: { ...nothing, from, uses, body: { kind: 'select', outputs } }, sink }
   }
 
   #query(select: JsonObject): Query {

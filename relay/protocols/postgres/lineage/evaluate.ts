@@ -10,6 +10,7 @@ import {
   type Scope,
   type Source,
   sourcesNamed,
+  typeOf,
   union,
   wholeRow,
 } from './scope.ts'
@@ -202,7 +203,7 @@ class Evaluation {
   #outputs(outputs: readonly Output[], scope: Scope, stars: Stars, tables: Tables): Result {
     const columns: Column[] = []
     let exact = true
-    for (const { name, expression } of outputs) {
+    for (const { name, expression, stored } of outputs) {
       const [path] = expression.columns
       if (!expression.plain || path?.at(-1) !== '*') {
         columns.push({ ...this.#value(expression, scope, tables), name })
@@ -217,7 +218,7 @@ class Evaluation {
           ...known.flatMap(source => [...source.columns, ...(source.others === undefined ? [] : [wholeRow(source)])]),
         )
         if (known.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
-      } else columns.push(...expanded)
+      } else columns.push(...(stored === true ? expanded.filter(column => column.generated !== true) : expanded))
     }
     return { columns, exact }
   }
@@ -339,7 +340,7 @@ class Evaluation {
       if (masked.length > 0 && !(masked.length === both.length && both.every(column => column.plain)))
         this.#undivided('JOIN … USING', flows)
       else this.#compared('JOIN … USING', flows)
-      return { name, flows, plain: both.every(column => column.plain) }
+      return { name, flows, plain: both.every(column => column.plain), type: typeOf(both) }
     })
     const isRest = (column: Column): boolean => column.name === undefined || !names.includes(column.name)
     return { columns, rest: [...left.filter(isRest), ...right.filter(isRest)] }

@@ -20,6 +20,10 @@ export interface Column {
   readonly flows: Flows
   /** The value is a table's own, whole; then the server's row description names that column. */
   readonly plain: boolean
+  /** OID of the type of a table's own column, where it is known. */
+  readonly type?: number | undefined
+  /** GENERATED ALWAYS AS: COPY of a table leaves it out. */
+  readonly generated?: boolean
 }
 
 /** Something in FROM. */
@@ -119,5 +123,12 @@ function join(columns: readonly Column[]): Column {
     name: first?.name,
     flows: flowsOf(columns),
     plain: columns.every(column => column.plain),
+    type: typeOf(columns),
   }
+}
+
+/** The type that all of them have; undefined when they have several, or it is not known. */
+export function typeOf(columns: readonly Column[]): number | undefined {
+  const [first, ...others] = columns
+  return others.every(column => column.type === first?.type) ? first?.type : undefined
 }

@@ -2,6 +2,7 @@
 
 import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
+import { textGuard } from '@gate/relay/protocols/postgres/texts'
 import { MAX_WITHHELD_BYTES } from '@gate/relay/protocols/postgres/withholding'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
@@ -380,7 +381,14 @@ t.test('masked rows of RETURNING are withheld like others, and masked when they 
   const plan = {
     ...clearPlan,
     counted: 1,
-    masking: { columns, computed: 'clear' as const, detecting: undefined, key: Buffer.alloc(32) },
+    masking: {
+      columns,
+      computed: 'clear' as const,
+      detecting: undefined,
+      copyOut: undefined,
+      guard: textGuard(undefined, true),
+      key: Buffer.alloc(32),
+    },
   }
   for (const allows of [true, false]) {
     const harness = new Harness(question => {

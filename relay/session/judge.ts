@@ -1,0 +1,73 @@
+// What policy says of one command of a session, and what several verdicts come to together.
+import type { Clock } from '@gate/shared/clock'
+import { GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
+import type { AccessRequest, Allow, Decision, Hold, Obligation, Operation, Subject, Target } from '@gate/shared/model'
+import type { Approvals } from '../approval/approvals.ts'
+import type { Policy } from '../policy/decide.ts'
+import type { Command } from '../protocols/protocol.ts'
+import type { Recorder } from '../record/recorder.ts'
+import type { TaskRows } from './task-rows.ts'
+
+export interface GateContext {
+  readonly session: string
+  readonly target: Target
+  readonly task: string | undefined
+  readonly reason: string | undefined
+  subject(): Subject
+  policy(): Policy
+  /** Obligations that the protocol's room can perform. */
+  readonly performable: readonly Obligation['kind'][]
+  readonly taskRows: TaskRows
+  readonly recorder: Recorder
+  readonly approvals: Approvals
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface Judged {
+  readonly command: Command
+  readonly decision: Decision
+}
+
+/** What policy is asked of an operation of this session, now. */
+export function requestOf(context: GateContext, operation: Operation): AccessRequest {
+  const { target, task, reason, clock } = context
+  return { subject: context.subject(), target, operation, context: { task, reason, timeMs: clock.now() } }
+}
+
+/** Policy's word, unless the room cannot do it or what it obliges to. */
+export function judge(context: GateContext, command: Command, policy: Policy): Decision {
+  if (command.refusal !== undefined) return command.refusal
+  const decision = policy.decide(requestOf(context, command.operation))
+  if (decision.effect === 'deny') return decision
+  const unable = decision.obligations.find(obligation => !context.performable.includes(obligation.kind))
+  if (unable !== undefined) {
+    const reason = `rule ${decision.rule} asks for ${unable.kind}, which is not available for ${context.target.protocol}`
+    return { effect: 'deny', rule: decision.rule, reason, hint: undefined }
+  }
+  return command.perform?.(decision.obligations) ?? decision
+}
+
+export function obligationsOf(decision: Decision): readonly Obligation[] {
+  return decision.effect === 'deny' ? [] : decision.obligations
+}
+
+export function allowOf(judged: readonly Judged[]): Allow {
+  const [first] = judged
+  const rule =
+    judged.find(({ decision }) => decision.effect === 'hold')?.decision.rule ?? first?.decision.rule ?? 'routine'
+  return { effect: 'allow', rule, obligations: [] }
+}
+
+/** What people are shown: the held operation, with everything that would run along with it. */
+export function combine(judged: readonly Judged[], hold: Hold): Operation {
+  const held = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)?.command
+    .operation
+  if (held === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
+  return { ...held, text: textOf(judged) }
+}
+
+export function textOf(judged: readonly Judged[]): string {
+  return [...new Set(judged.map(({ command }) => command.operation.text))].join(';\n')
+}
