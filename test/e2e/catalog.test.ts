@@ -54,6 +54,14 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
     t.match(moved.stderr, /gate: Nobody writes there\./)
   })
 
+  await t.test('a view that the server cannot explain is in nobody’s way', async t => {
+    const made = `create table gone (a int); create view over_it as select a from gone`
+    await world.postgres.query(`${made}; delete from pg_class where relname = 'gone'`, 'app')
+    await t.rejects(world.postgres.query(`select pg_get_viewdef('over_it'::regclass)`, 'app'))
+    const done = await psql(connection, ['-c', 'create table later (a int)', '-c', 'insert into later values (1)'])
+    t.equal(done.stderr, '')
+  })
+
   await t.test('a migration does not make gate log in for every statement, and nothing of it stays', async t => {
     const sessions = async (): Promise<number> => {
       const [row] = await world.postgres.query(`select sessions from pg_stat_database where datname = 'app'`)

@@ -111,8 +111,7 @@ export class Catalogs implements Disposable {
     const before = this.#targets.get(target)
     const system = before !== undefined && began - before.systemMs <= MAX_AGE_MS ? before : undefined
     try {
-      const read = await this.#ask(target, open, questions(system === undefined))
-      const rows = rowsOf(read, system?.system)
+      const rows = await this.#rows(target, open, system?.system)
       const definitions = await this.#followViews(rows.definitions, before?.definitions)
       const catalog = new Catalog(rows, queriesOf(definitions))
       this.#targets.set(target, {
@@ -127,6 +126,19 @@ export class Catalogs implements Disposable {
     } catch (thrown) {
       throw asGateError(thrown, 'ERR_GATE_TARGET_UNREACHABLE', `the catalog of ${target} cannot be read`)
     }
+  }
+
+  /**
+   * PostgreSQL reads definitions of views as they are now, not as they were when the transaction began: when something that
+   * a view needs is dropped meanwhile, it fails, and a moment later it does not.
+   */
+  async #rows(target: string, open: Open, system: Partial<CatalogRows> | undefined): Promise<CatalogRows> {
+    const asked = questions(system === undefined)
+    const answers = await this.#ask(target, open, asked)
+    const failure = answers.at(LAST_ANSWER)
+    if (!(failure instanceof GateError) || failure.fields?.['C'] === LOCK_NOT_AVAILABLE) return rowsOf(answers, system)
+    this.#log.debug('postgres.catalog-failed', { target, error: failure })
+    return rowsOf(await this.#ask(target, open, asked), system)
   }
 
   /** Asks on the stream of the last reading, if there still is one; where that has broken meanwhile, on a new one. */
@@ -194,23 +206,29 @@ const names = (Object.keys(catalogQueries(true)) as Name[]).filter(name => name 
 const BEFORE = ['begin isolation level repeatable read read only', 'set local search_path = pg_catalog']
 const BEFORE_LAST = [`set local lock_timeout = '${DEFINITION_LOCK_MS}ms'`]
 const AFTER = ['rollback']
+/** Where the answer to the last question is. */
+const LAST_ANSWER = -1 - AFTER.length
 
 function questions(system: boolean): string[] {
   const queries = catalogQueries(system)
   return [...BEFORE, ...names.map(name => queries[name]), ...BEFORE_LAST, queries[LAST], ...AFTER]
 }
 
-/** @throws {GateError} when something could not be read. */
+/**
+ * PostgreSQL locks each view to read its definition, and the lock can be one that the very session holds which waits for
+ * this catalog; and a view over something that is gone makes it fail. Then no view can be followed for now, and those over
+ * masked columns count as masked whole.
+ * @throws {GateError} when anything else could not be read.
+ */
 function rowsOf(answers: readonly (Rows | GateError)[], system: Partial<CatalogRows> | undefined): CatalogRows {
+  const last = answers.at(LAST_ANSWER)
   const rows = answers.map(answer => {
     if (!(answer instanceof GateError)) return answer
-    // PostgreSQL locks each view to read its definition, and the lock can be one that the very session holds which waits
-    // for this catalog: then no view can be followed for now, and those over masked columns count as masked whole.
-    if (answer === answers.at(-1 - AFTER.length) && answer.fields?.['C'] === LOCK_NOT_AVAILABLE) return []
-    throw answer
+    if (answer !== last) throw answer
+    return []
   })
   const read = names.map((name, index) => [name, [...(system?.[name] ?? []), ...(rows[BEFORE.length + index] ?? [])]])
-  return { ...Object.fromEntries(read), [LAST]: rows.at(-1 - AFTER.length) }
+  return { ...Object.fromEntries(read), [LAST]: rows.at(LAST_ANSWER) }
 }
 
 function systemRows(rows: CatalogRows): Partial<CatalogRows> {

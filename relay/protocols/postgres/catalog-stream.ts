@@ -64,8 +64,8 @@ export class CatalogStream {
       if (type === D) rows.push(readRow(body))
       else if (type === E) {
         const fields = readErrorFields(body)
-        failure ??= new GateError('ERR_GATE_TARGET_PROTOCOL', `the catalog cannot be read: ${fields.get('M') ?? ''}`, {
-          fields: { C: fields.get('C') ?? '' },
+        failure ??= new GateError('ERR_GATE_TARGET_PROTOCOL', 'the catalog cannot be read', {
+          fields: { C: fields.get('C') ?? '', M: fields.get('M') ?? '' },
         })
       } else if (type === Z) return failure ?? rows
     }
