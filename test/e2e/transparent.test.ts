@@ -48,6 +48,27 @@ insert into orders values (1, 1, 1);
 insert into orders values (9999, -5, 1);
 rollback;
 `,
+  'syntax errors, from the lexer to the grammar': `\\set VERBOSITY verbose
+selct 1;
+select 'ünïcødé ☃', frm orders x y;
+select 1 from \\g
+select (1 \\g
+select U&'\\\\00e';
+select E'\\\\u12';
+select 1 + /* never ends */ /* /* */;
+*/ */;
+create operator === (leftarg = int);
+drop operator === (int);
+create policy p on orders as odd;
+create publication p for orders;
+select id from orders fetch first 2 rows with ties;
+select 1a, $1b, 0x1g;
+begin;
+select 1;
+selct 2;
+select 3;
+rollback;
+`,
   'prepared statements and cursors in SQL': `prepare p(int) as select id, name from customers where id = $1;
 execute p(3);
 begin;
@@ -112,6 +133,22 @@ t.test('psql through gate', { skip: hasPsql ? false : 'no psql on this machine' 
       const [straight, through] = await both(world, gate, ['-a'], script)
       t.equal(through, straight)
       t.ok(straight.length > 50)
+    })
+  }
+
+  for (const unended of [
+    "select 'abc",
+    'select "abc',
+    'select $x$abc',
+    'select /* abc',
+    "select b'01",
+    'select (1',
+    ' ',
+  ]) {
+    await t.test(`${unended}: the same error as without gate`, async t => {
+      const args = ['-v', 'VERBOSITY=verbose', '-c', unended]
+      const [straight, through] = await both(world, gate, args, '')
+      t.equal(through, straight)
     })
   }
 

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { client, errorFields, messages } from '../support/wire.ts'
+import { client, errorFields, messages, types } from '../support/wire.ts'
 import { openPolicy, startWorld, type World } from '../support/world.ts'
 
 interface Raw extends AsyncDisposable {
@@ -219,7 +219,14 @@ t.test('broken bytes', async t => {
     const pid = messages(answer.subarray(before))
       .find(({ type }) => type === 'D')
       ?.body.toString('utf8', 6)
-    t.not(String(key?.readInt32BE(0)), pid)
+    t.equal(String(key?.readInt32BE(0)), pid, 'the process id is the server’s, as programs expect')
+    const sleeping = connection.received().length
+    connection.socket.write(client.query('select pg_sleep(1)'))
+    await using thief = await raw(world.postgres.port)
+    thief.socket.write(client.cancel(Number(pid), key?.subarray(4) ?? Buffer.alloc(4)))
+    await thief.closed
+    const slept = await connection.waitFor(bytes => isReady(bytes.subarray(sleeping)))
+    t.equal(types(slept.subarray(sleeping)), 'TDCZ', 'the secret means nothing to the server')
   })
 
   await t.test(

@@ -72,7 +72,12 @@ async function connect(
   }
   const { socket: ready, first } = stream.handOver()
   const port = prefixed(socketPort(ready, 'ERR_GATE_TARGET_UNREACHABLE'), first)
-  return { port, detail: {}, cancel: () => cancel(target, mode, login.processID ?? 0, login.secretKey ?? 0) }
+  const { processID: processId, secretKey } = login
+  return {
+    port,
+    detail: processId === null ? {} : { processId: String(processId) },
+    cancel: () => cancel(target, mode, processId ?? 0, secretKey ?? 0),
+  }
 }
 
 function settings(parameters: Readonly<Record<string, string>>): Record<string, string> {

@@ -2,12 +2,11 @@
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import { serialize } from 'pg-protocol'
 import type { TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
 import type { Query } from './analysis/lineage.ts'
-import { Catalog, type CatalogRows, catalogQueries } from './catalog.ts'
-import { D, E, HEADER_BYTES, Reader, readErrorFields, Z } from './codec.ts'
+import { Catalog, type CatalogRows, catalogQueries, isSystemRow, systemQueries } from './catalog.ts'
+import { CatalogStream, type Rows } from './catalog-stream.ts'
 
 /** A snapshot this old is not used any more; changes seen passing make it old at once. */
 const MAX_AGE_MS = 60_000
@@ -18,20 +17,37 @@ const READ_DEADLINE_MS = 15_000
 const DEFINITION_LOCK_MS = 100
 /** SQLSTATE of a lock that was not to be had in time. */
 const LOCK_NOT_AVAILABLE = '55P03'
-/** A catalog of 100,000 columns has about 10 MB. */
-const MAX_CATALOG_BYTES = 256 * 1024 * 1024
+/**
+ * A migration changes the catalog with every statement, and a login costs more than a reading: the stream stays open so
+ * long. CREATE DATABASE … TEMPLATE waits 5 s for others to leave, so less than that.
+ */
+const IDLE_STREAM_MS = 2_000
 
 /** Views beyond these count as masked wherever they read something masked. */
 const MAX_FOLLOWED_VIEWS = 5_000
 
 type Definitions = ReadonlyMap<number, { readonly text: string; readonly query: Query | undefined }>
 
-export class Catalogs {
+/** What is known of one target. */
+interface Known {
+  readonly catalog: Catalog
+  readonly definitions: Definitions
+  /** When the snapshot was begun; -∞ when it is out of date. */
+  readMs: number
+  /** Of PostgreSQL's own objects, and when they were read. */
+  readonly system: Partial<CatalogRows>
+  readonly systemMs: number
+}
+
+type Open = (signal: AbortSignal) => Promise<TargetStream>
+
+export class Catalogs implements Disposable {
   readonly #analyser: Analyser
   readonly #clock: Clock
   readonly #log: Log
-  readonly #targets = new Map<string, { catalog: Catalog; definitions: Definitions; readMs: number }>()
+  readonly #targets = new Map<string, Known>()
   readonly #reading = new Map<string, Promise<Catalog>>()
+  readonly #idle = new Map<string, { readonly stream: CatalogStream; readonly timer: NodeJS.Timeout }>()
 
   constructor(analyser: Analyser, clock: Clock, log: Log) {
     this.#analyser = analyser
@@ -61,7 +77,7 @@ export class Catalogs {
    * A snapshot read after this call began.
    * @throws {GateError} when the target cannot be asked; nothing masked may be answered then.
    */
-  async read(target: string, open: (signal: AbortSignal) => Promise<TargetStream>): Promise<Catalog> {
+  async read(target: string, open: Open): Promise<Catalog> {
     // A reading under way may have begun before the change that the caller knows of.
     await this.#reading.get(target)?.catch(() => {})
     const shared = this.#reading.get(target)
@@ -90,18 +106,81 @@ export class Catalogs {
     return definitions
   }
 
-  async #read(target: string, open: (signal: AbortSignal) => Promise<TargetStream>): Promise<Catalog> {
+  async #read(target: string, open: Open): Promise<Catalog> {
     const began = this.#clock.monotonic()
+    const before = this.#targets.get(target)
+    const system = before !== undefined && began - before.systemMs <= MAX_AGE_MS ? before : undefined
     try {
-      const rows = await readRows(open, AbortSignal.timeout(READ_DEADLINE_MS))
-      const definitions = await this.#followViews(rows.definitions, this.#targets.get(target)?.definitions)
+      const rows = await this.#rows(target, open, system?.system)
+      const definitions = await this.#followViews(rows.definitions, before?.definitions)
       const catalog = new Catalog(rows, queriesOf(definitions))
-      this.#targets.set(target, { catalog, definitions, readMs: began })
+      this.#targets.set(target, {
+        catalog,
+        definitions,
+        readMs: began,
+        system: system?.system ?? systemRows(rows),
+        systemMs: system?.systemMs ?? began,
+      })
       this.#log.debug('postgres.catalog-read', { target, durationMs: Math.round(this.#clock.monotonic() - began) })
       return catalog
     } catch (thrown) {
       throw asGateError(thrown, 'ERR_GATE_TARGET_UNREACHABLE', `the catalog of ${target} cannot be read`)
     }
+  }
+
+  /**
+   * PostgreSQL reads definitions of views as they are now, not as they were when the transaction began: when something that
+   * a view needs is dropped meanwhile, it fails, and a moment later it does not.
+   */
+  async #rows(target: string, open: Open, system: Partial<CatalogRows> | undefined): Promise<CatalogRows> {
+    const asked = questions(system === undefined)
+    const answers = await this.#ask(target, open, asked)
+    const failure = answers.at(LAST_ANSWER)
+    if (!(failure instanceof GateError) || failure.fields?.['C'] === LOCK_NOT_AVAILABLE) return rowsOf(answers, system)
+    this.#log.debug('postgres.catalog-failed', { target, error: failure })
+    return rowsOf(await this.#ask(target, open, asked), system)
+  }
+
+  /** Asks on the stream of the last reading, if there still is one; where that has broken meanwhile, on a new one. */
+  async #ask(target: string, open: Open, queries: readonly string[]): Promise<(Rows | GateError)[]> {
+    const signal = AbortSignal.timeout(READ_DEADLINE_MS)
+    const idle = this.#takeIdle(target)
+    if (idle !== undefined) {
+      try {
+        return await this.#askOn(idle, target, queries, signal)
+      } catch (error) {
+        this.#log.debug('postgres.catalog-failed', { target, error })
+      }
+    }
+    return this.#askOn(new CatalogStream(await open(signal)), target, queries, signal)
+  }
+
+  async #askOn(
+    stream: CatalogStream,
+    target: string,
+    queries: readonly string[],
+    signal: AbortSignal,
+  ): Promise<(Rows | GateError)[]> {
+    try {
+      const answers = await stream.ask(queries, signal)
+      const timer = setTimeout(() => this.#takeIdle(target)?.close(), IDLE_STREAM_MS).unref()
+      this.#idle.set(target, { stream, timer })
+      return answers
+    } catch (thrown) {
+      stream.destroy()
+      throw thrown
+    }
+  }
+
+  #takeIdle(target: string): CatalogStream | undefined {
+    const idle = this.#idle.get(target)
+    clearTimeout(idle?.timer)
+    this.#idle.delete(target)
+    return idle?.stream
+  }
+
+  [Symbol.dispose](): void {
+    for (const target of this.#idle.keys()) this.#takeIdle(target)?.close()
   }
 }
 
@@ -117,114 +196,41 @@ function queriesOf(definitions: Definitions): Map<number, Query> {
   return new Map([...definitions].flatMap(([oid, { query }]) => (query === undefined ? [] : [[oid, query] as const])))
 }
 
-async function readRows(
-  open: (signal: AbortSignal) => Promise<TargetStream>,
-  signal: AbortSignal,
-): Promise<CatalogRows> {
-  const stream = await open(signal)
-  const abort = (): void =>
-    stream.port.destroy(new GateError('ERR_GATE_TIMEOUT', 'the catalog could not be read in time'))
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    const names = Object.keys(catalogQueries) as (keyof typeof catalogQueries)[]
-    const results = new ResultReader(stream.port[Symbol.asyncIterator]())
-    await results.next()
-    const rows: Partial<Record<keyof typeof catalogQueries, (string | null)[][]>> = {}
-    // One transaction, so that the four answers fit together.
-    await stream.port.write(serialize.query('begin isolation level repeatable read read only'))
-    await results.next()
-    // Definitions of views then name every table with its schema.
-    await stream.port.write(serialize.query('set local search_path = pg_catalog'))
-    await results.next()
-    const ask = async (sql: string): Promise<(string | null)[][]> => {
-      await stream.port.write(serialize.query(sql))
-      return results.next()
-    }
-    for (const name of names)
-      rows[name] = name === 'definitions' ? await readDefinitions(ask) : await ask(catalogQueries[name])
-    await stream.port.write(serialize.end())
-    stream.port.end()
-    return rows as CatalogRows
-  } finally {
-    signal.removeEventListener('abort', abort)
-    stream.port.destroy()
-  }
+type Name = keyof CatalogRows
+
+/** Asked for last, since others can be in the way. */
+const LAST: Name = 'definitions'
+const names = (Object.keys(catalogQueries(true)) as Name[]).filter(name => name !== LAST)
+
+/** One transaction, so that the answers fit together. Definitions of views then name every table with its schema. */
+const BEFORE = ['begin isolation level repeatable read read only', 'set local search_path = pg_catalog']
+const BEFORE_LAST = [`set local lock_timeout = '${DEFINITION_LOCK_MS}ms'`]
+const AFTER = ['rollback']
+/** Where the answer to the last question is. */
+const LAST_ANSWER = -1 - AFTER.length
+
+function questions(system: boolean): string[] {
+  const queries = catalogQueries(system)
+  return [...BEFORE, ...names.map(name => queries[name]), ...BEFORE_LAST, queries[LAST], ...AFTER]
 }
 
 /**
- * Reads the definitions of views. PostgreSQL locks each view for that, and the lock can be one that the very session holds
- * which waits for this catalog: then no view can be followed for now, and those over masked columns count as masked whole.
+ * PostgreSQL locks each view to read its definition, and the lock can be one that the very session holds which waits for
+ * this catalog; and a view over something that is gone makes it fail. Then no view can be followed for now, and those over
+ * masked columns count as masked whole.
+ * @throws {GateError} when anything else could not be read.
  */
-async function readDefinitions(ask: (sql: string) => Promise<(string | null)[][]>): Promise<(string | null)[][]> {
-  await ask(`savepoint definitions`)
-  await ask(`set local lock_timeout = '${DEFINITION_LOCK_MS}ms'`)
-  try {
-    return await ask(catalogQueries.definitions)
-  } catch (thrown) {
-    if (asGateError(thrown).fields?.['C'] !== LOCK_NOT_AVAILABLE) throw thrown
+function rowsOf(answers: readonly (Rows | GateError)[], system: Partial<CatalogRows> | undefined): CatalogRows {
+  const last = answers.at(LAST_ANSWER)
+  const rows = answers.map(answer => {
+    if (!(answer instanceof GateError)) return answer
+    if (answer !== last) throw answer
     return []
-  } finally {
-    await ask('rollback to savepoint definitions')
-  }
-}
-
-/** Reads whole answers, up to each ReadyForQuery. Everything is text: the simple protocol has no other. */
-class ResultReader {
-  readonly #source: AsyncIterator<Buffer>
-  #bytes: Buffer = Buffer.alloc(0)
-  #total = 0
-
-  constructor(source: AsyncIterator<Buffer>) {
-    this.#source = source
-  }
-
-  async next(): Promise<(string | null)[][]> {
-    const rows: (string | null)[][] = []
-    let failure: GateError | undefined
-    for (;;) {
-      const { type, body } = await this.#message()
-      if (type === D) rows.push(readRow(body))
-      else if (type === E) {
-        const fields = readErrorFields(body)
-        failure = new GateError('ERR_GATE_TARGET_PROTOCOL', `the catalog cannot be read: ${fields.get('M') ?? ''}`, {
-          fields: { C: fields.get('C') ?? '' },
-        })
-      } else if (type === Z) {
-        if (failure !== undefined) throw failure
-        return rows
-      }
-    }
-  }
-
-  async #message(): Promise<{ type: number; body: Buffer }> {
-    for (;;) {
-      if (this.#bytes.length >= HEADER_BYTES) {
-        const length = this.#bytes.readInt32BE(1)
-        if (length < 4 || length > MAX_CATALOG_BYTES)
-          throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'a message with an impossible length')
-        if (this.#bytes.length > length) {
-          const type = this.#bytes.readUInt8(0)
-          const body = this.#bytes.subarray(HEADER_BYTES, length + 1)
-          this.#bytes = this.#bytes.subarray(length + 1)
-          return { type, body }
-        }
-      }
-      const { value, done } = await this.#source.next()
-      if (done === true) throw new GateError('ERR_GATE_AGENT_LOST', 'the connection ended while the catalog was read')
-      this.#total += value.length
-      if (this.#total > MAX_CATALOG_BYTES)
-        throw new GateError('ERR_GATE_LIMIT', `a catalog of more than ${MAX_CATALOG_BYTES} bytes`)
-      this.#bytes = Buffer.concat([this.#bytes, value])
-    }
-  }
-}
-
-function readRow(body: Buffer): (string | null)[] {
-  const reader = new Reader(body)
-  const values = Array.from({ length: reader.uint16() }, () => {
-    const length = reader.int32()
-    return length === -1 ? null : reader.bytes(length).toString('utf8')
   })
-  reader.end()
-  return values
+  const read = names.map((name, index) => [name, [...(system?.[name] ?? []), ...(rows[BEFORE.length + index] ?? [])]])
+  return { ...Object.fromEntries(read), [LAST]: rows.at(LAST_ANSWER) }
+}
+
+function systemRows(rows: CatalogRows): Partial<CatalogRows> {
+  return Object.fromEntries(systemQueries.map(name => [name, rows[name].filter(isSystemRow)]))
 }

@@ -1,6 +1,6 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
-import { Functions } from './functions.ts'
+import { FIRST_NORMAL_OBJECT_ID, Functions } from './functions.ts'
 
 /** One row of the snapshot query for relations. */
 export interface Relation {
@@ -17,52 +17,67 @@ export interface Relation {
   readonly generated: ReadonlySet<number>
 }
 
+/** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
+export const systemQueries = ['relations', 'columns', 'views', 'functions'] as const
+
+/** Whether a row of these queries is about an object of PostgreSQL's own: their first column is its OID. */
+export function isSystemRow([oid]: readonly (string | null)[]): boolean {
+  return Number(oid) < FIRST_NORMAL_OBJECT_ID
+}
+
 /**
  * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
- * PostgreSQL's own: objects that initdb makes have OIDs below 16384 (FirstNormalObjectId in src/include/access/transam.h).
- * Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.
+ * PostgreSQL's own. Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.
+ * Those in `systemQueries` ask for objects of PostgreSQL's own only where `system` says so.
  */
-export const catalogQueries = {
-  relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
+export function catalogQueries(system: boolean) {
+  const from = system ? 0 : FIRST_NORMAL_OBJECT_ID
+  return {
+    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')`,
-  columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
+    columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
       case when t.typtype <> 'd' then t.oid::text when b.typtype <> 'd' then b.oid::text end,
       (a.attgenerated <> '')::text
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
     join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type b on b.oid = t.typbasetype
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped`,
-  inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
-  views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped
+      and a.attrelid >= ${from}`,
+    inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
+    views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      and d.refobjid <> r.ev_class`,
-  callers: `select distinct r.ev_class::text
+      and d.refobjid <> r.ev_class and r.ev_class >= ${from}`,
+    callers: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
-      and d.refobjid >= 16384
+      and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}
       and (p.provolatile is distinct from 'i' and p.oid is not null or not exists (
         select from pg_catalog.pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'))`,
-  definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
-    from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= 16384`,
-  functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, (e.objid is not null)::text
+    definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
+    from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= ${FIRST_NORMAL_OBJECT_ID}`,
+    functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, (e.objid is not null)::text
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'`,
-  operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
+    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'
+    where p.oid >= ${from}`,
+    operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
     from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
-    where o.oid >= 16384 and not exists (select from pg_catalog.pg_depend e
+    where o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
     group by 1`,
-  volatileViews: `select distinct r.ev_class::text
+    volatileViews: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     join pg_catalog.pg_proc p on p.oid = d.refobjid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-      and p.oid >= 16384 and p.provolatile = 'v'`,
-} as const
+      and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v'`,
+  } as const
+}
 
-export type CatalogRows = Readonly<Record<keyof typeof catalogQueries, readonly (readonly (string | null)[])[]>>
+export type CatalogRows = Readonly<
+  Record<keyof ReturnType<typeof catalogQueries>, readonly (readonly (string | null)[])[]>
+>
 
 /** A view or rule that reads a column (0: the whole row) of a relation. */
 interface Dependency {

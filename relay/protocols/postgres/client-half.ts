@@ -32,14 +32,14 @@ import type { Names } from './names.ts'
 import type { Entry, ExecuteEntry, Pending, Portal, QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import { countedInSegment } from './refuse.ts'
+import { type Failing, NO_SQL } from './unreadable.ts'
 
 /** Parameters up to this size are kept, shown to approvers and recorded; larger Binds and calls go through as they come. */
 const INSPECTED_BIND_BYTES = 256 * 1024
 /** Unanswered messages of one client; PostgreSQL would go on reading until its socket is full. */
 const MAX_PENDING = 65_536
-/** Text that is no SQL in any version: the server's answer to it is always a syntax error. */
-const NO_SQL = 'refused_by_gate'
-
+const NUL = Buffer.alloc(1)
+const NO_PARAMETER_TYPES = Buffer.alloc(2)
 const failingQuery = serialize.query(NO_SQL)
 const flushMessage = serialize.flush()
 const transactions: Readonly<Record<Transaction, Buffer>> = {
@@ -312,7 +312,7 @@ export class ClientHalf implements CountingClient {
     if (body.length === 0 || body.indexOf(0) !== body.length - 1)
       throw new GateError('ERR_GATE_PROTOCOL', 'invalid string in message')
     this.#question({ kind: 'query', text, names: this.#lookup }, answer => {
-      if (answer.kind === 'refuse') this.#queryRefused(total, answer.error)
+      if (answer.kind === 'refuse') this.#queryRefused(total, answer.error, answer.failing)
       else if (answer.kind === 'go') this.#queryAllowed(answer.plans, total)
       else throw unexpected(answer)
     })
@@ -376,8 +376,9 @@ export class ClientHalf implements CountingClient {
     if (!this.#closed) this.#executeRefused(undefined, error, 0)
   }
 
-  #queryRefused(total: number, error: ErrorFields): void {
-    this.#replace(this.#queryEntry(error, []), total, failingQuery)
+  #queryRefused(total: number, error: ErrorFields, failing?: Failing): void {
+    const sent = failing === undefined ? failingQuery : message(Q, Buffer.concat([failing.text, NUL]))
+    this.#replace({ ...this.#queryEntry(error, []), failing }, total, sent)
     this.#shared.segment += 1
   }
 
@@ -403,7 +404,7 @@ export class ClientHalf implements CountingClient {
     if (this.#shared.names.full)
       throw new GateError('ERR_GATE_LIMIT', 'too many prepared statements or portals in one session')
     this.#question({ kind: 'parse', text, parameterTypes, names: this.#lookup }, answer => {
-      if (answer.kind === 'refuse') this.#parseRefused(name, total, answer.error)
+      if (answer.kind === 'refuse') this.#parseRefused(name, total, answer.error, answer.failing)
       else if (answer.kind === 'go') {
         const { prepared } = answer
         this.#passWith({ kind: 'parse', name, prepared, refusal: undefined, segment: this.#shared.segment }, total)
@@ -411,9 +412,11 @@ export class ClientHalf implements CountingClient {
     })
   }
 
-  #parseRefused(name: string, total: number, refusal: ErrorFields): void {
-    const failing = message(P, Buffer.from(`${name}\0${NO_SQL}\0\0\0`, 'latin1'))
-    this.#replace({ kind: 'parse', name, prepared: undefined, refusal, segment: this.#shared.segment }, total, failing)
+  #parseRefused(name: string, total: number, refusal: ErrorFields, failing?: Failing): void {
+    const text = failing?.text ?? Buffer.from(NO_SQL)
+    const sent = message(P, Buffer.concat([Buffer.from(`${name}\0`, 'latin1'), text, NUL, NO_PARAMETER_TYPES]))
+    const { segment } = this.#shared
+    this.#replace({ kind: 'parse', name, prepared: undefined, refusal, failing, segment }, total, sent)
     this.#skipping = true
   }
 

@@ -38,6 +38,7 @@ import {
 } from './refuse.ts'
 import { isCounted, limitRefusal } from './row-limits.ts'
 import { type TextGuard, textGuard } from './texts.ts'
+import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
 
 /** What the decider needs of its surroundings. */
 export interface Surroundings extends EstimateSource {
@@ -165,8 +166,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const message = 'invalid byte sequence for encoding "UTF8"'
       return this.#refuseUnknown(
         bytes.toString('latin1'),
-        new Map([...syntaxError(message, 1), ['C', '22021']]),
+        new Map([...syntaxError(message, undefined), ['C', '22021']]),
         message,
+        undecodable(bytes),
       )
     }
     const known = this.#around.analyser.known(text)
@@ -178,7 +180,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   /** Refuses what cannot be read at all; that is recorded too. */
-  #refuseUnknown(text: string, error: ErrorFields, reason: string): Maybe<Answer> {
+  #refuseUnknown(text: string, error: ErrorFields, reason: string, failing?: Failing): Maybe<Answer> {
     const refusal: Deny = { effect: 'deny', rule: 'unreadable', reason, hint: undefined }
     const verdict = this.#around.gate.decide(
       [{ operation: unknownOperation('unknown', text), refusal, people: 'now' as const }],
@@ -186,7 +188,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       () => {},
       () => new AbortController().signal,
     )
-    return then(verdict, () => ({ kind: 'refuse', error }))
+    return then(verdict, () => ({ kind: 'refuse', error, failing }))
   }
 
   #query(
@@ -202,7 +204,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
-    return this.#refuseUnknown(text, syntaxError(analysis.syntaxError, analysis.position), analysis.syntaxError)
+    const { syntaxError: message, position } = analysis
+    return this.#refuseUnknown(text, syntaxError(message, position), message, unparsable(text, message))
   }
 
   /** Prepares: the server reads and plans it, so what is refused outright is refused already. */
@@ -214,6 +217,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         text,
         syntaxError('cannot insert multiple commands into a prepared statement', undefined),
         'several commands in one prepared statement',
+        severalStatements,
       )
     }
     if (statement === undefined)

@@ -2,7 +2,7 @@
 import { isHarmless } from './harmless.ts'
 
 /** Objects that initdb makes have smaller OIDs: src/include/access/transam.h. */
-const FIRST_NORMAL_OBJECT_ID = 16_384
+export const FIRST_NORMAL_OBJECT_ID = 16_384
 
 /** All functions of one name, in whatever schema. */
 interface Named {

@@ -27,6 +27,9 @@ export function createPostgres(options: PostgresOptions, clock: Clock, log: Log)
     hint: postgresHint,
     offline: postgresOffline,
     serve: session => serve(room, session),
-    [Symbol.asyncDispose]: () => analyser[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => {
+      catalogs[Symbol.dispose]()
+      return analyser[Symbol.asyncDispose]()
+    },
   }
 }

@@ -4,6 +4,7 @@ import type { ErrorFields, Field } from './codec.ts'
 import type { CopyOut } from './copy-out.ts'
 import type { MaskingContext, RowMask } from './mask.ts'
 import type { TextGuard } from './texts.ts'
+import type { Failing } from './unreadable.ts'
 
 /** A statement as it was prepared; `facts` is undefined for an empty one. */
 export interface Prepared {
@@ -59,6 +60,8 @@ interface Common {
 /** A refused message went to the server as one that can only fail; its error is replaced by this one. */
 interface Refusable {
   readonly refusal: ErrorFields | undefined
+  /** Set when the server's error about this text stands. */
+  readonly failing?: Failing | undefined
 }
 
 export interface QueryEntry extends Common, Refusable {

@@ -5,6 +5,7 @@ import type { ErrorFields } from './codec.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Lookup } from './names.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
+import type { Failing } from './unreadable.ts'
 
 export interface BoundValue {
   readonly format: number
@@ -45,7 +46,8 @@ export type Question =
 
 export type Answer =
   | { readonly kind: 'go'; readonly plans: readonly StatementPlan[]; readonly prepared?: Prepared }
-  | { readonly kind: 'refuse'; readonly error: ErrorFields }
+  /** With `failing`, the server gets that to fail at, and may say itself what is wrong with it. */
+  | { readonly kind: 'refuse'; readonly error: ErrorFields; readonly failing?: Failing | undefined }
   /** The meaning of a name depends on answers that are on their way. */
   | { readonly kind: 'again' }
   | { readonly kind: 'catalog'; readonly columns: MaskedColumns }

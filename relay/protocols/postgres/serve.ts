@@ -6,7 +6,7 @@ import type { Port } from '@gate/shared/port'
 import { drive } from '../drive.ts'
 import type { Session, TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
-import type { CancelKey, Cancels } from './cancels.ts'
+import { type CancelKey, type Cancels, readProcessId } from './cancels.ts'
 import type { Catalogs } from './catalog-reader.ts'
 import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVersion } from './codec.ts'
 import { Decider } from './decider.ts'
@@ -139,7 +139,8 @@ async function converse(
   const cancel = async (): Promise<void> => {
     if (!decider.cancelHold()) await target.cancel()
   }
-  using key: CancelKey = room.cancels.register(began.minor, session.subject().id, session.id, cancel)
+  const processId = readProcessId(target.detail['processId'])
+  using key: CancelKey = room.cancels.register(began.minor, processId, session.subject().id, session.id, cancel)
   const machine = new PostgresMachine(
     backendKeyData(key.processId, key.secret),
     `gate ${randomBytes(16).toString('hex')}`,

@@ -45,6 +45,8 @@ import { clientGone, cutTexts, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
 import { Slab } from './slab.ts'
 import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'
+import { ownError } from './unreadable.ts'
+
 import { Withholding } from './withholding.ts'
 
 /** Messages that are looked into are kept whole: descriptions, errors, notices, tags. */
@@ -448,7 +450,7 @@ export class TargetHalf {
       return true
     }
     const read = cutTexts(fields)
-    const found = type === N ? this.#textsInstead(N, head, () => read) : this.#errorInstead(head, read)
+    const found = type === N ? this.#textsInstead(N, head, () => read) : this.#errorInstead(head, read, false)
     // What is not read is not searched either.
     const instead = found ?? (this.#guardOf(head)?.search && errorMessage(type, read))
     if (instead !== undefined) this.#inbound.put(instead)
@@ -483,9 +485,11 @@ export class TargetHalf {
   }
 
   /** What the client sees in place of the server's error: a refusal, or the error without its texts. */
-  #errorInstead(head: Entry | undefined, fields: ReadonlyMap<string, string>): Buffer | undefined {
-    const refusal = head !== undefined && 'refusal' in head ? head.refusal : undefined
-    if (refusal !== undefined) return errorMessage(E, refusal)
+  #errorInstead(head: Entry | undefined, fields: ReadonlyMap<string, string>, whole = true): Buffer | undefined {
+    if (head !== undefined && 'refusal' in head && head.refusal !== undefined) {
+      const own = head.failing === undefined || !whole ? undefined : ownError(fields, head.failing)
+      return errorMessage(E, own ?? head.refusal)
+    }
     return this.#textsInstead(E, head, () => fields)
   }
 

@@ -2,6 +2,7 @@
 
 import { PassThrough } from 'node:stream'
 import type { Answer } from '@gate/relay/protocols/postgres/questions'
+import { unparsable } from '@gate/relay/protocols/postgres/unreadable'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import { parse as parseWithOracle } from 'pg-protocol'
@@ -304,6 +305,28 @@ t.test('a refused query never reaches the target, and its error comes in its pla
   const [, , refused, status] = seen
   t.match(errorFields(refused ?? { type: '', body: Buffer.alloc(0) }), { C: '42501', M: 'not that' })
   t.equal(status?.body.toString(), 'E', 'the transaction status is the one that the server says')
+})
+
+t.test('of text that gate cannot read the server says what is wrong, unless it finds nothing wrong', async t => {
+  const text = "select 'no end"
+  const answer = { ...refusal('unterminated'), failing: unparsable(text, 'unterminated quoted string') }
+  const answered = (position: string | undefined): Record<string, string> => {
+    const harness = new Harness(question => (question.kind === 'query' ? answer : allowAll(question)))
+    harness.client(client.query(text))
+    t.ok(harness.trace.toTarget.equals(client.query(`${text}\n;refused_by_gate`)), 'it can only fail')
+    const more = position === undefined ? {} : { P: position }
+    const message = `unterminated quoted string at or near "'no end\n;refused_by_gate"`
+    harness.target(Buffer.concat([server.error('42601', message, more), server.ready('I')]))
+    const [error] = messages(harness.trace.toClient)
+    return errorFields(error ?? { type: '', body: Buffer.alloc(0) })
+  }
+  t.match(answered('8'), { C: '42601', M: `unterminated quoted string at or near "'no end"`, P: '8' })
+  t.match(answered(undefined), { C: '42601', M: `unterminated quoted string at or near "'no end"` })
+  t.match(answered(String(text.length + 2)), { C: '42501', M: 'unterminated' })
+})
+
+t.test('where the input ends too early, it ends for the server at the same place', async t => {
+  t.equal(unparsable('select ☃ from  ', 'syntax error at end of input').text.toString(), '(              ')
 })
 
 t.test(

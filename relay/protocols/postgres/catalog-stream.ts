@@ -1,0 +1,105 @@
+// A stream of the room's own on which it asks the target several questions at once: SQL in, rows as text out.
+import { GateError } from '@gate/shared/errors'
+import { serialize } from 'pg-protocol'
+import type { TargetStream } from '../protocol.ts'
+import { D, E, HEADER_BYTES, Reader, readErrorFields, Z } from './codec.ts'
+
+/** Rows of the answer to one message, or why there are none. */
+export type Rows = readonly (readonly (string | null)[])[]
+
+/** The answers to one set of questions; a catalog of 100,000 columns has about 10 MB. */
+const MAX_ANSWERS_BYTES = 256 * 1024 * 1024
+
+export class CatalogStream {
+  readonly #stream: TargetStream
+  readonly #source: AsyncIterator<Buffer>
+  #bytes: Buffer = Buffer.alloc(0)
+  #total = 0
+  #greeted = false
+
+  constructor(stream: TargetStream) {
+    this.#stream = stream
+    this.#source = stream.port[Symbol.asyncIterator]()
+  }
+
+  /**
+   * Sends all of it at once, each as a simple query, and reads the answers in that order.
+   * @throws {GateError} when the stream breaks, `signal` is aborted or the answers are too large; it is of no use then.
+   */
+  async ask(queries: readonly string[], signal: AbortSignal): Promise<(Rows | GateError)[]> {
+    const abort = (): void => this.destroy(new GateError('ERR_GATE_TIMEOUT', 'the catalog could not be read in time'))
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+    try {
+      this.#total = 0
+      await this.#stream.port.write(Buffer.concat(queries.map(query => serialize.query(query))))
+      // What comes before the first ReadyForQuery belongs to the start.
+      if (!this.#greeted) await this.#answer()
+      this.#greeted = true
+      const answers: (Rows | GateError)[] = []
+      for (const _query of queries) answers.push(await this.#answer())
+      return answers
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Says goodbye, so that the server's log holds no lost connection. */
+  close(): void {
+    this.#stream.port.write(serialize.end())?.catch(() => {})
+    this.#stream.port.end()
+    this.destroy()
+  }
+
+  destroy(cause?: GateError): void {
+    this.#stream.port.destroy(cause)
+  }
+
+  /** Reads up to ReadyForQuery. Everything is text: the simple protocol has no other. */
+  async #answer(): Promise<Rows | GateError> {
+    const rows: (string | null)[][] = []
+    let failure: GateError | undefined
+    for (;;) {
+      const { type, body } = await this.#message()
+      if (type === D) rows.push(readRow(body))
+      else if (type === E) {
+        const fields = readErrorFields(body)
+        failure ??= new GateError('ERR_GATE_TARGET_PROTOCOL', 'the catalog cannot be read', {
+          fields: { C: fields.get('C') ?? '', M: fields.get('M') ?? '' },
+        })
+      } else if (type === Z) return failure ?? rows
+    }
+  }
+
+  async #message(): Promise<{ type: number; body: Buffer }> {
+    for (;;) {
+      if (this.#bytes.length >= HEADER_BYTES) {
+        const length = this.#bytes.readInt32BE(1)
+        if (length < 4 || length > MAX_ANSWERS_BYTES)
+          throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'a message with an impossible length')
+        if (this.#bytes.length > length) {
+          const type = this.#bytes.readUInt8(0)
+          const body = this.#bytes.subarray(HEADER_BYTES, length + 1)
+          this.#bytes = this.#bytes.subarray(length + 1)
+          return { type, body }
+        }
+      }
+      const { value, done } = await this.#source.next()
+      if (done === true) throw new GateError('ERR_GATE_AGENT_LOST', 'the connection ended while the catalog was read')
+      this.#total += value.length
+      if (this.#total > MAX_ANSWERS_BYTES)
+        throw new GateError('ERR_GATE_LIMIT', `a catalog of more than ${MAX_ANSWERS_BYTES} bytes`)
+      this.#bytes = this.#bytes.length === 0 ? value : Buffer.concat([this.#bytes, value])
+    }
+  }
+}
+
+function readRow(body: Buffer): (string | null)[] {
+  const reader = new Reader(body)
+  const values = Array.from({ length: reader.uint16() }, () => {
+    const length = reader.int32()
+    return length === -1 ? null : reader.bytes(length).toString('utf8')
+  })
+  reader.end()
+  return values
+}

@@ -1,0 +1,45 @@
+// Statements that gate cannot read, where the server itself says what is wrong with them, and nothing of them can run. Pure.
+import type { ErrorFields } from './codec.ts'
+
+/** Text that is no SQL in any version: the server's answer to it is always a syntax error. */
+export const NO_SQL = 'refused_by_gate'
+
+/**
+ * Behind any text, this makes the whole of it fail. The server parses all of a message before it runs any of it
+ * (raw_parser in src/backend/parser/parser.c). Either it reads a statement that begins with a name, and there is none; or
+ * its lexer is inside a literal, a quoted name or a comment, which this does not end, and then they never end.
+ */
+const TAIL = `\n;${NO_SQL}`
+
+/** Text that fails at the server as the client's own does. */
+export interface Failing {
+  readonly text: Buffer
+  /** An error that is placed further on is about what gate put behind the client's text. */
+  readonly lastPosition: number
+}
+
+/** For text that the grammar of gate's parser does not know; `message` is what it says. */
+export function unparsable(text: string, message: string): Failing {
+  const characters = [...text].length
+  // With something behind it, the server would not miss the end of the input; it misses it behind the last character.
+  const failing = message.endsWith('at end of input') ? '('.padEnd(characters) : text + TAIL
+  return { text: Buffer.from(failing), lastPosition: characters + 1 }
+}
+
+/** For bytes that are no UTF-8. Where the server does not mind, its errors are about something else. */
+export function undecodable(text: Buffer): Failing {
+  return { text: Buffer.concat([text, Buffer.from(TAIL)]), lastPosition: 0 }
+}
+
+/** For several statements in a Parse: the server says so before it looks at them. */
+export const severalStatements: Failing = { text: Buffer.from('select;select'), lastPosition: 0 }
+
+/** The server's own error, if it is about the client's text. */
+export function ownError(error: ReadonlyMap<string, string>, { lastPosition }: Failing): ErrorFields | undefined {
+  // What the grammar itself objects to may have no place; a word that it does not expect always has one.
+  const position = error.get('P')
+  if (position !== undefined && Number(position) > lastPosition) return undefined
+  const message = error.get('M') ?? ''
+  // A literal without an end is quoted up to the end.
+  return message.includes(TAIL) ? new Map([...error, ['M', message.replace(TAIL, '')]]) : error
+}

@@ -1,0 +1,82 @@
+// gate's own look at the catalog: what a session makes is known to the rules from its next statement on, and costs little.
+import { setTimeout as wait } from 'node:timers/promises'
+import t from 'tap'
+import { hasPsql, psql, startWorld } from '../support/world.ts'
+
+const policy = `
+targets:
+  - match: { labels: { protocol: postgres } }
+    allow: { groups: [engineers, dba, support] }
+    rules:
+      - name: everything
+        allow: [engineers, dba, support]
+      - name: secrets
+        when: op.action == "insert" && "secrets.box" in op.written
+        deny: "Nobody writes there."
+`
+
+t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
+  await using world = await startWorld({ policy })
+  const alice = await world.person('alice')
+  await using connection = await alice.connect('prod-db')
+  const streams = async (): Promise<number> => {
+    const [row] = await world.postgres.query(
+      `select count(*) from pg_stat_activity where application_name = 'gate catalog'`,
+    )
+    return Number(row?.[0])
+  }
+
+  await t.test('a table that was just made is known by its full name', async t => {
+    const done = await psql(connection, ['-c', 'create schema secrets', '-c', 'create table secrets.box (a int)'])
+    t.equal(done.code, 0, done.stderr)
+    const refused = await psql(connection, ['-c', 'set search_path = secrets', '-c', 'insert into box values (1)'])
+    t.match(refused.stderr, /gate: Nobody writes there\./)
+    await psql(connection, ['-c', 'alter table secrets.box rename to chest'])
+    const allowed = await psql(connection, ['-c', 'insert into secrets.chest values (1)'])
+    t.equal(allowed.stderr, '')
+  })
+
+  await t.test('also when the server has ended the stream on which gate looked', async t => {
+    const name = `box_again`
+    const done = await psql(connection, ['-c', `create table public.${name} (a int)`])
+    t.equal(done.code, 0, done.stderr)
+    await world.postgres.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'gate catalog'`,
+    )
+    const moved = await psql(connection, [
+      '-c',
+      `alter table public.${name} rename to box`,
+      '-c',
+      'alter table public.box set schema secrets',
+      '-c',
+      'insert into secrets.box values (1)',
+    ])
+    t.match(moved.stderr, /gate: Nobody writes there\./)
+  })
+
+  await t.test('a view that the server cannot explain is in nobody’s way', async t => {
+    const made = `create table gone (a int); create view over_it as select a from gone`
+    await world.postgres.query(`${made}; delete from pg_class where relname = 'gone'`, 'app')
+    await t.rejects(world.postgres.query(`select pg_get_viewdef('over_it'::regclass)`, 'app'))
+    const done = await psql(connection, ['-c', 'create table later (a int)', '-c', 'insert into later values (1)'])
+    t.equal(done.stderr, '')
+  })
+
+  await t.test('a migration does not make gate log in for every statement, and nothing of it stays', async t => {
+    const sessions = async (): Promise<number> => {
+      const [row] = await world.postgres.query(`select sessions from pg_stat_database where datname = 'app'`)
+      return Number(row?.[0])
+    }
+    const before = await sessions()
+    const steps = Array.from({ length: 40 }, (_, at) => [
+      '-c',
+      `create table step_${at} (a int)`,
+      '-c',
+      `insert into step_${at} values (${at})`,
+    ])
+    const done = await psql(connection, steps.flat())
+    t.equal(done.code, 0, done.stderr)
+    t.ok((await sessions()) - before < 20, 'sessions of the server')
+    while ((await streams()) > 0) await wait(100)
+  })
+})
