@@ -17,7 +17,22 @@ export type SecretSource = z.infer<typeof secret>
 /** libpq's sslmode. @see https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
 export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 
+/** Keys with which this agent checks approvals itself, so that a relay that was taken over cannot make them up. */
+const approvalFields = {
+  /** Actions that need an approval that the agent believes; `*` stands for every command. */
+  require_approval: z.array(z.string().min(1).max(64)).min(1).max(100).optional(),
+  /** Approvers' public keys, as `gate keys` prints them. */
+  approver_keys: z
+    .array(z.string().regex(/^[A-Za-z0-9_-]{20,200}$/, 'expected a public key as gate keys prints it'))
+    .min(1)
+    .max(1000)
+    .optional(),
+  /** Different keys that have to agree. */
+  approvals_needed: z.int().min(1).max(20).default(1),
+}
+
 const postgresTarget = z.strictObject({
+  ...approvalFields,
   name: targetName,
   protocol: z.literal('postgres'),
   labels: z.record(z.string().max(128), z.string().max(256)).default({}),
@@ -36,7 +51,15 @@ const postgresTarget = z.strictObject({
 })
 export type PostgresTarget = z.infer<typeof postgresTarget>
 
-const target = z.discriminatedUnion('protocol', [postgresTarget])
+const target = z.discriminatedUnion('protocol', [postgresTarget]).check(context => {
+  const { require_approval: actions, approver_keys: keys, approvals_needed: needed } = context.value
+  const issue = (message: string): void => {
+    context.issues.push({ code: 'custom', message, input: context.value })
+  }
+  if ((actions === undefined) !== (keys === undefined)) issue('require_approval and approver_keys go together')
+  if (keys !== undefined && keys.length < needed)
+    issue(`approvals_needed is ${needed}, and there are ${keys.length} keys`)
+})
 export type TargetConfig = z.infer<typeof target>
 
 const relayUrl = z.url({ protocol: /^https?$/ })

@@ -39,7 +39,7 @@ program
     const log = createLog('agent', settings.log)
     const key = await readKey(settings.state)
     const tls = await tlsOf(settings)
-    const streams = new Streams(settings, log)
+    const streams = new Streams(settings, systemClock, log)
     const targets = settings.targets.map(target => connectorFor(target).announce(target))
     const stop = new AbortController()
     for (const name of SIGNALS) {

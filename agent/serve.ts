@@ -1,10 +1,13 @@
 // One stream that the relay asked for: log in to the target, say so, move bytes until either side is done.
+import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { StreamMessage } from '@gate/shared/messages'
-import { join } from '@gate/shared/port'
+import { join, type Port } from '@gate/shared/port'
 import type { Channel } from '@gate/shared/websocket'
-import type { AgentConfig } from './config.ts'
+import { ApprovalGuard } from './approvals/guard.ts'
+import { Trust } from './approvals/trust.ts'
+import type { AgentConfig, TargetConfig } from './config.ts'
 import type { Connection } from './connectors/connector.ts'
 import { connectorFor } from './connectors/registry.ts'
 
@@ -14,11 +17,13 @@ export class Streams {
   readonly #config: AgentConfig
   readonly #log: Log
   readonly #open = new Map<string, Connection>()
+  readonly #trust: ReadonlyMap<string, Trust>
   #count = 0
 
-  constructor(config: AgentConfig, log: Log) {
+  constructor(config: AgentConfig, clock: Clock, log: Log) {
     this.#config = config
     this.#log = log
+    this.#trust = new Map(config.targets.flatMap(target => trustOf(target, clock)))
   }
 
   get count(): number {
@@ -33,8 +38,9 @@ export class Streams {
     try {
       const connection = await this.#connect(open, gone.signal)
       this.#open.set(open.stream, connection)
+      const port = this.#guarded(channel, open.target, connection)
       channel.send({ type: 'opened', detail: { ...connection.detail } })
-      await join(channel, connection.port)
+      await join(channel, port)
     } catch (thrown) {
       const error = asGateError(thrown)
       this.#log.info('stream.failed', { stream: open.stream, target: open.target, error })
@@ -43,6 +49,24 @@ export class Streams {
       this.#open.delete(open.stream)
       this.#count -= 1
     }
+  }
+
+  /** The target's port, behind a guard where this agent checks approvals itself. */
+  #guarded(channel: Channel, name: string, { port }: Connection): Port<Buffer> {
+    const trust = this.#trust.get(name)
+    const target = this.#config.targets.find(each => each.name === name)
+    if (trust === undefined || target === undefined) return port
+    const guard = new ApprovalGuard(trust, connectorFor(target).commands())
+    channel.onMessage = message => {
+      try {
+        if (message.type !== 'command')
+          throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`)
+        guard.declare(message)
+      } catch (thrown) {
+        channel.destroy(asGateError(thrown))
+      }
+    }
+    return guard.before(port)
   }
 
   async #connect(open: Open, signal: AbortSignal): Promise<Connection> {
@@ -61,4 +85,11 @@ export class Streams {
       this.#log.warn('stream.cancel-failed', { stream, error })
     }
   }
+}
+
+/** Entries for a map by the target's name; none for a target whose approvals are the relay's business alone. */
+function trustOf(target: TargetConfig, clock: Clock): [string, Trust][] {
+  const { name, protocol, require_approval: actions, approver_keys: keys, approvals_needed: count } = target
+  if (actions === undefined || keys === undefined) return []
+  return [[name, new Trust({ target: name, protocol, actions, keys, count }, clock)]]
 }

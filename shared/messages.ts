@@ -1,6 +1,7 @@
 // What the three programs say to each other beside the target's own bytes.
 import { Packr } from 'msgpackr'
 import { z } from 'zod'
+import { signedDecision } from './approval.ts'
 import { errorFromBody, GateError } from './errors.ts'
 
 /** Raised when an older peer could misunderstand; peers of another version are refused with a clear text. */
@@ -48,6 +49,12 @@ export const streamMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('notice'), text: shortText }),
   z.strictObject({ type: z.literal('open'), stream: shortText, target: name, parameters: texts }),
   z.strictObject({ type: z.literal('opened'), detail: texts }),
+  /** To agents that check approvals: what the next command on this stream is, and who approved it. */
+  z.strictObject({
+    type: z.literal('command'),
+    actions: z.array(z.string().max(64)).max(100),
+    approvals: z.array(signedDecision).max(20),
+  }),
 ])
 export type StreamMessage = z.infer<typeof streamMessage>
 

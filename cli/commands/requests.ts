@@ -3,6 +3,7 @@ import type { Word } from '@gate/shared/approval'
 import { duration, formatDuration } from '@gate/shared/duration'
 import { GateError } from '@gate/shared/errors'
 import { type App, type Connected, connectApp, interruptible } from '../app.ts'
+import { cutValue, earlier, factsOf, headline } from '../request-text.ts'
 import {
   fetchRequest,
   type RequestDetail,
@@ -79,61 +80,6 @@ export function describe(app: App, request: RequestDetail): string {
   return [app.style.bold(request.id), ...facts, ...statement, ...values, ...before].join('\n')
 }
 
-function cutValue({ text, bytes, format }: RequestView['parameters'][number]): string {
-  if (text === null || format !== 'text' || Buffer.byteLength(text) >= bytes) return ''
-  return ` … (${bytes} bytes)`
-}
-
-/** What is known of a request, in the order in which it matters. */
-export function factsOf(request: RequestDetail): [string, string][] {
-  const { subject, grantMs, grantMaxMs, estimate, rows } = request
-  const context = Object.entries(request.context).map(([name, value]) => `${name} ${value}`)
-  const facts: [string, string | undefined][] = [
-    ['who', `${printable(subject.email ?? subject.id)} (${printable(subject.groups.join(', '))})`],
-    ['target', printable([`${request.target} (${request.protocol})`, ...context].join(', '))],
-    ['task', request.task === undefined ? undefined : oneLine(request.task, 200)],
-    ['reason', request.reason === undefined ? undefined : oneLine(request.reason, 1000)],
-    [
-      'does',
-      request.kind === 'grant'
-        ? `asks to pass ${request.rule} for ${formatDuration(grantMs ?? 0)}`
-        : `${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}`,
-    ],
-    ['rows', rows === undefined ? undefined : writtenRows(rows)],
-    ['expects', estimate === undefined ? undefined : `${estimate.rows} rows (${oneLine(estimate.detail, 300)})`],
-    ['rule', `${request.rule}: needs ${request.approvers}`],
-    ['grants', grantMaxMs === undefined ? undefined : `up to ${formatDuration(grantMaxMs)} (--for)`],
-    ['until', `${new Date(request.expiresMs).toLocaleTimeString()} (${span(request.expiresMs - request.nowMs)})`],
-    ['state', request.state === 'waiting' ? undefined : request.state],
-    ['said', said(request)],
-  ]
-  return facts.flatMap(([label, value]) => (value === undefined ? [] : [[label, value] as [string, string]]))
-}
-
-function said({ decisions }: RequestDetail): string | undefined {
-  if (decisions.length === 0) return undefined
-  return decisions
-    .map(({ by, verdict, reason }) => {
-      const who = printable(by.email ?? by.id)
-      return `${verdict} by ${who}${reason === undefined ? '' : ` (${oneLine(reason, 200)})`}`
-    })
-    .join(', ')
-}
-
-/** What the same person did before in the same session. */
-export function earlier({ history }: RequestDetail): string[] {
-  const marks = { allow: '✓', deny: '✗', hold: '…' }
-  return history.map(({ command, effect, text, status }) => {
-    const end = status === undefined ? '' : ` → ${printable(status)}`
-    return `  ${String(command).padStart(4)} ${marks[effect]} ${oneLine(text, 100)}${end}`
-  })
-}
-
-/** Whoever decides over written rows holds up everybody who wants to change them. */
-export function writtenRows(rows: number): string {
-  return `${rows} written and not committed: they stay locked until you decide`
-}
-
 export interface RequestsOptions {
   readonly mine?: boolean
   readonly watch?: boolean
@@ -163,12 +109,6 @@ function asTable(app: App, found: readonly RequestView[], nowMs: number): string
     oneLine(headline(request), Math.max(20, app.config.columns - 80)),
   ])
   return table(['REQUEST', 'STATE', 'WHO', 'TARGET', 'LEFT', 'COMMAND'], rows, app.style)
-}
-
-/** What a list shows of a request. */
-export function headline(request: RequestView): string {
-  if (request.kind === 'command') return request.text
-  return `grant: ${request.rule} for ${formatDuration(request.grantMs ?? 0)}`
 }
 
 /** One line for each change, until Ctrl-C: for scripts that react, and for logs. */

@@ -71,7 +71,7 @@ export function Approvals({ color, now, follow, open, decide }: ApprovalsProps):
         open(command.id).then(
           request => setMode(current => (current.openId === command.id ? { ...current, request } : current)),
           (thrown: unknown) => {
-            setMode(initial)
+            setMode(({ filter, selectedId }) => ({ ...initial, filter, selectedId }))
             setMessage(`${command.id}: ${asGateError(thrown).message}`)
           },
         )

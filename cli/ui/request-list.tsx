@@ -1,7 +1,7 @@
 // The rows of the live list.
 import { Box, Text } from 'ink'
 import type { ReactNode } from 'react'
-import { headline } from '../commands/requests.ts'
+import { headline } from '../request-text.ts'
 import type { RequestView } from '../request-view.ts'
 import { oneLine, span } from '../text.ts'
 

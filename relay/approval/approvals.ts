@@ -192,7 +192,7 @@ export class Approvals implements AsyncDisposable {
         estimate: null,
         grant_ms: grantMs,
         policy,
-        expires_ms: this.#clock.now() + GRANT_REQUEST_MS,
+        lifetimeMs: GRANT_REQUEST_MS,
       }),
     )
     this.#notices.request('request.waiting', request)
@@ -249,11 +249,11 @@ export class Approvals implements AsyncDisposable {
       estimate: estimate === undefined ? null : JSON.stringify(estimate),
       grant_ms: null,
       policy,
-      expires_ms: this.#clock.now() + hold.timeoutMs,
+      lifetimeMs: hold.timeoutMs,
     })
   }
 
-  async #create(subject: Subject, values: NewRequest): Promise<ApprovalRequest> {
+  async #create(subject: Subject, { lifetimeMs, ...values }: NewRequest): Promise<ApprovalRequest> {
     const now = this.#clock.now()
     const { count } = await this.#store.db
       .selectFrom('requests')
@@ -278,6 +278,7 @@ export class Approvals implements AsyncDisposable {
         nonce: newSecret(),
         state: 'waiting',
         created_ms: now,
+        expires_ms: now + lifetimeMs,
         settled_ms: null,
       })
       .execute()
@@ -350,8 +351,8 @@ export class Approvals implements AsyncDisposable {
 /** What the maker of a request knows of it. */
 type NewRequest = Omit<
   Insertable<Schema['requests']>,
-  'id' | 'relay' | 'subject_id' | 'email' | 'groups' | 'nonce' | 'state' | 'created_ms' | 'settled_ms'
->
+  'id' | 'relay' | 'subject_id' | 'email' | 'groups' | 'nonce' | 'state' | 'created_ms' | 'expires_ms' | 'settled_ms'
+> & { readonly lifetimeMs: number }
 
 function ruleColumns(hold: Hold): { rule: string; approvers: string; grant_max_ms: number | null } {
   return { rule: hold.rule, approvers: hold.approvers.text, grant_max_ms: hold.grants?.maxMs ?? null }

@@ -1,5 +1,6 @@
 // One connected agent: its control socket, its idle data sockets, and the streams opened through them.
 import { setTimeout as wait } from 'node:timers/promises'
+import type { SignedDecision } from '@gate/shared/approval'
 import { abortReason, GateError } from '@gate/shared/errors'
 import { packControl, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
@@ -21,6 +22,8 @@ export interface TargetConnection {
   readonly port: Channel
   /** What the agent's connector says of the connection, for example the server's version. */
   readonly detail: Readonly<Record<string, string>>
+  /** Tells the agent what the next command on this stream is. */
+  declare(declaration: { readonly actions: readonly string[]; readonly approvals: readonly SignedDecision[] }): void
   /** Asks the agent to cancel what runs on this stream, in the protocol's own way; resolves when the target has taken it. */
   cancel(): Promise<void>
 }
@@ -116,7 +119,14 @@ export class AgentConnection {
         },
         () => {},
       )
-      return { agent: this.name, port: channel, detail, cancel: () => this.#cancel(stream) }
+      return {
+        agent: this.name,
+        port: channel,
+        detail,
+        declare: ({ actions, approvals }) =>
+          channel.send({ type: 'command', actions: [...actions], approvals: [...approvals] }),
+        cancel: () => this.#cancel(stream),
+      }
     } catch (thrown) {
       this.#streams -= 1
       throw thrown

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { abortReason, asGateError, type GateError } from '@gate/shared/errors'
 import type { Port } from '@gate/shared/port'
-import type { Effect, Machine, Outcome, Side } from './machine.ts'
+import type { Declaration, Effect, Machine, Outcome, Side } from './machine.ts'
 
 /** Answers a machine's questions. An answer that needs no waiting is returned as it is: most are, and a promise costs. */
 export interface Answering<Unit, Question, Answer> {
@@ -12,6 +12,8 @@ export interface Answering<Unit, Question, Answer> {
    */
   answer(question: Question, tell: (unit: Unit) => void, signal: AbortSignal): Answer | Promise<Answer>
   observe(outcome: Outcome): void
+  /** Tells the agent what the next command is. */
+  declare(declaration: Declaration): void
 }
 
 /** Answers that one signal may be shown to, as long as none of them had to be waited for: listeners could pile up on it. */
@@ -119,6 +121,9 @@ class Run<Unit, Question, Answer> {
       case 'forget':
         this.#asked.get(effect.id)?.abort()
         this.#asked.delete(effect.id)
+        return undefined
+      case 'declare':
+        this.#answering.declare(effect.declaration)
         return undefined
       case 'observe':
         this.#answering.observe(effect.outcome)

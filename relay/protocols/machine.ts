@@ -1,4 +1,5 @@
 // The interface between a protocol's pure logic and the loop that moves its data.
+import type { SignedDecision } from '@gate/shared/approval'
 import type { GateError } from '@gate/shared/errors'
 
 export type Side = 'client' | 'target'
@@ -14,12 +15,20 @@ export interface Outcome {
   readonly status: string
 }
 
+/** What an agent that checks approvals itself is told of a command. */
+export interface Declaration {
+  readonly actions: readonly string[]
+  readonly approvals: readonly SignedDecision[]
+}
+
 export type Effect<Unit, Question> =
   | { readonly do: 'send'; readonly to: Side; readonly unit: Unit }
   /** Nothing more from the asking side is handled until `settle` is called with this id. */
   | { readonly do: 'ask'; readonly id: number; readonly question: Question }
   /** The answer to a question does not matter any more; whoever waits for it may stop. */
   | { readonly do: 'forget'; readonly id: number }
+  /** What the next command to the target is; comes before its bytes. */
+  | { readonly do: 'declare'; readonly declaration: Declaration }
   | { readonly do: 'observe'; readonly outcome: Outcome }
   | { readonly do: 'end'; readonly to: Side }
 

@@ -14,7 +14,7 @@ import type {
   Vocabulary,
 } from '@gate/shared/model'
 import type { Port } from '@gate/shared/port'
-import type { Outcome } from './machine.ts'
+import type { Declaration, Outcome } from './machine.ts'
 
 /** One command that asks to pass. */
 export interface Command {
@@ -119,6 +119,8 @@ export interface Gate {
 export interface TargetStream {
   readonly port: Port<Buffer>
   readonly detail: Readonly<Record<string, string>>
+  /** Tells an agent that checks approvals itself what the next command on the stream is. */
+  declare(declaration: Declaration): void
   /** Resolves when the target has taken the request, whatever comes of it. */
   cancel(): Promise<void>
 }

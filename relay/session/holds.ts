@@ -67,7 +67,8 @@ export class Holds {
         passage = join(passage, await this.#passOne(question, policy, waiting, signal))
         if (passage.deny !== undefined) break
       }
-      if (signal.aborted) throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+      if (passage.deny === undefined && signal.aborted)
+        throw asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
     } catch (thrown) {
       await this.drop(passage)
       throw thrown

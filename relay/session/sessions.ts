@@ -258,12 +258,12 @@ class RelaySession implements Session {
       throw thrown
     }
     this.#agent = stream.agent
-    return stream
+    return quiet(this.target)(stream)
   }
   #agent: string | undefined
 
   openOwn(parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<TargetStream> {
-    return this.#context.agents.open(this.target.name, newId('own'), { ...parameters }, signal)
+    return this.#context.agents.open(this.target.name, newId('own'), { ...parameters }, signal).then(quiet(this.target))
   }
 
   recordCancel(session: string): void {
@@ -313,4 +313,9 @@ class RelaySession implements Session {
       .where('id', '=', this.id)
       .execute()
   }
+}
+
+/** Agents that do not check approvals have no ear for declarations. */
+function quiet(target: Target): (stream: TargetStream) => TargetStream {
+  return stream => (target.options['commands'] === 'declared' ? stream : { ...stream, declare: () => {} })
 }

@@ -39,6 +39,7 @@ const clear: StatementPlan = {
   defines: undefined,
   endsTransaction: false,
   counted: undefined,
+  declaration: { actions: [], approvals: [] },
 }
 
 /** The second column of the table is masked; as the catalog would say. */

@@ -1,4 +1,6 @@
 // Runs the PostgreSQL machine without sockets: what goes in, what comes out, and every question answered as the test says.
+
+import type { Declaration } from '@gate/relay/protocols/machine'
 import { PostgresMachine } from '@gate/relay/protocols/postgres/machine'
 import type { StatementPlan } from '@gate/relay/protocols/postgres/pending'
 import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
@@ -15,12 +17,14 @@ export const clearPlan: StatementPlan = {
   defines: undefined,
   endsTransaction: false,
   counted: undefined,
+  declaration: { actions: [], approvals: [] },
 }
 
 export interface Trace {
   toTarget: Buffer
   toClient: Buffer
   questions: Question[]
+  declared: Declaration[]
   outcomes: { command: number; status: string; rows: number | undefined }[]
   forgotten: number[]
   ended: ('client' | 'target')[]
@@ -68,6 +72,7 @@ export class Harness {
     toTarget: Buffer.alloc(0),
     toClient: Buffer.alloc(0),
     questions: [],
+    declared: [],
     outcomes: [],
     forgotten: [],
     ended: [],
@@ -113,7 +118,8 @@ export class Harness {
       } else if (effect.do === 'observe') {
         const { command, status, rows } = effect.outcome
         this.trace.outcomes.push({ command, status, rows })
-      } else if (effect.do === 'forget') this.trace.forgotten.push(effect.id)
+      } else if (effect.do === 'declare') this.trace.declared.push(effect.declaration)
+      else if (effect.do === 'forget') this.trace.forgotten.push(effect.id)
       else this.trace.ended.push(effect.to)
     }
   }

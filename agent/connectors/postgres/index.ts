@@ -7,6 +7,7 @@ import { serialize } from 'pg-protocol'
 import type { PostgresTarget } from '../../config.ts'
 import { readSecret } from '../../secret.ts'
 import type { Connection, Connector } from '../connector.ts'
+import { PostgresCommands } from './commands.ts'
 import { LoginStream } from './handover.ts'
 import { openSocket, type SslMode, sslModeOf } from './socket.ts'
 
@@ -16,7 +17,13 @@ const CANCEL_TIMEOUT_MS = 10_000
 const ownParameters = new Set(['user', 'database', 'replication', 'client_encoding'])
 
 export const postgres: Connector = {
-  announce: ({ name, protocol, labels, database }) => ({ name, protocol, labels, options: { database } }),
+  announce: ({ name, protocol, labels, database, require_approval }) => ({
+    name,
+    protocol,
+    labels,
+    options: { database, ...(require_approval === undefined ? {} : { commands: 'declared' }) },
+  }),
+  commands: () => new PostgresCommands(),
   connect: async (target, parameters, signal) => {
     const mode = sslModeOf(target)
     try {
@@ -75,7 +82,7 @@ async function connect(
   const { processID: processId, secretKey } = login
   return {
     port,
-    detail: processId === null ? {} : { processId: String(processId) },
+    detail: { role: target.user, ...(processId === null ? {} : { processId: String(processId) }) },
     cancel: () => cancel(target, mode, processId ?? 0, secretKey ?? 0),
   }
 }

@@ -16,11 +16,13 @@ export interface Sent {
   readonly types: readonly number[]
   /** Bytes of parameters that were too many to be kept. */
   readonly uninspectedBytes: number
+  /** Where unqualified names are looked for, if the server says so. */
+  readonly searchPath: string | undefined
 }
 
 /** A simple query, which has no parameters. */
-export function sentAlone(command: string): Sent {
-  return { command, parameters: [], types: [], uninspectedBytes: 0 }
+export function sentAlone(command: string, searchPath: string | undefined): Sent {
+  return { command, parameters: [], types: [], uninspectedBytes: 0, searchPath }
 }
 
 export interface EstimateSource {
@@ -34,7 +36,7 @@ export function askedOf(sent: Sent, statements: number, source: EstimateSource):
   return {
     command: sent.command,
     parameters: sent.uninspectedBytes > 0 ? undefined : sent.parameters,
-    context: source.context,
+    context: { ...source.context, ...(sent.searchPath === undefined ? {} : { search_path: sent.searchPath }) },
     estimate: signal => (statements === 1 ? estimate(sent, source, signal) : Promise.resolve(undefined)),
   }
 }
@@ -55,7 +57,9 @@ async function estimate(sent: Sent, source: EstimateSource, signal: AbortSignal)
       signal,
     )
     const plan = answers.at(-2)
-    return plan === undefined || plan instanceof GateError ? undefined : readPlan(plan.map(([line]) => line ?? '').join('\n'))
+    return plan === undefined || plan instanceof GateError
+      ? undefined
+      : readPlan(plan.map(([line]) => line ?? '').join('\n'))
   } finally {
     stream.close()
   }

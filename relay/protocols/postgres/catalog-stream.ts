@@ -32,6 +32,7 @@ export class CatalogStream {
     if (signal.aborted) abort()
     try {
       this.#total = 0
+      for (const _query of queries) this.#stream.declare({ actions: ['select'], approvals: [] })
       await this.#stream.port.write(Buffer.concat(queries.map(query => serialize.query(query))))
       // What comes before the first ReadyForQuery belongs to the start.
       if (!this.#greeted) await this.#answer()

@@ -1,6 +1,7 @@
 // Messages from the client: each passes, is refused in its place, or waits for an answer. Pure.
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
+import type { Declaration } from '../machine.ts'
 import {
   B,
   C,
@@ -29,7 +30,17 @@ import {
 import { type Counted, type CountingClient, countedOf, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Names } from './names.ts'
-import type { Entry, ExecuteEntry, Pending, Portal, QueryEntry, StatementPlan, Transaction } from './pending.ts'
+import type {
+  Entry,
+  ExecuteEntry,
+  FunctionEntry,
+  InjectedEntry,
+  Pending,
+  Portal,
+  QueryEntry,
+  StatementPlan,
+  Transaction,
+} from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import { countedInSegment } from './refuse.ts'
 import { type Failing, NO_SQL } from './unreadable.ts'
@@ -57,6 +68,8 @@ export interface Shared {
   segment: number
   /** The transaction status that the server said last. */
   status: number
+  /** As servers from version 18 on report it; undefined with older ones. */
+  searchPath: string | undefined
   /** A command under a row limit that is not decided or whose transaction is not ended: the client waits behind it. */
   counted: Counted | undefined
   /** Statements longer than this are refused unread. */
@@ -81,6 +94,7 @@ export class ClientHalf implements CountingClient {
   readonly #inbound: Inbound
   readonly #shared: Shared
   readonly #ask: (question: Question) => number
+  readonly #declare: ((declaration: Declaration) => void) | undefined
   readonly #failingExecute: Buffer
   #asking: Asking | undefined
   /** Waits until nothing is in flight, because a name's meaning depends on it. */
@@ -97,11 +111,18 @@ export class ClientHalf implements CountingClient {
   #terminated = false
   readonly #lookup: NameLookup
 
-  /** `unguessable` names a portal that no client can have. */
-  constructor(inbound: Inbound, shared: Shared, unguessable: string, ask: (question: Question) => number) {
+  /** `unguessable` names a portal that no client can have. With `declare`, every command is declared before it is sent. */
+  constructor(
+    inbound: Inbound,
+    shared: Shared,
+    unguessable: string,
+    ask: (question: Question) => number,
+    declare: ((declaration: Declaration) => void) | undefined,
+  ) {
     this.#inbound = inbound
     this.#shared = shared
     this.#ask = ask
+    this.#declare = declare
     this.#failingExecute = serialize.execute({ portal: unguessable, rows: 0 })
     this.#lookup = (kind, name) => this.#shared.names.inSql(kind, name)
   }
@@ -265,6 +286,7 @@ export class ClientHalf implements CountingClient {
   #push(entry: Entry): void {
     if (entry.kind !== 'copy-end')
       this.#segmentOpen = entry.kind !== 'sync' && entry.kind !== 'query' && entry.kind !== 'function'
+    if (this.#declare !== undefined && (isQuery(entry) || entry.kind === 'execute')) this.#declare(declarationOf(entry))
     this.#shared.pending.push(entry)
     this.#shared.names.sent(entry)
   }
@@ -311,7 +333,7 @@ export class ClientHalf implements CountingClient {
     const text = body.subarray(0, -1)
     if (body.length === 0 || body.indexOf(0) !== body.length - 1)
       throw new GateError('ERR_GATE_PROTOCOL', 'invalid string in message')
-    this.#question({ kind: 'query', text, names: this.#lookup }, answer => {
+    this.#question({ kind: 'query', text, names: this.#lookup, searchPath: this.#shared.searchPath }, answer => {
       if (answer.kind === 'refuse') this.#queryRefused(total, answer.error, answer.failing)
       else if (answer.kind === 'go') this.#queryAllowed(answer.plans, total)
       else throw unexpected(answer)
@@ -485,7 +507,10 @@ export class ClientHalf implements CountingClient {
       return this.#executeAllowed(name, portal, portal.plan, total)
     const { prepared, parameters = [], uninspectedBytes = 0 } = portal ?? { prepared: undefined }
     this.#question(
-      { kind: 'execute', prepared, portal: name, parameters, uninspectedBytes, names: this.#lookup },
+      {
+        ...{ kind: 'execute', prepared, portal: name, parameters, uninspectedBytes, names: this.#lookup },
+        searchPath: this.#shared.searchPath,
+      },
       answer => {
         if (answer.kind === 'refuse') {
           this.#executeRefused(portal, answer.error, total)
@@ -530,7 +555,8 @@ export class ClientHalf implements CountingClient {
     const call = whole
       ? readFunctionCall(this.#inbound.body(total))
       : { function: this.#inbound.partialBody.readUInt32BE(0), parameters: [] }
-    const question = { kind: 'call', ...call, uninspectedBytes: whole ? 0 : total } as const
+    const { searchPath } = this.#shared
+    const question = { kind: 'call', ...call, uninspectedBytes: whole ? 0 : total, searchPath } as const
     this.#question(question, answer => {
       const { segment } = this.#shared
       const entry = { kind: 'function', bytes: 0, failed: false, segment } as const
@@ -545,6 +571,22 @@ export class ClientHalf implements CountingClient {
     })
     return true
   }
+}
+
+type Commanding = QueryEntry | FunctionEntry | InjectedEntry | ExecuteEntry
+
+function isQuery(entry: Entry): entry is Exclude<Commanding, ExecuteEntry> {
+  return entry.kind === 'query' || entry.kind === 'function' || entry.kind === 'injected'
+}
+
+/** What is sent in place of a refused command does nothing, and needs nobody's approval. */
+function declarationOf(entry: Commanding): Declaration {
+  if (entry.kind === 'injected') return { actions: ['transaction'], approvals: [] }
+  if (entry.refusal !== undefined) return { actions: [], approvals: [] }
+  const plans = entry.kind === 'query' ? entry.plans : entry.plan === undefined ? [] : [entry.plan]
+  const [first] = plans
+  const actions = [...new Set(plans.flatMap(({ declaration }) => declaration.actions))]
+  return { actions, approvals: first?.declaration.approvals ?? [] }
 }
 
 function unexpected(answer: Answer): GateError {

@@ -4,12 +4,12 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
-import type { Outcome } from '../machine.ts'
+import type { Declaration, Outcome } from '../machine.ts'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { Analyser, Analysis } from './analysis/analyser.ts'
 import { noFacts, type StatementFacts } from './analysis/facts.ts'
-import type { Catalog } from './catalog.ts'
 import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
+import type { Catalog } from './catalog.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
 import { compileDetecting, type Detecting } from './detecting.ts'
 import type { MaskingContext } from './mask.ts'
@@ -53,6 +53,7 @@ export interface Surroundings extends EstimateSource {
   readCatalog(): Promise<Catalog>
   /** The catalog may have changed. */
   catalogChanges(): void
+  declare(declaration: Declaration): void
 }
 
 /** A statement of a message, with what its names stand for. */
@@ -113,6 +114,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     this.#around.gate.observe(outcome)
   }
 
+  declare(declaration: Declaration): void {
+    this.#around.declare(declaration)
+  }
+
   /** Whatever goes wrong while a command is judged refuses the command; the session goes on. */
   answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     const refuse = (thrown: unknown): Answer => {
@@ -131,7 +136,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   #answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     switch (question.kind) {
       case 'query':
-        return this.#text(question.text, (analysis, text) => this.#query(analysis, text, question.names, tell, signal))
+        return this.#text(question.text, (analysis, text) => this.#query(analysis, text, question, tell, signal))
       case 'parse':
         return this.#text(question.text, (analysis, text) =>
           this.#parse(analysis, text, question.parameterTypes, question.names),
@@ -194,13 +199,15 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   #query(
     analysis: Analysis,
     text: string,
-    names: NameLookup,
+    { names, searchPath }: Extract<Question, { kind: 'query' }>,
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
     const statements = this.#resolve(analysis.statements, text, names)
-    return statements === 'unsure' ? { kind: 'again' } : this.#decide(statements, sentAlone(text), tell, signal)
+    return statements === 'unsure'
+      ? { kind: 'again' }
+      : this.#decide(statements, sentAlone(text, searchPath), tell, signal)
   }
 
   #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
@@ -248,7 +255,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const { prepared } = question
     if (prepared === undefined) {
       const unknown = unknownName('portal', Buffer.from(question.portal, 'latin1').toString('utf8'))
-      return this.#decide([unknown], sentAlone(unknown.text), tell, signal)
+      return this.#decide([unknown], sentAlone(unknown.text, question.searchPath), tell, signal)
     }
     if (prepared.facts === undefined) return { kind: 'go', plans: [] }
     const resolved = this.#resolve([prepared.facts], prepared.text, question.names)
@@ -392,6 +399,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         defines: statement.defines,
         endsTransaction: inTransactionControl.test(statement.facts.transaction ?? ''),
         counted,
+        declaration: {
+          actions: (commands[index] ?? []).map(({ operation }) => operation.action),
+          approvals: verdict.approvals,
+        },
       }
     })
     return { kind: 'go', plans }

@@ -30,14 +30,16 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
 
   /**
    * Begins where the server has accepted the login. `greeting` goes out before its first ReadyForQuery, `unguessable` is a
-   * random name, `maximumStatementBytes` the longest statement that can be analysed.
+   * random name, `maximumStatementBytes` the longest statement that can be analysed. With `declares`, commands are declared to
+   * the agent.
    */
-  constructor(greeting: Buffer, unguessable: string, maximumStatementBytes: number) {
+  constructor(greeting: Buffer, unguessable: string, maximumStatementBytes: number, declares = false) {
     const shared: Shared = {
       pending: new Pending(),
       names: new Names(),
       segment: 0,
       status: IDLE,
+      searchPath: undefined,
       counted: undefined,
       maximumStatementBytes,
     }
@@ -46,7 +48,13 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
     this.#toTarget = new Inbound(unit => this.#send('target', unit))
     const send = (unit: Buffer): void => this.#send('client', unit)
     const toClient = new Inbound(send)
-    this.#client = new ClientHalf(this.#toTarget, shared, unguessable, question => this.#ask(question))
+    this.#client = new ClientHalf(
+      this.#toTarget,
+      shared,
+      unguessable,
+      question => this.#ask(question),
+      declares ? declaration => void this.#effects.push({ do: 'declare', declaration }) : undefined,
+    )
     this.#target = new TargetHalf(toClient, shared, this.#client, greeting, {
       send,
       ask: question => {

@@ -1,4 +1,5 @@
 // Messages that were sent to the server and are not answered yet, in order: what each answer belongs to. Pure.
+import type { Declaration } from '../machine.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { ErrorFields, Field } from './codec.ts'
 import type { CopyOut } from './copy-out.ts'
@@ -30,6 +31,8 @@ export interface StatementPlan {
   /** What a name defined by `naming` stands for. */
   readonly defines: Prepared | undefined
   readonly endsTransaction: boolean
+  /** For agents that check approvals themselves. */
+  readonly declaration: Declaration
   /** Of `commands`, the one whose rows are counted before its transaction is committed. */
   readonly counted: number | undefined
 }

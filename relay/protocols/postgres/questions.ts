@@ -16,7 +16,12 @@ export interface BoundValue {
 export type NameLookup = (kind: 'statement' | 'portal', name: string) => Lookup<Prepared | undefined>
 
 export type Question =
-  | { readonly kind: 'query'; readonly text: Buffer; readonly names: NameLookup }
+  | {
+      readonly kind: 'query'
+      readonly text: Buffer
+      readonly names: NameLookup
+      readonly searchPath: string | undefined
+    }
   | {
       readonly kind: 'parse'
       readonly text: Buffer
@@ -31,12 +36,14 @@ export type Question =
       readonly parameters: readonly BoundValue[]
       readonly uninspectedBytes: number
       readonly names: NameLookup
+      readonly searchPath: string | undefined
     }
   | {
       readonly kind: 'call'
       readonly function: number
       readonly parameters: readonly BoundValue[]
       readonly uninspectedBytes: number
+      readonly searchPath: string | undefined
     }
   | { readonly kind: 'too-long'; readonly bytes: number; readonly beginning: Buffer }
   /** A result comes from a table that the catalog does not know. */

@@ -8,6 +8,7 @@ import type { Session, TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
 import { type CancelKey, type Cancels, readProcessId } from './cancels.ts'
 import type { Catalogs } from './catalog-reader.ts'
+import { CatalogStream } from './catalog-stream.ts'
 import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVersion } from './codec.ts'
 import { Decider } from './decider.ts'
 import { PostgresMachine } from './machine.ts'
@@ -124,8 +125,11 @@ async function converse(
   began: Start,
   target: TargetStream,
 ): Promise<void> {
-  const read = (): ReturnType<Catalogs['read']> =>
-    room.catalogs.read(session.target.name, signal => session.openOwn({ application_name: 'gate catalog' }, signal))
+  const openOwn = (signal: AbortSignal): Promise<TargetStream> =>
+    session.openOwn({ application_name: 'gate catalog' }, signal)
+  const read = (): ReturnType<Catalogs['read']> => room.catalogs.read(session.target.name, openOwn)
+  const { database } = session.target.options
+  const { role } = target.detail
   const decider = new Decider({
     gate: session.gate,
     analyser: room.analyser,
@@ -135,6 +139,9 @@ async function converse(
     freshCatalog: () => room.catalogs.fresh(session.target.name, read),
     readCatalog: read,
     catalogChanges: () => room.catalogs.invalidate(session.target.name),
+    context: { ...(database === undefined ? {} : { database }), ...(role === undefined ? {} : { role }) },
+    declare: declaration => target.declare(declaration),
+    openStream: async signal => new CatalogStream(await openOwn(signal)),
   })
   const cancel = async (): Promise<void> => {
     if (!decider.cancelHold()) await target.cancel()
@@ -145,6 +152,7 @@ async function converse(
     backendKeyData(key.processId, key.secret),
     `gate ${randomBytes(16).toString('hex')}`,
     room.analyser.maximumBytes,
+    session.target.options['commands'] === 'declared',
   )
   const negotiation = began.negotiate === undefined ? [] : [negotiateProtocolVersion(began.minor, began.negotiate)]
   await session.client.write(Buffer.concat([...negotiation, authenticationOk]))

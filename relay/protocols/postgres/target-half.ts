@@ -197,6 +197,7 @@ export class TargetHalf {
     const value = reader.cstring().toString('utf8')
     const fault = lexicalFault(name, value)
     if (fault !== undefined) throw new GateError('ERR_GATE_REFUSED', fault)
+    if (name === 'search_path') this.#shared.searchPath = value
     const guard = this.#guardOf(head)
     this.#passOrReplace(total, guard === undefined ? undefined : guardParameterStatus(name, value, guard))
   }

@@ -1,13 +1,14 @@
 // Holds in both stores: who may decide, who wins a race, and every way in which a request ends without a yes.
-import { Approvals, commandHash } from '@gate/relay/approval/approvals'
+import type { Approvals, Asking } from '@gate/relay/approval/approvals'
 import { parseQuorum } from '@gate/relay/policy/quorum'
 import { openStore, type Store } from '@gate/relay/store/store'
+import { commandSha256, parametersSha256 } from '@gate/shared/approval'
 import { systemClock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { silentLog } from '@gate/shared/log'
 import type { AccessRequest, Hold, Operation, Subject } from '@gate/shared/model'
-import fc from 'fast-check'
 import t from 'tap'
+import { decide, startApprovals } from '../../support/approver.ts'
 import { createHandClock, type HandClock } from '../../support/clock.ts'
 import { collectLog } from '../../support/log.ts'
 import { startPostgres } from '../../support/postgres.ts'
@@ -47,12 +48,34 @@ const access = (subject: Subject): AccessRequest => ({
   context: { task: 'MIG-42/3', reason: undefined, timeMs: 0 },
 })
 
-const hold = (approvers = '1 of dba', timeoutMs = 15 * MINUTE): Hold => ({
+const hold = (approvers = '1 of dba', timeoutMs = 15 * MINUTE, more: Partial<Hold> = {}): Hold => ({
   effect: 'hold',
   rule: 'wide-writes',
   approvers: parseQuorum(approvers),
   timeoutMs,
   obligations: [],
+  grants: undefined,
+  estimate: false,
+  breakGlass: [],
+  ...more,
+})
+
+/** A value of its own form: text, binary and NULL. */
+const parameters = [
+  { format: 0, value: Buffer.from('x') },
+  { format: 1, value: null },
+]
+
+const asking = (subject: Subject, how: Hold): Asking => ({
+  session: 's_1',
+  access: access(subject),
+  hold: how,
+  policy: 'policy-1',
+  command: operation.text,
+  parameters,
+  context: { database: 'app' },
+  history: [{ command: 1, action: 'select', text: 'select 1', effect: 'allow', status: 'SELECT 1' }],
+  estimate: { rows: 7, detail: 'Delete' },
 })
 
 /** Asks, and gives the request's id once people can decide it. */
@@ -63,10 +86,7 @@ async function ask(approvals: Approvals, subject: Subject, how = hold(), signal 
     made = resolve
   })
   const answer = approvals.ask(
-    's_1',
-    access(subject),
-    how,
-    'policy-1',
+    asking(subject, how),
     request => {
       id = request.id
       made()
@@ -98,8 +118,8 @@ for (const [name, open] of stores) {
   t.test(`over ${name}`, async t => {
     await using store = await open()
     const clock: HandClock = createHandClock()
-    const start = (relay: string, limit = 50): Promise<Approvals> =>
-      Approvals.start(store, relay, limit, clock, silentLog)
+    const start = (relay: string, limitPerSubject = 50): Promise<Approvals> =>
+      startApprovals(store, { relay, limitPerSubject }, clock)
     await using approvals = await start('relay_1')
     await using elsewhere = await start('relay_2')
 
@@ -113,11 +133,12 @@ for (const [name, open] of stores) {
           id,
           subject: { id: subject.id },
           task: 'MIG-42/3',
-          operation,
-          commandHash: commandHash('s_1', 'prod-db', operation),
+          operation: { ...operation, parameters: [] },
+          commandSha256: commandSha256(Buffer.from(operation.text)),
+          parametersSha256: parametersSha256(parameters),
         },
       ])
-      t.equal(await elsewhere.decide(dba, id, 'approve', 'looks good'), 'approved')
+      t.equal(await decide(elsewhere, dba, id, 'approve', 'looks good'), 'approved')
       t.match(await answer, {
         request: id,
         state: 'approved',
@@ -126,8 +147,8 @@ for (const [name, open] of stores) {
       t.same(await elsewhere.list(dba, 'decidable'), [])
       t.match(await elsewhere.get(dba, id), { request: { state: 'approved', settledMs: clock.now() } })
       t.ok(changes.length > 0)
-      t.equal(await code(elsewhere.decide(dba, id, 'deny', undefined)), 'ERR_GATE_CONFLICT')
-      t.equal(await code(elsewhere.decide(person('dba'), id, 'deny', undefined)), 'ERR_GATE_CONFLICT')
+      t.equal(await code(decide(elsewhere, dba, id, 'deny', undefined)), 'ERR_GATE_CONFLICT')
+      t.equal(await code(decide(elsewhere, person('dba'), id, 'deny', undefined)), 'ERR_GATE_CONFLICT')
     })
 
     await t.test(
@@ -138,7 +159,7 @@ for (const [name, open] of stores) {
         const second = { ...person('dba'), email: engineer.email?.toUpperCase() }
         for (const self of [engineer, { ...engineer, groups: ['dba'] }, second]) {
           for (const verdict of ['approve', 'deny'] as const) {
-            t.equal(await code(approvals.decide(self, id, verdict, undefined)), 'ERR_GATE_FORBIDDEN')
+            t.equal(await code(decide(approvals, self, id, verdict, undefined)), 'ERR_GATE_FORBIDDEN')
           }
           t.same(
             (await approvals.list(self, 'decidable')).map(request => request.id),
@@ -149,7 +170,7 @@ for (const [name, open] of stores) {
           (await approvals.list(engineer, 'mine')).map(request => request.id),
           [id],
         )
-        t.equal(await approvals.decide(person('dba'), id, 'approve', undefined), 'approved')
+        t.equal(await decide(approvals, person('dba'), id, 'approve', undefined), 'approved')
         await answer
       },
     )
@@ -157,15 +178,15 @@ for (const [name, open] of stores) {
     await t.test('who has nothing to do with a request does not learn that it exists', async t => {
       const { id, answer, subject } = await ask(approvals, person('engineers'))
       for (const other of [person('engineers'), person(), person('dbas', 'DBA')]) {
-        t.equal(await code(approvals.decide(other, id, 'approve', undefined)), 'ERR_GATE_NOT_FOUND')
+        t.equal(await code(decide(approvals, other, id, 'approve', undefined)), 'ERR_GATE_NOT_FOUND')
         t.equal(await code(approvals.get(other, id)), 'ERR_GATE_NOT_FOUND')
         t.same(await approvals.list(other, 'all'), [])
       }
       for (const unknown of ['', 'r_none', `${id}'`, '\u{1f600}']) {
-        t.equal(await code(approvals.decide(person('dba'), unknown, 'approve', undefined)), 'ERR_GATE_NOT_FOUND')
+        t.equal(await code(decide(approvals, person('dba'), unknown, 'approve', undefined)), 'ERR_GATE_NOT_FOUND')
       }
       t.match(await approvals.get(subject, id), { request: { id, state: 'waiting' }, decisions: [] })
-      await approvals.decide(person('dba'), id, 'deny', 'no')
+      await decide(approvals, person('dba'), id, 'deny', 'no')
       t.match(await answer, { state: 'denied', decisions: [{ verdict: 'deny', reason: 'no' }] })
     })
 
@@ -173,25 +194,25 @@ for (const [name, open] of stores) {
       const quorum = '2 of dba and 1 of managers'
       const asked = await ask(approvals, person('engineers'), hold(quorum))
       const [first, second] = [person('dba', 'managers'), person('dba')]
-      t.equal(await approvals.decide(first, asked.id, 'approve', undefined), 'waiting')
-      t.equal(await code(approvals.decide(first, asked.id, 'approve', undefined)), 'ERR_GATE_CONFLICT', 'twice')
-      t.equal(await code(approvals.decide(first, asked.id, 'deny', undefined)), 'ERR_GATE_CONFLICT', 'once more')
-      t.equal(await approvals.decide(second, asked.id, 'approve', undefined), 'waiting')
-      t.equal(await approvals.decide(person('dba'), asked.id, 'approve', undefined), 'approved')
+      t.equal(await decide(approvals, first, asked.id, 'approve', undefined), 'waiting')
+      t.equal(await code(decide(approvals, first, asked.id, 'approve', undefined)), 'ERR_GATE_CONFLICT', 'twice')
+      t.equal(await code(decide(approvals, first, asked.id, 'deny', undefined)), 'ERR_GATE_CONFLICT', 'once more')
+      t.equal(await decide(approvals, second, asked.id, 'approve', undefined), 'waiting')
+      t.equal(await decide(approvals, person('dba'), asked.id, 'approve', undefined), 'approved')
       t.match(await asked.answer, { state: 'approved', decisions: { length: 3 } })
 
       const denied = await ask(approvals, person('engineers'), hold(quorum))
-      await approvals.decide(first, denied.id, 'approve', undefined)
-      t.equal(await approvals.decide(second, denied.id, 'deny', undefined), 'denied')
-      t.equal(await code(approvals.decide(person('managers'), denied.id, 'approve', undefined)), 'ERR_GATE_CONFLICT')
+      await decide(approvals, first, denied.id, 'approve', undefined)
+      t.equal(await decide(approvals, second, denied.id, 'deny', undefined), 'denied')
+      t.equal(await code(decide(approvals, person('managers'), denied.id, 'approve', undefined)), 'ERR_GATE_CONFLICT')
       t.match(await denied.answer, { state: 'denied' })
     })
 
     await t.test('two who approve at once are two, and of a yes and a no at once there is one end', async t => {
       const two = await ask(approvals, person('engineers'), hold('2 of dba'))
       const said = await Promise.all([
-        approvals.decide(person('dba'), two.id, 'approve', undefined),
-        elsewhere.decide(person('dba'), two.id, 'approve', undefined),
+        decide(approvals, person('dba'), two.id, 'approve', undefined),
+        decide(elsewhere, person('dba'), two.id, 'approve', undefined),
       ])
       t.same(said.sort(), ['approved', 'waiting'])
       t.match(await two.answer, { state: 'approved', decisions: { length: 2 } })
@@ -200,7 +221,7 @@ for (const [name, open] of stores) {
         const raced = await ask(approvals, person('engineers'))
         const ends = await Promise.all(
           (['approve', 'deny', 'approve', 'deny'] as const).map((verdict, index) =>
-            code((index % 2 === 0 ? approvals : elsewhere).decide(person('dba'), raced.id, verdict, undefined)),
+            code(decide(index % 2 === 0 ? approvals : elsewhere, person('dba'), raced.id, verdict, undefined)),
           ),
         )
         const won = ends.filter(end => end !== 'ERR_GATE_CONFLICT')
@@ -215,7 +236,7 @@ for (const [name, open] of stores) {
       for (let round = 0; round < 8; round += 1) {
         const stop = new AbortController()
         const raced = await ask(approvals, person('engineers'), hold(), stop.signal)
-        const deciding = code(elsewhere.decide(person('dba'), raced.id, 'approve', undefined))
+        const deciding = code(decide(elsewhere, person('dba'), raced.id, 'approve', undefined))
         if (round % 2 === 0) await new Promise(resolve => setImmediate(resolve))
         stop.abort()
         const [said, answer] = [await deciding, await raced.answer]
@@ -229,10 +250,10 @@ for (const [name, open] of stores) {
       clock.advance(MINUTE - 1)
       t.equal((await approvals.list(person('dba'), 'decidable')).length, 1)
       clock.advance(1)
-      t.equal(await code(approvals.decide(person('dba'), id, 'approve', undefined)), 'ERR_GATE_EXPIRED')
+      t.equal(await code(decide(approvals, person('dba'), id, 'approve', undefined)), 'ERR_GATE_EXPIRED')
       t.same(await approvals.list(person('dba'), 'decidable'), [])
       t.match(await answer, { state: 'expired', decisions: [] })
-      t.equal(await code(approvals.decide(person('dba'), id, 'approve', undefined)), 'ERR_GATE_EXPIRED')
+      t.equal(await code(decide(approvals, person('dba'), id, 'approve', undefined)), 'ERR_GATE_EXPIRED')
     })
 
     await t.test('a request whose connection ends is withdrawn, also when it had ended before', async t => {
@@ -240,7 +261,7 @@ for (const [name, open] of stores) {
       const { id, answer } = await ask(approvals, person('engineers'), hold(), stop.signal)
       stop.abort()
       t.match(await answer, { state: 'withdrawn', decisions: [] })
-      t.equal(await code(approvals.decide(person('dba'), id, 'approve', undefined)), 'ERR_GATE_CONFLICT')
+      t.equal(await code(decide(approvals, person('dba'), id, 'approve', undefined)), 'ERR_GATE_CONFLICT')
       const late = await ask(approvals, person('engineers'), hold(), stop.signal)
       t.match(await late.answer, { state: 'withdrawn' })
     })
@@ -249,10 +270,7 @@ for (const [name, open] of stores) {
       const engineer = person('engineers')
       const full = new GateError('ERR_GATE_RECORD', 'the disk is full')
       const asked = approvals.ask(
-        's_1',
-        access(engineer),
-        hold(),
-        'policy-1',
+        asking(engineer, hold()),
         () => {
           throw full
         },
@@ -269,7 +287,7 @@ for (const [name, open] of stores) {
       const [first] = [await ask(few, engineer), await ask(few, engineer, hold(), stop.signal)]
       t.equal(await code(ask(few, engineer)), 'ERR_GATE_LIMIT')
       const other = await ask(few, person('engineers'), hold(), stop.signal)
-      await few.decide(person('dba'), first.id, 'deny', undefined)
+      await decide(few, person('dba'), first.id, 'deny', undefined)
       await first.answer
       const third = await ask(few, engineer, hold(), stop.signal)
       stop.abort()
@@ -281,9 +299,9 @@ for (const [name, open] of stores) {
       const mine = await ask(crashed, person('engineers'))
       const others = await ask(approvals, person('engineers'))
       await using _again = await start('relay_4')
-      t.equal(await code(approvals.decide(person('dba'), mine.id, 'approve', undefined)), 'ERR_GATE_CONFLICT')
+      t.equal(await code(decide(approvals, person('dba'), mine.id, 'approve', undefined)), 'ERR_GATE_CONFLICT')
       t.match(await approvals.get(mine.subject, mine.id), { request: { state: 'withdrawn' } })
-      t.equal(await approvals.decide(person('dba'), others.id, 'approve', undefined), 'approved')
+      t.equal(await decide(approvals, person('dba'), others.id, 'approve', undefined), 'approved')
       t.match(await others.answer, { state: 'approved' })
       await crashed[Symbol.asyncDispose]()
       t.match(await mine.answer, { state: 'withdrawn' })
@@ -302,35 +320,11 @@ for (const [name, open] of stores) {
 t.test('when the store is lost, whoever waits is told, and nothing runs', async t => {
   const store = await startStore()
   const log = collectLog()
-  const approvals = await Approvals.start(store, 'relay_1', 50, createHandClock(), log)
+  const approvals = await startApprovals(store, { relay: 'relay_1' }, createHandClock(), log)
   const { answer } = await ask(approvals, person('engineers'))
   const failed = code(answer)
   await store[Symbol.asyncDispose]()
   t.equal(await failed, 'ERR_GATE_STORE')
   t.equal(await code(ask(approvals, person('engineers'))), 'ERR_GATE_STORE')
   await approvals[Symbol.asyncDispose]()
-})
-
-t.test('an approval is for one text, with its parameters, in one session, on one target', async t => {
-  const hash = commandHash('s_1', 'prod-db', operation)
-  t.match(hash, /^[0-9a-f]{64}$/)
-  const parameter = { text: '1', bytes: 1, format: 'text' } as const
-  const others = [
-    commandHash('s_2', 'prod-db', operation),
-    commandHash('s_1', 'test-db', operation),
-    commandHash('s_1', 'prod-db', { ...operation, text: `${operation.text} ` }),
-    commandHash('s_1', 'prod-db', { ...operation, parameters: [] }),
-    commandHash('s_1', 'prod-db', { ...operation, parameters: [parameter] }),
-    commandHash('s_1', 'prod-db', { ...operation, parameters: [{ ...parameter, text: '2' }] }),
-    commandHash('s_1', 'prod-db', { ...operation, parameters: [{ ...parameter, format: 'binary' }] }),
-    commandHash('s_1', 'prod-db', { ...operation, parameters: [parameter, parameter] }),
-  ]
-  t.equal(new Set([hash, ...others]).size, others.length + 1)
-  t.equal(commandHash('s_1', 'prod-db', { ...operation, facts: {} }), hash)
-  fc.assert(
-    fc.property(fc.tuple(fc.string(), fc.string()), fc.tuple(fc.string(), fc.string()), (a, b) => {
-      const same = a[0] === b[0] && a[1] === b[1]
-      return (commandHash(a[0], a[1], operation) === commandHash(b[0], b[1], operation)) === same
-    }),
-  )
 })

@@ -1,11 +1,10 @@
 // The one enforcement point with its real parts: nothing is allowed that is not decided, answered for and written down.
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Approvals } from '@gate/relay/approval/approvals'
 import { createPolicy, type Policy } from '@gate/relay/policy/decide'
 import { compilePolicy } from '@gate/relay/policy/rules'
 import { vocabulary } from '@gate/relay/protocols/postgres/operation'
-import type { Command, HoldNotice, Verdict } from '@gate/relay/protocols/protocol'
+import type { Asked, Command, HoldNotice, Verdict } from '@gate/relay/protocols/protocol'
 import { parseEvent } from '@gate/relay/record/chain'
 import type { EventBody } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
@@ -16,6 +15,7 @@ import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import type { Operation, Subject } from '@gate/shared/model'
 import t from 'tap'
+import { decide, startApprovals } from '../../support/approver.ts'
 import { createHandClock } from '../../support/clock.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
@@ -38,7 +38,7 @@ const compile = (source: string): Policy =>
 const store = await startStore()
 t.teardown(() => store[Symbol.asyncDispose]())
 const clock = createHandClock()
-const approvals = await Approvals.start(store, 'relay_1', 50, clock, silentLog)
+const approvals = await startApprovals(store, { relay: 'relay_1' }, clock)
 t.teardown(() => approvals[Symbol.asyncDispose]())
 
 const person = (name: string, ...groups: string[]): Subject => ({
@@ -64,6 +64,14 @@ const command = (action: string, sql = `${action} 1`, more: Partial<Operation> =
   },
 })
 
+/** What people are asked about: the texts of all that goes together. */
+const askedOf = (commands: readonly Command[]): Asked => ({
+  command: [...new Set(commands.map(({ operation }) => operation.text))].join(';\n'),
+  parameters: [],
+  context: {},
+  estimate: async () => undefined,
+})
+
 let sessions = 0
 
 /** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
@@ -78,6 +86,7 @@ async function open(groups = ['engineers'], segmentBytes?: number) {
     target: { name: 'prod-db', protocol: 'postgres', labels: {}, options: {} },
     task: undefined,
     reason: undefined,
+    breakGlass: false,
     subject: () => state.subject,
     policy: () => state.policy,
     performable: ['mask'],
@@ -97,6 +106,7 @@ async function open(groups = ['engineers'], segmentBytes?: number) {
     decide: async (commands: Command[], signal = new AbortController().signal): Promise<Verdict> =>
       gate.decide(
         commands,
+        () => askedOf(commands),
         notice => notices.push(notice),
         () => signal,
       ),
@@ -132,7 +142,7 @@ async function asked(opened: Opened, count: number): Promise<void> {
 async function settle(opened: Opened, count: number, verdict: 'approve' | 'deny', group = 'dba'): Promise<void> {
   await asked(opened, count)
   const id = opened.notices[count - 1]?.request ?? ''
-  await approvals.decide(person('bob', group), id, verdict, 'because')
+  await decide(approvals, person('bob', group), id, verdict, 'because')
 }
 
 t.test('what is allowed is in the record before it is allowed, and what writes is on the disk', async t => {
@@ -140,6 +150,7 @@ t.test('what is allowed is in the record before it is allowed, and what writes i
   const signal = new AbortController().signal
   const read = opened.gate.decide(
     [command('select')],
+    () => askedOf([]),
     () => {},
     () => signal,
   )
@@ -149,6 +160,7 @@ t.test('what is allowed is in the record before it is allowed, and what writes i
   ])
   const write = opened.gate.decide(
     [command('insert')],
+    () => askedOf([]),
     () => {},
     () => signal,
   )
@@ -156,6 +168,7 @@ t.test('what is allowed is in the record before it is allowed, and what writes i
   t.match(await write, { settled: { effect: 'allow' }, commands: [2], request: undefined })
   const routine = opened.gate.decide(
     [command('transaction', 'begin', { routine: true })],
+    () => askedOf([]),
     () => {},
     () => signal,
   )

@@ -252,6 +252,7 @@ t.test('relays that start at once on one server migrate it once, and tell each o
     if (first === undefined || second === undefined) throw new Error('four stores')
     t.same((await sql<{ name: string }>`select name from kysely_migration`.execute(first.db)).rows, [
       { name: '001-first' },
+      { name: '002-approvals' },
     ])
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))
