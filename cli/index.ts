@@ -30,6 +30,8 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
       'Reach private systems through gate: your tools stay as they are, every command is checked and recorded',
     )
     .version(VERSION)
+    // What stands behind a command is the command's.
+    .enablePositionalOptions()
     .showHelpAfterError('(gate --help shows what there is)')
     .exitOverride()
     .addHelpText(
@@ -100,6 +102,7 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
   addApprovals(program, app)
   const past = program
     .command('sessions')
+    .enablePositionalOptions()
     .description('list recorded sessions, newest first')
     .option('--target <name>', 'on this target')
     .option('--task <id>', 'of this task')
@@ -153,6 +156,7 @@ function addApprovals(program: Command, app: App): void {
     .action((id: string, options) => revoke(app, id, options))
   const reviewing = program
     .command('reviews')
+    .enablePositionalOptions()
     .description('list sessions in which the glass was broken, until somebody has looked at them')
     .option(...all)
     .option(...json)
@@ -166,6 +170,7 @@ function addApprovals(program: Command, app: App): void {
     .action((id: string, options) => closeReview(app, id, options))
   const signing = program
     .command('keys')
+    .enablePositionalOptions()
     .description('list the keys that sign your decisions')
     .option(...json)
     .action(options => keys(app, options))
