@@ -11,7 +11,7 @@ import type { Catalogs } from './catalog-reader.ts'
 import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVersion } from './codec.ts'
 import { Decider } from './decider.ts'
 import { PostgresMachine } from './machine.ts'
-import { errorOf } from './refuse.ts'
+import { errorOf, isAboutSettings } from './refuse.ts'
 import { type ClientStart, readClientStart } from './settings.ts'
 import { Startup, type StartupEvent } from './startup.ts'
 
@@ -37,7 +37,11 @@ export async function serve(room: Room, session: Session): Promise<void> {
   } catch (thrown) {
     const cause = asGateError(thrown)
     // Once the machine runs it has said its last words itself.
-    if (!(thrown instanceof AfterStart)) await session.client.write(errorMessage(E, errorOf(cause, 'FATAL')))
+    if (!(thrown instanceof AfterStart)) {
+      // The server looks at settings when it knows who asks, and libpq tries again without application_name then.
+      const before = began !== undefined && isAboutSettings(cause) ? [welcome(began)] : []
+      await session.client.write(Buffer.concat([...before, errorMessage(E, errorOf(cause, 'FATAL'))]))
+    }
     session.client.end()
     throw thrown instanceof AfterStart ? thrown.reason : cause
   }
@@ -146,8 +150,7 @@ async function converse(
     `gate ${randomBytes(16).toString('hex')}`,
     room.analyser.maximumBytes,
   )
-  const negotiation = began.negotiate === undefined ? [] : [negotiateProtocolVersion(began.minor, began.negotiate)]
-  await session.client.write(Buffer.concat([...negotiation, authenticationOk]))
+  await session.client.write(welcome(began))
   try {
     await drive(machine, continued(session.client, client, began.rest), target.port, decider, session.signal)
   } catch (thrown) {
@@ -156,6 +159,11 @@ async function converse(
     if (words !== undefined) await session.client.write(words)
     throw new AfterStart(cause)
   }
+}
+
+function welcome({ negotiate, minor }: Start): Buffer {
+  const negotiation = negotiate === undefined ? [] : [negotiateProtocolVersion(minor, negotiate)]
+  return Buffer.concat([...negotiation, authenticationOk])
 }
 
 /** The client's port from where the start-up left it. */
