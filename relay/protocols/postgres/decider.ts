@@ -26,6 +26,7 @@ import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import {
+  cancelledUnsent,
   cancelledWhileCounted,
   cancelledWhileHeld,
   denied,
@@ -89,6 +90,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** Commands whose end changes the catalog. */
   readonly #changing = new Set<number>()
   #changedInTransaction = false
+  /** A command of the client that has to wait before it is sent: for the parser, the catalog or the disk. */
+  #waiting: { cancelled: boolean } | undefined
 
   constructor(around: Surroundings) {
     this.#around = around
@@ -98,6 +101,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   cancelHold(): boolean {
     this.#hold?.abort(new GateError('ERR_GATE_CANCELLED', 'cancelled by the client'))
     return this.#hold !== undefined
+  }
+
+  /** The same for a command that waits for anything else before it is sent: it fails as soon as it need not wait. */
+  cancelWaiting(): boolean {
+    if (this.#waiting === undefined) return false
+    this.#waiting.cancelled = true
+    return true
   }
 
   observe(outcome: Outcome): void {
@@ -121,10 +131,23 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     }
     try {
       const answer = this.#answer(question, tell, signal)
-      return answer instanceof Promise ? answer.catch(refuse) : answer
+      if (!(answer instanceof Promise)) return answer
+      const settled = answer.catch(refuse)
+      return question.kind === 'catalog' || question.kind === 'rows' ? settled : this.#cancellable(settled)
     } catch (thrown) {
       return refuse(thrown)
     }
+  }
+
+  async #cancellable(answer: Promise<Answer>): Promise<Answer> {
+    const waiting = { cancelled: false }
+    this.#waiting = waiting
+    const settled = await answer
+    if (this.#waiting === waiting) this.#waiting = undefined
+    if (!waiting.cancelled || settled.kind !== 'go') return settled
+    for (const command of settled.plans.flatMap(plan => plan.commands))
+      this.observe({ command, rows: undefined, bytes: 0, status: cancelledUnsent.get('C') ?? '' })
+    return { kind: 'refuse', error: cancelledUnsent }
   }
 
   #answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
@@ -320,6 +343,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   ): Maybe<Answer> {
     if (statements.length === 0) return { kind: 'go', plans: [] }
     return this.#withCatalog(statements, catalog => {
+      // Nobody is asked to approve it any more.
+      if (this.#waiting?.cancelled === true) return { kind: 'refuse', error: cancelledUnsent }
       const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
       const hold = new AbortController()
       const waiting = (notice: HoldNotice): void => {

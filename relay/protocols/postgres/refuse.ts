@@ -93,6 +93,9 @@ export function missing(kind: 'statement' | 'portal', name: string): ErrorFields
   return fields('ERROR', '26000', message)
 }
 
+/** Why a command was not sent: the client cancelled it before. */
+export const cancelledUnsent: ErrorFields = fields('ERROR', '57014', 'canceling statement due to user request')
+
 /** Why a command that was to be run is not: the client cancelled it while it was held. */
 export const cancelledWhileHeld: ErrorFields = fields(
   'ERROR',

@@ -141,7 +141,8 @@ async function converse(
     catalogChanges: () => room.catalogs.invalidate(session.target.name),
   })
   const cancel = async (): Promise<void> => {
-    if (!decider.cancelHold()) await target.cancel()
+    const withdrawn = decider.cancelHold() || (machine.targetIdle && decider.cancelWaiting())
+    if (!withdrawn) await target.cancel()
   }
   const processId = readProcessId(target.detail['processId'])
   using key: CancelKey = room.cancels.register(began.minor, processId, session.subject().id, session.id, cancel)
