@@ -34,6 +34,8 @@ export interface Verdict {
   readonly obligations: readonly (readonly Obligation[])[]
   /** The approval request that was made, if any. */
   readonly request: string | undefined
+  /** What was allowed goes to the target when this resolves, and if it rejects not at all; undefined: at once. */
+  readonly recorded: Promise<void> | undefined
 }
 
 export interface Preparation {
@@ -66,7 +68,7 @@ export interface RowVerdict {
 /** The one enforcement point: policy, then people, then the record. */
 export interface Gate {
   /**
-   * Decides commands that go to the target together, and records them. When it returns an allow, the record is written.
+   * Decides commands that go to the target together, and records them. An allow says when the record is on the disk.
    * `waiting` is told when people are asked, and only then a signal is made: it costs more than deciding.
    * @throws {GateError} when nothing can be decided or recorded; nothing may be forwarded then.
    */

@@ -86,13 +86,8 @@ export class SessionGate implements Gate {
     return this.#record(again, deny?.effect === 'deny' ? deny : allowOf(again), request, this.#context.policy())
   }
 
-  /** Writes every command down; when this returns, or its promise resolves, the bytes may go on. */
-  #record(
-    judged: readonly Judged[],
-    settled: Settled,
-    request: string | undefined,
-    policy: Policy,
-  ): Verdict | Promise<Verdict> {
+  /** Writes every command down. What waits for the disk does not keep the next command from being decided. */
+  #record(judged: readonly Judged[], settled: Settled, request: string | undefined, policy: Policy): Verdict {
     const allowed = settled.effect === 'allow'
     const commands = judged.map(each => this.#commands.write(each, settled, request, policy, false))
     const verdict: Verdict = {
@@ -100,6 +95,7 @@ export class SessionGate implements Gate {
       commands,
       obligations: judged.map(({ decision }) => obligationsOf(decision)),
       request,
+      recorded: undefined,
     }
     if (!allowed) {
       this.#refused += 1
@@ -110,7 +106,7 @@ export class SessionGate implements Gate {
     if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
       this.#rows.remember(judged, commands)
     if (!judged.some(({ command }) => command.operation.writes && !command.operation.routine)) return verdict
-    return this.#context.recorder.sync().then(() => verdict)
+    return { ...verdict, recorded: this.#context.recorder.sync() }
   }
 
   decideRows(

@@ -93,8 +93,26 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** A command of the client that has to wait before it is sent: for the parser, the catalog or the disk. */
   #waiting: { cancelled: boolean } | undefined
 
+  /** Of the newest command that is not on the disk yet; it comes after all others there. */
+  #recorded: Promise<void> | undefined
+
   constructor(around: Surroundings) {
     this.#around = around
+  }
+
+  get recorded(): Promise<void> | undefined {
+    return this.#recorded
+  }
+
+  /** What was decided goes on when it is recorded. */
+  #record(recorded: Promise<void> | undefined): void {
+    if (recorded === undefined) return
+    this.#recorded = recorded
+    const over = (): void => {
+      if (this.#recorded === recorded) this.#recorded = undefined
+    }
+    // If it fails it stays: nothing goes to the target any more.
+    recorded.then(over, () => {})
   }
 
   /** The client cancels: true when it was a held command, which is then withdrawn. */
@@ -353,6 +371,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       }
       const verdict = this.#around.gate.decide(commands.flat(), waiting, () => AbortSignal.any([signal, hold.signal]))
       return then(verdict, settled => {
+        this.#record(settled.recorded)
         const cancelled = this.#hold === hold && hold.signal.aborted
         this.#hold = undefined
         return this.#settled(statements, commands, settled, catalog, cancelled)

@@ -142,7 +142,10 @@ async function converse(
   })
   const cancel = async (): Promise<void> => {
     const withdrawn = decider.cancelHold() || (machine.targetIdle && decider.cancelWaiting())
-    if (!withdrawn) await target.cancel()
+    if (withdrawn) return
+    // What waits for the record has not reached the target.
+    await decider.recorded?.catch(() => {})
+    await target.cancel()
   }
   const processId = readProcessId(target.detail['processId'])
   using key: CancelKey = room.cancels.register(began.minor, processId, session.subject().id, session.id, cancel)
