@@ -14,6 +14,8 @@ export interface Answering<Unit, Question, Answer> {
   observe(outcome: Outcome): void
   /** Tells the agent what the next command is. */
   declare(declaration: Declaration): void
+  /** Everything answered so far may go to the target when this resolves; undefined: now. */
+  readonly recorded: Promise<void> | undefined
 }
 
 /** Answers that one signal may be shown to, as long as none of them had to be waited for: listeners could pile up on it. */
@@ -63,6 +65,8 @@ class Run<Unit, Question, Answer> {
   #reject: (cause: GateError) => void = () => {}
   #changed: (() => void)[] = []
   #stopped = false
+  /** What was sent to the target last, as long as it waits for the record; whatever comes after it waits behind it. */
+  #waiting: Promise<void> | undefined
 
   constructor(
     machine: Machine<Unit, Question, Answer>,
@@ -115,7 +119,7 @@ class Run<Unit, Question, Answer> {
   #perform(effect: Effect<Unit, Question>): Promise<void> | undefined {
     switch (effect.do) {
       case 'send':
-        return this.#ports[effect.to].write(effect.unit)
+        return effect.to === 'target' ? this.#toTarget(effect.unit) : this.#ports.client.write(effect.unit)
       case 'ask':
         return this.#ask(effect.id, effect.question)
       case 'forget':
@@ -129,9 +133,31 @@ class Run<Unit, Question, Answer> {
         this.#answering.observe(effect.outcome)
         return undefined
       case 'end':
+        if (effect.to === 'target' && this.#waiting !== undefined)
+          return this.#behind(() => this.#ports.target.end(), undefined)
         this.#ports[effect.to].end()
         return undefined
     }
+  }
+
+  #toTarget(unit: Unit): Promise<void> | undefined {
+    const { recorded } = this.#answering
+    if (recorded === undefined && this.#waiting === undefined) return this.#ports.target.write(unit)
+    return this.#behind(() => this.#ports.target.write(unit), recorded)
+  }
+
+  /**
+   * Nothing reaches the target before its record is on the disk. Meanwhile the commands that came along with it are
+   * decided, so that one sync serves all of a pipeline; no more is read than that, since whoever sends waits for this.
+   */
+  #behind(act: () => Promise<void> | undefined | void, recorded: Promise<void> | undefined): Promise<void> {
+    const done = Promise.all([this.#waiting, recorded]).then(() => (this.#stopped ? undefined : act()))
+    this.#waiting = done
+    const over = (): void => {
+      if (this.#waiting === done) this.#waiting = undefined
+    }
+    done.then(over, thrown => this.fail(asGateError(thrown)))
+    return done
   }
 
   #ask(id: number, question: Question): undefined {

@@ -50,6 +50,8 @@ export interface Verdict {
   readonly request: string | undefined
   /** What approvers signed, for agents that check it themselves. */
   readonly approvals: readonly SignedDecision[]
+  /** What was allowed goes to the target when this resolves, and if it rejects not at all; undefined: at once. */
+  readonly recorded: Promise<void> | undefined
 }
 
 export interface Preparation {
@@ -82,8 +84,9 @@ export interface RowVerdict {
 /** The one enforcement point: policy, then people, then the record. */
 export interface Gate {
   /**
-   * Decides commands that go to the target together, and records them. When it returns an allow, the record is written.
-   * `asked` is what people are asked about, when they have to be. `waiting` is told when people are asked, and only then a signal is made: it costs more than deciding.
+   * Decides commands that go to the target together, and records them. An allow says when the record is on the disk.
+   * `asked` is what people are asked about, when they have to be. `waiting` is told when they are, and only then a signal is
+   * made: it costs more than deciding.
    * @throws {GateError} when nothing can be decided or recorded; nothing may be forwarded then.
    */
   decide(

@@ -91,14 +91,14 @@ export class SessionGate implements Gate {
     return this.#record(again, deny ?? allowOf(again), passage, () => asked, current)
   }
 
-  /** Writes every command down; when this returns, or its promise resolves, the bytes may go on. */
+  /** Writes every command down. What waits for the disk does not keep the next command from being decided. */
   #record(
     judged: readonly Judged[],
     settled: Settled,
     passage: Passage,
     asked: () => Asked,
     policy: Policy,
-  ): Verdict | Promise<Verdict> {
+  ): Verdict {
     const allowed = settled.effect === 'allow'
     const commands = judged.map(each => this.#commands.write(each, settled, passage, policy, false))
     const verdict: Verdict = {
@@ -107,6 +107,7 @@ export class SessionGate implements Gate {
       obligations: judged.map(({ decision }) => obligationsOf(decision)),
       request: passage.requests.at(-1),
       approvals: passage.approvals,
+      recorded: undefined,
     }
     if (!allowed) {
       this.#refused += 1
@@ -117,7 +118,7 @@ export class SessionGate implements Gate {
     if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
       this.#rows.remember(judged, commands, asked)
     if (!judged.some(({ command }) => command.operation.writes && !command.operation.routine)) return verdict
-    return this.#context.recorder.sync().then(() => verdict)
+    return { ...verdict, recorded: this.#context.recorder.sync() }
   }
 
   decideRows(

@@ -10,6 +10,7 @@ import {
   openPolicy,
   type PsqlTarget,
   psql,
+  SERVICE_PASSWORD,
   startPsql,
   startWorld,
   type World,
@@ -215,4 +216,17 @@ drop table travelled;
     const done = await run('/usr/bin/psql', ['-X', '-d', connection, ...args], { env: { PGTZ: 'Pacific/Auckland' } })
     t.equal(done.stdout, 'pg_catalog,public|Pacific/Auckland|app-x|7MB\n', done.stderr)
   })
+
+  for (const options of ['-c nonsense=1', '-c work_mem=much', '-c wal_level=logical']) {
+    await t.test(`options that the server refuses are refused in its words: ${options}`, async t => {
+      const refused = async (port: number): Promise<string> => {
+        const connection = `host=127.0.0.1 port=${port} dbname=app user=gate_service options='${options}'`
+        const env = { PGPASSWORD: SERVICE_PASSWORD }
+        const done = await run('/usr/bin/psql', ['-X', '-d', connection, '-c', 'select 1'], { env })
+        t.equal(done.code, 2)
+        return normal(done.stderr)
+      }
+      t.equal(await refused(gate.port), await refused(world.postgres.port))
+    })
+  }
 })

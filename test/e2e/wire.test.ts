@@ -2,6 +2,8 @@
 
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import pg from 'pg'
 import t from 'tap'
 import { client, errorFields, messages, types } from '../support/wire.ts'
 import { openPolicy, startWorld, type World } from '../support/world.ts'
@@ -208,6 +210,28 @@ t.test('broken bytes', async t => {
       await connection.waitFor(bytes => isReady(bytes.subarray(before)))
       t.match(connection.received().subarray(before).toString('latin1'), /unhurt/)
     }
+  })
+
+  await t.test('a cancel request hits what was sent before it, also where gate has not passed it on yet', async t => {
+    await using connection = await started(gate.port)
+    const key = messages(connection.received()).find(({ type }) => type === 'K')?.body ?? Buffer.alloc(8)
+    const before = connection.received().length
+    const locking = new pg.Client({ connectionString: world.postgres.url('app') })
+    await locking.connect()
+    // gate looks into the catalog for a table that it does not know, and has to wait.
+    await locking.query('begin; lock table pg_catalog.pg_inherits')
+    const looks = `select 1 from pg_locks where relation = 'pg_inherits'::regclass and not granted`
+    connection.socket.write(client.query('select 1 from nowhere'))
+    while ((await locking.query(looks)).rows.length === 0) await wait(20)
+    const request = await raw(gate.port)
+    request.socket.write(client.cancel(key.readInt32BE(0), key.subarray(4)))
+    await request.closed
+    await locking.end()
+    const answer = await connection.waitFor(bytes => isReady(bytes.subarray(before)))
+    const [error] = messages(answer.subarray(before))
+    t.match(errorFields(error ?? { type: '', body: Buffer.alloc(0) }), { C: '57014' })
+    connection.socket.write(client.query("select 'unhurt'"))
+    await connection.waitFor(bytes => /unhurt/.test(bytes.toString('latin1')))
   })
 
   await t.test('the server never tells its real cancel key', async t => {

@@ -28,6 +28,7 @@ export function isSystemRow([oid]: readonly (string | null)[]): boolean {
 /**
  * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
  * PostgreSQL's own. Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.
+ * Columns have `attgenerated` since version 12; before, the name means the empty one beside them.
  * Those in `systemQueries` ask for objects of PostgreSQL's own only where `system` says so.
  */
 export function catalogQueries(system: boolean) {
@@ -38,8 +39,9 @@ export function catalogQueries(system: boolean) {
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
     columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
       case when t.typtype <> 'd' then t.oid::text when b.typtype <> 'd' then b.oid::text end,
-      (a.attgenerated <> '')::text
-    from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+      (a.atthasdef and (select attgenerated <> '' from pg_catalog.pg_attribute g
+        where g.attrelid = a.attrelid and g.attnum = a.attnum))::text
+    from (select ''::"char" as attgenerated) before_version_12 cross join pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
     join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type b on b.oid = t.typbasetype
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped
       and a.attrelid >= ${from}`,

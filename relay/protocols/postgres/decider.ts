@@ -27,6 +27,7 @@ import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import {
+  cancelledUnsent,
   cancelledWhileCounted,
   cancelledWhileHeld,
   denied,
@@ -91,15 +92,42 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** Commands whose end changes the catalog. */
   readonly #changing = new Set<number>()
   #changedInTransaction = false
+  /** A command of the client that has to wait before it is sent: for the parser, the catalog or the disk. */
+  #waiting: { cancelled: boolean } | undefined
+
+  /** Of the newest command that is not on the disk yet; it comes after all others there. */
+  #recorded: Promise<void> | undefined
 
   constructor(around: Surroundings) {
     this.#around = around
+  }
+
+  get recorded(): Promise<void> | undefined {
+    return this.#recorded
+  }
+
+  /** What was decided goes on when it is recorded. */
+  #record(recorded: Promise<void> | undefined): void {
+    if (recorded === undefined) return
+    this.#recorded = recorded
+    const over = (): void => {
+      if (this.#recorded === recorded) this.#recorded = undefined
+    }
+    // If it fails it stays: nothing goes to the target any more.
+    recorded.then(over, () => {})
   }
 
   /** The client cancels: true when it was a held command, which is then withdrawn. */
   cancelHold(): boolean {
     this.#hold?.abort(new GateError('ERR_GATE_CANCELLED', 'cancelled by the client'))
     return this.#hold !== undefined
+  }
+
+  /** The same for a command that waits for anything else before it is sent: it fails as soon as it need not wait. */
+  cancelWaiting(): boolean {
+    if (this.#waiting === undefined) return false
+    this.#waiting.cancelled = true
+    return true
   }
 
   observe(outcome: Outcome): void {
@@ -127,10 +155,23 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     }
     try {
       const answer = this.#answer(question, tell, signal)
-      return answer instanceof Promise ? answer.catch(refuse) : answer
+      if (!(answer instanceof Promise)) return answer
+      const settled = answer.catch(refuse)
+      return question.kind === 'catalog' || question.kind === 'rows' ? settled : this.#cancellable(settled)
     } catch (thrown) {
       return refuse(thrown)
     }
+  }
+
+  async #cancellable(answer: Promise<Answer>): Promise<Answer> {
+    const waiting = { cancelled: false }
+    this.#waiting = waiting
+    const settled = await answer
+    if (this.#waiting === waiting) this.#waiting = undefined
+    if (!waiting.cancelled || settled.kind !== 'go') return settled
+    for (const command of settled.plans.flatMap(plan => plan.commands))
+      this.observe({ command, rows: undefined, bytes: 0, status: cancelledUnsent.get('C') ?? '' })
+    return { kind: 'refuse', error: cancelledUnsent }
   }
 
   #answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
@@ -326,6 +367,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const asked = (): Asked => askedOf(sent, statements.length, this.#around)
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(statements, catalog => {
+      // Nobody is asked to approve it any more.
+      if (this.#waiting?.cancelled === true) return { kind: 'refuse', error: cancelledUnsent }
       const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
       const hold = new AbortController()
       const waiting = (notice: HoldNotice): void => {
@@ -336,6 +379,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         AbortSignal.any([signal, hold.signal]),
       )
       return then(verdict, settled => {
+        this.#record(settled.recorded)
         const cancelled = this.#hold === hold && hold.signal.aborted
         this.#hold = undefined
         return this.#settled(statements, commands, settled, catalog, cancelled)

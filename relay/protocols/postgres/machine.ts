@@ -22,6 +22,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
   #nextEffect = 0
   #nextQuestion = 1
   readonly #toTarget: Inbound
+  readonly #shared: Shared
   readonly #client: ClientHalf
   readonly #target: TargetHalf
   #targetQuestion: number | undefined
@@ -45,6 +46,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
     }
     // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
     shared.pending.push({ kind: 'sync', segment: -1 })
+    this.#shared = shared
     this.#toTarget = new Inbound(unit => this.#send('target', unit))
     const send = (unit: Buffer): void => this.#send('client', unit)
     const toClient = new Inbound(send)
@@ -139,6 +141,11 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
       this.#targetQuestion = undefined
       this.#target.settle(answer)
     } else if (id === this.#client.asking) this.#client.settle(answer)
+  }
+
+  /** Nothing of the client's is on its way to the target or not answered yet. */
+  get targetIdle(): boolean {
+    return this.#shared.pending.size === 0
   }
 
   tell(unit: Buffer): void {

@@ -46,8 +46,23 @@ function fields(
   ])
 }
 
-/** An error of gate as PostgreSQL would say it. Where the target itself refused, its own fields are kept. */
+/** What the server says of settings in a start-up packet: a wrong value, an unknown name, one that cannot be set then. */
+const settingStates = new Set(['22023', '42602', '42704', '55P02'])
+
+/** Whether the target refused the settings that the client brought, and nothing else. */
+export function isAboutSettings({ code, fields }: GateError): boolean {
+  return code === 'ERR_GATE_TARGET_UNREACHABLE' && settingStates.has(fields?.['C'] ?? '')
+}
+
+/**
+ * An error of gate as PostgreSQL would say it. Where the target itself refused, its own fields are kept; of settings that
+ * the client brought it is all that the client sees.
+ */
 export function errorOf(error: GateError, severity: Severity): ErrorFields {
+  if (isAboutSettings(error)) {
+    const { C: state = '', M: said = '', D: detail, H: hint } = error.fields ?? {}
+    return fields(severity, state, said, detail, hint)
+  }
   const own = fields(severity, sqlStates[error.code] ?? 'XX000', `gate: ${error.message}`, error.detail, error.hint)
   if (error.fields?.['C'] === undefined) return own
   own.set('C', error.fields['C'])
@@ -77,6 +92,9 @@ export function missing(kind: 'statement' | 'portal', name: string): ErrorFields
     name === '' ? 'unnamed prepared statement does not exist' : `prepared statement "${name}" does not exist`
   return fields('ERROR', '26000', message)
 }
+
+/** Why a command was not sent: the client cancelled it before. */
+export const cancelledUnsent: ErrorFields = fields('ERROR', '57014', 'canceling statement due to user request')
 
 /** Why a command that was to be run is not: the client cancelled it while it was held. */
 export const cancelledWhileHeld: ErrorFields = fields(

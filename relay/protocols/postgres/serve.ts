@@ -12,7 +12,7 @@ import { CatalogStream } from './catalog-stream.ts'
 import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVersion } from './codec.ts'
 import { Decider } from './decider.ts'
 import { PostgresMachine } from './machine.ts'
-import { errorOf } from './refuse.ts'
+import { errorOf, isAboutSettings } from './refuse.ts'
 import { type ClientStart, readClientStart } from './settings.ts'
 import { Startup, type StartupEvent } from './startup.ts'
 
@@ -38,7 +38,11 @@ export async function serve(room: Room, session: Session): Promise<void> {
   } catch (thrown) {
     const cause = asGateError(thrown)
     // Once the machine runs it has said its last words itself.
-    if (!(thrown instanceof AfterStart)) await session.client.write(errorMessage(E, errorOf(cause, 'FATAL')))
+    if (!(thrown instanceof AfterStart)) {
+      // The server looks at settings when it knows who asks, and libpq tries again without application_name then.
+      const before = began !== undefined && isAboutSettings(cause) ? [welcome(began)] : []
+      await session.client.write(Buffer.concat([...before, errorMessage(E, errorOf(cause, 'FATAL'))]))
+    }
     session.client.end()
     throw thrown instanceof AfterStart ? thrown.reason : cause
   }
@@ -144,7 +148,11 @@ async function converse(
     openStream: async signal => new CatalogStream(await openOwn(signal)),
   })
   const cancel = async (): Promise<void> => {
-    if (!decider.cancelHold()) await target.cancel()
+    const withdrawn = decider.cancelHold() || (machine.targetIdle && decider.cancelWaiting())
+    if (withdrawn) return
+    // What waits for the record has not reached the target.
+    await decider.recorded?.catch(() => {})
+    await target.cancel()
   }
   const processId = readProcessId(target.detail['processId'])
   using key: CancelKey = room.cancels.register(began.minor, processId, session.subject().id, session.id, cancel)
@@ -154,8 +162,7 @@ async function converse(
     room.analyser.maximumBytes,
     session.target.options['commands'] === 'declared',
   )
-  const negotiation = began.negotiate === undefined ? [] : [negotiateProtocolVersion(began.minor, began.negotiate)]
-  await session.client.write(Buffer.concat([...negotiation, authenticationOk]))
+  await session.client.write(welcome(began))
   try {
     await drive(machine, continued(session.client, client, began.rest), target.port, decider, session.signal)
   } catch (thrown) {
@@ -164,6 +171,11 @@ async function converse(
     if (words !== undefined) await session.client.write(words)
     throw new AfterStart(cause)
   }
+}
+
+function welcome({ negotiate, minor }: Start): Buffer {
+  const negotiation = negotiate === undefined ? [] : [negotiateProtocolVersion(minor, negotiate)]
+  return Buffer.concat([...negotiation, authenticationOk])
 }
 
 /** The client's port from where the start-up left it. */
