@@ -98,12 +98,26 @@ t.test('broken bytes', async t => {
     t.pass('ready')
   })
 
-  const fatal: Readonly<Record<string, Buffer>> = {
-    'bytes sent along with an SSL request': Buffer.concat([client.sslRequest, startup]),
+  const foreign: Readonly<Record<string, Buffer>> = {
     'an HTTP request': Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
     'a TLS hello': Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3, 0, 0, 0, 0, 0]),
     'a start-up packet of negative length': Buffer.from([255, 255, 255, 255, 0, 3, 0, 0]),
     'a start-up packet of 1 GB': Buffer.from([64, 0, 0, 0, 0, 3, 0, 0]),
+    'a message that a client sends before its start-up': Buffer.from('X\0\0\0\x04', 'latin1'),
+  }
+  for (const [name, bytes] of Object.entries(foreign)) {
+    await t.test(`${name}: closed without a word, as the server does`, async t => {
+      for (const port of [world.postgres.port, gate.port]) {
+        await using connection = await raw(port)
+        connection.socket.write(Buffer.concat([bytes, startup]))
+        await connection.closed
+        t.equal(connection.received().toString('latin1'), '')
+      }
+    })
+  }
+
+  const fatal: Readonly<Record<string, Buffer>> = {
+    'bytes sent along with an SSL request': Buffer.concat([client.sslRequest, startup]),
     'a start-up packet without a terminator': Buffer.from([0, 0, 0, 12, 0, 3, 0, 0, 65, 65, 65, 65]),
     'a start-up parameter given twice':
       client.startup({ user: 'alice' }).subarray(0, -1).length > 0 ? twice() : Buffer.alloc(0),
