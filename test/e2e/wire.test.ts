@@ -248,6 +248,19 @@ t.test('broken bytes', async t => {
     await connection.waitFor(bytes => /unhurt/.test(bytes.toString('latin1')))
   })
 
+  await t.test('a setting that changes how text is read is looked at when its value is bound', async t => {
+    const connection = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'alice', database: 'app' })
+    await connection.connect()
+    const set = (value: string | null): Promise<unknown> =>
+      connection.query("select set_config('client_encoding', $1, false)", [value])
+    await set('utf8')
+    for (const value of ['latin1', 'sjis', null]) await t.rejects(set(value), { code: '42501' })
+    await connection.query("prepare p as select set_config('client_encoding', $1, false)")
+    await t.rejects(connection.query("execute p('latin1')"), { code: '42501' })
+    t.same((await connection.query('show client_encoding')).rows, [{ client_encoding: 'UTF8' }])
+    await connection.end()
+  })
+
   await t.test('the server never tells its real cancel key', async t => {
     await using connection = await started(gate.port)
     const key = messages(connection.received()).find(({ type }) => type === 'K')?.body
