@@ -98,12 +98,26 @@ t.test('broken bytes', async t => {
     t.pass('ready')
   })
 
-  const fatal: Readonly<Record<string, Buffer>> = {
-    'bytes sent along with an SSL request': Buffer.concat([client.sslRequest, startup]),
+  const foreign: Readonly<Record<string, Buffer>> = {
     'an HTTP request': Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
     'a TLS hello': Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3, 0, 0, 0, 0, 0]),
     'a start-up packet of negative length': Buffer.from([255, 255, 255, 255, 0, 3, 0, 0]),
     'a start-up packet of 1 GB': Buffer.from([64, 0, 0, 0, 0, 3, 0, 0]),
+    'a message that a client sends before its start-up': Buffer.from('X\0\0\0\x04', 'latin1'),
+  }
+  for (const [name, bytes] of Object.entries(foreign)) {
+    await t.test(`${name}: closed without a word, as the server does`, async t => {
+      for (const port of [world.postgres.port, gate.port]) {
+        await using connection = await raw(port)
+        connection.socket.write(Buffer.concat([bytes, startup]))
+        await connection.closed
+        t.equal(connection.received().toString('latin1'), '')
+      }
+    })
+  }
+
+  const fatal: Readonly<Record<string, Buffer>> = {
+    'bytes sent along with an SSL request': Buffer.concat([client.sslRequest, startup]),
     'a start-up packet without a terminator': Buffer.from([0, 0, 0, 12, 0, 3, 0, 0, 65, 65, 65, 65]),
     'a start-up parameter given twice':
       client.startup({ user: 'alice' }).subarray(0, -1).length > 0 ? twice() : Buffer.alloc(0),
@@ -232,6 +246,19 @@ t.test('broken bytes', async t => {
     t.match(errorFields(error ?? { type: '', body: Buffer.alloc(0) }), { C: '57014' })
     connection.socket.write(client.query("select 'unhurt'"))
     await connection.waitFor(bytes => /unhurt/.test(bytes.toString('latin1')))
+  })
+
+  await t.test('a setting that changes how text is read is looked at when its value is bound', async t => {
+    const connection = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'alice', database: 'app' })
+    await connection.connect()
+    const set = (value: string | null): Promise<unknown> =>
+      connection.query("select set_config('client_encoding', $1, false)", [value])
+    await set('utf8')
+    for (const value of ['latin1', 'sjis', null]) await t.rejects(set(value), { code: '42501' })
+    await connection.query("prepare p as select set_config('client_encoding', $1, false)")
+    await t.rejects(connection.query("execute p('latin1')"), { code: '42501' })
+    t.same((await connection.query('show client_encoding')).rows, [{ client_encoding: 'UTF8' }])
+    await connection.end()
   })
 
   await t.test('the server never tells its real cancel key', async t => {

@@ -38,6 +38,7 @@ import {
   syntaxError,
 } from './refuse.ts'
 import { isCounted, limitRefusal } from './row-limits.ts'
+import { boundFault } from './settings.ts'
 import { type TextGuard, textGuard } from './texts.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
 
@@ -302,7 +303,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const resolved = this.#resolve([prepared.facts], prepared.text, question.names)
     if (resolved === 'unsure') return { kind: 'again' }
     const sent = { command: prepared.text, types: prepared.parameterTypes, ...question }
-    return this.#decide(resolved, sent, tell, signal)
+    return this.#decide(bound(resolved, question.parameters), sent, tell, signal)
   }
 
   /** The fast path: a function by its OID. What it reads, only its name says. */
@@ -571,11 +572,27 @@ function peopleFor(facts: StatementFacts): Command['people'] {
   return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
 }
 
-/** EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own. */
+/**
+ * EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own. The arguments of EXECUTE are
+ * expressions: which values they give to settings is not known.
+ */
 function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
+  const fault = own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, [])
+  const both = { ...meaning, fault, boundSettings: own.boundSettings }
   return own.parts.length === 0
-    ? { ...meaning, fault: own.fault ?? meaning.fault }
-    : { ...meaning, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
+    ? both
+    : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
+}
+
+/** At Execute it is known which values settings get. */
+function bound(statements: readonly Resolved[], parameters: readonly { readonly value: Buffer | null }[]): Resolved[] {
+  return statements.map(statement => {
+    const { effective } = statement
+    // The parameters of PREPARE are those of EXECUTE.
+    if (effective.boundSettings.length === 0 || effective.naming?.kind === 'prepare') return statement
+    const fault = effective.fault ?? boundFault(effective.boundSettings, parameters)
+    return { ...statement, effective: { ...effective, fault } }
+  })
 }
 
 function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
@@ -589,6 +606,7 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     naming: undefined,
     transaction: undefined,
     fault: undefined,
+    boundSettings: [],
     functions: [],
     operators: [],
     lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },

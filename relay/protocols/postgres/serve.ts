@@ -37,19 +37,18 @@ export async function serve(room: Room, session: Session): Promise<void> {
     if (began !== undefined) await run(room, session, client, began)
   } catch (thrown) {
     const cause = asGateError(thrown)
-    // Once the machine runs it has said its last words itself.
-    if (!(thrown instanceof AfterStart)) {
+    if (!(thrown instanceof NothingToSay)) {
       // The server looks at settings when it knows who asks, and libpq tries again without application_name then.
       const before = began !== undefined && isAboutSettings(cause) ? [welcome(began)] : []
       await session.client.write(Buffer.concat([...before, errorMessage(E, errorOf(cause, 'FATAL'))]))
     }
     session.client.end()
-    throw thrown instanceof AfterStart ? thrown.reason : cause
+    throw thrown instanceof NothingToSay ? thrown.reason : cause
   }
 }
 
-/** A failure after which nothing more can be said to the client. */
-class AfterStart extends Error {
+/** A failure of which the client is told nothing: once the machine runs it has said its last words itself. */
+class NothingToSay extends Error {
   readonly reason: GateError
   constructor(reason: GateError) {
     super(reason.message)
@@ -68,6 +67,7 @@ async function startup(room: Room, session: Session, client: AsyncIterator<Buffe
     if (event === undefined) continue
     if (event.kind === 'refuse-encryption') await session.client.write(event.reply)
     else if (event.kind === 'start') return event
+    else if (event.kind === 'foreign') throw new NothingToSay(event.reason)
     else {
       const cancelled = room.cancels.cancel(event.processId, event.secret, session.subject().id)
       if (cancelled !== undefined) session.recordCancel(cancelled.session)
@@ -169,7 +169,7 @@ async function converse(
     const cause = asGateError(thrown)
     const words = machine.lastWords(cause)
     if (words !== undefined) await session.client.write(words)
-    throw new AfterStart(cause)
+    throw new NothingToSay(cause)
   }
 }
 

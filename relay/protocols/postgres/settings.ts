@@ -43,6 +43,25 @@ export function lexicalFault(name: string, value: string | undefined): string | 
   }
 }
 
+/** A setting whose value is a parameter of the statement. */
+export interface BoundSetting {
+  readonly name: string
+  /** 1 is the first. */
+  readonly parameter: number
+}
+
+/** As lexicalFault, with the values that were bound; text is the same bytes in either format. */
+export function boundFault(
+  settings: readonly BoundSetting[],
+  parameters: readonly { readonly value: Buffer | null }[],
+): string | undefined {
+  for (const { name, parameter } of settings) {
+    const fault = lexicalFault(name, parameters[parameter - 1]?.value?.toString('utf8'))
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
 /**
  * Spellings of UTF8 in pg_encname_tbl (src/common/encnames.c), which ignores everything but letters and digits.
  * SQL_ASCII means no conversion: the same bytes, for a database in UTF8.

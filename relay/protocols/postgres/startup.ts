@@ -1,8 +1,8 @@
 // What comes before the first message: SSL and GSS requests, cancel requests, and the start-up packet. Pure.
 import { GateError } from '@gate/shared/errors'
 
-/** MAX_STARTUP_PACKET_LENGTH in src/include/libpq/pqcomm.h. */
-const MAX_STARTUP_BYTES = 10_000
+/** MAX_STARTUP_PACKET_LENGTH in src/include/libpq/pqcomm.h, which counts what comes after the length. */
+const MAX_STARTUP_BYTES = 4 + 10_000
 /** A client asks for GSS, then for SSL, then starts; more is a loop. */
 const MAX_ENCRYPTION_REQUESTS = 4
 
@@ -16,6 +16,8 @@ export type StartupEvent =
   /** Send this byte and go on. */
   | { readonly kind: 'refuse-encryption'; readonly reply: Buffer }
   | { readonly kind: 'cancel'; readonly processId: number; readonly secret: Buffer }
+  /** No client of PostgreSQL: the server closes without a word then (ProcessStartupPacket), and so does gate. */
+  | { readonly kind: 'foreign'; readonly reason: GateError }
   | {
       readonly kind: 'start'
       /** Minor version that both sides speak from here. */
@@ -36,29 +38,17 @@ export class Startup {
 
   /**
    * Takes more bytes; undefined when the packet is not whole yet.
-   * @throws {GateError} ERR_GATE_PROTOCOL for anything that is no start-up.
+   * @throws {GateError} ERR_GATE_PROTOCOL for a start-up that the client has to be told is wrong.
    */
   receive(bytes: Buffer): StartupEvent | undefined {
     this.#bytes = Buffer.concat([this.#bytes, bytes])
-    if (this.#bytes.length < 8) {
-      if (this.#bytes.length >= 4) this.#length()
-      return undefined
-    }
-    const length = this.#length()
+    if (this.#bytes.length < 4) return undefined
+    const length = this.#bytes.readInt32BE(0)
+    if (length < 8 || length > MAX_STARTUP_BYTES) return { kind: 'foreign', reason: foreign() }
     if (this.#bytes.length < length) return undefined
     const packet = this.#bytes.subarray(0, length)
     this.#bytes = this.#bytes.subarray(length)
     return this.#read(packet)
-  }
-
-  #length(): number {
-    const length = this.#bytes.readInt32BE(0)
-    if (length < 8 || length > MAX_STARTUP_BYTES) {
-      throw new GateError('ERR_GATE_PROTOCOL', 'invalid length of startup packet', {
-        hint: 'Only the PostgreSQL protocol is spoken here, without TLS of its own: the tunnel is encrypted (sslmode=prefer or disable).',
-      })
-    }
-    return length
   }
 
   #read(packet: Buffer): StartupEvent {
@@ -89,6 +79,12 @@ export class Startup {
     if (this.#bytes.length > 0) throw new GateError('ERR_GATE_PROTOCOL', 'received unencrypted data after SSL request')
     return { kind: 'refuse-encryption', reply: NO }
   }
+}
+
+function foreign(): GateError {
+  return new GateError('ERR_GATE_PROTOCOL', 'invalid length of startup packet', {
+    hint: 'Only the PostgreSQL protocol is spoken here, without TLS of its own: the tunnel is encrypted (sslmode=prefer or disable).',
+  })
 }
 
 /** Protocol 3.2 allows secrets of up to 256 bytes; ours have their own length, and the registry compares all of it. */

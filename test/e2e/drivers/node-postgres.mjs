@@ -300,6 +300,7 @@ await perform({
     await client.query("set TimeZone = 'Asia/Tokyo'; set DateStyle = 'German'; select 1; set application_name = 'ü'")
     await client.query('begin')
     await client.query("set local IntervalStyle = 'iso_8601'")
+    say((await client.query("select set_config('client_encoding', $1, $2)", ['utf-8', false])).rows)
     await client.query('rollback')
     await client.query('reset all')
   }),

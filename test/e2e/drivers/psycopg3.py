@@ -299,6 +299,9 @@ def options(say):
     with connect('fallback_application_name=other client_encoding=utf8 sslmode=prefer gssencmode=disable') as c:
         say(rows(c, text), c.pgconn.ssl_in_use, c.info.user)
     del os.environ['PGTZ']
+    with connect() as c:
+        c.execute("select set_config('client_encoding', %s, false)", ['utf-8'])
+        say(c.info.encoding)
     for conninfo in ('sslmode=require', 'options=-cno_such_setting=1'):
         error = failure(lambda: connect(conninfo, options=None))
         say(error[0])

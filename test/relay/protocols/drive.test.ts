@@ -77,6 +77,7 @@ t.test('nothing reaches the target before it is recorded, and its order stays', 
         return 'go'
       },
       observe: () => {},
+      declare: () => {},
       get recorded() {
         return recorded
       },
@@ -110,7 +111,8 @@ t.test('what could not be recorded is never sent, nor anything after it', async 
     new Asking(),
     client.port,
     target.port,
-    { answer: () => 'go', observe: () => {}, recorded },
+    { answer: () => 'go', observe: () => {},
+      declare: () => {}, recorded },
     new AbortController().signal,
   )
   client.incoming.push('write 1')

@@ -1,6 +1,18 @@
 // Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
 import { choosesRows, namedOf } from './predicate.ts'
-import { as, constant, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import {
+  as,
+  constant,
+  isObject,
+  type Json,
+  type JsonObject,
+  list,
+  node,
+  object,
+  parameterNumber,
+  strings,
+  text,
+} from './tree.ts'
 
 export interface RelationName {
   /** Undefined when the statement leaves it to search_path. */
@@ -16,6 +28,14 @@ export interface NestedWrite {
   readonly returning: boolean
 }
 
+/** Undefined where the name or value is computed. */
+export interface ChangedSetting {
+  readonly name: string | undefined
+  readonly value: string | undefined
+  /** The number of the parameter that is the value. */
+  readonly parameter: number | undefined
+}
+
 export interface Collected {
   readonly reads: readonly RelationName[]
   readonly written: readonly RelationName[]
@@ -28,8 +48,8 @@ export interface Collected {
   readonly returning: boolean
   /** Data-modifying CTEs. */
   readonly nested: readonly NestedWrite[]
-  /** Settings that set_config() changes; undefined where a name or value is computed. */
-  readonly settings: readonly { readonly name: string | undefined; readonly value: string | undefined }[]
+  /** What set_config() changes. */
+  readonly settings: readonly ChangedSetting[]
 }
 
 type Scope = ReadonlySet<string>
@@ -66,7 +86,7 @@ class Collector {
   readonly #columns = new Set<string>()
   readonly #columnsWritten = new Set<string>()
   readonly #nested: NestedWrite[] = []
-  readonly #settings: { name: string | undefined; value: string | undefined }[] = []
+  readonly #settings: ChangedSetting[] = []
   #hasWhere = false
   #returning = false
 
@@ -166,7 +186,7 @@ class Collector {
     this.#functions.add(name.join('.'))
     if (name.at(-1) !== 'set_config') return
     const [setting, value] = list(content['args'])
-    this.#settings.push({ name: constant(setting), value: constant(value) })
+    this.#settings.push({ name: constant(setting), value: constant(value), parameter: parameterNumber(value) })
   }
 
   #select(content: JsonObject, outer: Scope): void {

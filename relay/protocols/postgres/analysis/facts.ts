@@ -1,6 +1,6 @@
 // A parse tree → what each statement does: kind, tables, columns, functions, names it defines or uses. Pure.
 import type { Fact } from '@gate/shared/model'
-import { isIdentitySetting, lexicalFault } from '../settings.ts'
+import { type BoundSetting, isIdentitySetting, lexicalFault } from '../settings.ts'
 import { type Collected, collect, type RelationName } from './collect.ts'
 import { type CopyOut, copyOutOf } from './copy.ts'
 import { type Kind, kindOf } from './kinds.ts'
@@ -44,6 +44,8 @@ export interface StatementFacts {
   readonly transaction: string | undefined
   /** Why gate refuses the statement whatever policy says. */
   readonly fault: string | undefined
+  /** Settings whose values are bound: only then is it known whether gate refuses them. */
+  readonly boundSettings: readonly BoundSetting[]
   /** Every function and operator that it names, however deep; functions with their schema where it is given. */
   readonly functions: readonly string[]
   readonly operators: readonly string[]
@@ -100,6 +102,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
       naming: undefined,
       transaction: undefined,
       fault,
+      boundSettings: [],
       functions: [],
       operators: [],
       lineage: { kind: 'unknown', reason: fault },
@@ -114,6 +117,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     naming,
     transaction: name === 'TransactionStmt' ? text(content['kind']) : undefined,
     fault: faultOf(name, content, collected),
+    boundSettings: boundSettings(collected),
     functions: collected.functions,
     operators: collected.operators,
     lineage: lineageOf(name, content),
@@ -339,9 +343,16 @@ function identityParts(collected: Collected): Part[] {
   return parts
 }
 
+function boundSettings(collected: Collected): BoundSetting[] {
+  return collected.settings.flatMap(({ name, parameter }) =>
+    name === undefined || parameter === undefined ? [] : [{ name, parameter }],
+  )
+}
+
 function faultOf(name: string, content: JsonObject, collected: Collected): string | undefined {
   for (const setting of collected.settings) {
-    const fault = setting.name === undefined ? undefined : lexicalFault(setting.name, setting.value)
+    const known = setting.name !== undefined && setting.parameter === undefined
+    const fault = known ? lexicalFault(setting.name, setting.value) : undefined
     if (fault !== undefined) return fault
   }
   if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return undefined

@@ -83,3 +83,11 @@ export function constant(value: Json | undefined): string | undefined {
   if (isObject(boolval)) return String(boolval['boolval'] ?? false)
   return undefined
 }
+
+/** The number of a parameter (`$1` is 1), also of one that is cast. */
+export function parameterNumber(value: Json | undefined): number | undefined {
+  const cast = as(value, 'TypeCast')
+  if (cast !== undefined) return parameterNumber(cast['arg'])
+  const reference = as(value, 'ParamRef')
+  return reference === undefined ? undefined : Number(reference['number'] ?? 0)
+}

@@ -202,6 +202,9 @@ t.test('settings that would make gate and the server read differently are refuse
   ]) {
     t.equal((await facts(sql))[0]?.fault, undefined, sql)
   }
+  const [bound] = await facts("select set_config('client_encoding', $2::text, $1)")
+  t.equal(bound?.fault, undefined)
+  t.same(bound?.boundSettings, [{ name: 'client_encoding', parameter: 2 }])
 })
 
 t.test('places of statements are in bytes, so that text in any script is cut where it should be', async t => {
