@@ -17,6 +17,15 @@ export interface Relation {
   readonly generated: ReadonlySet<number>
 }
 
+/** Types that are converted by a function which is neither PostgreSQL's nor of an extension; `which` chooses among the casts. */
+const castByFunction = (type: string, which: string): string => `${type} >= 16384 and ${type} in (
+    select unnest(array[c.castsource, case when ${which} then c.casttarget end]) from pg_catalog.pg_cast c
+    where c.castfunc >= 16384 and not exists (select from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))`
+
+const anyCast = (which: string): string =>
+  ['t.oid', 't.typbasetype', 't.typelem'].map(type => `(${castByFunction(type, which)})`).join(' or ')
+
 /**
  * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
  * PostgreSQL's own: objects that initdb makes have OIDs below 16384 (FirstNormalObjectId in src/include/access/transam.h).
@@ -32,6 +41,13 @@ export const catalogQueries = {
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
     join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type b on b.oid = t.typbasetype
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped`,
+  // Up to version 14 the column itself depends on the others, later its expression does.
+  generated: `select d.refobjid::text, coalesce(e.adnum, d.objsubid)::text, d.refobjsubid::text
+    from pg_catalog.pg_depend d left join pg_catalog.pg_attrdef e
+      on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and e.oid = d.objid and e.adrelid = d.refobjid
+    where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
+      and (e.adnum <> d.refobjsubid
+        or d.classid = d.refclassid and d.objid = d.refobjid and d.objsubid > 0 and d.objsubid <> d.refobjsubid)`,
   inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
   views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
@@ -40,16 +56,30 @@ export const catalogQueries = {
   callers: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
+    left join pg_catalog.pg_depend e on e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
       and d.refobjid >= 16384
-      and (p.provolatile is distinct from 'i' and p.oid is not null or not exists (
-        select from pg_catalog.pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'))`,
+      and (p.provolatile is distinct from 'i' and p.oid is not null or e.objid is null)
+      and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
+        where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)`,
+  // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them.
+  types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text from pg_catalog.pg_type t
+    where t.oid >= 16384 and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= 16384 or ${anyCast('true')})`,
+  // A value of such a type can be converted in any expression, and nothing there says so.
+  castTables: `select a.attrelid::text from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attnum > 0 and not a.attisdropped and (${anyCast("c.castcontext = 'i'")})
+    union select t.typrelid::text from pg_catalog.pg_type t
+    where t.typrelid <> 0 and ${castByFunction('t.oid', "c.castcontext = 'i'")}`,
   definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
     from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= 16384`,
-  functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, (e.objid is not null)::text
+  // Types of rows, domains and pseudo-types such as anyelement take a row as their first argument.
+  functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, x.extname::text, p.proretset::text,
+      (p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and t.typtype in ('c', 'd', 'p'))::text
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'`,
+    left join pg_catalog.pg_type t on t.oid = p.proargtypes[0]
+    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'
+    left join pg_catalog.pg_extension x on x.oid = e.refobjid`,
   operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
     from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
     where o.oid >= 16384 and not exists (select from pg_catalog.pg_depend e
@@ -88,6 +118,13 @@ function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Co
   return found
 }
 
+/** A column that the database computes from another one of its table. */
+interface Generated {
+  readonly relation: number
+  readonly column: number
+  readonly from: number
+}
+
 export class Catalog {
   readonly #byOid = new Map<number, Relation>()
   readonly #byName = new Map<string, Relation[]>()
@@ -96,10 +133,14 @@ export class Catalog {
   readonly #dependencies: readonly Dependency[]
   /** Views that call functions or operators which are not PostgreSQL's own. */
   readonly callers: ReadonlySet<number>
+  /** Relations with columns, or rows, of types that casts by functions of somebody's own convert. */
+  readonly castTables: ReadonlySet<number>
   readonly functions: Functions
+  readonly generated: readonly Generated[]
   readonly #operators: ReadonlyMap<string, boolean>
   readonly #volatileViews: ReadonlySet<number>
-
+  /** By name and by OID: whether casts convert them by functions of somebody's own. */
+  readonly #types = new Map<string | number, boolean>()
   readonly #viewQueries: ReadonlyMap<number, Query>
 
   /** `viewQueries` are the definitions of views, as far as they can be followed. */
@@ -120,7 +161,17 @@ export class Catalog {
       this.#relate(Number(parent), Number(child))
     }
     this.callers = new Set(rows.callers.map(([view]) => Number(view)))
+    this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
+    for (const [oid, name, castByFunction] of rows.types) {
+      for (const type of [Number(oid), name ?? ''])
+        this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
+    }
     this.functions = new Functions(rows.functions)
+    this.generated = rows.generated.map(([relation, column, from]) => ({
+      relation: Number(relation),
+      column: Number(column),
+      from: Number(from),
+    }))
     this.#operators = new Map(rows.operators.map(([name, isVolatile]) => [name ?? '', isVolatile !== 'false']))
     this.#volatileViews = new Set(rows.volatileViews.map(([view]) => Number(view)))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
@@ -132,6 +183,16 @@ export class Catalog {
 
   isBuiltInOperator(name: string): boolean {
     return !this.#operators.has(name)
+  }
+
+  /** Whether a type of that name, or with that OID, is converted by a function of somebody's own. */
+  isCastByFunction(type: string | number): boolean {
+    return this.#types.get(type) === true
+  }
+
+  /** Whether values of a type are checked or made of others in a way that somebody wrote. */
+  isMadeType(type: string | number): boolean {
+    return this.#types.has(type)
   }
 
   /** Whether an operator of that name runs a function that may do anything. */

@@ -14,13 +14,13 @@ import { compileDetecting, type Detecting } from './detecting.ts'
 import type { MaskingContext } from './mask.ts'
 import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
 import {
+  canQuoteValues,
   computedColumns,
   copyOutMasking,
   maskingHint,
   maskingRefusal,
   masksColumns,
   systemMasks,
-  touchesMasked,
 } from './masking-rules.ts'
 import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
@@ -206,7 +206,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** Prepares: the server reads and plans it, so what is refused outright is refused already. */
   #parse(analysis: Analysis, text: string, parameterTypes: readonly number[], names: NameLookup): Maybe<Answer> {
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
-    const [statement, second] = analysis.statements
+    const [read, second] = analysis.statements
     if (second !== undefined) {
       return this.#refuseUnknown(
         text,
@@ -214,12 +214,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         'several commands in one prepared statement',
       )
     }
-    if (statement === undefined)
+    if (read === undefined)
       return {
         kind: 'go',
         plans: [],
         prepared: { text, facts: undefined, parameterTypes, sensitive: false, guard: undefined },
       }
+    const statement = parameterTypes.length === 0 ? read : { ...read, types: [...read.types, ...parameterTypes] }
     const resolved = this.#resolve([statement], text, names)
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
@@ -454,9 +455,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const { masked: columns, detecting, guard } = this.#masked(obligations, catalog)
     const { effective } = statement
     // Where no column is masked by name, texts are searched like results.
-    const sensitive =
-      masksColumns(obligations) &&
-      (touchesMasked(effective, columns) || effective.functions.length > 0 || effective.parts.some(part => part.writes))
+    const sensitive = masksColumns(obligations) && canQuoteValues(effective, columns)
     const computed = computedColumns(effective, columns)
     const copyOut = copyOutMasking(effective, columns)
     return { masking: { columns, computed, detecting, copyOut, guard, key: this.#around.maskKey }, sensitive }
@@ -511,11 +510,22 @@ function peopleFor(facts: StatementFacts): Command['people'] {
   return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
 }
 
-/** EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own. */
+/**
+ * EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own, and the arguments of EXECUTE
+ * are expressions.
+ */
 function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
+  const both: StatementFacts = {
+    ...meaning,
+    fault: own.fault ?? meaning.fault,
+    functions: [...own.functions, ...meaning.functions],
+    operators: [...own.operators, ...meaning.operators],
+    fields: [...own.fields, ...meaning.fields],
+    types: [...own.types, ...meaning.types],
+  }
   return own.parts.length === 0
-    ? { ...meaning, fault: own.fault ?? meaning.fault }
-    : { ...meaning, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
+    ? both
+    : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
 }
 
 function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
@@ -531,6 +541,8 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     fault: undefined,
     functions: [],
     operators: [],
+    fields: [],
+    types: [],
     lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
     copyOut: undefined,
   }

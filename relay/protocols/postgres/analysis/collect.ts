@@ -22,6 +22,10 @@ export interface Collected {
   readonly others: readonly { readonly kind: string; readonly name: string }[]
   readonly functions: readonly string[]
   readonly operators: readonly string[]
+  /** Names behind a dot: `f` of `t.f`, which is a column, or else a function of the row t. */
+  readonly fields: readonly string[]
+  /** Names of types, without their schemas. */
+  readonly types: readonly string[]
   readonly columns: readonly string[]
   readonly columnsWritten: readonly string[]
   readonly hasWhere: boolean
@@ -51,6 +55,14 @@ const relationTypes = new Set([
   'OBJECT_INDEX',
 ])
 
+/** Operators behind words of the grammar. */
+const spelled: Readonly<Record<string, readonly string[]>> = {
+  BETWEEN: ['>=', '<='],
+  'NOT BETWEEN': ['<', '>'],
+  'BETWEEN SYMMETRIC': ['>=', '<='],
+  'NOT BETWEEN SYMMETRIC': ['<', '>'],
+}
+
 export function collect(name: string, content: JsonObject): Collected {
   const collector = new Collector()
   collector.statement(name, content)
@@ -63,6 +75,8 @@ class Collector {
   readonly #others: { kind: string; name: string }[] = []
   readonly #functions = new Set<string>()
   readonly #operators = new Set<string>()
+  readonly #fields = new Set<string>()
+  readonly #types = new Set<string>()
   readonly #columns = new Set<string>()
   readonly #columnsWritten = new Set<string>()
   readonly #nested: NestedWrite[] = []
@@ -77,6 +91,8 @@ class Collector {
       others: this.#others,
       functions: [...this.#functions],
       operators: [...this.#operators],
+      fields: [...this.#fields],
+      types: [...this.#types],
       columns: [...this.#columns],
       columnsWritten: [...this.#columnsWritten],
       hasWhere: this.#hasWhere,
@@ -122,6 +138,7 @@ class Collector {
     for (const [key, child] of Object.entries(value)) {
       if (typeof child !== 'object' || child === null) continue
       if (isObject(child) && this.#visitNode(key, child, scope)) continue
+      this.#typeName(key, child)
       this.#visit(child, scope)
     }
   }
@@ -146,19 +163,51 @@ class Collector {
       case 'FuncCall':
         this.#call(content)
         return false
-      case 'A_Expr':
       case 'SubLink':
       case 'SortBy':
-        // OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too.
-        for (const operator of strings(content['name'] ?? content['operName'] ?? content['useOp']).slice(-1))
-          this.#operators.add(operator)
+        this.#operator(content)
+        if (content['subLinkType'] === 'ANY_SUBLINK') this.#operators.add('=')
         return false
       case 'ColumnRef':
         this.#columns.add(columnName(content))
+        for (const field of list(content['fields']).slice(1)) this.#field(field)
         return true
+      case 'A_Indirection':
+        for (const item of list(content['indirection'])) this.#field(item)
+        return false
+      case 'A_Expr':
+        this.#operator(content)
+        return false
+      case 'CaseExpr':
+        if (content['arg'] !== undefined) this.#operators.add('=')
+        return false
+      case 'JoinExpr':
+        if (content['usingClause'] !== undefined || content['isNatural'] === true) this.#operators.add('=')
+        return false
+      case 'CreateTrigStmt':
+        this.#functions.add(strings(content['funcname']).join('.'))
+        return false
       default:
         return false
     }
+  }
+
+  /** OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too. */
+  #operator(content: JsonObject): void {
+    for (const operator of strings(content['name'] ?? content['operName'] ?? content['useOp']).slice(-1))
+      for (const name of spelled[operator] ?? [operator]) this.#operators.add(name)
+  }
+
+  #field(value: Json): void {
+    const name = text(as(value, 'String')?.['sval'])
+    if (name !== '') this.#fields.add(name)
+  }
+
+  /** A field `typeName`, `argType`, … or a node of a list. */
+  #typeName(key: string, value: Json): void {
+    const names = isObject(value) && /type(name)?$/i.test(key) ? strings(value['names']) : []
+    const name = names.at(-1)
+    if (name !== undefined && names[0] !== 'pg_catalog') this.#types.add(name)
   }
 
   #call(content: JsonObject): void {
@@ -254,7 +303,10 @@ class Collector {
     for (const [key, child] of Object.entries(value)) {
       if (key === 'RangeVar') this.#add(this.#written, this.#relation(object(child)))
       else if (isObject(child) && this.#visitNode(key, child, scope)) continue
-      else this.#ranges(child, scope)
+      else {
+        this.#typeName(key, child ?? null)
+        this.#ranges(child, scope)
+      }
     }
   }
 

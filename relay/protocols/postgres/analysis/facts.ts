@@ -6,7 +6,7 @@ import { type CopyOut, copyOutOf } from './copy.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import type { Lineage } from './lineage.ts'
 import { lineageOf } from './queries.ts'
-import { as, constant, type Json, type JsonObject, list, node, object, text } from './tree.ts'
+import { as, constant, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** One thing a statement does; a statement with data-modifying CTEs does several. */
 export interface Part {
@@ -47,6 +47,10 @@ export interface StatementFacts {
   /** Every function and operator that it names, however deep; functions with their schema where it is given. */
   readonly functions: readonly string[]
   readonly operators: readonly string[]
+  /** Names behind a dot, which can be functions of a row. */
+  readonly fields: readonly string[]
+  /** Types by name, and those of parameters by OID. */
+  readonly types: readonly (string | number)[]
   /** What masking needs to know. */
   readonly lineage: Lineage
   readonly copyOut: CopyOut | undefined
@@ -102,6 +106,8 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
       fault,
       functions: [],
       operators: [],
+      fields: [],
+      types: [],
       lineage: { kind: 'unknown', reason: fault },
       copyOut: undefined,
     }
@@ -116,6 +122,8 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     fault: faultOf(name, content, collected),
     functions: collected.functions,
     operators: collected.operators,
+    fields: collected.fields,
+    types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
   }

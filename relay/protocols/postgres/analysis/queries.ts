@@ -85,7 +85,7 @@ class Queries {
     const outputs = (columns.length === 0 ? ['*'] : columns).map(
       (column): Output => ({
         name: column === '*' ? undefined : column,
-        expression: { columns: [[column]], queries: [], uses: [], plain: true },
+        expression: { columns: [[column]], queries: [], uses: [], tests: [], form: 'column', cast: false },
         ...(column === '*' ? { stored: true } : {}),
       }),
     )
@@ -155,12 +155,14 @@ class Queries {
     }
     const rows = list(select['valuesLists']).map(row => list(object(as(row, 'List'))['items']))
     if (rows.length === 0) return { kind: 'select', outputs: this.#outputs(select['targetList']) }
-    const columns = (rows[0] ?? []).map((_, index) => this.#together(rows.map(row => row[index])))
+    const columns = (rows[0] ?? []).map((only, index) =>
+      rows.length === 1 ? this.#expressions.expression(only) : this.#together(rows.map(row => row[index])),
+    )
     return { kind: 'values', columns }
   }
 
   #together(values: readonly (Json | undefined)[]): Expression {
-    return { ...this.#expressions.expression(...values), plain: false }
+    return { ...this.#expressions.expression(...values), form: 'computed', cast: false }
   }
 
   #outputs(targets: Json | undefined): Output[] {
@@ -194,6 +196,8 @@ class Queries {
       schema: text(range['schemaname']) || undefined,
       name: text(range['relname']),
       ...aliasOf(range),
+      written: false,
+      sampled: [],
     }
   }
 
@@ -213,15 +217,28 @@ class Queries {
         const defined = list(content['coldeflist']).map(entry => text(as(entry, 'ColumnDef')?.['colname']))
         const { alias: _alias, coldeflist: _columns, ...made } = content
         const columns = defined.length > 0 ? defined : alias.columns
-        return { kind: 'function', expression: this.#together([made]), alias: alias.alias, columns }
+        const given = this.#together([made])
+        // As many rows come as there are in the document.
+        const felt: Use[] =
+          name === 'RangeFunction' ? [] : [{ kind: 'condition', where: 'FROM', expression: { ...given, uses: [] } }]
+        const expression = { ...given, uses: [...given.uses, ...felt] }
+        return { kind: 'function', expression, alias: alias.alias, columns }
       }
       case 'RangeTableSample':
-        return this.#from(content['relation'])
+        return this.#sample(content)
       case 'JoinExpr':
         return this.#join(content)
       default:
         throw new Unfollowed(`columns cannot be followed through ${name} in FROM`)
     }
+  }
+
+  /** How many rows come, and which, depends on the arguments. */
+  #sample(content: JsonObject): From {
+    const relation = as(content['relation'], 'RangeVar')
+    if (relation === undefined) throw new Unfollowed('TABLESAMPLE of what is no table is not followed')
+    const given = this.#together([...list(content['args']), content['repeatable']])
+    return { ...this.#relation(relation), sampled: [{ kind: 'condition', where: 'TABLESAMPLE', expression: given }] }
   }
 
   #join(content: JsonObject): From {
@@ -242,8 +259,12 @@ class Queries {
       throw new Unfollowed(`columns cannot be followed through ${name}`)
     const conflict = object(content['onConflictClause'])
     const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
-    const assignments = [content, conflict, ...whens].flatMap(part => list(part['targetList']))
-    const moved = assignments.map(item => this.#expressions.expression(as(item, 'ResTarget')?.['val']))
+    const assignments = [content, conflict, ...whens].flatMap(part => list(part['targetList'])).map(targetOf)
+    const moved = assignments.map(item => this.#expressions.expression(item['val']))
+    // `a[(SELECT …)] = …`: the place shows what it was computed from.
+    const places = [...assignments, ...list(content['cols']).map(targetOf)].map(item =>
+      this.#together(list(item['indirection'])),
+    )
     const values = whens.flatMap(when => list(when['values'])).map(value => this.#expressions.expression(value))
     const source = as(content['selectStmt'], 'SelectStmt')
     const others = [...list(content['fromClause']), ...list(content['usingClause'])]
@@ -251,7 +272,10 @@ class Queries {
     return {
       ...nothing,
       ...this.#with(content['withClause']),
-      from: [this.#relation(object(content['relation'])), ...[...others, ...merged].map(item => this.#from(item))],
+      from: [
+        { ...this.#relation(object(content['relation'])), written: true },
+        ...[...others, ...merged].map(item => this.#from(item)),
+      ],
       uses: [
         ...this.#expressions.condition(content['whereClause'], 'WHERE'),
         ...this.#expressions.condition(content['joinCondition'], 'ON'),
@@ -260,7 +284,7 @@ class Queries {
       ],
       body: {
         kind: 'write',
-        moved: [...moved, ...values],
+        moved: [...moved, ...values, ...places],
         source: source === undefined ? undefined : this.#query(source),
         excluded: content['onConflictClause'] !== undefined,
         outputs: this.#outputs(content['returningList'] ?? object(content['returningClause'])['exprs']),
@@ -278,6 +302,8 @@ const nothing: Query = {
   arrangements: [],
   distinct: false,
 }
+
+const targetOf = (item: Json): JsonObject => object(as(item, 'ResTarget'))
 
 function aliasOf(content: JsonObject): { alias: string | undefined; columns: readonly string[] } {
   const alias = object(content['alias'])

@@ -1,7 +1,21 @@
 // Follows masked columns through a statement: which outputs they reach, and where they decide. Pure.
-import type { Body, CommonTable, Expression, From, Lineage, Operand, Output, Query, Use } from '../analysis/lineage.ts'
+import type {
+  Body,
+  CommonTable,
+  Expression,
+  From,
+  Lineage,
+  Operand,
+  Output,
+  Query,
+  Test,
+  Use,
+} from '../analysis/lineage.ts'
 import {
+  asText,
   type Column,
+  canBeShown,
+  computed,
   type Flows,
   flowsOf,
   lookUp,
@@ -36,6 +50,9 @@ const MAX_COMPARISONS = 20
 /** Queries that are looked at for one statement; nested recursion multiplies them. */
 const MAX_STEPS = 20_000
 
+/** Expressions that are looked at for one statement. */
+const MAX_EXPRESSIONS = 200_000
+
 interface Result {
   readonly columns: readonly Column[]
   /** Whether number and order of the columns are certain. */
@@ -52,7 +69,7 @@ type Stars = readonly (readonly Column[] | undefined)[]
 
 /** Follows the masked columns of a statement. */
 export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: Relations): Followed {
-  const evaluation = new Evaluation(relations)
+  const evaluation = new Evaluation(relations, lineage.sink === 'plan' ? 'plan' : 'statement')
   const { columns, exact } = evaluation.query(lineage.query, undefined, undefined)
   const flows = flowsOf(columns)
   const refusal = evaluation.refusal ?? resultRefusal(lineage.sink, columns)
@@ -61,7 +78,7 @@ export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: 
 
 /** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
 export function followView(query: Query, relations: Relations): readonly Column[] | undefined {
-  const evaluation = new Evaluation(relations, true)
+  const evaluation = new Evaluation(relations, 'view')
   const { columns, exact } = evaluation.query(query, undefined, undefined)
   return exact && evaluation.refusal === undefined ? columns : undefined
 }
@@ -75,27 +92,42 @@ function resultRefusal(
     const [moved] = sink === 'elsewhere' ? column.flows : noFlows
     if (moved !== undefined)
       return `${moved.label} is masked for you, so it cannot be copied to where it would be clear`
-    if (column.plain) continue
-    const denied = [...column.flows].find(({ mask }) => mask.computed === 'deny')
-    if (denied !== undefined)
-      return `${denied.label} is masked for you, and ${shown(column.name)} would be computed from it`
+    const refused = column.plain ? undefined : computedRefusal(column)
+    if (refused !== undefined) return refused
   }
   return undefined
+}
+
+function computedRefusal({ flows, name }: Column): string | undefined {
+  const denied = [...flows].find(({ mask }) => mask.computed === 'deny')
+  return denied === undefined
+    ? undefined
+    : `${denied.label} is masked for you, and ${shown(name)} would be computed from it`
 }
 
 const shown = (name: string | undefined): string =>
   name === undefined ? 'a column' : `the column ${JSON.stringify(name)}`
 
+/** A view's conditions and computations are its maker's; a plan is made without looking at values. */
+type Purpose = 'statement' | 'plan' | 'view'
+
 class Evaluation {
   readonly #relations: Relations
-  readonly #isView: boolean
+  readonly #purpose: Purpose
   #steps = 0
+  #expressions = 0
   #comparisons = 0
+  /** What came of comparisons: one can be part of several expressions, and counts once. */
+  readonly #tested = new Map<Test, { readonly scope: Scope; readonly flows: Flows }>()
   refusal: string | undefined
 
-  constructor(relations: Relations, isView = false) {
+  constructor(relations: Relations, purpose: Purpose) {
     this.#relations = relations
-    this.#isView = isView
+    this.#purpose = purpose
+  }
+
+  get #isView(): boolean {
+    return this.#purpose === 'view'
   }
 
   #refuse(reason: string): void {
@@ -148,9 +180,9 @@ class Evaluation {
     evaluate: (query: Query) => Result | undefined,
   ): void {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const before = size(named.get(table.name))
+      const before = settled(named.get(table.name))
       named.set(table.name, evaluate(table.query))
-      if (size(named.get(table.name)) === before) return
+      if (settled(named.get(table.name)) === before) return
     }
     this.#refuse('the columns of this recursive query cannot be followed')
     named.set(table.name, undefined)
@@ -164,10 +196,9 @@ class Evaluation {
         return this.#set(body, scope.outer, tables)
       case 'values':
         return {
-          columns: body.columns.map((expression, index) => ({
-            ...this.#value(expression, scope, tables),
-            name: `column${index + 1}`,
-          })),
+          columns: body.columns.map((expression, index) =>
+            this.#output({ name: `column${index + 1}`, expression }, scope, tables),
+          ),
           exact: true,
         }
       case 'write':
@@ -190,14 +221,8 @@ class Evaluation {
     const exact = left.exact && right.exact && left.columns.length === right.columns.length
     const all = union(flowsOf(left.columns), flowsOf(right.columns))
     if (body.compares) this.#undivided('a comparison of whole rows', all)
-    return {
-      columns: left.columns.map((column, index) => ({
-        name: column.name,
-        flows: exact ? union(column.flows, right.columns[index]?.flows ?? noFlows) : all,
-        plain: false,
-      })),
-      exact,
-    }
+    if (!exact) return { columns: left.columns.map(({ name }) => computed(all, name)), exact }
+    return { columns: left.columns.map((column, index) => either(column, right.columns[index] ?? column)), exact }
   }
 
   #outputs(outputs: readonly Output[], scope: Scope, stars: Stars, tables: Tables): Result {
@@ -205,8 +230,8 @@ class Evaluation {
     let exact = true
     for (const { name, expression, stored } of outputs) {
       const [path] = expression.columns
-      if (!expression.plain || path?.at(-1) !== '*') {
-        columns.push({ ...this.#value(expression, scope, tables), name })
+      if (!isPlain(expression) || path?.at(-1) !== '*') {
+        columns.push(this.#output({ name, expression }, scope, tables))
         continue
       }
       const expanded = path.length === 1 ? together(stars) : starOf(path.slice(0, -1), scope)
@@ -223,31 +248,67 @@ class Evaluation {
     return { columns, exact }
   }
 
+  /** What is computed is refused even where it is not shown: an error, or its absence, would tell of the value. */
+  #output({ name, expression }: Output, scope: Scope, tables: Tables): Column {
+    const column = { ...this.#value(expression, scope, tables), name }
+    const refused = canBeShown(column) || expression.form === 'column' ? undefined : computedRefusal(column)
+    if (refused !== undefined && this.#purpose === 'statement') this.#refuse(refused)
+    return column
+  }
+
   #value(expression: Expression, scope: Scope, tables: Tables): Column {
+    this.#expressions += 1
+    if (this.#expressions > MAX_EXPRESSIONS) {
+      this.#refuse('columns are not followed through so many expressions')
+      return computed(noFlows)
+    }
     for (const use of expression.uses) this.#use(use, scope, tables)
+    const told = expression.tests.map(test => this.#test(test, scope, tables))
     const columns = expression.columns.map(path => this.#column(path, scope))
-    const queried = expression.queries.map(query => flowsOf(this.query(query, scope, tables).columns))
-    const [only] = columns
-    if (expression.plain && only !== undefined) return only
-    return { name: undefined, flows: union(flowsOf(columns), ...queried), plain: false }
+    const queried = expression.queries.map(query => this.query(query, scope, tables))
+    const found =
+      expression.form === 'column' ? columns : queried.flatMap(result => (result.exact ? result.columns : []))
+    const [only, second] = found
+    if (expression.form !== 'computed' && only !== undefined && second === undefined)
+      return expression.cast ? asText(only) : only
+    const all = queried.map(result => flowsOf(result.columns))
+    return computed(union(flowsOf(columns), ...all, ...told))
+  }
+
+  /** What flows into the outcome of a comparison: nothing, where it tells no more than it may. */
+  #test(test: Test, scope: Scope, tables: Tables): Flows {
+    const known = this.#tested.get(test)
+    if (known?.scope === scope) return known.flows
+    const { flows, allowed } = this.#told(test, scope, tables)
+    const denied = [...flows].some(({ mask }) => mask.predicates === 'deny')
+    const told = !allowed || denied || (this.#isView && test.kind === 'equality') ? flows : noFlows
+    if (told.size === 0 && test.kind === 'equality') this.#compared(test.where, flows, test.times)
+    this.#tested.set(test, { scope, flows: told })
+    return told
+  }
+
+  #told(test: Test, scope: Scope, tables: Tables): { flows: Flows; allowed: boolean } {
+    if (test.kind === 'equality') return this.#equality(test, scope, tables)
+    return { flows: this.#value(test.expression, scope, tables).flows, allowed: true }
   }
 
   #column(path: readonly string[], scope: Scope): Column {
     if (path.at(-1) === '*') {
       const sources = path.length === 1 ? scope.sources : sourcesNamed(path.slice(0, -1), scope)
       if (sources.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
-      return { name: undefined, flows: union(...sources.map(source => wholeRow(source).flows)), plain: false }
+      return computed(union(...sources.map(source => wholeRow(source).flows)))
     }
     const found = lookUp(path, scope)
     if (found !== undefined) return found
     this.#refuse(`nothing says what ${path.join('.')} stands for`)
-    return { name: path.at(-1), flows: noFlows, plain: false }
+    return computed(noFlows, path.at(-1))
   }
 
   #from(item: From, scope: Scope, tables: Tables): { sources: readonly Source[]; star: readonly Column[] | undefined } {
     switch (item.kind) {
       case 'relation': {
         const source = this.#relation(item, tables)
+        for (const use of item.sampled) this.#use(use, scope, tables)
         return { sources: [source], star: source.star }
       }
       case 'query': {
@@ -257,7 +318,7 @@ class Evaluation {
       }
       case 'function': {
         const { flows } = this.#value(item.expression, scope, tables)
-        const columns = item.columns.map((name): Column => ({ name, flows, plain: false }))
+        const columns = item.columns.map(name => computed(flows, name))
         // A function of one value has a column of the function's or the alias's name.
         const source: Source = { schema: undefined, name: item.alias, columns, others: flows, star: undefined }
         return { sources: [source], star: undefined }
@@ -269,7 +330,7 @@ class Evaluation {
 
   #relation(item: Extract<From, { kind: 'relation' }>, tables: Tables): Source {
     const name = item.alias ?? item.name
-    const common = item.schema === undefined ? commonTable(item.name, tables) : undefined
+    const common = item.schema === undefined && !item.written ? commonTable(item.name, tables) : undefined
     if (common !== undefined) {
       const result = common.result === undefined ? undefined : renamed(common.result, item.columns)
       if (result === undefined) this.#refuse(`the columns of ${item.name} cannot be followed`)
@@ -337,10 +398,10 @@ class Evaluation {
       const both = [...left, ...right].filter(column => column.name === name)
       const masked = both.filter(column => column.flows.size > 0)
       const flows = flowsOf(both)
-      if (masked.length > 0 && !(masked.length === both.length && both.every(column => column.plain)))
-        this.#undivided('JOIN … USING', flows)
-      else this.#compared('JOIN … USING', flows)
-      return { name, flows, plain: both.every(column => column.plain), type: typeOf(both) }
+      const whole = both.every(column => column.whole)
+      if (masked.length > 0 && !(masked.length === both.length && whole)) this.#undivided('JOIN … USING', flows)
+      else this.#compared('JOIN … USING', flows, 1)
+      return { name, flows, plain: both.every(canBeShown), whole, type: typeOf(both) }
     })
     const isRest = (column: Column): boolean => column.name === undefined || !names.includes(column.name)
     return { columns, rest: [...left.filter(isRest), ...right.filter(isRest)] }
@@ -363,38 +424,51 @@ class Evaluation {
       case 'condition':
         this.#undivided(use.where, this.#value(use.expression, scope, tables).flows)
         return
-      case 'equality':
-        this.#equality(use, scope, tables)
+      case 'equality': {
+        const { flows, allowed } = this.#equality(use, scope, tables)
+        if (allowed) this.#compared(use.where, flows, use.times)
+        else this.#undivided(use.where, flows)
+      }
     }
   }
 
-  #equality(use: Extract<Use, { kind: 'equality' }>, scope: Scope, tables: Tables): void {
-    const left = this.#operand(use.left, scope, tables)
-    const right = this.#operand(use.right, scope, tables)
-    const flows = union(left.flows, right.flows)
-    const lookedUp = (left.whole && right.constant) || (right.whole && left.constant)
-    const joined = left.whole && right.whole && left.flows.size > 0 && right.flows.size > 0
-    if (lookedUp || joined) this.#compared(use.where, flows)
-    else this.#undivided(use.where, flows)
+  /** Whether a comparison is one of a whole masked value with a given one, or of two such. */
+  #equality(
+    { left, right }: Extract<Test, { kind: 'equality' }>,
+    scope: Scope,
+    tables: Tables,
+  ): { flows: Flows; allowed: boolean } {
+    const one = this.#operand(left, scope, tables)
+    const other = this.#operand(right, scope, tables)
+    const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
+    const joined = one.whole && other.whole && one.flows.size > 0 && other.flows.size > 0
+    return { flows: union(one.flows, other.flows), allowed: lookedUp || joined }
   }
 
   #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
-    const { columns, queries, uses } = operand.expression
+    const { columns, queries, uses, tests, form } = operand.expression
     const [query] = queries
-    if (query !== undefined && queries.length === 1 && columns.length === 0 && uses.length === 0) {
+    if (
+      query !== undefined &&
+      queries.length === 1 &&
+      columns.length === 0 &&
+      uses.length === 0 &&
+      tests.length === 0
+    ) {
       // A subquery of whole values compares as those do.
       const result = this.query(query, scope, tables)
-      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.plain), constant: false }
+      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.whole), constant: false }
     }
     const { flows } = this.#value(operand.expression, scope, tables)
-    const whole = operand.column !== undefined && this.#column(operand.column, scope).plain
-    return { flows, whole, constant: columns.length === 0 && queries.length === 0 }
+    const whole = operand.column !== undefined && this.#column(operand.column, scope).whole
+    const constant = columns.length === 0 && queries.length === 0 && flows.size === 0
+    return { flows, whole, constant: constant && form === 'computed' }
   }
 
   /** Compared for being equal: one value can be looked up. */
-  #compared(where: string, flows: Flows): void {
+  #compared(where: string, flows: Flows, times: number): void {
     if (this.#isView || flows.size === 0) return
-    this.#comparisons += 1
+    this.#comparisons += times
     if (this.#comparisons > MAX_COMPARISONS)
       this.#refuse(`at most ${MAX_COMPARISONS} comparisons with masked columns are allowed in one statement`)
     const denied = [...flows].find(({ mask }) => mask.predicates === 'deny')
@@ -417,7 +491,7 @@ class Evaluation {
         continue
       }
       const named =
-        expression.plain && path?.length === 1
+        isPlain(expression) && path?.length === 1
           ? columns.filter(column => column.name === undefined || column.name === path[0])
           : []
       const isOutput = named.some(column => column.name !== undefined)
@@ -448,9 +522,24 @@ function renamed({ columns, exact }: Result, names: readonly string[]): Result |
   return exact ? { columns: rename(columns, names), exact } : undefined
 }
 
-function size(result: Result | undefined): number {
-  return (result?.columns ?? []).reduce((sum, column) => sum + column.flows.size, 0)
+/** What changes from one round of a recursive query to the next. */
+function settled(result: Result | undefined): string {
+  return JSON.stringify(result?.columns.map(({ flows, plain, whole }) => [flows.size, plain, whole]))
 }
+
+/** A column whose values come from two queries. */
+function either(left: Column, right: Column): Column {
+  const masked = left.flows.size > 0 && right.flows.size > 0
+  return {
+    name: left.name,
+    flows: union(left.flows, right.flows),
+    plain: canBeShown(left) && canBeShown(right),
+    whole: masked && left.whole && right.whole,
+    type: typeOf([left, right]),
+  }
+}
+
+const isPlain = ({ form, cast }: Expression): boolean => form === 'column' && !cast
 
 function together(stars: readonly (readonly Column[] | undefined)[]): readonly Column[] | undefined {
   const all: Column[] = []
