@@ -15,6 +15,8 @@ export interface Relation {
   readonly types: ReadonlyMap<number, number>
   /** Columns that are GENERATED ALWAYS AS. */
   readonly generated: ReadonlySet<number>
+  /** Columns of its primary key; empty when it has none, or when rows of other tables come out with its own. */
+  readonly key: readonly number[]
 }
 
 /** Types that are converted by a function which is neither PostgreSQL's nor of an extension; `which` chooses among the casts. */
@@ -48,6 +50,9 @@ export const catalogQueries = {
     where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
       and (e.adnum <> d.refobjsubid
         or d.classid = d.refclassid and d.objid = d.refobjid and d.objsubid > 0 and d.objsubid <> d.refobjsubid)`,
+  keys: `select i.indrelid::text, k.attnum::text
+    from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) with ordinality k(attnum, place)
+    where i.indisprimary and i.indimmediate and k.place <= i.indnkeyatts`,
   inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
   views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
@@ -118,6 +123,18 @@ function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Co
   return found
 }
 
+/** A primary key holds for all rows of a partitioned table, and not for those of tables that inherit. */
+function keysByRelation({ keys, inherits, relations }: CatalogRows): ReadonlyMap<number, readonly number[]> {
+  const found = new Map<number, number[]>()
+  const partitioned = new Set(relations.flatMap(([oid, , , kind]) => (kind === 'p' ? [oid] : [])))
+  const parents = new Set(inherits.map(([, parent]) => parent))
+  for (const [oid, column] of keys) {
+    if (parents.has(oid ?? '') && !partitioned.has(oid ?? '')) continue
+    found.set(Number(oid), [...(found.get(Number(oid)) ?? []), Number(column)])
+  }
+  return found
+}
+
 /** A column that the database computes from another one of its table. */
 interface Generated {
   readonly relation: number
@@ -147,6 +164,7 @@ export class Catalog {
   constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map()) {
     this.#viewQueries = viewQueries
     const columns = columnsByRelation(rows.columns)
+    const keys = keysByRelation(rows)
     for (const [oid, schema, name, kind] of rows.relations) {
       this.#add({
         oid: Number(oid),
@@ -154,6 +172,7 @@ export class Catalog {
         name: name ?? '',
         kind: kind ?? '',
         ...(columns.get(Number(oid)) ?? noColumns),
+        key: keys.get(Number(oid)) ?? [],
       })
     }
     for (const [child, parent] of rows.inherits) {

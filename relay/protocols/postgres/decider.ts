@@ -522,6 +522,7 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
     operators: [...own.operators, ...meaning.operators],
     fields: [...own.fields, ...meaning.fields],
     types: [...own.types, ...meaning.types],
+    settings: [...own.settings, ...meaning.settings],
   }
   return own.parts.length === 0
     ? both
@@ -543,6 +544,7 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     operators: [],
     fields: [],
     types: [],
+    settings: [],
     lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
     copyOut: undefined,
   }

@@ -55,6 +55,7 @@ const groups = [
   'pg_has_role row_security_active currval lastval nextval set_config',
   'pg_advisory_lock pg_advisory_unlock pg_advisory_unlock_all pg_advisory_xact_lock pg_advisory_lock_shared',
   'pg_advisory_unlock_shared pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_xact_lock',
+  'pg_try_advisory_lock_shared pg_try_advisory_xact_lock_shared',
 ]
 
 const harmless: ReadonlySet<string> = new Set(groups.flatMap(group => group.split(' ')))

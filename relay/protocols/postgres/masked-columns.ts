@@ -141,9 +141,16 @@ class Resolved implements MaskedColumns {
 
   #tableColumns(relation: Relation): readonly Column[] {
     const named = this.#named.get(relation.oid)
+    const row = relation.key.length === 0 ? undefined : { key: relation.key, direct: true }
     return [...relation.columns].map(([number, name]) => {
       const masked = named?.get(number)
-      const own = { name, plain: true, type: relation.types.get(number), generated: relation.generated.has(number) }
+      const own = {
+        name,
+        plain: true,
+        type: relation.types.get(number),
+        generated: relation.generated.has(number),
+        ...(row === undefined ? {} : { origin: { row, column: number } }),
+      }
       if (masked === undefined) return { ...own, flows: noFlows, whole: true }
       return { ...own, flows: new Set([masked]), whole: !this.#generated.has(masked) }
     })
@@ -159,7 +166,8 @@ class Resolved implements MaskedColumns {
       const output = outputs[index]
       const flows: Flows = union(column.flows, output?.flows ?? noFlows)
       const isNamed = column.flows.size > 0
-      return { ...column, flows, plain: isNamed || output?.plain === true, whole: isNamed || output?.whole === true }
+      const whole = isNamed || output?.whole === true
+      return { ...column, flows, plain: isNamed || output?.plain === true, whole, origin: output?.origin }
     })
   }
 
@@ -187,9 +195,10 @@ class Resolved implements MaskedColumns {
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
-      columns: columns.flat(),
+      columns: one ?? columns.flat().map(column => ({ ...column, origin: undefined })),
       others: columns.length === relations.length ? undefined : flowsOf(columns.flat()),
       star: one ?? alike(columns, relations.length),
+      isTable: relations.length === 1 && !viewKinds.has(first.kind),
     }
   }
 

@@ -8,6 +8,7 @@ import { type Followed, follow } from './lineage/evaluate.ts'
 import { maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
+import { isPlanSetting, planRefusal } from './settings.ts'
 
 /**
  * Columns of the system catalogs that hold values or texts of others: masked for everybody from whom anything is.
@@ -31,6 +32,8 @@ export const systemMasks: readonly MaskObligation[] = [
       'pg_catalog.pg_user_mapping.umoptions',
       'pg_catalog.pg_user_mappings.umoptions',
       'pg_catalog.pg_subscription.subconninfo',
+      // A value that rows have from before the column was added.
+      'pg_catalog.pg_attribute.attmissingval',
       '*.pg_stat_statements.query',
     ],
     detect: [],
@@ -158,6 +161,8 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
   if (field !== undefined) return `columns are masked for you, and .${field} calls the function ${field}() of a row`
   const type = facts.types.find(name => catalog.isCastByFunction(name))
   if (type !== undefined) return `columns are masked for you, and casts of the type ${nameOfType(type)} run functions`
+  const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
+  if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
   const ruled = facts.parts
     .flatMap(part => part.written)
     .flatMap(name => catalog.resolve(name.schema, name.name))
@@ -190,7 +195,9 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
   const first = relations.find(relation => masked.isMasked(relation.oid))
   if (lineage.kind === 'unknown')
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
-  const { refusal, outputs, flows } = followed(lineage, masked)
+  const { refusal, outputs, flows, touches } = followed(lineage, masked)
+  if (lineage.sink === 'analysis' && touches)
+    return `${first === undefined ? 'a table' : full(first)} has masked columns, and EXPLAIN ANALYZE shows what it met`
   if (refusal !== undefined || lineage.sink !== 'copy' || flows.size === 0) return refusal
   if (facts.copyOut !== undefined && 'reason' in facts.copyOut)
     return `masked columns cannot be copied: ${facts.copyOut.reason}`
@@ -215,7 +222,7 @@ export function computedColumns(facts: StatementFacts, masked: MaskedColumns): C
   const { lineage } = facts
   if (lineage.kind === 'inert' || !touchesMasked(facts, masked)) return 'clear'
   if (lineage.kind === 'unknown') return 'masked'
-  if (lineage.sink === 'plan') return 'clear'
+  if (lineage.sink === 'plan' || lineage.sink === 'analysis') return 'clear'
   const { flows, outputs } = followed(lineage, masked)
   if (flows.size === 0) return 'clear'
   return outputs === undefined ? 'masked' : outputs.map(maskOf)

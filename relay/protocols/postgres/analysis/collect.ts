@@ -83,6 +83,8 @@ class Collector {
   readonly #settings: { name: string | undefined; value: string | undefined }[] = []
   #hasWhere = false
   #returning = false
+  /** Columns whose values the WHERE of the query at hand says, while its outputs are visited. */
+  #said: ReadonlyMap<string, string> = new Map()
 
   result(): Collected {
     return {
@@ -215,17 +217,22 @@ class Collector {
     this.#functions.add(name.join('.'))
     if (name.at(-1) !== 'set_config') return
     const [setting, value] = list(content['args'])
-    this.#settings.push({ name: constant(setting), value: constant(value) })
+    const column = as(setting, 'ColumnRef')
+    const said = column === undefined ? undefined : this.#said.get(columnName(column))
+    this.#settings.push({ name: constant(setting) ?? said, value: constant(value) })
   }
 
   #select(content: JsonObject, outer: Scope): void {
     const scope = this.#with(content['withClause'], outer)
+    const around = this.#said
     for (const [key, child] of Object.entries(content)) {
+      this.#said = key === 'targetList' ? saidBy(content['whereClause']) : new Map()
       if (key === 'withClause') continue
       if (key === 'larg' || key === 'rarg') this.#select(object(child), scope)
       else if (key === 'intoClause') this.#add(this.#written, this.#relation(object(object(child)['rel'])))
       else this.#visit(child, scope)
     }
+    this.#said = around
   }
 
   /** A CTE sees the ones before it, and with RECURSIVE all of them; the statement sees all. */
@@ -340,6 +347,21 @@ class Collector {
       this.#add(this.#written, { schema: names.length > 1 ? names.at(-2) : undefined, name: names.at(-1) ?? '' })
     else this.#others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
   }
+}
+
+/** `name = 'work_mem' AND …`: pg_dump calls set_config(name, …) of the settings that such a condition leaves. */
+function saidBy(where: Json | undefined): Map<string, string> {
+  const said = new Map<string, string>()
+  const conjunction = as(where, 'BoolExpr')
+  const parts = conjunction?.['boolop'] === 'AND_EXPR' ? list(conjunction['args']) : [where ?? null]
+  for (const part of parts) {
+    const comparison = object(as(part, 'A_Expr'))
+    const column = as(comparison['lexpr'], 'ColumnRef')
+    const value = constant(comparison['rexpr'])
+    const isEqual = comparison['kind'] === 'AEXPR_OP' && strings(comparison['name']).join('.') === '='
+    if (isEqual && column !== undefined && value !== undefined) said.set(columnName(column), value)
+  }
+  return said
 }
 
 function columnName(reference: JsonObject): string {

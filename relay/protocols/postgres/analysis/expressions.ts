@@ -1,6 +1,6 @@
 // Expressions of a parse tree → what flows into them and what decides in them. Node types that are not listed cannot be followed. Pure.
 import type { ColumnName, Expression, Form, Operand, Query, Test, Use } from './lineage.ts'
-import { as, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import { as, isObject, isWholeText, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Why a statement cannot be followed; caught where the statement's lineage is made. */
 export class Unfollowed extends Error {}
@@ -319,15 +319,6 @@ function formOf(value: Json | undefined): Formed {
     default:
       return computed
   }
-}
-
-/** Whether it is a cast to a text without a length, which keeps the whole value. */
-function isWholeText(cast: JsonObject): boolean {
-  const type = object(cast['typeName'])
-  const names = strings(type['names'])
-  const own = names.length === 1 || (names.length === 2 && names[0] === 'pg_catalog')
-  const whole = own && ['text', 'varchar'].includes(names.at(-1) ?? '') && type['typmods'] === undefined
-  return whole && type['arrayBounds'] === undefined && type['setof'] !== true
 }
 
 /** `email`, `email::text`, `lower(email)`: comparing these compares the value. A cast that cuts would compare a part of it. */

@@ -56,6 +56,8 @@ export interface Arrangement {
   readonly where: string
   readonly expression: Expression
   readonly position: number | undefined
+  /** It is one of several sets of GROUP BY: in each of them other items are missing. */
+  readonly inSet: boolean
 }
 
 export type From =
@@ -144,6 +146,8 @@ export type Sink =
   | 'elsewhere'
   /** Nowhere: EXPLAIN. */
   | 'plan'
+  /** Nowhere, but it is run: EXPLAIN ANALYZE. */
+  | 'analysis'
 
 export type Lineage =
   | { readonly kind: 'query'; readonly query: Query; readonly sink: Sink }

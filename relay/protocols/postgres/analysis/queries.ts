@@ -2,7 +2,7 @@
 import { Expressions, Unfollowed } from './expressions.ts'
 import type { Arrangement, Body, CommonTable, Expression, From, Lineage, Output, Query, Sink, Use } from './lineage.ts'
 import { outputName } from './output-name.ts'
-import { as, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import { as, isAnalyzed, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Deeper queries are not followed: what walks this later has an ordinary stack. */
 const MAX_DEPTH = 100
@@ -11,7 +11,7 @@ const MAX_DEPTH = 100
 const inert = new Set([
   ...['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'DeallocateStmt'],
   ...['ClosePortalStmt', 'DiscardStmt', 'UnlistenStmt', 'ListenStmt', 'CheckPointStmt', 'LockStmt', 'TruncateStmt'],
-  ...['DropStmt', 'VacuumStmt'],
+  ...['DropStmt', 'VacuumStmt', 'RefreshMatViewStmt', 'CommentStmt', 'ReindexStmt'],
 ])
 
 /** What becomes of columns in a statement. What cannot be followed says why. */
@@ -65,13 +65,10 @@ class Queries {
     return this.statement(name, content)
   }
 
-  /** ANALYZE and VERBOSE tell of the values that a plan met. */
+  /** A plan is made without looking at rows; ANALYZE runs it. */
   #explain(content: JsonObject): Lineage {
-    const options = list(content['options']).map(option => text(as(option, 'DefElem')?.['defname']))
-    const telling = options.find(option => option === 'analyze' || option === 'verbose')
-    if (telling !== undefined) throw new Unfollowed(`EXPLAIN ${telling.toUpperCase()} shows what it met`)
     const inner = this.#inner(content['query'])
-    return inner.kind === 'query' ? { ...inner, sink: 'plan' } : inner
+    return inner.kind === 'query' ? { ...inner, sink: isAnalyzed(content) ? 'analysis' : 'plan' } : inner
   }
 
   #copy(content: JsonObject): Lineage {
@@ -177,7 +174,7 @@ class Queries {
     const set = as(item, 'GroupingSet')
     return set === undefined
       ? [this.#arrangement(item, 'GROUP BY')]
-      : list(set['content']).flatMap(inner => this.#groups(inner))
+      : list(set['content']).flatMap(inner => this.#groups(inner).map(group => ({ ...group, inSet: true })))
   }
 
   #arrangement(value: Json | undefined, where: string): Arrangement {
@@ -187,6 +184,7 @@ class Queries {
       where,
       expression: this.#expressions.expression(value),
       position: typeof position === 'number' ? position : undefined,
+      inSet: false,
     }
   }
 

@@ -1,5 +1,6 @@
 // Follows masked columns through a statement: which outputs they reach, and where they decide. Pure.
 import type {
+  Arrangement,
   Body,
   CommonTable,
   Expression,
@@ -18,6 +19,8 @@ import {
   computed,
   type Flows,
   flowsOf,
+  fromAnew,
+  isDetermined,
   lookUp,
   type MaskedColumn,
   noFlows,
@@ -39,6 +42,8 @@ export interface Followed {
   readonly flows: Flows
   /** Why the statement must not run; the first one. */
   readonly refusal: string | undefined
+  /** Whether it looks at masked columns at all. */
+  readonly touches: boolean
 }
 
 /** A recursive query's columns settle after few rounds: each adds what one more step carries along. */
@@ -73,7 +78,7 @@ export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: 
   const { columns, exact } = evaluation.query(lineage.query, undefined, undefined)
   const flows = flowsOf(columns)
   const refusal = evaluation.refusal ?? resultRefusal(lineage.sink, columns)
-  return { outputs: exact ? columns : undefined, flows, refusal }
+  return { outputs: exact ? columns : undefined, flows, refusal, touches: evaluation.touches || flows.size > 0 }
 }
 
 /** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
@@ -87,7 +92,7 @@ function resultRefusal(
   sink: Extract<Lineage, { kind: 'query' }>['sink'],
   columns: readonly Column[],
 ): string | undefined {
-  if (sink === 'plan') return undefined
+  if (sink === 'plan' || sink === 'analysis') return undefined
   for (const column of columns) {
     const [moved] = sink === 'elsewhere' ? column.flows : noFlows
     if (moved !== undefined)
@@ -120,6 +125,7 @@ class Evaluation {
   /** What came of comparisons: one can be part of several expressions, and counts once. */
   readonly #tested = new Map<Test, { readonly scope: Scope; readonly flows: Flows }>()
   refusal: string | undefined
+  touches = false
 
   constructor(relations: Relations, purpose: Purpose) {
     this.#relations = relations
@@ -244,6 +250,7 @@ class Evaluation {
         )
         if (known.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
       } else columns.push(...(stored === true ? expanded.filter(column => column.generated !== true) : expanded))
+      this.touches ||= flowsOf(columns).size > 0
     }
     return { columns, exact }
   }
@@ -269,8 +276,10 @@ class Evaluation {
     const found =
       expression.form === 'column' ? columns : queried.flatMap(result => (result.exact ? result.columns : []))
     const [only, second] = found
-    if (expression.form !== 'computed' && only !== undefined && second === undefined)
-      return expression.cast ? asText(only) : only
+    if (expression.form !== 'computed' && only !== undefined && second === undefined) {
+      const value = expression.form === 'column' ? only : { ...only, origin: undefined }
+      return expression.cast ? asText(value) : value
+    }
     const all = queried.map(result => flowsOf(result.columns))
     return computed(union(flowsOf(columns), ...all, ...told))
   }
@@ -296,10 +305,15 @@ class Evaluation {
     if (path.at(-1) === '*') {
       const sources = path.length === 1 ? scope.sources : sourcesNamed(path.slice(0, -1), scope)
       if (sources.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
-      return computed(union(...sources.map(source => wholeRow(source).flows)))
+      const flows = union(...sources.map(source => wholeRow(source).flows))
+      this.touches ||= flows.size > 0
+      return computed(flows)
     }
     const found = lookUp(path, scope)
-    if (found !== undefined) return found
+    if (found !== undefined) {
+      this.touches ||= found.flows.size > 0
+      return found
+    }
     this.#refuse(`nothing says what ${path.join('.')} stands for`)
     return computed(noFlows, path.at(-1))
   }
@@ -312,7 +326,7 @@ class Evaluation {
         return { sources: [source], star: source.star }
       }
       case 'query': {
-        const result = this.query(item.query, item.lateral ? scope : scope.outer, tables)
+        const result = fromItem(this.query(item.query, item.lateral ? scope : scope.outer, tables))
         const source = derived(item.alias, renamed(result, item.columns), result)
         return { sources: [source], star: source.star }
       }
@@ -332,7 +346,7 @@ class Evaluation {
     const name = item.alias ?? item.name
     const common = item.schema === undefined && !item.written ? commonTable(item.name, tables) : undefined
     if (common !== undefined) {
-      const result = common.result === undefined ? undefined : renamed(common.result, item.columns)
+      const result = common.result === undefined ? undefined : renamed(fromItem(common.result), item.columns)
       if (result === undefined) this.#refuse(`the columns of ${item.name} cannot be followed`)
       return derived(name, result, common.result ?? { columns: [], exact: false })
     }
@@ -340,13 +354,14 @@ class Evaluation {
     if (found === undefined) return { schema: item.schema, name, columns: [], others: noFlows, star: undefined }
     if (item.columns.length > 0 && found.star === undefined)
       this.#refuse(`nothing says what columns there are in ${item.name}`)
-    const columns = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns
+    const given = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns
+    const columns = fromAnew(given, found.isTable === true)
     return {
       schema: item.alias === undefined ? found.schema : undefined,
       name,
       columns,
       others: found.others,
-      star: item.columns.length > 0 ? columns : found.star,
+      star: item.columns.length > 0 || found.star === found.columns ? columns : found.star,
     }
   }
 
@@ -482,26 +497,64 @@ class Evaluation {
     if (denied !== undefined) this.#refuse(notIn(denied, where))
   }
 
-  #arrange(query: Query, { columns, exact }: Result, scope: Scope, tables: Tables): void {
-    if (query.distinct) this.#undivided('DISTINCT', flowsOf(columns))
-    for (const { where, expression, position } of query.arrangements) {
-      const [path] = expression.columns
-      if (position !== undefined) {
-        this.#undivided(where, exact ? (columns[position - 1]?.flows ?? noFlows) : flowsOf(columns))
-        continue
+  #arrange(query: Query, result: Result, scope: Scope, tables: Tables): void {
+    const { columns, exact } = result
+    if (query.distinct) {
+      const deciding = columns.filter((column, index) => !(exact && isDetermined(column, columns.slice(0, index))))
+      this.#undivided('DISTINCT', flowsOf(deciding))
+    }
+    const arranged = query.arrangements.map(item => this.#arranged(item, query, result, scope, tables))
+    for (const [index, { item, flows, column }] of arranged.entries()) {
+      if (column !== undefined && !item.inSet) {
+        const together = arranged.filter(other => other.item.where === item.where && !other.item.inSet)
+        // The server leaves out of GROUP BY what a table's primary key determines; otherwise rows may come in its order.
+        const anywhere = item.where === 'GROUP BY' && column.origin?.row.direct === true
+        const others = anywhere ? together : together.filter(other => arranged.indexOf(other) < index)
+        if (
+          isDetermined(
+            column,
+            others.map(other => other.column),
+          )
+        )
+          continue
       }
-      const named =
-        isPlain(expression) && path?.length === 1
-          ? columns.filter(column => column.name === undefined || column.name === path[0])
-          : []
-      const isOutput = named.some(column => column.name !== undefined)
-      this.#undivided(where, flowsOf(named))
-      if (isOutput && query.body.kind !== 'select') continue
-      const inner = isOutput && path !== undefined ? lookUp(path, scope)?.flows : undefined
-      this.#undivided(where, inner ?? (isOutput ? noFlows : this.#value(expression, scope, tables).flows))
+      this.#undivided(item.where, flows)
     }
   }
+
+  /** What an item arranges by, and the one column that it is. */
+  #arranged(item: Arrangement, query: Query, result: Result, scope: Scope, tables: Tables): Arranged {
+    const { columns, exact } = result
+    const { expression, position } = item
+    const [path] = expression.columns
+    if (position !== undefined) {
+      const column = exact ? columns[position - 1] : undefined
+      return { item, flows: exact ? (column?.flows ?? noFlows) : flowsOf(columns), column }
+    }
+    const isName = isPlain(expression) && path?.length === 1
+    const named = isName ? columns.filter(column => column.name === undefined || column.name === path[0]) : []
+    const [output, second] = named
+    const isOutput = named.some(column => column.name !== undefined)
+    const only = second === undefined ? output : undefined
+    if (isOutput && query.body.kind !== 'select') return { item, flows: flowsOf(named), column: only }
+    const inner = isOutput && path !== undefined ? lookUp(path, scope) : this.#value(expression, scope, tables)
+    const same = output === undefined || inner === undefined || isSame(output, inner)
+    const column = same && second === undefined ? (inner ?? output) : undefined
+    return { item, flows: union(flowsOf(named), inner?.flows ?? noFlows), column }
+  }
 }
+
+interface Arranged {
+  readonly item: Arrangement
+  readonly flows: Flows
+  readonly column: Column | undefined
+}
+
+const isSame = (one: Column, other: Column): boolean =>
+  one.origin !== undefined && one.origin.row === other.origin?.row && one.origin.column === other.origin.column
+
+/** A result as an item of FROM gives it. */
+const fromItem = ({ columns, exact }: Result): Result => ({ columns: fromAnew(columns, false), exact })
 
 const notIn = ({ label, mask }: MaskedColumn, where: string): string =>
   `${label} is masked for you, so it cannot be used in ${where}${mask.predicates === 'deny' ? '' : '; it can only be compared with given values by = or IN'}`

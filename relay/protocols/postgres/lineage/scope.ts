@@ -29,6 +29,16 @@ export interface Column {
   readonly type?: number | undefined
   /** GENERATED ALWAYS AS: COPY of a table leaves it out. */
   readonly generated?: boolean
+  /** Which row it is a column of, and its number there. */
+  readonly origin?: { readonly row: Row; readonly column: number } | undefined
+}
+
+/** A row of a table, as one item of FROM gives it. */
+export interface Row {
+  /** Numbers of the columns of its primary key. */
+  readonly key: readonly number[]
+  /** It comes from the table and not out of a subquery or view. */
+  readonly direct: boolean
 }
 
 /** Something in FROM. */
@@ -40,6 +50,8 @@ export interface Source {
   readonly others: Flows | undefined
   /** The columns of `*`, if their number and order are certain. */
   readonly star: readonly Column[] | undefined
+  /** It is one table, and no view or subquery. */
+  readonly isTable?: boolean
 }
 
 export interface Scope {
@@ -66,7 +78,7 @@ export const canBeShown = (column: Column): boolean => column.plain || column.fl
 
 /** A value cast to text: its mask is that of text, where a part of it can be more than its type's would show. */
 export function asText(column: Column): Column {
-  return { ...column, flows: new Set([...column.flows].map(redactedOf)), type: TEXT }
+  return { ...column, flows: new Set([...column.flows].map(redactedOf)), type: TEXT, origin: undefined }
 }
 
 /** OID in src/include/catalog/pg_type.dat. */
@@ -162,7 +174,28 @@ function join(columns: readonly Column[]): Column {
     plain: columns.every(column => column.plain),
     whole: columns.every(column => column.whole),
     type: typeOf(columns),
+    origin: columns.length === 1 ? first?.origin : undefined,
   }
+}
+
+/** The columns as another item of FROM gives them: its rows are others, also where they come from the same table. */
+export function fromAnew(columns: readonly Column[], direct: boolean): Column[] {
+  const rows = new Map<Row, Row>()
+  return columns.map(column => {
+    const { origin } = column
+    if (origin === undefined) return column
+    const row = rows.get(origin.row) ?? { key: origin.row.key, direct }
+    rows.set(origin.row, row)
+    return { ...column, origin: { row, column: origin.column } }
+  })
+}
+
+/** Whether others, which are compared as well, leave a column no choice: the primary key of its row is among them. */
+export function isDetermined({ origin }: Column, others: readonly (Column | undefined)[]): boolean {
+  if (origin === undefined) return false
+  return origin.row.key.every(number =>
+    others.some(other => other?.origin?.row === origin.row && other.origin.column === number),
+  )
 }
 
 /** The type that all of them have; undefined when they have several, or it is not known. */

@@ -71,6 +71,11 @@ function rows(): CatalogRows {
     views: reads.map(([view, relation, column]) => [oid(view), oid(relation), String(column)]),
     callers: [[oid('public.calling_view')]],
     generated: [[oid('public.made'), '3', '2']],
+    keys: [
+      [oid('public.customers'), '1'],
+      [oid('public.users'), '1'],
+      [oid('public.parent'), '1'],
+    ],
     types: [
       ['40000', 'odd', 'true'],
       ['40001', 'checked', 'false'],
@@ -414,6 +419,13 @@ both(
     'select secret from twice',
     'select * from child',
     'select lower(note) from notes',
+    'explain analyze select id, upper(name) from customers where balance > 1',
+    "explain (analyze, verbose) update customers set name = 'n', email = 'e' where id = 1",
+    'explain (verbose) select * from customers',
+    'refresh materialized view plain_view',
+    "comment on table customers is 'c'",
+    'set work_mem = 4000',
+    'reset enable_seqscan',
     'select pg_catalog.concat(note) from notes',
   ],
   {
@@ -425,8 +437,12 @@ both(
     "select id from loud_view where shout = 'A'": used('WHERE'),
     'select upper(secret) from twice': /twice\.secret is masked for you/,
     'select upper(email) from child': /public\.parent\.email is masked for you/,
-    'explain analyze select id from customers': /EXPLAIN ANALYZE/,
-    'explain verbose select id from customers': /EXPLAIN VERBOSE/,
+    'explain analyze select id, email from customers': /EXPLAIN ANALYZE shows what it met/,
+    "explain (analyze) select id from customers where email = 'a'": /EXPLAIN ANALYZE shows what it met/,
+    'explain analyze with x as (select * from customers) select id from x': /EXPLAIN ANALYZE shows what it met/,
+    'explain (verbose) select id from customers order by email': used('ORDER BY'),
+    'set enable_seqscan = off': /enable_seqscan steers in what order rows come/,
+    "select set_config('random_page_cost', '1', false)": /random_page_cost steers/,
     'select peek(id) from notes': /gate does not know that peek\(\)/,
     'select concat(note) from notes': /gate does not know that concat\(\)/,
     'select geometry_of(note) from notes': /gate does not know that geometry_of\(\)/,
@@ -446,6 +462,41 @@ both(
     'alter function peek(int) rename to lower': /names stay what they are/,
     'alter function peek(int) set schema elsewhere': /names stay what they are/,
     'alter role gate set search_path = evil': /gate does not know that this command/,
+  },
+)
+
+both(
+  'beside the primary key of its table a masked column decides nothing more',
+  [
+    'select c.id, c.email, count(*) from customers c join notes n on n.customer_id = c.id group by c.id, c.email',
+    'select name, email, id from customers group by name, email, id order by id, email',
+    'select id, email, count(*) from customers group by 1, 2',
+    'select x.id, x.email, count(*) from (select id, email from customers) x, notes n group by x.id, x.email',
+    'select distinct c.id, c.email from customers c join notes n on n.customer_id = c.id',
+    'select distinct on (id, email) id, email, name from customers order by id, email, name',
+    'select a.id, b.id, a.email, b.email from customers a, customers b group by a.id, b.id, a.email, b.email',
+    'select j.cid, j.mail from (customers c join notes n on n.customer_id = c.id) as j(cid, n, mail) group by 1, 2',
+    'select v.id, v.mail, count(*) from plain_view v group by v.id, v.mail',
+  ],
+  {
+    'select n.id, c.email from customers c, notes n group by n.id, c.email': used('GROUP BY'),
+    'select a.id, b.email from customers a, customers b group by a.id, b.email': used('GROUP BY'),
+    'with w as (select id, email from customers) select a.id, b.email from w a, w b group by a.id, b.email':
+      used('GROUP BY'),
+    'select a.id, b.mail from plain_view a, plain_view b group by a.id, b.mail': used('GROUP BY'),
+    'select email, id from customers group by rollup (email, id)': used('GROUP BY'),
+    'select email, id from customers group by grouping sets ((id), (id, email))': used('GROUP BY'),
+    'select id, email from parent group by id, email': /cannot be used in GROUP BY/,
+    'select id, secret from twice group by id, secret': /cannot be used in GROUP BY/,
+    'select email, id from customers order by email, id': used('ORDER BY'),
+    'select distinct email, id from customers': used('DISTINCT'),
+    'select x.id, x.email from (select id, email from customers) x group by x.email, x.id': used('GROUP BY'),
+    'select id + 1, email from customers group by id + 1, email': used('GROUP BY'),
+    'select id::text, email from customers group by id::text, email': used('GROUP BY'),
+    'select id, email from customers union select id, email from customers': used('a comparison of whole rows'),
+    'select id as email, email as id from customers group by id, email': used('GROUP BY'),
+    'select u.id, u.e from (select id, email e from customers union all select id, email from users) u group by 1, 2':
+      used('GROUP BY'),
   },
 )
 
