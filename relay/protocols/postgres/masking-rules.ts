@@ -32,8 +32,6 @@ export const systemMasks: readonly MaskObligation[] = [
       'pg_catalog.pg_user_mapping.umoptions',
       'pg_catalog.pg_user_mappings.umoptions',
       'pg_catalog.pg_subscription.subconninfo',
-      // A value that rows have from before the column was added.
-      'pg_catalog.pg_attribute.attmissingval',
       '*.pg_stat_statements.query',
     ],
     detect: [],
@@ -41,6 +39,16 @@ export const systemMasks: readonly MaskObligation[] = [
     fixed: undefined,
     computed: 'deny',
     predicates: 'equality',
+  },
+  {
+    kind: 'mask',
+    // A value that rows have from before their column was added. pg_dump reads it in a CASE.
+    columns: ['pg_catalog.pg_attribute.attmissingval'],
+    detect: [],
+    with: 'null',
+    fixed: undefined,
+    computed: 'mask',
+    predicates: 'deny',
   },
 ]
 
@@ -164,6 +172,7 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
   const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
   if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
   const ruled = facts.parts
+    .filter(part => rewritten.has(part.action))
     .flatMap(part => part.written)
     .flatMap(name => catalog.resolve(name.schema, name.name))
     .find(relation => isRuled(relation.oid))
@@ -171,6 +180,9 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
     ? undefined
     : `columns are masked for you, and rules of ${full(ruled)} read them or run functions`
 }
+
+/** What rules are for, beside SELECT of views. */
+const rewritten: ReadonlySet<string> = new Set(['insert', 'update', 'delete'])
 
 const nameOfType = (type: string | number): string => (typeof type === 'number' ? `with OID ${type}` : type)
 
@@ -206,14 +218,16 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
 
 const full = (relation: Relation): string => `${relation.schema}.${relation.name}`
 
-/** What was followed last for each statement; the masks change with the catalog and the policy. */
-const known = new WeakMap<Lineage, { readonly masked: MaskedColumns; readonly result: Followed }>()
+/** What was followed. A statement stays in the analyser's memory for long, so it must not hold the catalog of its time. */
+const known = new WeakMap<MaskedColumns, WeakMap<Lineage, Followed>>()
 
 function followed(lineage: Extract<Lineage, { kind: 'query' }>, masked: MaskedColumns): Followed {
-  const before = known.get(lineage)
-  if (before?.masked === masked) return before.result
+  const under = known.get(masked) ?? new WeakMap<Lineage, Followed>()
+  known.set(masked, under)
+  const before = under.get(lineage)
+  if (before !== undefined) return before
   const result = follow(lineage, masked.source)
-  known.set(lineage, { masked, result })
+  under.set(lineage, result)
   return result
 }
 

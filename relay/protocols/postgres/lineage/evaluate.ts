@@ -499,26 +499,27 @@ class Evaluation {
 
   #arrange(query: Query, result: Result, scope: Scope, tables: Tables): void {
     const { columns, exact } = result
-    if (query.distinct) {
-      const deciding = columns.filter((column, index) => !(exact && isDetermined(column, columns.slice(0, index))))
-      this.#undivided('DISTINCT', flowsOf(deciding))
-    }
     const arranged = query.arrangements.map(item => this.#arranged(item, query, result, scope, tables))
+    const orders = arranged.filter(({ item }) => item.where === 'ORDER BY').map(({ column }) => column)
+    // One row for each, in an order that is said: then nothing tells how the server found out which rows are the same.
+    const inOrder = (all: readonly (Column | undefined)[]): boolean =>
+      all.every(
+        column => column !== undefined && (orders.some(order => isSame(column, order)) || isDetermined(column, orders)),
+      )
+    if (query.distinct && !(exact && inOrder(columns))) this.#undivided('DISTINCT', flowsOf(columns))
+    const groups = arranged.filter(({ item }) => item.where === 'GROUP BY' && !item.inSet)
+    const grouped = groups.map(({ column }) => column)
     for (const [index, { item, flows, column }] of arranged.entries()) {
-      if (column !== undefined && !item.inSet) {
-        const together = arranged.filter(other => other.item.where === item.where && !other.item.inSet)
-        // The server leaves out of GROUP BY what a table's primary key determines; otherwise rows may come in its order.
-        const anywhere = item.where === 'GROUP BY' && column.origin?.row.direct === true
-        const others = anywhere ? together : together.filter(other => arranged.indexOf(other) < index)
-        if (
-          isDetermined(
-            column,
-            others.map(other => other.column),
-          )
-        )
-          continue
-      }
-      this.#undivided(item.where, flows)
+      // What is before it decides already; GROUP BY by a table's primary key leaves out what is not part of it.
+      const before = arranged.slice(0, index).filter(other => other.item.where === item.where)
+      const idle =
+        item.where === 'GROUP BY'
+          ? !item.inSet && isDeterminedBy(column, grouped) && (column?.origin?.row.direct === true || inOrder(grouped))
+          : isDeterminedBy(
+              column,
+              before.map(other => other.column),
+            )
+      if (!idle) this.#undivided(item.where, flows)
     }
   }
 
@@ -550,8 +551,11 @@ interface Arranged {
   readonly column: Column | undefined
 }
 
-const isSame = (one: Column, other: Column): boolean =>
-  one.origin !== undefined && one.origin.row === other.origin?.row && one.origin.column === other.origin.column
+const isSame = (one: Column, other: Column | undefined): boolean =>
+  one.origin !== undefined && one.origin.row === other?.origin?.row && one.origin.column === other.origin.column
+
+const isDeterminedBy = (column: Column | undefined, others: readonly (Column | undefined)[]): boolean =>
+  column !== undefined && isDetermined(column, others)
 
 /** A result as an item of FROM gives it. */
 const fromItem = ({ columns, exact }: Result): Result => ({ columns: fromAnew(columns, false), exact })
