@@ -2,6 +2,7 @@
 // Deny unless it is known to be safe; the second net is the mask by table and column number on every row.
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
+import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
@@ -207,6 +208,8 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
   const first = relations.find(relation => masked.isMasked(relation.oid))
   if (lineage.kind === 'unknown')
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
+  const rows = facts.functions.find(name => masked.catalog.functions.returnsSet(name) && !isMultiplying(name))
+  if (rows !== undefined) return `gate does not know what decides how many rows ${rows}() gives`
   const { refusal, outputs, flows, touches } = followed(lineage, masked)
   if (lineage.sink === 'analysis' && touches)
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and EXPLAIN ANALYZE shows what it met`

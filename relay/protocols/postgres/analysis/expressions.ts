@@ -1,6 +1,17 @@
 // Expressions of a parse tree → what flows into them and what decides in them. Node types that are not listed cannot be followed. Pure.
-import type { ColumnName, Expression, Form, Operand, Query, Test, Use } from './lineage.ts'
-import { as, isObject, isWholeText, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import {
+  columnName,
+  comparedColumn,
+  computed,
+  counters,
+  formOf,
+  isColumn,
+  isMultiplying,
+  movers,
+  rowOf,
+} from './forms.ts'
+import type { ColumnName, Expression, Operand, Query, Test, Use } from './lineage.ts'
+import { as, isObject, type Json, type JsonObject, list, node, object, strings } from './tree.ts'
 
 /** Why a statement cannot be followed; caught where the statement's lineage is made. */
 export class Unfollowed extends Error {}
@@ -24,30 +35,6 @@ const transparent = new Set([
   ...['JsonSerializeExpr', 'JsonFuncExpr', 'JsonArgument', 'JsonBehavior', 'JsonTable', 'JsonTableColumn'],
   ...['JsonTablePathSpec', 'SortBy'],
 ])
-
-/** Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. */
-const movers =
-  /^(set_config|setval|setseed|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|lo_\w+)$/
-
-/**
- * Functions that give as many rows as their arguments say: the number of rows tells of the arguments, whatever becomes of
- * the values. pg_proc.proretset, as far as they may be called at all.
- */
-export const multiplyingFunctions: ReadonlySet<string> = new Set([
-  ...['generate_series', 'generate_subscripts', 'unnest', 'regexp_matches', 'regexp_split_to_table', 'string_to_table'],
-  ...['json_array_elements', 'json_array_elements_text', 'json_each', 'json_each_text', 'json_object_keys'],
-  ...['jsonb_array_elements', 'jsonb_array_elements_text', 'jsonb_each', 'jsonb_each_text', 'jsonb_object_keys'],
-  ...['jsonb_path_query', 'jsonb_path_query_tz', 'json_populate_recordset', 'json_to_recordset'],
-  ...['jsonb_populate_recordset', 'jsonb_to_recordset', 'ts_parse', 'ts_token_type', 'ts_debug', 'aclexplode'],
-  ...['pg_options_to_table', 'txid_snapshot_xip', 'pg_snapshot_xip', '_pg_expandarray', 'pg_partition_tree'],
-  ...['pg_partition_ancestors', 'pg_listening_channels', 'pg_timezone_names', 'pg_timezone_abbrevs', 'pg_get_keywords'],
-  ...['pg_get_catalog_foreign_keys', 'pg_available_extensions', 'pg_available_extension_versions'],
-  // Of hstore, tablefunc and pg_trgm.
-  ...['each', 'skeys', 'svals'],
-])
-
-/** Functions of which only the number of NULLs among their arguments is known afterwards. */
-const counters = new Set(['count', 'num_nulls', 'num_nonnulls'])
 
 /** What makes a query of a SELECT; given from outside, since queries hold expressions and the other way round. */
 export type MakeQuery = (select: Json | undefined) => Query
@@ -236,7 +223,7 @@ export class Expressions {
     const felt: Expression = { ...given, uses: [], ...computed }
     if (content['agg_distinct'] === true) gathered.uses.push({ kind: 'condition', where: 'DISTINCT', expression: felt })
     if (movers.test(name)) gathered.uses.push({ kind: 'moved', where: `${name}()`, expression: felt })
-    if (multiplyingFunctions.has(name)) gathered.uses.push({ kind: 'condition', where: `${name}()`, expression: felt })
+    if (isMultiplying(name)) gathered.uses.push({ kind: 'condition', where: `${name}()`, expression: felt })
     for (const item of order) gathered.uses.push(this.#undivided(item, 'ORDER BY'))
   }
 
@@ -279,64 +266,4 @@ class Gathered {
 /** Node names begin with a capital letter, fields with a small one. */
 function isNodeName(key: string): boolean {
   return key >= 'A' && key <= 'Z~'
-}
-
-export function columnName(reference: JsonObject): ColumnName {
-  return list(reference['fields']).map(field =>
-    as(field, 'A_Star') === undefined ? text(as(field, 'String')?.['sval']) : '*',
-  )
-}
-
-function isColumn(value: Json): boolean {
-  const reference = as(value, 'ColumnRef')
-  return reference !== undefined && !columnName(reference).includes('*')
-}
-
-/** The items of `(a, b)` and `ROW(a, b)`. */
-function rowOf(value: Json | undefined): readonly Json[] | undefined {
-  const row = as(value, 'RowExpr')
-  return row === undefined ? undefined : list(row['args'])
-}
-
-interface Formed {
-  readonly form: Form
-  readonly cast: boolean
-}
-
-const computed: Formed = { form: 'computed', cast: false }
-
-function formOf(value: Json | undefined): Formed {
-  const [name, content] = node(value)
-  switch (name) {
-    case 'ColumnRef':
-      return { form: 'column', cast: false }
-    case 'SubLink':
-      return content['subLinkType'] === 'EXPR_SUBLINK' ? { form: 'subquery', cast: false } : computed
-    case 'CollateClause':
-      return { ...formOf(content['arg']), cast: true }
-    case 'TypeCast':
-      return isWholeText(content) ? { ...formOf(content['arg']), cast: true } : computed
-    default:
-      return computed
-  }
-}
-
-/** `email`, `email::text`, `lower(email)`: comparing these compares the value. A cast that cuts would compare a part of it. */
-function comparedColumn(value: Json | undefined): ColumnName | undefined {
-  const [name, content] = node(value)
-  switch (name) {
-    case 'ColumnRef':
-      return columnName(content)
-    case 'CollateClause':
-      return comparedColumn(content['arg'])
-    case 'TypeCast':
-      return isWholeText(content) ? comparedColumn(content['arg']) : undefined
-    case 'FuncCall': {
-      const args = list(content['args'])
-      const oneCase = ['lower', 'upper'].includes(strings(content['funcname']).at(-1) ?? '')
-      return oneCase && args.length === 1 ? comparedColumn(args[0]) : undefined
-    }
-    default:
-      return undefined
-  }
 }

@@ -12,6 +12,21 @@ import type {
   Test,
   Use,
 } from '../analysis/lineage.ts'
+import { type Arranged, decisions, isSame } from './arrange.ts'
+import {
+  commonTable,
+  derived,
+  either,
+  excluded,
+  fromItem,
+  type Result,
+  rename,
+  renamed,
+  settled,
+  starOf,
+  type Tables,
+  together,
+} from './results.ts'
 import {
   asText,
   type Column,
@@ -20,7 +35,6 @@ import {
   type Flows,
   flowsOf,
   fromAnew,
-  isDetermined,
   lookUp,
   type MaskedColumn,
   noFlows,
@@ -57,18 +71,6 @@ const MAX_STEPS = 20_000
 
 /** Expressions that are looked at for one statement. */
 const MAX_EXPRESSIONS = 200_000
-
-interface Result {
-  readonly columns: readonly Column[]
-  /** Whether number and order of the columns are certain. */
-  readonly exact: boolean
-}
-
-/** What WITH names; undefined for a name that is not followed yet or cannot be. */
-interface Tables {
-  readonly named: ReadonlyMap<string, Result | undefined>
-  readonly outer: Tables | undefined
-}
 
 type Stars = readonly (readonly Column[] | undefined)[]
 
@@ -498,29 +500,8 @@ class Evaluation {
   }
 
   #arrange(query: Query, result: Result, scope: Scope, tables: Tables): void {
-    const { columns, exact } = result
     const arranged = query.arrangements.map(item => this.#arranged(item, query, result, scope, tables))
-    const orders = arranged.filter(({ item }) => item.where === 'ORDER BY').map(({ column }) => column)
-    // One row for each, in an order that is said: then nothing tells how the server found out which rows are the same.
-    const inOrder = (all: readonly (Column | undefined)[]): boolean =>
-      all.every(
-        column => column !== undefined && (orders.some(order => isSame(column, order)) || isDetermined(column, orders)),
-      )
-    if (query.distinct && !(exact && inOrder(columns))) this.#undivided('DISTINCT', flowsOf(columns))
-    const groups = arranged.filter(({ item }) => item.where === 'GROUP BY' && !item.inSet)
-    const grouped = groups.map(({ column }) => column)
-    for (const [index, { item, flows, column }] of arranged.entries()) {
-      // What is before it decides already; GROUP BY by a table's primary key leaves out what is not part of it.
-      const before = arranged.slice(0, index).filter(other => other.item.where === item.where)
-      const idle =
-        item.where === 'GROUP BY'
-          ? !item.inSet && isDeterminedBy(column, grouped) && (column?.origin?.row.direct === true || inOrder(grouped))
-          : isDeterminedBy(
-              column,
-              before.map(other => other.column),
-            )
-      if (!idle) this.#undivided(item.where, flows)
-    }
+    for (const { where, flows } of decisions(query, result, arranged)) this.#undivided(where, flows)
   }
 
   /** What an item arranges by, and the one column that it is. */
@@ -545,83 +526,7 @@ class Evaluation {
   }
 }
 
-interface Arranged {
-  readonly item: Arrangement
-  readonly flows: Flows
-  readonly column: Column | undefined
-}
-
-const isSame = (one: Column, other: Column | undefined): boolean =>
-  one.origin !== undefined && one.origin.row === other?.origin?.row && one.origin.column === other.origin.column
-
-const isDeterminedBy = (column: Column | undefined, others: readonly (Column | undefined)[]): boolean =>
-  column !== undefined && isDetermined(column, others)
-
-/** A result as an item of FROM gives it. */
-const fromItem = ({ columns, exact }: Result): Result => ({ columns: fromAnew(columns, false), exact })
-
 const notIn = ({ label, mask }: MaskedColumn, where: string): string =>
   `${label} is masked for you, so it cannot be used in ${where}${mask.predicates === 'deny' ? '' : '; it can only be compared with given values by = or IN'}`
 
-/** What an INSERT would have put in: what its source gave, and that is clear or refused. */
-function excluded(target: Source): Source {
-  const columns = target.columns.map(column => ({ ...column, flows: noFlows }))
-  const others = target.others === undefined ? undefined : noFlows
-  return { schema: undefined, name: 'excluded', columns, others, star: undefined }
-}
-
-const rename = (columns: readonly Column[], names: readonly string[]): Column[] =>
-  columns.map((column, index) => ({ ...column, name: names[index] ?? column.name }))
-
-/** Undefined when the names cannot be given to columns whose order is not certain. */
-function renamed({ columns, exact }: Result, names: readonly string[]): Result | undefined {
-  if (names.length === 0) return { columns, exact }
-  return exact ? { columns: rename(columns, names), exact } : undefined
-}
-
-/** What changes from one round of a recursive query to the next. */
-function settled(result: Result | undefined): string {
-  return JSON.stringify(result?.columns.map(({ flows, plain, whole }) => [flows.size, plain, whole]))
-}
-
-/** A column whose values come from two queries. */
-function either(left: Column, right: Column): Column {
-  const masked = left.flows.size > 0 && right.flows.size > 0
-  return {
-    name: left.name,
-    flows: union(left.flows, right.flows),
-    plain: canBeShown(left) && canBeShown(right),
-    whole: masked && left.whole && right.whole,
-    type: typeOf([left, right]),
-  }
-}
-
 const isPlain = ({ form, cast }: Expression): boolean => form === 'column' && !cast
-
-function together(stars: readonly (readonly Column[] | undefined)[]): readonly Column[] | undefined {
-  const all: Column[] = []
-  for (const star of stars) {
-    if (star === undefined) return undefined
-    all.push(...star)
-  }
-  return all
-}
-
-function starOf(qualifiers: readonly string[], scope: Scope): readonly Column[] | undefined {
-  const [only, second] = sourcesNamed(qualifiers, scope)
-  return second === undefined ? only?.star : undefined
-}
-
-function commonTable(name: string, tables: Tables): { result: Result | undefined } | undefined {
-  for (let level: Tables | undefined = tables; level !== undefined; level = level.outer) {
-    if (level.named.has(name)) return { result: level.named.get(name) }
-  }
-  return undefined
-}
-
-function derived(name: string | undefined, result: Result | undefined, made: Result): Source {
-  if (result === undefined)
-    return { schema: undefined, name, columns: [], others: flowsOf(made.columns), star: undefined }
-  const { columns, exact } = result
-  return { schema: undefined, name, columns, others: undefined, star: exact ? columns : undefined }
-}
