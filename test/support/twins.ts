@@ -53,6 +53,8 @@ async function run(client: pg.Client, sql: string, how: 'simple' | 'extended' | 
   try {
     const result = await client.query({ ...query, rowMode: 'array', types: { getTypeParser: () => String } } as never)
     const rows = (result as unknown as { rows: unknown[] }).rows.map(row => JSON.stringify(row))
+    // Plans are made from statistics, which the documents admit; whether one is shown must be the same.
+    if (/^\s*explain\b/i.test(sql)) return { outcome: 'rows', text: '' }
     const names = (result as unknown as { fields: { name: string }[] }).fields.map(({ name }) => name)
     return { outcome: 'rows', text: [names.join(), ...rows.sort()].join('\n') }
   } catch (thrown) {

@@ -77,6 +77,7 @@ const opaque: Readonly<Record<string, string>> = {
   CreateForeignTableStmt: 'foreign tables carry data elsewhere',
   CreateForeignServerStmt: 'foreign tables carry data elsewhere',
   ImportForeignSchemaStmt: 'foreign tables carry data elsewhere',
+  ClusterStmt: 'rows come in the order that it gives them',
 }
 
 /** Commands that can be followed, or that touch nothing but what they name; every other one is refused. */
@@ -84,7 +85,7 @@ const followable: ReadonlySet<string> = new Set([
   ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'CopyStmt', 'TruncateStmt', 'ExplainStmt'],
   ...['PrepareStmt', 'ExecuteStmt', 'DeallocateStmt', 'DeclareCursorStmt', 'FetchStmt', 'ClosePortalStmt'],
   ...['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'DiscardStmt', 'LockStmt'],
-  ...['ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'CheckPointStmt', 'VacuumStmt', 'ClusterStmt', 'ReindexStmt'],
+  ...['ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'CheckPointStmt', 'VacuumStmt', 'ReindexStmt'],
   ...['RefreshMatViewStmt', 'CommentStmt', 'GrantStmt', 'AlterDefaultPrivilegesStmt', 'AlterOwnerStmt', 'DropStmt'],
   ...[
     'CreateStmt',
