@@ -92,13 +92,7 @@ export class SessionGate implements Gate {
   }
 
   /** Writes every command down. What waits for the disk does not keep the next command from being decided. */
-  #record(
-    judged: readonly Judged[],
-    settled: Settled,
-    passage: Passage,
-    asked: () => Asked,
-    policy: Policy,
-  ): Verdict {
+  #record(judged: readonly Judged[], settled: Settled, passage: Passage, asked: () => Asked, policy: Policy): Verdict {
     const allowed = settled.effect === 'allow'
     const commands = judged.map(each => this.#commands.write(each, settled, passage, policy, false))
     const verdict: Verdict = {

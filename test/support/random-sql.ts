@@ -6,7 +6,7 @@ interface Table {
 }
 
 const tables: readonly Table[] = [
-  { name: 'customers', columns: ['id', 'name', 'email', 'salary', 'balance'] },
+  { name: 'customers', columns: ['id', 'name', 'email', 'salary', 'balance', 'label'] },
   { name: 'public.customers', columns: ['id', 'name', 'email', 'salary', 'balance'] },
   { name: 'users', columns: ['id', 'login', 'email'] },
   { name: 'notes', columns: ['id', 'customer_id', 'note', 'amount'] },
@@ -109,6 +109,11 @@ export class RandomSql {
     }
     const outputs = width === undefined ? this.#list(4, output) : Array.from({ length: width }, output)
     const distinct = this.#chance(0.06) ? 'distinct ' : ''
+    if (width === undefined && this.#chance(0.04)) {
+      const key = this.#pick(sources)
+      const others = this.#list(2, () => this.#column(sources))
+      return `select ${[`${key.alias}.${key.columns[0]}`, ...others, 'count(*)'].join(', ')} from ${text} group by ${[`${key.alias}.${key.columns[0]}`, ...others].join(', ')}`
+    }
     return [
       `select ${distinct}${outputs.join(', ')} from ${text}`,
       this.#chance(0.5) ? `where ${this.#condition(sources, depth)}` : '',
@@ -134,13 +139,18 @@ export class RandomSql {
       }
       const known = this.#common.length > 0 && kind < 0.4 ? this.#pick(this.#common) : undefined
       const table = known === undefined ? this.#pick(tables) : { name: known.alias, columns: known.columns }
-      if (kind > 0.95) {
+      if (sources.length > 0 && kind > 0.96) {
+        sources.push({ alias, columns: [alias] })
+        return `lateral ${this.#pick(['string_to_table', 'regexp_split_to_table'])}(${this.#column(sources.slice(0, -1))}::text, 'a') ${alias}`
+      }
+      if (kind > 0.92) {
         const columns = table.columns.map(() => this.#name('r'))
         sources.push({ alias, columns })
         return `${table.name} ${alias}(${columns.join(', ')})`
       }
       sources.push({ alias, columns: table.columns })
-      return `${table.name} ${alias}`
+      const sampled = known === undefined && !table.name.endsWith('_view') && this.#chance(0.03)
+      return `${table.name} ${alias}${sampled ? ` tablesample bernoulli (90) repeatable (${this.#scalar(depth)})` : ''}`
     }
     let text = item()
     while (sources.length < 3 && this.#chance(0.35)) {
@@ -177,9 +187,15 @@ export class RandomSql {
     if (kind < 0.84) return `array(${this.#select(depth - 1, 1)})::text`
     if (kind < 0.88)
       return `${this.#pick(['rank()', 'count(*)', `min(${inner()}::text)`])} over (order by ${inner()}::text)`
-    if (kind < 0.91) return this.#pick(sources).alias
+    if (kind < 0.9) return this.#pick(sources).alias
+    if (kind < 0.915)
+      return `(${this.#column(sources)} ${this.#pick(['is null', "= 'no such value'", 'is not null', "::text in ('a', 'b')"])})`
     if (kind < 0.94) return `exists (${this.#select(depth - 1, 1)})`
     return `${inner()}::${this.#pick(['text', 'varchar(2)', 'int', 'jsonb'])}`
+  }
+
+  #scalar(depth: number): string {
+    return depth > 1 ? `(select length(x::text) from (${this.#select(1, 1)}) s(x) limit 1)` : '3'
   }
 
   #aggregate(sources: readonly Source[], depth: number): string {
@@ -212,7 +228,11 @@ export class RandomSql {
   #write(): string {
     const target = { alias: 'notes', columns: ['id', 'customer_id', 'note', 'amount'] }
     const own = { alias: 'customers', columns: ['id', 'name', 'email', 'salary', 'balance'] }
-    switch (this.#pick(['insert', 'update', 'from', 'delete', 'own', 'cte', 'conflict'])) {
+    switch (this.#pick(['insert', 'update', 'from', 'delete', 'own', 'cte', 'conflict', 'named', 'place'])) {
+      case 'named':
+        return `with customers as (select 1 as id, 'n' as name, 'e' as email) update customers set name = ${this.#value([own], 1)}::text where ${this.#condition([own], 1)} returning *`
+      case 'place':
+        return `update kept set places[${this.#scalar(2)}] = 1 returning places`
       case 'insert':
         return `insert into notes (id, note) select 1000 + row_number() over (), s.x::text from (${this.#select(2, 1)}) s(x) returning note`
       case 'update':

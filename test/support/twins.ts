@@ -18,13 +18,16 @@ targets:
 
 /** Secret values of all shapes: other letters, other lengths, another order; the same ones are NULL and the same are equal. */
 const setup = (salt: string): string => `
-create table customers (id int primary key, name text, email text, salary int, balance numeric);
+create table customers (id int primary key, name text, email text, salary int, balance numeric,
+  label text generated always as (name || ' ' || coalesce(length(email), 0)) stored);
 insert into customers select i, 'name ' || i, case when i % 9 > 0 then left(md5('${salt}' || i % 20), 3 + (i * length('${salt}')) % 9) || '@' || '${salt}' end,
   case when i % 7 > 0 then ('x' || left(md5(i || '${salt}'), 4))::bit(16)::int end, i * 1.5 from generate_series(1, 40) i;
 create table users (id int primary key, login text, email text);
 insert into users select i, 'login ' || i, case when i % 9 > 0 then left(md5('${salt}' || i % 20), 3 + (i * length('${salt}')) % 9) || '@' || '${salt}' end from generate_series(1, 40) i;
 create table notes (id int primary key, customer_id int, note text, amount int);
 insert into notes select i, 1 + i % 40, 'note ' || i, i from generate_series(1, 30) i;
+create table kept (id int primary key, places int[]);
+insert into kept values (1, '{1}');
 create table events (id int, happened date, email text) partition by range (happened);
 create table events_2026 partition of events for values from ('2026-01-01') to ('2027-01-01');
 insert into events select i, '2026-02-02', md5('${salt}' || i) from generate_series(1, 5) i;
@@ -50,6 +53,8 @@ async function run(client: pg.Client, sql: string, how: 'simple' | 'extended' | 
   try {
     const result = await client.query({ ...query, rowMode: 'array', types: { getTypeParser: () => String } } as never)
     const rows = (result as unknown as { rows: unknown[] }).rows.map(row => JSON.stringify(row))
+    // Plans are made from statistics, which the documents admit; whether one is shown must be the same.
+    if (/^\s*explain\b/i.test(sql)) return { outcome: 'rows', text: '' }
     const names = (result as unknown as { fields: { name: string }[] }).fields.map(({ name }) => name)
     return { outcome: 'rows', text: [names.join(), ...rows.sort()].join('\n') }
   } catch (thrown) {

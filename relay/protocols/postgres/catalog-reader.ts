@@ -5,7 +5,8 @@ import type { Log } from '@gate/shared/log'
 import type { TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
 import type { Query } from './analysis/lineage.ts'
-import { Catalog, type CatalogRows, catalogQueries, isSystemRow, systemQueries } from './catalog.ts'
+import { Catalog } from './catalog.ts'
+import { type CatalogRows, catalogQueries, isSystemRow, systemQueries } from './catalog-queries.ts'
 import { CatalogStream, type Rows } from './catalog-stream.ts'
 
 /** A snapshot this old is not used any more; changes seen passing make it old at once. */

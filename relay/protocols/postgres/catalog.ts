@@ -1,6 +1,7 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
-import { FIRST_NORMAL_OBJECT_ID, Functions } from './functions.ts'
+import type { CatalogRows } from './catalog-queries.ts'
+import { Functions } from './functions.ts'
 
 /** One row of the snapshot query for relations. */
 export interface Relation {
@@ -15,71 +16,9 @@ export interface Relation {
   readonly types: ReadonlyMap<number, number>
   /** Columns that are GENERATED ALWAYS AS. */
   readonly generated: ReadonlySet<number>
+  /** Columns of its primary key; empty when it has none, or when rows of other tables come out with its own. */
+  readonly key: readonly number[]
 }
-
-/** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
-export const systemQueries = ['relations', 'columns', 'views', 'functions'] as const
-
-/** Whether a row of these queries is about an object of PostgreSQL's own: their first column is its OID. */
-export function isSystemRow([oid]: readonly (string | null)[]): boolean {
-  return Number(oid) < FIRST_NORMAL_OBJECT_ID
-}
-
-/**
- * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
- * PostgreSQL's own. Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.
- * Columns have `attgenerated` since version 12; before, the name means the empty one beside them.
- * Those in `systemQueries` ask for objects of PostgreSQL's own only where `system` says so.
- */
-export function catalogQueries(system: boolean) {
-  const from = system ? 0 : FIRST_NORMAL_OBJECT_ID
-  return {
-    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
-    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
-    columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
-      case when t.typtype <> 'd' then t.oid::text when b.typtype <> 'd' then b.oid::text end,
-      (a.atthasdef and (select attgenerated <> '' from pg_catalog.pg_attribute g
-        where g.attrelid = a.attrelid and g.attnum = a.attnum))::text
-    from (select ''::"char" as attgenerated) before_version_12 cross join pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
-    join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type b on b.oid = t.typbasetype
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped
-      and a.attrelid >= ${from}`,
-    inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
-    views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
-    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
-    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      and d.refobjid <> r.ev_class and r.ev_class >= ${from}`,
-    callers: `select distinct r.ev_class::text
-    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
-    left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
-    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-      and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
-      and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}
-      and (p.provolatile is distinct from 'i' and p.oid is not null or not exists (
-        select from pg_catalog.pg_depend e where e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'))`,
-    definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
-    from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= ${FIRST_NORMAL_OBJECT_ID}`,
-    functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, (e.objid is not null)::text
-    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'
-    where p.oid >= ${from}`,
-    operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
-    from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
-    where o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
-      where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
-    group by 1`,
-    volatileViews: `select distinct r.ev_class::text
-    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
-    join pg_catalog.pg_proc p on p.oid = d.refobjid
-    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-      and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v'`,
-  } as const
-}
-
-export type CatalogRows = Readonly<
-  Record<keyof ReturnType<typeof catalogQueries>, readonly (readonly (string | null)[])[]>
->
 
 /** A view or rule that reads a column (0: the whole row) of a relation. */
 interface Dependency {
@@ -105,6 +44,25 @@ function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Co
   return found
 }
 
+/** A primary key holds for all rows of a partitioned table, and not for those of tables that inherit. */
+function keysByRelation({ keys, inherits, relations }: CatalogRows): ReadonlyMap<number, readonly number[]> {
+  const found = new Map<number, number[]>()
+  const partitioned = new Set(relations.flatMap(([oid, , , kind]) => (kind === 'p' ? [oid] : [])))
+  const parents = new Set(inherits.map(([, parent]) => parent))
+  for (const [oid, column] of keys) {
+    if (parents.has(oid ?? '') && !partitioned.has(oid ?? '')) continue
+    found.set(Number(oid), [...(found.get(Number(oid)) ?? []), Number(column)])
+  }
+  return found
+}
+
+/** A column that the database computes from another one of its table. */
+interface Generated {
+  readonly relation: number
+  readonly column: number
+  readonly from: number
+}
+
 export class Catalog {
   readonly #byOid = new Map<number, Relation>()
   readonly #byName = new Map<string, Relation[]>()
@@ -113,16 +71,21 @@ export class Catalog {
   readonly #dependencies: readonly Dependency[]
   /** Views that call functions or operators which are not PostgreSQL's own. */
   readonly callers: ReadonlySet<number>
+  /** Relations with columns, or rows, of types that casts by functions of somebody's own convert. */
+  readonly castTables: ReadonlySet<number>
   readonly functions: Functions
+  readonly generated: readonly Generated[]
   readonly #operators: ReadonlyMap<string, boolean>
   readonly #volatileViews: ReadonlySet<number>
-
+  /** By name and by OID: whether casts convert them by functions of somebody's own. */
+  readonly #types = new Map<string | number, boolean>()
   readonly #viewQueries: ReadonlyMap<number, Query>
 
   /** `viewQueries` are the definitions of views, as far as they can be followed. */
   constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map()) {
     this.#viewQueries = viewQueries
     const columns = columnsByRelation(rows.columns)
+    const keys = keysByRelation(rows)
     for (const [oid, schema, name, kind] of rows.relations) {
       this.#add({
         oid: Number(oid),
@@ -130,6 +93,7 @@ export class Catalog {
         name: name ?? '',
         kind: kind ?? '',
         ...(columns.get(Number(oid)) ?? noColumns),
+        key: keys.get(Number(oid)) ?? [],
       })
     }
     for (const [child, parent] of rows.inherits) {
@@ -137,7 +101,17 @@ export class Catalog {
       this.#relate(Number(parent), Number(child))
     }
     this.callers = new Set(rows.callers.map(([view]) => Number(view)))
+    this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
+    for (const [oid, name, castByFunction] of rows.types) {
+      for (const type of [Number(oid), name ?? ''])
+        this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
+    }
     this.functions = new Functions(rows.functions)
+    this.generated = rows.generated.map(([relation, column, from]) => ({
+      relation: Number(relation),
+      column: Number(column),
+      from: Number(from),
+    }))
     this.#operators = new Map(rows.operators.map(([name, isVolatile]) => [name ?? '', isVolatile !== 'false']))
     this.#volatileViews = new Set(rows.volatileViews.map(([view]) => Number(view)))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
@@ -149,6 +123,16 @@ export class Catalog {
 
   isBuiltInOperator(name: string): boolean {
     return !this.#operators.has(name)
+  }
+
+  /** Whether a type of that name, or with that OID, is converted by a function of somebody's own. */
+  isCastByFunction(type: string | number): boolean {
+    return this.#types.get(type) === true
+  }
+
+  /** Whether values of a type are checked or made of others in a way that somebody wrote. */
+  isMadeType(type: string | number): boolean {
+    return this.#types.has(type)
   }
 
   /** Whether an operator of that name runs a function that may do anything. */

@@ -8,7 +8,7 @@ import type { CopyForm } from './analysis/copy.ts'
 import { d, HEADER_BYTES } from './codec.ts'
 import { csvForm, type FieldForm, textForm } from './copy-fields.ts'
 import { UNKNOWN_TYPE } from './detecting.ts'
-import type { Column } from './lineage/scope.ts'
+import { type Column, maskOf } from './lineage/scope.ts'
 import { type MaskingContext, type RowMask, rewriteValues } from './mask.ts'
 import { type ValueMask, valueMask } from './mask-values.ts'
 import type { Slab } from './slab.ts'
@@ -43,11 +43,10 @@ export function createCopyOut(
   return new CopyOut(form, masks, columns?.map(({ name }) => name) ?? [])
 }
 
-function columnMask({ flows, plain, type }: Column, format: number, key: Uint8Array): ValueMask {
-  const [first, ...others] = flows
-  const single = others.every(({ mask }) => mask === first?.mask)
-  if (first === undefined || !plain || !single || type === undefined) return { constant: null }
-  return valueMask(first.mask, type, format, key)
+function columnMask(column: Column, format: number, key: Uint8Array): ValueMask {
+  const mask = maskOf(column)
+  if (mask === undefined || !column.plain || column.type === undefined) return { constant: null }
+  return valueMask(mask, column.type, format, key)
 }
 
 /** The rows of one COPY. */

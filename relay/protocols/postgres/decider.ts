@@ -15,13 +15,13 @@ import { compileDetecting, type Detecting } from './detecting.ts'
 import type { MaskingContext } from './mask.ts'
 import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
 import {
+  canQuoteValues,
   computedColumns,
   copyOutMasking,
   maskingHint,
   maskingRefusal,
   masksColumns,
   systemMasks,
-  touchesMasked,
 } from './masking-rules.ts'
 import { operationsOf, showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
@@ -260,7 +260,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   /** Prepares: the server reads and plans it, so what is refused outright is refused already. */
   #parse(analysis: Analysis, text: string, parameterTypes: readonly number[], names: NameLookup): Maybe<Answer> {
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
-    const [statement, second] = analysis.statements
+    const [read, second] = analysis.statements
     if (second !== undefined) {
       return this.#refuseUnknown(
         text,
@@ -269,12 +269,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         severalStatements,
       )
     }
-    if (statement === undefined)
+    if (read === undefined)
       return {
         kind: 'go',
         plans: [],
         prepared: { text, facts: undefined, parameterTypes, sensitive: false, guard: undefined },
       }
+    const statement = parameterTypes.length === 0 ? read : { ...read, types: [...read.types, ...parameterTypes] }
     const resolved = this.#resolve([statement], text, names)
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
@@ -515,9 +516,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const { masked: columns, detecting, guard } = this.#masked(obligations, catalog)
     const { effective } = statement
     // Where no column is masked by name, texts are searched like results.
-    const sensitive =
-      masksColumns(obligations) &&
-      (touchesMasked(effective, columns) || effective.functions.length > 0 || effective.parts.some(part => part.writes))
+    const sensitive = masksColumns(obligations) && canQuoteValues(effective, columns)
     const computed = computedColumns(effective, columns)
     const copyOut = copyOutMasking(effective, columns)
     return { masking: { columns, computed, detecting, copyOut, guard, key: this.#around.maskKey }, sensitive }
@@ -577,8 +576,16 @@ function peopleFor(facts: StatementFacts): Command['people'] {
  * expressions: which values they give to settings is not known.
  */
 function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
-  const fault = own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, [])
-  const both = { ...meaning, fault, boundSettings: own.boundSettings }
+  const both: StatementFacts = {
+    ...meaning,
+    fault: own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, []),
+    boundSettings: own.boundSettings,
+    functions: [...own.functions, ...meaning.functions],
+    operators: [...own.operators, ...meaning.operators],
+    fields: [...own.fields, ...meaning.fields],
+    types: [...own.types, ...meaning.types],
+    settings: [...own.settings, ...meaning.settings],
+  }
   return own.parts.length === 0
     ? both
     : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
@@ -609,6 +616,9 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     boundSettings: [],
     functions: [],
     operators: [],
+    fields: [],
+    types: [],
+    settings: [],
     lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
     copyOut: undefined,
   }

@@ -1,36 +1,46 @@
 // Which functions a database has, and what a call of one may do. Pure.
-import { isHarmless } from './harmless.ts'
+import { extensions, isHarmless, isHarmlessOfExtension } from './harmless.ts'
 
 /** Objects that initdb makes have smaller OIDs: src/include/access/transam.h. */
 export const FIRST_NORMAL_OBJECT_ID = 16_384
 
-/** All functions of one name, in whatever schema. */
-interface Named {
-  /** One of them is PostgreSQL's. */
-  own: boolean
-  /** One of them is neither PostgreSQL's nor an immutable one of an extension (citext has a lower() of its own). */
-  foreign: boolean
-  /** All of them depend on their arguments alone. */
-  immutable: boolean
-  /** One of them may do anything: pg_proc.provolatile is v. */
-  volatile: boolean
+/** Schemas of PostgreSQL's own: a name with one of them in front can mean no other function. */
+const ownSchemas: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema'])
+
+interface Function {
+  readonly schema: string
+  /** It is PostgreSQL's. */
+  readonly own: boolean
+  /** The extension that brought it; empty for none. */
+  readonly extension: string
+  /** pg_proc.provolatile: i immutable, s stable, v volatile. */
+  readonly volatility: string
+  readonly returnsSet: boolean
+  /** It takes a row, or anything: `t.f` then calls it. */
+  readonly takesRow: boolean
 }
 
 export class Functions {
-  readonly #named = new Map<string, Named>()
+  /** All functions of one name, in whatever schema. */
+  readonly #named = new Map<string, Function[]>()
   readonly #byOid = new Map<number, string>()
 
-  /** Rows of OID, schema, name, volatility and whether an extension brought it, for every function of the database. */
+  /**
+   * Rows of OID, schema, name, volatility, extension, whether it returns a set and whether `t.f` can call it, for every
+   * function of the database.
+   */
   constructor(rows: readonly (readonly (string | null)[])[]) {
-    for (const [oid, schema, name, volatility, extension] of rows) {
-      const own = Number(oid) < FIRST_NORMAL_OBJECT_ID
-      const brought = extension === 'true' && volatility === 'i'
-      const known = this.#named.get(name ?? '') ?? { own: false, foreign: false, immutable: true, volatile: false }
-      known.own ||= own
-      known.foreign ||= !own && !brought
-      known.immutable &&= volatility === 'i' && (schema === 'pg_catalog' || brought)
-      known.volatile ||= volatility !== 'i' && volatility !== 's'
-      this.#named.set(name ?? '', known)
+    for (const [oid, schema, name, volatility, extension, returnsSet, takesRow] of rows) {
+      const same = this.#named.get(name ?? '') ?? []
+      same.push({
+        schema: schema ?? '',
+        own: Number(oid) < FIRST_NORMAL_OBJECT_ID,
+        extension: extension ?? '',
+        volatility: volatility ?? '',
+        returnsSet: returnsSet !== 'false',
+        takesRow: takesRow !== 'false',
+      })
+      this.#named.set(name ?? '', same)
       this.#byOid.set(Number(oid), `${schema}.${name}`)
     }
   }
@@ -44,17 +54,31 @@ export class Functions {
     return this.#named.has(base(name))
   }
 
-  /** Whether a function can only be PostgreSQL's own: somebody else's of that name, in whatever schema, puts it in doubt. */
-  isBuiltIn(name: string): boolean {
-    if (name.startsWith('pg_catalog.')) return true
-    const known = name.includes('.') ? undefined : this.#named.get(name)
-    return known?.own === true && !known.foreign
+  /** Every function that the name can mean. Without a schema, or with somebody's, that is each of that name. */
+  #meant(name: string): readonly Function[] {
+    const same = this.#named.get(base(name)) ?? []
+    const schema = name.slice(0, Math.max(0, name.length - base(name).length - 1))
+    return ownSchemas.has(schema) ? same.filter(each => each.schema === schema) : same
   }
 
-  /** Whether a function, with or without its schema, is PostgreSQL's own and depends on its arguments alone. */
-  isImmutable(name: string): boolean {
-    const own = base(name)
-    return this.isBuiltIn(name) && this.#named.get(own)?.immutable === true
+  /**
+   * Whether every function that the name can mean shows nothing but what it is given, texts of the catalog or the state of
+   * the session, and nothing of others.
+   */
+  showsOnlyItsArguments(name: string): boolean {
+    const meant = this.#meant(name)
+    return meant.length > 0 && meant.every(each => computes(each, base(name), meant))
+  }
+
+  /** Whether it may return more than one row. */
+  returnsSet(name: string): boolean {
+    return this.#meant(name).some(each => each.returnsSet)
+  }
+
+  /** Whether `t.name` may call a function that is not known to be harmless, of the row t. */
+  isCalledOfRows(name: string): boolean {
+    const meant = this.#meant(name)
+    return meant.some(each => each.takesRow && !each.own && !computes(each, name, meant))
   }
 
   /**
@@ -62,11 +86,19 @@ export class Functions {
    * catalog does not know. PostgreSQL lets no other function write.
    */
   isCall(name: string): boolean {
-    const known = this.#named.get(base(name))
-    if (known === undefined) return true
-    if (!known.volatile) return false
-    return !(known.own && !known.foreign && isHarmless(base(name)))
+    const meant = this.#named.get(base(name))
+    if (meant === undefined) return true
+    return meant.some(each => !['i', 's'].includes(each.volatility) && !computes(each, base(name), meant))
   }
+}
+
+function computes(one: Function, name: string, all: readonly Function[]): boolean {
+  const immutable = one.volatility === 'i'
+  if (one.own) return immutable || isHarmless(name)
+  if (one.extension === '') return false
+  if (extensions.has(one.extension)) return immutable || isHarmlessOfExtension(name)
+  // Only a superuser brings extensions; what one adds to a name of PostgreSQL's (a length() of its own type) casts no doubt on it.
+  return immutable && all.some(each => each.own)
 }
 
 /** The name without its schema: a function of that name in any schema is meant. */

@@ -1,5 +1,6 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
+import type { MaskObligation } from '@gate/shared/model'
 import type { CopyForm } from './analysis/copy.ts'
 import { D, type Field, HEADER_BYTES } from './codec.ts'
 import type { Detecting } from './detecting.ts'
@@ -12,8 +13,8 @@ import type { TextGuard } from './texts.ts'
 /** Which columns of a result are masked, by position; undefined entries are clear. */
 export type RowMask = readonly (ValueMask | undefined)[]
 
-/** Columns of a result that are no table's own: all clear, all masked, or which of all columns are fed by masked ones. */
-export type ComputedColumns = 'clear' | 'masked' | readonly boolean[]
+/** Columns of a result that are no table's own: all clear, all masked, or the mask of each that is fed by masked ones. */
+export type ComputedColumns = 'clear' | 'masked' | readonly (MaskObligation | undefined)[]
 
 /** Columns and form of what leaves by COPY; columns whose number or order is not certain are undefined. */
 export interface CopyOutMasking {
@@ -37,19 +38,28 @@ export interface MaskingContext {
 export function rowMask(fields: readonly Field[], context: MaskingContext): RowMask | undefined {
   const masks = fields.map(
     (field, index) =>
-      fieldMask(field, isFed(context.computed, index, fields.length), context) ?? context.detecting?.(field),
+      fieldMask(field, fedMask(context.computed, index, fields.length), context) ?? context.detecting?.(field),
   )
   return masks.some(mask => mask !== undefined) ? masks : undefined
 }
 
 /** A result with other columns than were followed is not the one that was followed. */
-function isFed(computed: ComputedColumns, index: number, count: number): boolean {
-  if (typeof computed === 'string') return computed === 'masked'
-  return computed.length !== count || computed[index] === true
+function fedMask(computed: ComputedColumns, index: number, count: number): MaskObligation | 'redact' | undefined {
+  if (typeof computed === 'string') return computed === 'masked' ? 'redact' : undefined
+  return computed.length === count ? computed[index] : 'redact'
 }
 
-function fieldMask(field: Field, fed: boolean, { columns, key }: MaskingContext): ValueMask | undefined {
-  if (field.tableOid === 0) return fed ? { constant: redacted(field.typeOid, field.format) } : undefined
+function fieldMask(
+  field: Field,
+  fed: MaskObligation | 'redact' | undefined,
+  { columns, key }: MaskingContext,
+): ValueMask | undefined {
+  if (field.tableOid === 0) {
+    if (fed === undefined) return undefined
+    return fed === 'redact'
+      ? { constant: redacted(field.typeOid, field.format) }
+      : valueMask(fed, field.typeOid, field.format, key)
+  }
   const mask = columns.mask(field.tableOid, field.attributeNumber)
   if (mask !== undefined) return valueMask(mask, field.typeOid, field.format, key)
   // A view that cannot be followed, or a table that the catalog does not know: nothing says that the column is clear.

@@ -7,7 +7,9 @@ import {
   type Flows,
   flowsOf,
   type MaskedColumn,
+  maskOf,
   noFlows,
+  redactedOf,
   type Source,
   typeOf,
   union,
@@ -22,6 +24,8 @@ export interface MaskedColumns {
   isMasked(oid: number): boolean
   /** A view over masked columns that cannot be followed: all of it counts as masked. */
   isOpaque(oid: number): boolean
+  /** A table with rules that read something masked, or run functions: what is written to it does more than it says. */
+  readonly isRuled: (oid: number) => boolean
   /** What a name in FROM can mean. */
   readonly source: Relations
   readonly catalog: Catalog
@@ -48,11 +52,15 @@ export function resolveMasks(
   return new Resolved(obligations, catalog, always)
 }
 
+const label = (relation: Relation, column: string): string => `${relation.schema}.${relation.name}.${column}`
+
 class Resolved implements MaskedColumns {
   readonly catalog: Catalog
   readonly obligations: readonly Obligation[]
   /** Masks that policy's patterns give, by relation and column number. */
   readonly #named = new Map<number, Map<number, MaskedColumn>>()
+  /** Columns that the database computes from masked ones. */
+  readonly #generated = new Set<MaskedColumn>()
   /** Views that read something masked. */
   readonly #readers: ReadonlySet<number>
   readonly #columns = new Map<number, readonly Column[] | 'opaque'>()
@@ -65,15 +73,15 @@ class Resolved implements MaskedColumns {
     for (const relation of catalog.relations) {
       for (const column of relation.columns.values()) {
         const mask = masks.find(candidate => candidate.columns.some(pattern => matches(pattern, relation, column)))
-        if (mask !== undefined) this.#spread(relation, column, mask)
+        if (mask !== undefined) this.#spread(relation, column, { label: label(relation, column), mask })
       }
     }
+    this.#spreadToGenerated()
     this.#readers = this.#findReaders()
   }
 
   /** A column is masked in the whole family: rows of a partition come out under the parent's OID and the other way round. */
-  #spread(relation: Relation, column: string, mask: MaskObligation): void {
-    const masked: MaskedColumn = { label: `${relation.schema}.${relation.name}.${column}`, mask }
+  #spread(relation: Relation, column: string, masked: MaskedColumn): void {
     for (const member of this.catalog.family(relation.oid)) {
       for (const [number, name] of this.catalog.relation(member)?.columns ?? []) {
         if (name !== column) continue
@@ -81,6 +89,20 @@ class Resolved implements MaskedColumns {
         if (!columns.has(number)) columns.set(number, masked)
         this.#named.set(member, columns)
       }
+    }
+  }
+
+  /** Of a GENERATED column nothing is shown: a part of a masked one is not its mask. */
+  #spreadToGenerated(): void {
+    for (const { relation: oid, column, from } of this.catalog.generated) {
+      const relation = this.catalog.relation(oid)
+      const source = this.#named.get(oid)?.get(from)
+      const name = relation?.columns.get(column)
+      if (relation === undefined || source === undefined || name === undefined) continue
+      if (this.#named.get(oid)?.has(column) === true) continue
+      const made = { ...redactedOf(source), label: label(relation, name) }
+      this.#generated.add(made)
+      this.#spread(relation, name, made)
     }
   }
 
@@ -106,18 +128,31 @@ class Resolved implements MaskedColumns {
     if (known !== undefined) return known
     // A view that reads itself, however far around, cannot be followed.
     this.#columns.set(relation.oid, 'opaque')
-    const columns = this.#readers.has(relation.oid) ? this.#viewColumns(relation) : this.#tableColumns(relation)
+    const isView = viewKinds.has(relation.kind) && this.#readers.has(relation.oid)
+    const columns = isView ? this.#viewColumns(relation) : this.#ownColumns(relation)
     this.#columns.set(relation.oid, columns)
     return columns
   }
 
+  /** Casts of a column of a user's type can run functions, and nothing in the statement would say so. */
+  #ownColumns(relation: Relation): readonly Column[] | 'opaque' {
+    return this.catalog.castTables.has(relation.oid) ? 'opaque' : this.#tableColumns(relation)
+  }
+
   #tableColumns(relation: Relation): readonly Column[] {
     const named = this.#named.get(relation.oid)
+    const row = relation.key.length === 0 ? undefined : { key: relation.key, direct: true }
     return [...relation.columns].map(([number, name]) => {
       const masked = named?.get(number)
-      const flows: Flows = masked === undefined ? noFlows : new Set([masked])
-      const generated = relation.generated.has(number)
-      return { name, flows, plain: true, type: relation.types.get(number), generated }
+      const own = {
+        name,
+        plain: true,
+        type: relation.types.get(number),
+        generated: relation.generated.has(number),
+        ...(row === undefined ? {} : { origin: { row, column: number } }),
+      }
+      if (masked === undefined) return { ...own, flows: noFlows, whole: true }
+      return { ...own, flows: new Set([masked]), whole: !this.#generated.has(masked) }
     })
   }
 
@@ -128,8 +163,11 @@ class Resolved implements MaskedColumns {
     const own = this.#tableColumns(relation)
     if (outputs === undefined || outputs.length !== own.length) return this.#fullyNamed(relation) ?? 'opaque'
     return own.map((column, index): Column => {
-      const flows: Flows = union(column.flows, outputs[index]?.flows ?? noFlows)
-      return { ...column, flows, plain: column.flows.size > 0 || outputs[index]?.plain === true }
+      const output = outputs[index]
+      const flows: Flows = union(column.flows, output?.flows ?? noFlows)
+      const isNamed = column.flows.size > 0
+      const whole = isNamed || output?.whole === true
+      return { ...column, flows, plain: isNamed || output?.plain === true, whole, origin: output?.origin }
     })
   }
 
@@ -157,23 +195,21 @@ class Resolved implements MaskedColumns {
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
-      columns: columns.flat(),
+      columns: one ?? columns.flat().map(column => ({ ...column, origin: undefined })),
       others: columns.length === relations.length ? undefined : flowsOf(columns.flat()),
       star: one ?? alike(columns, relations.length),
+      isTable: relations.length === 1 && !viewKinds.has(first.kind),
     }
   }
 
   mask(oid: number, number: number): MaskObligation | undefined {
     const named = this.#named.get(oid)?.get(number)
     if (named !== undefined) return named.mask
-    const relation = this.#readers.has(oid) ? this.catalog.relation(oid) : undefined
-    if (relation === undefined) return undefined
-    const columns = this.#columnsOf(relation)
-    if (columns === 'opaque') return undefined
+    const columns = this.#special(oid)
+    const relation = this.catalog.relation(oid)
+    if (columns === undefined || columns === 'opaque' || relation === undefined) return undefined
     const column = columns[[...relation.columns.keys()].indexOf(number)]
-    const [masked] = column?.flows ?? noFlows
-    if (column === undefined || masked === undefined) return undefined
-    return column.plain ? masked.mask : { ...masked.mask, with: 'redact' }
+    return column === undefined ? undefined : maskOf(column)
   }
 
   knows(oid: number): boolean {
@@ -182,17 +218,27 @@ class Resolved implements MaskedColumns {
 
   isMasked(oid: number): boolean {
     if (this.#named.has(oid)) return true
-    const relation = this.#readers.has(oid) ? this.catalog.relation(oid) : undefined
-    if (relation === undefined) return false
-    const columns = this.#columnsOf(relation)
-    return columns === 'opaque' || flowsOf(columns).size > 0
+    const columns = this.#special(oid)
+    return columns === 'opaque' || (columns !== undefined && flowsOf(columns).size > 0)
   }
 
   isOpaque(oid: number): boolean {
-    const relation = this.#readers.has(oid) ? this.catalog.relation(oid) : undefined
-    return relation !== undefined && this.#columnsOf(relation) === 'opaque'
+    return this.#special(oid) === 'opaque'
   }
+
+  /** The columns of what is more than a table with columns that policy names. */
+  #special(oid: number): readonly Column[] | 'opaque' | undefined {
+    if (!this.#readers.has(oid) && !this.catalog.castTables.has(oid)) return undefined
+    const relation = this.catalog.relation(oid)
+    return relation === undefined ? undefined : this.#columnsOf(relation)
+  }
+
+  readonly isRuled = (oid: number): boolean =>
+    this.#readers.has(oid) && !viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v')
 }
+
+/** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
+const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
 
 /** Relations of one name with the same columns have one star; otherwise its columns are not certain. */
 function alike(all: readonly (readonly Column[])[], count: number): readonly Column[] | undefined {
@@ -210,6 +256,7 @@ function alike(all: readonly (readonly Column[])[], count: number): readonly Col
     name: column.name,
     flows: union(...all.map(columns => columns[index]?.flows ?? noFlows)),
     plain: all.every(columns => columns[index]?.plain === true),
+    whole: all.every(columns => columns[index]?.whole === true),
     type: typeOf(all.flatMap(columns => columns[index] ?? [])),
     generated: first[index]?.generated === true,
   }))

@@ -2,12 +2,14 @@
 // Deny unless it is known to be safe; the second net is the mask by table and column number on every row.
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
+import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
-import { isHarmless } from './harmless.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
+import { maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
+import { isPlanSetting, planRefusal } from './settings.ts'
 
 /**
  * Columns of the system catalogs that hold values or texts of others: masked for everybody from whom anything is.
@@ -39,9 +41,19 @@ export const systemMasks: readonly MaskObligation[] = [
     computed: 'deny',
     predicates: 'equality',
   },
+  {
+    kind: 'mask',
+    // A value that rows have from before their column was added. pg_dump reads it in a CASE.
+    columns: ['pg_catalog.pg_attribute.attmissingval'],
+    detect: [],
+    with: 'null',
+    fixed: undefined,
+    computed: 'mask',
+    predicates: 'deny',
+  },
 ]
 
-/** Commands that run, or define for later, what gate cannot look into. */
+/** Why commands are refused that run, or define for later, what gate cannot look into. */
 const opaque: Readonly<Record<string, string>> = {
   DoStmt: 'DO runs code',
   CallStmt: 'CALL runs code',
@@ -65,10 +77,46 @@ const opaque: Readonly<Record<string, string>> = {
   CreateForeignTableStmt: 'foreign tables carry data elsewhere',
   CreateForeignServerStmt: 'foreign tables carry data elsewhere',
   ImportForeignSchemaStmt: 'foreign tables carry data elsewhere',
+  ClusterStmt: 'rows come in the order that it gives them',
+}
+
+/** Commands that can be followed, or that touch nothing but what they name; every other one is refused. */
+const followable: ReadonlySet<string> = new Set([
+  ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'CopyStmt', 'TruncateStmt', 'ExplainStmt'],
+  ...['PrepareStmt', 'ExecuteStmt', 'DeallocateStmt', 'DeclareCursorStmt', 'FetchStmt', 'ClosePortalStmt'],
+  ...['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'DiscardStmt', 'LockStmt'],
+  ...['ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'CheckPointStmt', 'VacuumStmt', 'ReindexStmt'],
+  ...['RefreshMatViewStmt', 'CommentStmt', 'GrantStmt', 'AlterDefaultPrivilegesStmt', 'AlterOwnerStmt', 'DropStmt'],
+  ...[
+    'CreateStmt',
+    'CreateTableAsStmt',
+    'ViewStmt',
+    'IndexStmt',
+    'CreateSeqStmt',
+    'CreateSchemaStmt',
+    'CreateStatsStmt',
+  ],
+  ...['CreateEnumStmt', 'CompositeTypeStmt', 'CreatePolicyStmt', 'AlterPolicyStmt', 'AlterTableStmt', 'AlterSeqStmt'],
+  ...['AlterEnumStmt', 'AlterStatsStmt', 'RenameStmt', 'AlterObjectSchemaStmt'],
+])
+
+/** What can get another name: a function or a schema that did would be another one than the catalog says. */
+const renamable: ReadonlySet<string> = new Set([
+  ...['table', 'view', 'materialized_view', 'foreign_table', 'sequence', 'index', 'column', 'tabconstraint', 'policy'],
+  ...['statistic_ext', 'trigger'],
+])
+
+function opaqueCommand({ node, parts }: StatementFacts): string | undefined {
+  const known = opaque[node]
+  if (known !== undefined) return known
+  if (!followable.has(node)) return 'gate does not know that this command shows none of them'
+  const type = parts[0]?.facts['objectType']
+  const moves = node === 'RenameStmt' || node === 'AlterObjectSchemaStmt'
+  return moves && !renamable.has(String(type)) ? 'names stay what they are while gate goes by them' : undefined
 }
 
 /** Whether a statement touches a relation with masked columns. */
-export function touchesMasked(facts: StatementFacts, masked: MaskedColumns): boolean {
+function touchesMasked(facts: StatementFacts, masked: MaskedColumns): boolean {
   return relationsOf(facts, masked).some(relation => masked.isMasked(relation.oid))
 }
 
@@ -101,20 +149,50 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   const unsearched = unsearchedResult(facts, masked.obligations)
   if (unsearched !== undefined) return unsearched
   if (!masksColumns(masked.obligations)) return undefined
-  const why = opaque[facts.node]
+  const why = opaqueCommand(facts)
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (facts.parts.some(part => part.action === 'set_role'))
     return 'columns are masked for you, so the session stays the one they are masked in'
-  if (facts.parts.some(part => [...part.reads, ...part.written].some(({ schema }) => schema === 'pg_toast')))
+  const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
+  if (named.some(({ schema, name }) => schema === 'pg_toast' || /^pg_toast_\d/.test(name)))
     return 'columns are masked for you, and tables in pg_toast hold their long values'
-  const call = facts.functions.find(
-    name =>
-      !masked.catalog.functions.isImmutable(name) && !(masked.catalog.functions.isBuiltIn(name) && isHarmless(name)),
-  )
-  if (call !== undefined) return `columns are masked for you, and gate does not know that ${call}() shows none of them`
-  const operator = facts.operators.find(name => !masked.catalog.isBuiltInOperator(name))
-  if (operator !== undefined) return `columns are masked for you, and the operator ${operator} is not PostgreSQL's own`
+  const code = codeRefusal(facts, masked)
+  if (code !== undefined) return code
   return touchesMasked(facts, masked) ? lineageRefusal(facts, masked) : undefined
+}
+
+/** What runs code that is not PostgreSQL's own, whatever tables the statement is about. */
+function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns): string | undefined {
+  const call = facts.functions.find(name => !catalog.functions.showsOnlyItsArguments(name))
+  if (call !== undefined) return `columns are masked for you, and gate does not know that ${call}() shows none of them`
+  const operator = facts.operators.find(name => !catalog.isBuiltInOperator(name))
+  if (operator !== undefined) return `columns are masked for you, and the operator ${operator} is not PostgreSQL's own`
+  const field = facts.fields.find(name => catalog.functions.isCalledOfRows(name))
+  if (field !== undefined) return `columns are masked for you, and .${field} calls the function ${field}() of a row`
+  const type = facts.types.find(name => catalog.isCastByFunction(name))
+  if (type !== undefined) return `columns are masked for you, and casts of the type ${nameOfType(type)} run functions`
+  const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
+  if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
+  const ruled = facts.parts
+    .filter(part => rewritten.has(part.action))
+    .flatMap(part => part.written)
+    .flatMap(name => catalog.resolve(name.schema, name.name))
+    .find(relation => isRuled(relation.oid))
+  return ruled === undefined
+    ? undefined
+    : `columns are masked for you, and rules of ${full(ruled)} read them or run functions`
+}
+
+/** What rules are for, beside SELECT of views. */
+const rewritten: ReadonlySet<string> = new Set(['insert', 'update', 'delete'])
+
+const nameOfType = (type: string | number): string => (typeof type === 'number' ? `with OID ${type}` : type)
+
+/** Whether texts of errors and notices can carry masked values. */
+export function canQuoteValues(facts: StatementFacts, masked: MaskedColumns): boolean {
+  if (touchesMasked(facts, masked) || facts.functions.length > 0) return true
+  // A domain's check can call a function that quotes what it reads.
+  return facts.types.some(type => masked.catalog.isMadeType(type)) || facts.parts.some(part => part.writes)
 }
 
 function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
@@ -122,12 +200,20 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
   if (lineage.kind === 'inert') return undefined
   const relations = relationsOf(facts, masked)
   const opaqueView = relations.find(relation => masked.isOpaque(relation.oid))
-  if (opaqueView !== undefined)
-    return `the view ${full(opaqueView)} is made of masked columns in a way that cannot be followed`
+  if (opaqueView !== undefined) {
+    const isView = opaqueView.kind === 'v' || opaqueView.kind === 'm'
+    return isView
+      ? `the view ${full(opaqueView)} is made of masked columns in a way that cannot be followed`
+      : `${full(opaqueView)} has columns of types whose casts run functions`
+  }
   const first = relations.find(relation => masked.isMasked(relation.oid))
   if (lineage.kind === 'unknown')
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
-  const { refusal, outputs, flows } = followed(lineage, masked)
+  const rows = facts.functions.find(name => masked.catalog.functions.returnsSet(name) && !isMultiplying(name))
+  if (rows !== undefined) return `gate does not know what decides how many rows ${rows}() gives`
+  const { refusal, outputs, flows, touches } = followed(lineage, masked)
+  if (lineage.sink === 'analysis' && touches)
+    return `${first === undefined ? 'a table' : full(first)} has masked columns, and EXPLAIN ANALYZE shows what it met`
   if (refusal !== undefined || lineage.sink !== 'copy' || flows.size === 0) return refusal
   if (facts.copyOut !== undefined && 'reason' in facts.copyOut)
     return `masked columns cannot be copied: ${facts.copyOut.reason}`
@@ -136,14 +222,16 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
 
 const full = (relation: Relation): string => `${relation.schema}.${relation.name}`
 
-/** What was followed last for each statement; the masks change with the catalog and the policy. */
-const known = new WeakMap<Lineage, { readonly masked: MaskedColumns; readonly result: Followed }>()
+/** What was followed. A statement stays in the analyser's memory for long, so it must not hold the catalog of its time. */
+const known = new WeakMap<MaskedColumns, WeakMap<Lineage, Followed>>()
 
 function followed(lineage: Extract<Lineage, { kind: 'query' }>, masked: MaskedColumns): Followed {
-  const before = known.get(lineage)
-  if (before?.masked === masked) return before.result
+  const under = known.get(masked) ?? new WeakMap<Lineage, Followed>()
+  known.set(masked, under)
+  const before = under.get(lineage)
+  if (before !== undefined) return before
   const result = follow(lineage, masked.source)
-  known.set(lineage, { masked, result })
+  under.set(lineage, result)
   return result
 }
 
@@ -152,10 +240,10 @@ export function computedColumns(facts: StatementFacts, masked: MaskedColumns): C
   const { lineage } = facts
   if (lineage.kind === 'inert' || !touchesMasked(facts, masked)) return 'clear'
   if (lineage.kind === 'unknown') return 'masked'
-  if (lineage.sink === 'plan') return 'clear'
+  if (lineage.sink === 'plan' || lineage.sink === 'analysis') return 'clear'
   const { flows, outputs } = followed(lineage, masked)
   if (flows.size === 0) return 'clear'
-  return outputs === undefined ? 'masked' : outputs.map(column => column.flows.size > 0)
+  return outputs === undefined ? 'masked' : outputs.map(maskOf)
 }
 
 /** What has to be known of rows that leave by COPY TO STDOUT. */

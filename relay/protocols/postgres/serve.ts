@@ -13,7 +13,7 @@ import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVer
 import { Decider } from './decider.ts'
 import { PostgresMachine } from './machine.ts'
 import { errorOf, isAboutSettings } from './refuse.ts'
-import { type ClientStart, readClientStart } from './settings.ts'
+import { type ClientStart, isPlanSetting, planRefusal, readClientStart } from './settings.ts'
 import { Startup, type StartupEvent } from './startup.ts'
 
 /** A client that connects says what it wants within this time; authentication_timeout of a server is longer. */
@@ -101,6 +101,7 @@ async function run(room: Room, session: Session, client: AsyncIterator<Buffer>, 
   const start = readClientStart(began.parameters)
   await session.start({ user: start.user, database: start.database, program: start.applicationName ?? '' })
   checkDatabase(session, start)
+  checkSettings(session, start)
   const target = await session.open(start.parameters)
   try {
     await converse(room, session, client, began, target)
@@ -120,6 +121,12 @@ function checkDatabase(session: Session, start: ClientStart): void {
       hint: `Connect with dbname=${database}.`,
     },
   )
+}
+
+/** What SET may not do while columns are masked, the start-up may not either. */
+function checkSettings(session: Session, start: ClientStart): void {
+  const plan = session.gate.masked ? start.settings.find(isPlanSetting) : undefined
+  if (plan !== undefined) throw new GateError('ERR_GATE_REFUSED', `the start-up parameter ${plan} ${planRefusal}`)
 }
 
 async function converse(

@@ -12,6 +12,14 @@ const identitySettings = new Set([
 /** Start-up parameters that are not settings. The agent logs in with the service identity, to the target's database. */
 const ownParameters = new Set(['user', 'database', 'replication', 'options'])
 
+/**
+ * Settings that choose how a query is run. Rows without an order come as the plan reads them: over an index on a masked
+ * column, in the order of its values.
+ * @see https://www.postgresql.org/docs/current/runtime-config-query.html
+ */
+const planSettings =
+  /^(enable_\w+|\w+_cost|effective_cache_size|geqo(_\w+)?|(from|join)_collapse_limit|constraint_exclusion|cursor_tuple_fraction|(debug|force)_parallel_\w+)$/
+
 const MAX_OPTIONS = 200
 
 /** GUC names are case-insensitive; `-` stands for `_` in options (src/backend/utils/misc/guc.c ParseLongOption). */
@@ -21,6 +29,13 @@ export function settingName(name: string): string {
 
 export function isIdentitySetting(name: string): boolean {
   return identitySettings.has(settingName(name))
+}
+
+export const planRefusal = 'steers in what order rows come, which can be that of values that are masked for you'
+
+/** Whether it steers the planner. */
+export function isPlanSetting(name: string): boolean {
+  return planSettings.test(settingName(name))
 }
 
 /**
@@ -76,6 +91,8 @@ export interface ClientStart {
   readonly user: string
   readonly database: string
   readonly applicationName: string | undefined
+  /** Names of the settings that it brings. */
+  readonly settings: readonly string[]
 }
 
 /**
@@ -110,7 +127,13 @@ export function readClientStart(given: ReadonlyMap<string, string>): ClientStart
   if (text !== undefined && options.length > 0) parameters['options'] = text
   const user = given.get('user') ?? ''
   if (user === '') throw new GateError('ERR_GATE_PROTOCOL', 'no PostgreSQL user name specified in startup packet')
-  return { parameters, user, database: given.get('database') ?? user, applicationName: given.get('application_name') }
+  return {
+    parameters,
+    user,
+    database: given.get('database') ?? user,
+    applicationName: given.get('application_name'),
+    settings: [...given.keys(), ...options.map(([name]) => name)],
+  }
 }
 
 /**

@@ -463,6 +463,8 @@ export class TargetHalf {
   /** Binding plans the statement and runs input functions: an error there is the statement's. */
   #withholds(head: Entry | undefined): boolean {
     if (this.#sensitiveTransaction) return true
+    // An array of a domain is checked when it is parsed.
+    if (head?.kind === 'parse') return head.prepared?.sensitive === true
     if (head?.kind === 'bind' || head?.kind === 'describe') return head.portal?.prepared?.sensitive === true
     return this.#plan(head)?.sensitive === true
   }

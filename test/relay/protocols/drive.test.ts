@@ -111,8 +111,7 @@ t.test('what could not be recorded is never sent, nor anything after it', async 
     new Asking(),
     client.port,
     target.port,
-    { answer: () => 'go', observe: () => {},
-      declare: () => {}, recorded },
+    { answer: () => 'go', observe: () => {}, declare: () => {}, recorded },
     new AbortController().signal,
   )
   client.incoming.push('write 1')

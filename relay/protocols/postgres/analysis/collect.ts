@@ -42,6 +42,10 @@ export interface Collected {
   readonly others: readonly { readonly kind: string; readonly name: string }[]
   readonly functions: readonly string[]
   readonly operators: readonly string[]
+  /** Names behind a dot: `f` of `t.f`, which is a column, or else a function of the row t. */
+  readonly fields: readonly string[]
+  /** Names of types, without their schemas. */
+  readonly types: readonly string[]
   readonly columns: readonly string[]
   readonly columnsWritten: readonly string[]
   readonly hasWhere: boolean
@@ -71,6 +75,14 @@ const relationTypes = new Set([
   'OBJECT_INDEX',
 ])
 
+/** Operators behind words of the grammar. */
+const spelled: Readonly<Record<string, readonly string[]>> = {
+  BETWEEN: ['>=', '<='],
+  'NOT BETWEEN': ['<', '>'],
+  'BETWEEN SYMMETRIC': ['>=', '<='],
+  'NOT BETWEEN SYMMETRIC': ['<', '>'],
+}
+
 export function collect(name: string, content: JsonObject): Collected {
   const collector = new Collector()
   collector.statement(name, content)
@@ -83,12 +95,16 @@ class Collector {
   readonly #others: { kind: string; name: string }[] = []
   readonly #functions = new Set<string>()
   readonly #operators = new Set<string>()
+  readonly #fields = new Set<string>()
+  readonly #types = new Set<string>()
   readonly #columns = new Set<string>()
   readonly #columnsWritten = new Set<string>()
   readonly #nested: NestedWrite[] = []
   readonly #settings: ChangedSetting[] = []
   #hasWhere = false
   #returning = false
+  /** Columns whose values the WHERE of the query at hand says, while its outputs are visited. */
+  #said: ReadonlyMap<string, string> = new Map()
 
   result(): Collected {
     return {
@@ -97,6 +113,8 @@ class Collector {
       others: this.#others,
       functions: [...this.#functions],
       operators: [...this.#operators],
+      fields: [...this.#fields],
+      types: [...this.#types],
       columns: [...this.#columns],
       columnsWritten: [...this.#columnsWritten],
       hasWhere: this.#hasWhere,
@@ -142,6 +160,7 @@ class Collector {
     for (const [key, child] of Object.entries(value)) {
       if (typeof child !== 'object' || child === null) continue
       if (isObject(child) && this.#visitNode(key, child, scope)) continue
+      this.#typeName(key, child)
       this.#visit(child, scope)
     }
   }
@@ -166,19 +185,51 @@ class Collector {
       case 'FuncCall':
         this.#call(content)
         return false
-      case 'A_Expr':
       case 'SubLink':
       case 'SortBy':
-        // OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too.
-        for (const operator of strings(content['name'] ?? content['operName'] ?? content['useOp']).slice(-1))
-          this.#operators.add(operator)
+        this.#operator(content)
+        if (content['subLinkType'] === 'ANY_SUBLINK') this.#operators.add('=')
         return false
       case 'ColumnRef':
         this.#columns.add(columnName(content))
+        for (const field of list(content['fields']).slice(1)) this.#field(field)
         return true
+      case 'A_Indirection':
+        for (const item of list(content['indirection'])) this.#field(item)
+        return false
+      case 'A_Expr':
+        this.#operator(content)
+        return false
+      case 'CaseExpr':
+        if (content['arg'] !== undefined) this.#operators.add('=')
+        return false
+      case 'JoinExpr':
+        if (content['usingClause'] !== undefined || content['isNatural'] === true) this.#operators.add('=')
+        return false
+      case 'CreateTrigStmt':
+        this.#functions.add(strings(content['funcname']).join('.'))
+        return false
       default:
         return false
     }
+  }
+
+  /** OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too. */
+  #operator(content: JsonObject): void {
+    for (const operator of strings(content['name'] ?? content['operName'] ?? content['useOp']).slice(-1))
+      for (const name of spelled[operator] ?? [operator]) this.#operators.add(name)
+  }
+
+  #field(value: Json): void {
+    const name = text(as(value, 'String')?.['sval'])
+    if (name !== '') this.#fields.add(name)
+  }
+
+  /** A field `typeName`, `argType`, … or a node of a list. */
+  #typeName(key: string, value: Json): void {
+    const names = isObject(value) && /type(name)?$/i.test(key) ? strings(value['names']) : []
+    const name = names.at(-1)
+    if (name !== undefined && names[0] !== 'pg_catalog') this.#types.add(name)
   }
 
   #call(content: JsonObject): void {
@@ -186,17 +237,26 @@ class Collector {
     this.#functions.add(name.join('.'))
     if (name.at(-1) !== 'set_config') return
     const [setting, value] = list(content['args'])
-    this.#settings.push({ name: constant(setting), value: constant(value), parameter: parameterNumber(value) })
+    const column = as(setting, 'ColumnRef')
+    const said = column === undefined ? undefined : this.#said.get(columnName(column))
+    this.#settings.push({
+      name: constant(setting) ?? said,
+      value: constant(value),
+      parameter: parameterNumber(value),
+    })
   }
 
   #select(content: JsonObject, outer: Scope): void {
     const scope = this.#with(content['withClause'], outer)
+    const around = this.#said
     for (const [key, child] of Object.entries(content)) {
+      this.#said = key === 'targetList' ? saidBy(content['whereClause']) : new Map()
       if (key === 'withClause') continue
       if (key === 'larg' || key === 'rarg') this.#select(object(child), scope)
       else if (key === 'intoClause') this.#add(this.#written, this.#relation(object(object(child)['rel'])))
       else this.#visit(child, scope)
     }
+    this.#said = around
   }
 
   /** A CTE sees the ones before it, and with RECURSIVE all of them; the statement sees all. */
@@ -274,7 +334,10 @@ class Collector {
     for (const [key, child] of Object.entries(value)) {
       if (key === 'RangeVar') this.#add(this.#written, this.#relation(object(child)))
       else if (isObject(child) && this.#visitNode(key, child, scope)) continue
-      else this.#ranges(child, scope)
+      else {
+        this.#typeName(key, child ?? null)
+        this.#ranges(child, scope)
+      }
     }
   }
 
@@ -308,6 +371,21 @@ class Collector {
       this.#add(this.#written, { schema: names.length > 1 ? names.at(-2) : undefined, name: names.at(-1) ?? '' })
     else this.#others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
   }
+}
+
+/** `name = 'work_mem' AND …`: pg_dump calls set_config(name, …) of the settings that such a condition leaves. */
+function saidBy(where: Json | undefined): Map<string, string> {
+  const said = new Map<string, string>()
+  const conjunction = as(where, 'BoolExpr')
+  const parts = conjunction?.['boolop'] === 'AND_EXPR' ? list(conjunction['args']) : [where ?? null]
+  for (const part of parts) {
+    const comparison = object(as(part, 'A_Expr'))
+    const column = as(comparison['lexpr'], 'ColumnRef')
+    const value = constant(comparison['rexpr'])
+    const isEqual = comparison['kind'] === 'AEXPR_OP' && strings(comparison['name']).join('.') === '='
+    if (isEqual && column !== undefined && value !== undefined) said.set(columnName(column), value)
+  }
+  return said
 }
 
 function columnName(reference: JsonObject): string {

@@ -1,6 +1,17 @@
 // Expressions of a parse tree → what flows into them and what decides in them. Node types that are not listed cannot be followed. Pure.
-import type { ColumnName, Expression, Operand, Query, Use } from './lineage.ts'
-import { as, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import {
+  columnName,
+  comparedColumn,
+  computed,
+  counters,
+  formOf,
+  isColumn,
+  isMultiplying,
+  movers,
+  rowOf,
+} from './forms.ts'
+import type { ColumnName, Expression, Operand, Query, Test, Use } from './lineage.ts'
+import { as, isObject, type Json, type JsonObject, list, node, object, strings } from './tree.ts'
 
 /** Why a statement cannot be followed; caught where the statement's lineage is made. */
 export class Unfollowed extends Error {}
@@ -22,12 +33,8 @@ const transparent = new Set([
   ...['JsonObjectConstructor', 'JsonArrayConstructor', 'JsonArrayQueryConstructor', 'JsonObjectAgg', 'JsonArrayAgg'],
   ...['JsonAggConstructor', 'JsonKeyValue', 'JsonValueExpr', 'JsonIsPredicate', 'JsonParseExpr', 'JsonScalarExpr'],
   ...['JsonSerializeExpr', 'JsonFuncExpr', 'JsonArgument', 'JsonBehavior', 'JsonTable', 'JsonTableColumn'],
-  ...['JsonTablePathSpec'],
+  ...['JsonTablePathSpec', 'SortBy'],
 ])
-
-/** Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. */
-const movers =
-  /^(set_config|setval|setseed|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|lo_\w+)$/
 
 /** What makes a query of a SELECT; given from outside, since queries hold expressions and the other way round. */
 export type MakeQuery = (select: Json | undefined) => Query
@@ -43,8 +50,8 @@ export class Expressions {
   expression(...values: readonly (Json | undefined)[]): Expression {
     const gathered = new Gathered()
     for (const value of values) this.#add(value, gathered)
-    const plain = values.length === 1 && as(values[0], 'ColumnRef') !== undefined
-    return { columns: gathered.columns, queries: gathered.queries, uses: gathered.uses, plain }
+    const { columns, queries, uses, tests } = gathered
+    return { columns, queries, uses, tests, ...(values.length === 1 ? formOf(values[0]) : computed) }
   }
 
   /** What a condition uses. */
@@ -56,7 +63,7 @@ export class Expressions {
         return list(content['args']).flatMap(arg => this.condition(arg, where))
       case 'NullTest':
         if (as(content['arg'], 'ColumnRef') === undefined) break
-        return [{ kind: 'presence', where, expression: this.expression(content['arg']) }]
+        return [this.#presence([content['arg'] ?? null], where)]
       case 'A_Expr':
         return this.#comparison(content, where) ?? [this.#undivided(value, where)]
       case 'SubLink':
@@ -71,8 +78,8 @@ export class Expressions {
     return { kind: 'condition', where, expression: this.expression(value) }
   }
 
-  /** `a = b`, `a <> b`, `a IN (…)`, `a = ANY (…)`, `a IS DISTINCT FROM b`; undefined for anything else. */
-  #comparison(content: JsonObject, where: string): Use[] | undefined {
+  /** `a = b`, `a <> b`, `a IN (…)`, `a = ANY (…)`, `a IS DISTINCT FROM b`, also of rows; undefined for anything else. */
+  #comparison(content: JsonObject, where: string): Test[] | undefined {
     const operator = strings(content['name'])
     if (operator.length !== 1 || !['=', '<>'].includes(operator[0] ?? '')) return undefined
     const { lexpr, rexpr } = content
@@ -80,35 +87,53 @@ export class Expressions {
       case 'AEXPR_OP':
       case 'AEXPR_DISTINCT':
       case 'AEXPR_NOT_DISTINCT':
+        return this.#pairs(lexpr, [rexpr], where)
       case 'AEXPR_OP_ANY':
-      case 'AEXPR_OP_ALL':
-        if (lexpr === undefined || rexpr === undefined) return undefined
-        return [{ kind: 'equality', where, left: this.#operand(lexpr), right: this.#operand(rexpr) }]
+      case 'AEXPR_OP_ALL': {
+        const elements = list(as(rexpr, 'A_ArrayExpr')?.['elements'])
+        if (lexpr === undefined || rexpr === undefined || elements.length > MAX_COMPARED_VALUES) return undefined
+        return [{ kind: 'equality', where, left: this.#operand(lexpr), right: this.#operand(rexpr), times: 1 }]
+      }
       case 'AEXPR_IN': {
         const values = list(object(as(rexpr, 'List'))['items'])
-        if (values.length > MAX_COMPARED_VALUES) return undefined
-        const right = { expression: { ...this.expression(...values), plain: false }, column: undefined }
-        return [{ kind: 'equality', where, left: this.#operand(lexpr), right }]
+        return values.length > MAX_COMPARED_VALUES ? undefined : this.#pairs(lexpr, values, where)
       }
       default:
         return undefined
     }
   }
 
-  #sublink(content: JsonObject, where: string): Use[] | undefined {
+  /** One value, or each value of a row, against what stands in its place in the others. */
+  #pairs(left: Json | undefined, others: readonly (Json | undefined)[], where: string): Test[] | undefined {
+    if (left === undefined || others.some(other => other === undefined)) return undefined
+    const row = rowOf(left)
+    const pair = (one: Json | undefined, each: readonly (Json | undefined)[]): Test => {
+      const [only, second] = each
+      const right =
+        second === undefined
+          ? this.#operand(only)
+          : { expression: { ...this.expression(...each), ...computed }, column: undefined }
+      return { kind: 'equality', where, left: this.#operand(one), right, times: 1 }
+    }
+    if (row === undefined) return [pair(left, others)]
+    const rows = others.map(rowOf)
+    if (!rows.every(other => other?.length === row.length)) return undefined
+    return row.map((item, index) =>
+      pair(
+        item,
+        rows.map(other => other?.[index]),
+      ),
+    )
+  }
+
+  #sublink(content: JsonObject, where: string): (Test | Extract<Use, { kind: 'exists' }>)[] | undefined {
     const query = content['subselect']
     if (content['subLinkType'] === 'EXISTS_SUBLINK') return [{ kind: 'exists', query: this.#query(query) }]
     const operator = strings(content['operName']).at(-1) ?? '='
     if (content['subLinkType'] !== 'ANY_SUBLINK' || operator !== '=') return undefined
-    const right: Expression = { columns: [], queries: [this.#query(query)], uses: [], plain: false }
-    return [
-      {
-        kind: 'equality',
-        where,
-        left: this.#operand(content['testexpr']),
-        right: { expression: right, column: undefined },
-      },
-    ]
+    const right: Expression = { columns: [], queries: [this.#query(query)], uses: [], tests: [], ...computed }
+    const left = this.#operand(content['testexpr'])
+    return [{ kind: 'equality', where, left, right: { expression: right, column: undefined }, times: 1 }]
   }
 
   #operand(value: Json | undefined): Operand {
@@ -134,12 +159,17 @@ export class Expressions {
         gathered.columns.push(columnName(content))
         return
       case 'SubLink':
-        if (content['subLinkType'] === 'EXISTS_SUBLINK') {
-          gathered.uses.push({ kind: 'exists', query: this.#query(content['subselect']) })
-          return
-        }
-        this.#add(content['testexpr'], gathered)
-        gathered.queries.push(this.#query(content['subselect']))
+        this.#subquery(content, gathered)
+        return
+      case 'A_Expr': {
+        const tests = this.#comparison(content, 'a comparison')
+        if (tests === undefined) this.#add(content, gathered)
+        else gathered.tests.push(...tests)
+        return
+      }
+      case 'NullTest':
+        if (as(content['arg'], 'ColumnRef') === undefined) this.#add(content, gathered)
+        else gathered.tests.push(this.#presence([content['arg'] ?? null], 'IS NULL'))
         return
       case 'SelectStmt':
         gathered.queries.push(this.#query({ SelectStmt: content }))
@@ -159,35 +189,55 @@ export class Expressions {
     }
   }
 
+  #subquery(content: JsonObject, gathered: Gathered): void {
+    const found = this.#sublink(content, 'a comparison')
+    for (const use of found ?? []) {
+      if (use.kind === 'exists') gathered.uses.push(use)
+      else gathered.tests.push(use)
+    }
+    if (found !== undefined) return
+    this.#add(content['testexpr'], gathered)
+    gathered.queries.push(this.#query(content['subselect']))
+  }
+
+  #presence(columns: readonly Json[], where: string): Test {
+    return { kind: 'presence', where, expression: this.expression(...columns) }
+  }
+
   #call(content: JsonObject, gathered: Gathered): void {
     gathered.uses.push(...this.condition(content['agg_filter'], 'FILTER'))
-    const [only, ...others] = list(content['args'])
-    const isCount = ['count', 'pg_catalog.count'].includes(strings(content['funcname']).join('.'))
-    if (content['agg_distinct'] === true) gathered.uses.push(this.#undivided(content['args'] ?? [], 'DISTINCT'))
+    if (isObject(content['over'])) gathered.uses.push(...this.window(content['over']))
+    const args = list(content['args'])
+    const name = strings(content['funcname']).at(-1) ?? ''
     // How many values are not NULL says nothing that the mask hides.
-    else if (isCount && others.length === 0 && as(only, 'ColumnRef') !== undefined && !isStar(only)) {
-      gathered.uses.push({ kind: 'presence', where: 'count()', expression: this.expression(only) })
-      this.#add(content['over'], gathered)
+    if (counters.has(name) && content['agg_distinct'] !== true && args.length > 0 && args.every(isColumn)) {
+      gathered.uses.push(this.#presence(args, `${name}()`))
       return
     }
-    this.#add(content['args'], gathered)
-    const name = strings(content['funcname']).at(-1) ?? ''
-    if (movers.test(name))
-      gathered.uses.push({ kind: 'moved', where: `${name}()`, expression: this.expression(...list(content['args'])) })
-    for (const item of list(content['agg_order']))
-      gathered.uses.push(this.#undivided(as(item, 'SortBy')?.['node'] ?? [], 'ORDER BY'))
-    if (isObject(content['over'])) gathered.uses.push(...this.window(content['over']))
+    const order = list(content['agg_order']).map(item => as(item, 'SortBy')?.['node'] ?? null)
+    // What a value is chosen by, WITHIN GROUP, is that value.
+    const within = content['agg_within_group'] === true ? order : []
+    const given = this.expression(...args, ...within)
+    gathered.take(given)
+    // What they use themselves is used once.
+    const felt: Expression = { ...given, uses: [], ...computed }
+    if (content['agg_distinct'] === true) gathered.uses.push({ kind: 'condition', where: 'DISTINCT', expression: felt })
+    if (movers.test(name)) gathered.uses.push({ kind: 'moved', where: `${name}()`, expression: felt })
+    if (isMultiplying(name)) gathered.uses.push({ kind: 'condition', where: `${name}()`, expression: felt })
+    for (const item of order) gathered.uses.push(this.#undivided(item, 'ORDER BY'))
   }
 
   #case(content: JsonObject, gathered: Gathered): void {
+    const whens = list(content['args']).map(item => object(as(item, 'CaseWhen')))
     const compared = content['arg']
-    if (compared !== undefined) gathered.uses.push(this.#undivided(compared, 'CASE'))
-    for (const item of list(content['args'])) {
-      const when = object(as(item, 'CaseWhen'))
-      if (compared === undefined) gathered.uses.push(...this.condition(when['expr'], 'CASE'))
-      else gathered.uses.push(this.#undivided(when['expr'] ?? [], 'CASE'))
-      this.#add(when['result'], gathered)
+    if (compared === undefined) for (const when of whens) gathered.uses.push(...this.condition(when['expr'], 'CASE'))
+    else {
+      const values = { ...this.expression(...whens.map(when => when['expr'])), ...computed }
+      const right: Operand = { expression: values, column: undefined }
+      const left = this.#operand(compared)
+      gathered.uses.push({ kind: 'equality', where: 'CASE', left, right, times: whens.length })
     }
+    for (const when of whens) this.#add(when['result'], gathered)
     this.#add(content['defresult'], gathered)
   }
 
@@ -195,7 +245,7 @@ export class Expressions {
   window(content: JsonObject): Use[] {
     const sorted = list(content['orderClause']).map(item => as(item, 'SortBy')?.['node'] ?? null)
     const used = [...list(content['partitionClause']), ...sorted, content['startOffset'], content['endOffset']]
-    return [{ kind: 'condition', where: 'OVER', expression: { ...this.expression(...used), plain: false } }]
+    return [{ kind: 'condition', where: 'OVER', expression: { ...this.expression(...used), ...computed } }]
   }
 }
 
@@ -203,45 +253,17 @@ class Gathered {
   readonly columns: ColumnName[] = []
   readonly queries: Query[] = []
   readonly uses: Use[] = []
+  readonly tests: Test[] = []
+
+  take({ columns, queries, uses, tests }: Expression): void {
+    this.columns.push(...columns)
+    this.queries.push(...queries)
+    this.uses.push(...uses)
+    this.tests.push(...tests)
+  }
 }
 
 /** Node names begin with a capital letter, fields with a small one. */
 function isNodeName(key: string): boolean {
   return key >= 'A' && key <= 'Z~'
-}
-
-export function columnName(reference: JsonObject): ColumnName {
-  return list(reference['fields']).map(field =>
-    as(field, 'A_Star') === undefined ? text(as(field, 'String')?.['sval']) : '*',
-  )
-}
-
-function isStar(value: Json | undefined): boolean {
-  return columnName(object(as(value, 'ColumnRef'))).includes('*')
-}
-
-/** Casts to these without a length keep the whole value. */
-const wholeTexts = new Set(['text', 'varchar'])
-
-/** `email`, `email::text`, `lower(email)`: comparing these compares the value. A cast that cuts would compare a part of it. */
-function comparedColumn(value: Json | undefined): ColumnName | undefined {
-  const [name, content] = node(value)
-  switch (name) {
-    case 'ColumnRef':
-      return columnName(content)
-    case 'CollateClause':
-      return comparedColumn(content['arg'])
-    case 'TypeCast': {
-      const type = object(content['typeName'])
-      const whole = wholeTexts.has(strings(type['names']).at(-1) ?? '') && type['typmods'] === undefined
-      return whole && type['arrayBounds'] === undefined ? comparedColumn(content['arg']) : undefined
-    }
-    case 'FuncCall': {
-      const args = list(content['args'])
-      const oneCase = ['lower', 'upper'].includes(strings(content['funcname']).at(-1) ?? '')
-      return oneCase && args.length === 1 ? comparedColumn(args[0]) : undefined
-    }
-    default:
-      return undefined
-  }
 }

@@ -6,7 +6,7 @@ import { type CopyOut, copyOutOf } from './copy.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import type { Lineage } from './lineage.ts'
 import { lineageOf } from './queries.ts'
-import { as, constant, type Json, type JsonObject, list, node, object, text } from './tree.ts'
+import { as, constant, isAnalyzed, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** One thing a statement does; a statement with data-modifying CTEs does several. */
 export interface Part {
@@ -49,6 +49,12 @@ export interface StatementFacts {
   /** Every function and operator that it names, however deep; functions with their schema where it is given. */
   readonly functions: readonly string[]
   readonly operators: readonly string[]
+  /** Names behind a dot, which can be functions of a row. */
+  readonly fields: readonly string[]
+  /** Types by name, and those of parameters by OID. */
+  readonly types: readonly (string | number)[]
+  /** Settings that it changes; undefined for one whose name is computed. */
+  readonly settings: readonly (string | undefined)[]
   /** What masking needs to know. */
   readonly lineage: Lineage
   readonly copyOut: CopyOut | undefined
@@ -105,6 +111,9 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
       boundSettings: [],
       functions: [],
       operators: [],
+      fields: [],
+      types: [],
+      settings: [],
       lineage: { kind: 'unknown', reason: fault },
       copyOut: undefined,
     }
@@ -120,6 +129,9 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     boundSettings: boundSettings(collected),
     functions: collected.functions,
     operators: collected.operators,
+    fields: collected.fields,
+    types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
+    settings: [...settingsOf(name, content), ...collected.settings.map(setting => setting.name)],
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
   }
@@ -194,10 +206,7 @@ function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string,
 
 /** EXPLAIN shows a plan; EXPLAIN ANALYZE runs the statement, so it is that statement as well. */
 function explain(content: JsonObject, kind: Kind): Described {
-  const analyze = list(content['options']).some(option => {
-    const element = object(object(option)['DefElem'])
-    return element['defname'] === 'analyze' && !isFalse(element['arg'])
-  })
+  const analyze = isAnalyzed(content)
   const [name, inner] = node(content['query'])
   const described = describe(
     name,
@@ -213,13 +222,6 @@ function explain(content: JsonObject, kind: Kind): Described {
   }
   const ran = analyze && described.main !== undefined ? [described.main, ...described.nested] : []
   return { main, nested: ran, collected, naming: described.naming }
-}
-
-function isFalse(value: Json | undefined): boolean {
-  const [name, content] = node(value)
-  if (name === 'Boolean') return content['boolval'] !== true
-  if (name === 'Integer') return (content['ival'] ?? 0) === 0
-  return name === 'String' && /^(off|false|no|0)$/i.test(text(content['sval']))
 }
 
 function part(kind: Kind, content: JsonObject, collected: Collected): Part {
@@ -319,6 +321,10 @@ function namingOf(name: string, content: JsonObject): Naming | undefined {
     default:
       return undefined
   }
+}
+
+function settingsOf(name: string, content: JsonObject): string[] {
+  return name === 'VariableSetStmt' && content['kind'] === 'VAR_SET_VALUE' ? [text(content['name'])] : []
 }
 
 const setRole: Part = {

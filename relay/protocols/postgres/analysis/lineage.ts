@@ -10,9 +10,19 @@ export interface Expression {
   /** Subqueries whose output flows in. */
   readonly queries: readonly Query[]
   readonly uses: readonly Use[]
-  /** It is one column, or a star, and nothing else. */
-  readonly plain: boolean
+  /** Comparisons whose outcome flows in: it tells no more than they do in a condition. */
+  readonly tests: readonly Test[]
+  readonly form: Form
+  /** The value is cast to text, whole. */
+  readonly cast: boolean
 }
+
+export type Form =
+  /** One column, or a star, and nothing else. */
+  | 'column'
+  /** The one value of a subquery, and nothing else. */
+  | 'subquery'
+  | 'computed'
 
 /** One side of a comparison. */
 export interface Operand {
@@ -21,12 +31,22 @@ export interface Operand {
   readonly column: ColumnName | undefined
 }
 
-/** Values that decide which rows come, in which order or how many, without being shown. */
-export type Use =
-  | { readonly kind: 'condition'; readonly where: string; readonly expression: Expression }
-  | { readonly kind: 'equality'; readonly where: string; readonly left: Operand; readonly right: Operand }
+export type Test =
+  | {
+      readonly kind: 'equality'
+      readonly where: string
+      readonly left: Operand
+      readonly right: Operand
+      /** How many comparisons it is: CASE tells which of several values is there. */
+      readonly times: number
+    }
   /** Whether a value is NULL, which a mask does not hide. */
   | { readonly kind: 'presence'; readonly where: string; readonly expression: Expression }
+
+/** Values that decide which rows come, in which order or how many, without being shown. */
+export type Use =
+  | Test
+  | { readonly kind: 'condition'; readonly where: string; readonly expression: Expression }
   | { readonly kind: 'exists'; readonly query: Query }
   /** Given to a function that keeps it, sends it or lets it be felt. */
   | { readonly kind: 'moved'; readonly where: string; readonly expression: Expression }
@@ -36,6 +56,8 @@ export interface Arrangement {
   readonly where: string
   readonly expression: Expression
   readonly position: number | undefined
+  /** It is one of several sets of GROUP BY: in each of them other items are missing. */
+  readonly inSet: boolean
 }
 
 export type From =
@@ -46,6 +68,10 @@ export type From =
       readonly alias: string | undefined
       /** Names that the alias gives to columns, in order. */
       readonly columns: readonly string[]
+      /** It is written: then it is never one of the queries that WITH names. */
+      readonly written: boolean
+      /** TABLESAMPLE. */
+      readonly sampled: readonly Use[]
     }
   | {
       readonly kind: 'query'
@@ -120,6 +146,8 @@ export type Sink =
   | 'elsewhere'
   /** Nowhere: EXPLAIN. */
   | 'plan'
+  /** Nowhere, but it is run: EXPLAIN ANALYZE. */
+  | 'analysis'
 
 export type Lineage =
   | { readonly kind: 'query'; readonly query: Query; readonly sink: Sink }

@@ -2,7 +2,7 @@
 import { Expressions, Unfollowed } from './expressions.ts'
 import type { Arrangement, Body, CommonTable, Expression, From, Lineage, Output, Query, Sink, Use } from './lineage.ts'
 import { outputName } from './output-name.ts'
-import { as, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import { as, isAnalyzed, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Deeper queries are not followed: what walks this later has an ordinary stack. */
 const MAX_DEPTH = 100
@@ -11,7 +11,7 @@ const MAX_DEPTH = 100
 const inert = new Set([
   ...['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'DeallocateStmt'],
   ...['ClosePortalStmt', 'DiscardStmt', 'UnlistenStmt', 'ListenStmt', 'CheckPointStmt', 'LockStmt', 'TruncateStmt'],
-  ...['DropStmt', 'VacuumStmt'],
+  ...['DropStmt', 'VacuumStmt', 'RefreshMatViewStmt', 'CommentStmt', 'ReindexStmt'],
 ])
 
 /** What becomes of columns in a statement. What cannot be followed says why. */
@@ -65,13 +65,10 @@ class Queries {
     return this.statement(name, content)
   }
 
-  /** ANALYZE and VERBOSE tell of the values that a plan met. */
+  /** A plan is made without looking at rows; ANALYZE runs it. */
   #explain(content: JsonObject): Lineage {
-    const options = list(content['options']).map(option => text(as(option, 'DefElem')?.['defname']))
-    const telling = options.find(option => option === 'analyze' || option === 'verbose')
-    if (telling !== undefined) throw new Unfollowed(`EXPLAIN ${telling.toUpperCase()} shows what it met`)
     const inner = this.#inner(content['query'])
-    return inner.kind === 'query' ? { ...inner, sink: 'plan' } : inner
+    return inner.kind === 'query' ? { ...inner, sink: isAnalyzed(content) ? 'analysis' : 'plan' } : inner
   }
 
   #copy(content: JsonObject): Lineage {
@@ -85,7 +82,7 @@ class Queries {
     const outputs = (columns.length === 0 ? ['*'] : columns).map(
       (column): Output => ({
         name: column === '*' ? undefined : column,
-        expression: { columns: [[column]], queries: [], uses: [], plain: true },
+        expression: { columns: [[column]], queries: [], uses: [], tests: [], form: 'column', cast: false },
         ...(column === '*' ? { stored: true } : {}),
       }),
     )
@@ -155,12 +152,14 @@ class Queries {
     }
     const rows = list(select['valuesLists']).map(row => list(object(as(row, 'List'))['items']))
     if (rows.length === 0) return { kind: 'select', outputs: this.#outputs(select['targetList']) }
-    const columns = (rows[0] ?? []).map((_, index) => this.#together(rows.map(row => row[index])))
+    const columns = (rows[0] ?? []).map((only, index) =>
+      rows.length === 1 ? this.#expressions.expression(only) : this.#together(rows.map(row => row[index])),
+    )
     return { kind: 'values', columns }
   }
 
   #together(values: readonly (Json | undefined)[]): Expression {
-    return { ...this.#expressions.expression(...values), plain: false }
+    return { ...this.#expressions.expression(...values), form: 'computed', cast: false }
   }
 
   #outputs(targets: Json | undefined): Output[] {
@@ -175,7 +174,7 @@ class Queries {
     const set = as(item, 'GroupingSet')
     return set === undefined
       ? [this.#arrangement(item, 'GROUP BY')]
-      : list(set['content']).flatMap(inner => this.#groups(inner))
+      : list(set['content']).flatMap(inner => this.#groups(inner).map(group => ({ ...group, inSet: true })))
   }
 
   #arrangement(value: Json | undefined, where: string): Arrangement {
@@ -185,6 +184,7 @@ class Queries {
       where,
       expression: this.#expressions.expression(value),
       position: typeof position === 'number' ? position : undefined,
+      inSet: false,
     }
   }
 
@@ -194,6 +194,8 @@ class Queries {
       schema: text(range['schemaname']) || undefined,
       name: text(range['relname']),
       ...aliasOf(range),
+      written: false,
+      sampled: [],
     }
   }
 
@@ -213,15 +215,28 @@ class Queries {
         const defined = list(content['coldeflist']).map(entry => text(as(entry, 'ColumnDef')?.['colname']))
         const { alias: _alias, coldeflist: _columns, ...made } = content
         const columns = defined.length > 0 ? defined : alias.columns
-        return { kind: 'function', expression: this.#together([made]), alias: alias.alias, columns }
+        const given = this.#together([made])
+        // As many rows come as there are in the document.
+        const felt: Use[] =
+          name === 'RangeFunction' ? [] : [{ kind: 'condition', where: 'FROM', expression: { ...given, uses: [] } }]
+        const expression = { ...given, uses: [...given.uses, ...felt] }
+        return { kind: 'function', expression, alias: alias.alias, columns }
       }
       case 'RangeTableSample':
-        return this.#from(content['relation'])
+        return this.#sample(content)
       case 'JoinExpr':
         return this.#join(content)
       default:
         throw new Unfollowed(`columns cannot be followed through ${name} in FROM`)
     }
+  }
+
+  /** How many rows come, and which, depends on the arguments. */
+  #sample(content: JsonObject): From {
+    const relation = as(content['relation'], 'RangeVar')
+    if (relation === undefined) throw new Unfollowed('TABLESAMPLE of what is no table is not followed')
+    const given = this.#together([...list(content['args']), content['repeatable']])
+    return { ...this.#relation(relation), sampled: [{ kind: 'condition', where: 'TABLESAMPLE', expression: given }] }
   }
 
   #join(content: JsonObject): From {
@@ -242,8 +257,12 @@ class Queries {
       throw new Unfollowed(`columns cannot be followed through ${name}`)
     const conflict = object(content['onConflictClause'])
     const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
-    const assignments = [content, conflict, ...whens].flatMap(part => list(part['targetList']))
-    const moved = assignments.map(item => this.#expressions.expression(as(item, 'ResTarget')?.['val']))
+    const assignments = [content, conflict, ...whens].flatMap(part => list(part['targetList'])).map(targetOf)
+    const moved = assignments.map(item => this.#expressions.expression(item['val']))
+    // `a[(SELECT …)] = …`: the place shows what it was computed from.
+    const places = [...assignments, ...list(content['cols']).map(targetOf)].map(item =>
+      this.#together(list(item['indirection'])),
+    )
     const values = whens.flatMap(when => list(when['values'])).map(value => this.#expressions.expression(value))
     const source = as(content['selectStmt'], 'SelectStmt')
     const others = [...list(content['fromClause']), ...list(content['usingClause'])]
@@ -251,7 +270,10 @@ class Queries {
     return {
       ...nothing,
       ...this.#with(content['withClause']),
-      from: [this.#relation(object(content['relation'])), ...[...others, ...merged].map(item => this.#from(item))],
+      from: [
+        { ...this.#relation(object(content['relation'])), written: true },
+        ...[...others, ...merged].map(item => this.#from(item)),
+      ],
       uses: [
         ...this.#expressions.condition(content['whereClause'], 'WHERE'),
         ...this.#expressions.condition(content['joinCondition'], 'ON'),
@@ -260,7 +282,7 @@ class Queries {
       ],
       body: {
         kind: 'write',
-        moved: [...moved, ...values],
+        moved: [...moved, ...values, ...places],
         source: source === undefined ? undefined : this.#query(source),
         excluded: content['onConflictClause'] !== undefined,
         outputs: this.#outputs(content['returningList'] ?? object(content['returningClause'])['exprs']),
@@ -278,6 +300,8 @@ const nothing: Query = {
   arrangements: [],
   distinct: false,
 }
+
+const targetOf = (item: Json): JsonObject => object(as(item, 'ResTarget'))
 
 function aliasOf(content: JsonObject): { alias: string | undefined; columns: readonly string[] } {
   const alias = object(content['alias'])

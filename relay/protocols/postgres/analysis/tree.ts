@@ -70,10 +70,13 @@ export function contains(value: Json | undefined, ...names: readonly string[]): 
   return found
 }
 
-/** A constant string, number or boolean as text; undefined for anything that is computed. */
+/**
+ * A constant string, number or boolean as text; undefined for anything that is computed. A cast may be one that keeps the
+ * whole of it: `'role_x'::varchar(4)` is `role`.
+ */
 export function constant(value: Json | undefined): string | undefined {
   const cast = as(value, 'TypeCast')
-  if (cast !== undefined) return constant(cast['arg'])
+  if (cast !== undefined) return isWholeText(cast) ? constant(cast['arg']) : undefined
   const literal = as(value, 'A_Const')
   if (literal === undefined) return undefined
   const { sval, ival, fval, boolval } = literal
@@ -90,4 +93,28 @@ export function parameterNumber(value: Json | undefined): number | undefined {
   if (cast !== undefined) return parameterNumber(cast['arg'])
   const reference = as(value, 'ParamRef')
   return reference === undefined ? undefined : Number(reference['number'] ?? 0)
+}
+
+/** Whether EXPLAIN also runs its statement. Where the option stands twice, the server takes the last; here one is enough. */
+export function isAnalyzed(explain: JsonObject): boolean {
+  return list(explain['options']).some(option => {
+    const element = object(object(option)['DefElem'])
+    return element['defname'] === 'analyze' && !isFalse(element['arg'])
+  })
+}
+
+function isFalse(value: Json | undefined): boolean {
+  const [name, content] = node(value)
+  if (name === 'Boolean') return content['boolval'] !== true
+  if (name === 'Integer') return (content['ival'] ?? 0) === 0
+  return name === 'String' && /^(off|false|no|0)$/i.test(text(content['sval']))
+}
+
+/** Whether it is a cast to a text without a length, which keeps the whole value. */
+export function isWholeText(cast: JsonObject): boolean {
+  const type = object(cast['typeName'])
+  const names = strings(type['names'])
+  const own = names.length === 1 || (names.length === 2 && names[0] === 'pg_catalog')
+  const whole = own && ['text', 'varchar'].includes(names.at(-1) ?? '') && type['typmods'] === undefined
+  return whole && type['arrayBounds'] === undefined && type['setof'] !== true
 }

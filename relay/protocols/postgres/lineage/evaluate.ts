@@ -1,9 +1,40 @@
 // Follows masked columns through a statement: which outputs they reach, and where they decide. Pure.
-import type { Body, CommonTable, Expression, From, Lineage, Operand, Output, Query, Use } from '../analysis/lineage.ts'
+import type {
+  Arrangement,
+  Body,
+  CommonTable,
+  Expression,
+  From,
+  Lineage,
+  Operand,
+  Output,
+  Query,
+  Test,
+  Use,
+} from '../analysis/lineage.ts'
+import { type Arranged, decisions, isSame } from './arrange.ts'
 import {
+  commonTable,
+  derived,
+  either,
+  excluded,
+  fromItem,
+  type Result,
+  rename,
+  renamed,
+  settled,
+  starOf,
+  type Tables,
+  together,
+} from './results.ts'
+import {
+  asText,
   type Column,
+  canBeShown,
+  computed,
   type Flows,
   flowsOf,
+  fromAnew,
   lookUp,
   type MaskedColumn,
   noFlows,
@@ -25,6 +56,8 @@ export interface Followed {
   readonly flows: Flows
   /** Why the statement must not run; the first one. */
   readonly refusal: string | undefined
+  /** Whether it looks at masked columns at all. */
+  readonly touches: boolean
 }
 
 /** A recursive query's columns settle after few rounds: each adds what one more step carries along. */
@@ -36,32 +69,23 @@ const MAX_COMPARISONS = 20
 /** Queries that are looked at for one statement; nested recursion multiplies them. */
 const MAX_STEPS = 20_000
 
-interface Result {
-  readonly columns: readonly Column[]
-  /** Whether number and order of the columns are certain. */
-  readonly exact: boolean
-}
-
-/** What WITH names; undefined for a name that is not followed yet or cannot be. */
-interface Tables {
-  readonly named: ReadonlyMap<string, Result | undefined>
-  readonly outer: Tables | undefined
-}
+/** Expressions that are looked at for one statement. */
+const MAX_EXPRESSIONS = 200_000
 
 type Stars = readonly (readonly Column[] | undefined)[]
 
 /** Follows the masked columns of a statement. */
 export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: Relations): Followed {
-  const evaluation = new Evaluation(relations)
+  const evaluation = new Evaluation(relations, lineage.sink === 'plan' ? 'plan' : 'statement')
   const { columns, exact } = evaluation.query(lineage.query, undefined, undefined)
   const flows = flowsOf(columns)
   const refusal = evaluation.refusal ?? resultRefusal(lineage.sink, columns)
-  return { outputs: exact ? columns : undefined, flows, refusal }
+  return { outputs: exact ? columns : undefined, flows, refusal, touches: evaluation.touches || flows.size > 0 }
 }
 
 /** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
 export function followView(query: Query, relations: Relations): readonly Column[] | undefined {
-  const evaluation = new Evaluation(relations, true)
+  const evaluation = new Evaluation(relations, 'view')
   const { columns, exact } = evaluation.query(query, undefined, undefined)
   return exact && evaluation.refusal === undefined ? columns : undefined
 }
@@ -70,32 +94,48 @@ function resultRefusal(
   sink: Extract<Lineage, { kind: 'query' }>['sink'],
   columns: readonly Column[],
 ): string | undefined {
-  if (sink === 'plan') return undefined
+  if (sink === 'plan' || sink === 'analysis') return undefined
   for (const column of columns) {
     const [moved] = sink === 'elsewhere' ? column.flows : noFlows
     if (moved !== undefined)
       return `${moved.label} is masked for you, so it cannot be copied to where it would be clear`
-    if (column.plain) continue
-    const denied = [...column.flows].find(({ mask }) => mask.computed === 'deny')
-    if (denied !== undefined)
-      return `${denied.label} is masked for you, and ${shown(column.name)} would be computed from it`
+    const refused = column.plain ? undefined : computedRefusal(column)
+    if (refused !== undefined) return refused
   }
   return undefined
+}
+
+function computedRefusal({ flows, name }: Column): string | undefined {
+  const denied = [...flows].find(({ mask }) => mask.computed === 'deny')
+  return denied === undefined
+    ? undefined
+    : `${denied.label} is masked for you, and ${shown(name)} would be computed from it`
 }
 
 const shown = (name: string | undefined): string =>
   name === undefined ? 'a column' : `the column ${JSON.stringify(name)}`
 
+/** A view's conditions and computations are its maker's; a plan is made without looking at values. */
+type Purpose = 'statement' | 'plan' | 'view'
+
 class Evaluation {
   readonly #relations: Relations
-  readonly #isView: boolean
+  readonly #purpose: Purpose
   #steps = 0
+  #expressions = 0
   #comparisons = 0
+  /** What came of comparisons: one can be part of several expressions, and counts once. */
+  readonly #tested = new Map<Test, { readonly scope: Scope; readonly flows: Flows }>()
   refusal: string | undefined
+  touches = false
 
-  constructor(relations: Relations, isView = false) {
+  constructor(relations: Relations, purpose: Purpose) {
     this.#relations = relations
-    this.#isView = isView
+    this.#purpose = purpose
+  }
+
+  get #isView(): boolean {
+    return this.#purpose === 'view'
   }
 
   #refuse(reason: string): void {
@@ -148,9 +188,9 @@ class Evaluation {
     evaluate: (query: Query) => Result | undefined,
   ): void {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      const before = size(named.get(table.name))
+      const before = settled(named.get(table.name))
       named.set(table.name, evaluate(table.query))
-      if (size(named.get(table.name)) === before) return
+      if (settled(named.get(table.name)) === before) return
     }
     this.#refuse('the columns of this recursive query cannot be followed')
     named.set(table.name, undefined)
@@ -164,10 +204,9 @@ class Evaluation {
         return this.#set(body, scope.outer, tables)
       case 'values':
         return {
-          columns: body.columns.map((expression, index) => ({
-            ...this.#value(expression, scope, tables),
-            name: `column${index + 1}`,
-          })),
+          columns: body.columns.map((expression, index) =>
+            this.#output({ name: `column${index + 1}`, expression }, scope, tables),
+          ),
           exact: true,
         }
       case 'write':
@@ -190,14 +229,8 @@ class Evaluation {
     const exact = left.exact && right.exact && left.columns.length === right.columns.length
     const all = union(flowsOf(left.columns), flowsOf(right.columns))
     if (body.compares) this.#undivided('a comparison of whole rows', all)
-    return {
-      columns: left.columns.map((column, index) => ({
-        name: column.name,
-        flows: exact ? union(column.flows, right.columns[index]?.flows ?? noFlows) : all,
-        plain: false,
-      })),
-      exact,
-    }
+    if (!exact) return { columns: left.columns.map(({ name }) => computed(all, name)), exact }
+    return { columns: left.columns.map((column, index) => either(column, right.columns[index] ?? column)), exact }
   }
 
   #outputs(outputs: readonly Output[], scope: Scope, stars: Stars, tables: Tables): Result {
@@ -205,8 +238,8 @@ class Evaluation {
     let exact = true
     for (const { name, expression, stored } of outputs) {
       const [path] = expression.columns
-      if (!expression.plain || path?.at(-1) !== '*') {
-        columns.push({ ...this.#value(expression, scope, tables), name })
+      if (!isPlain(expression) || path?.at(-1) !== '*') {
+        columns.push(this.#output({ name, expression }, scope, tables))
         continue
       }
       const expanded = path.length === 1 ? together(stars) : starOf(path.slice(0, -1), scope)
@@ -219,45 +252,89 @@ class Evaluation {
         )
         if (known.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
       } else columns.push(...(stored === true ? expanded.filter(column => column.generated !== true) : expanded))
+      this.touches ||= flowsOf(columns).size > 0
     }
     return { columns, exact }
   }
 
+  /** What is computed is refused even where it is not shown: an error, or its absence, would tell of the value. */
+  #output({ name, expression }: Output, scope: Scope, tables: Tables): Column {
+    const column = { ...this.#value(expression, scope, tables), name }
+    const refused = canBeShown(column) || expression.form === 'column' ? undefined : computedRefusal(column)
+    if (refused !== undefined && this.#purpose === 'statement') this.#refuse(refused)
+    return column
+  }
+
   #value(expression: Expression, scope: Scope, tables: Tables): Column {
+    this.#expressions += 1
+    if (this.#expressions > MAX_EXPRESSIONS) {
+      this.#refuse('columns are not followed through so many expressions')
+      return computed(noFlows)
+    }
     for (const use of expression.uses) this.#use(use, scope, tables)
+    const told = expression.tests.map(test => this.#test(test, scope, tables))
     const columns = expression.columns.map(path => this.#column(path, scope))
-    const queried = expression.queries.map(query => flowsOf(this.query(query, scope, tables).columns))
-    const [only] = columns
-    if (expression.plain && only !== undefined) return only
-    return { name: undefined, flows: union(flowsOf(columns), ...queried), plain: false }
+    const queried = expression.queries.map(query => this.query(query, scope, tables))
+    const found =
+      expression.form === 'column' ? columns : queried.flatMap(result => (result.exact ? result.columns : []))
+    const [only, second] = found
+    if (expression.form !== 'computed' && only !== undefined && second === undefined) {
+      const value = expression.form === 'column' ? only : { ...only, origin: undefined }
+      return expression.cast ? asText(value) : value
+    }
+    const all = queried.map(result => flowsOf(result.columns))
+    return computed(union(flowsOf(columns), ...all, ...told))
+  }
+
+  /** What flows into the outcome of a comparison: nothing, where it tells no more than it may. */
+  #test(test: Test, scope: Scope, tables: Tables): Flows {
+    const known = this.#tested.get(test)
+    if (known?.scope === scope) return known.flows
+    const { flows, allowed } = this.#told(test, scope, tables)
+    const denied = [...flows].some(({ mask }) => mask.predicates === 'deny')
+    const told = !allowed || denied || (this.#isView && test.kind === 'equality') ? flows : noFlows
+    if (told.size === 0 && test.kind === 'equality') this.#compared(test.where, flows, test.times)
+    this.#tested.set(test, { scope, flows: told })
+    return told
+  }
+
+  #told(test: Test, scope: Scope, tables: Tables): { flows: Flows; allowed: boolean } {
+    if (test.kind === 'equality') return this.#equality(test, scope, tables)
+    return { flows: this.#value(test.expression, scope, tables).flows, allowed: true }
   }
 
   #column(path: readonly string[], scope: Scope): Column {
     if (path.at(-1) === '*') {
       const sources = path.length === 1 ? scope.sources : sourcesNamed(path.slice(0, -1), scope)
       if (sources.length === 0) this.#refuse(`nothing says what ${path.join('.')} stands for`)
-      return { name: undefined, flows: union(...sources.map(source => wholeRow(source).flows)), plain: false }
+      const flows = union(...sources.map(source => wholeRow(source).flows))
+      this.touches ||= flows.size > 0
+      return computed(flows)
     }
     const found = lookUp(path, scope)
-    if (found !== undefined) return found
+    if (found !== undefined) {
+      this.touches ||= found.flows.size > 0
+      return found
+    }
     this.#refuse(`nothing says what ${path.join('.')} stands for`)
-    return { name: path.at(-1), flows: noFlows, plain: false }
+    return computed(noFlows, path.at(-1))
   }
 
   #from(item: From, scope: Scope, tables: Tables): { sources: readonly Source[]; star: readonly Column[] | undefined } {
     switch (item.kind) {
       case 'relation': {
         const source = this.#relation(item, tables)
+        for (const use of item.sampled) this.#use(use, scope, tables)
         return { sources: [source], star: source.star }
       }
       case 'query': {
-        const result = this.query(item.query, item.lateral ? scope : scope.outer, tables)
+        const result = fromItem(this.query(item.query, item.lateral ? scope : scope.outer, tables))
         const source = derived(item.alias, renamed(result, item.columns), result)
         return { sources: [source], star: source.star }
       }
       case 'function': {
         const { flows } = this.#value(item.expression, scope, tables)
-        const columns = item.columns.map((name): Column => ({ name, flows, plain: false }))
+        const columns = item.columns.map(name => computed(flows, name))
         // A function of one value has a column of the function's or the alias's name.
         const source: Source = { schema: undefined, name: item.alias, columns, others: flows, star: undefined }
         return { sources: [source], star: undefined }
@@ -269,9 +346,9 @@ class Evaluation {
 
   #relation(item: Extract<From, { kind: 'relation' }>, tables: Tables): Source {
     const name = item.alias ?? item.name
-    const common = item.schema === undefined ? commonTable(item.name, tables) : undefined
+    const common = item.schema === undefined && !item.written ? commonTable(item.name, tables) : undefined
     if (common !== undefined) {
-      const result = common.result === undefined ? undefined : renamed(common.result, item.columns)
+      const result = common.result === undefined ? undefined : renamed(fromItem(common.result), item.columns)
       if (result === undefined) this.#refuse(`the columns of ${item.name} cannot be followed`)
       return derived(name, result, common.result ?? { columns: [], exact: false })
     }
@@ -279,13 +356,14 @@ class Evaluation {
     if (found === undefined) return { schema: item.schema, name, columns: [], others: noFlows, star: undefined }
     if (item.columns.length > 0 && found.star === undefined)
       this.#refuse(`nothing says what columns there are in ${item.name}`)
-    const columns = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns
+    const given = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns
+    const columns = fromAnew(given, found.isTable === true)
     return {
       schema: item.alias === undefined ? found.schema : undefined,
       name,
       columns,
       others: found.others,
-      star: item.columns.length > 0 ? columns : found.star,
+      star: item.columns.length > 0 || found.star === found.columns ? columns : found.star,
     }
   }
 
@@ -337,10 +415,10 @@ class Evaluation {
       const both = [...left, ...right].filter(column => column.name === name)
       const masked = both.filter(column => column.flows.size > 0)
       const flows = flowsOf(both)
-      if (masked.length > 0 && !(masked.length === both.length && both.every(column => column.plain)))
-        this.#undivided('JOIN … USING', flows)
-      else this.#compared('JOIN … USING', flows)
-      return { name, flows, plain: both.every(column => column.plain), type: typeOf(both) }
+      const whole = both.every(column => column.whole)
+      if (masked.length > 0 && !(masked.length === both.length && whole)) this.#undivided('JOIN … USING', flows)
+      else this.#compared('JOIN … USING', flows, 1)
+      return { name, flows, plain: both.every(canBeShown), whole, type: typeOf(both) }
     })
     const isRest = (column: Column): boolean => column.name === undefined || !names.includes(column.name)
     return { columns, rest: [...left.filter(isRest), ...right.filter(isRest)] }
@@ -363,38 +441,51 @@ class Evaluation {
       case 'condition':
         this.#undivided(use.where, this.#value(use.expression, scope, tables).flows)
         return
-      case 'equality':
-        this.#equality(use, scope, tables)
+      case 'equality': {
+        const { flows, allowed } = this.#equality(use, scope, tables)
+        if (allowed) this.#compared(use.where, flows, use.times)
+        else this.#undivided(use.where, flows)
+      }
     }
   }
 
-  #equality(use: Extract<Use, { kind: 'equality' }>, scope: Scope, tables: Tables): void {
-    const left = this.#operand(use.left, scope, tables)
-    const right = this.#operand(use.right, scope, tables)
-    const flows = union(left.flows, right.flows)
-    const lookedUp = (left.whole && right.constant) || (right.whole && left.constant)
-    const joined = left.whole && right.whole && left.flows.size > 0 && right.flows.size > 0
-    if (lookedUp || joined) this.#compared(use.where, flows)
-    else this.#undivided(use.where, flows)
+  /** Whether a comparison is one of a whole masked value with a given one, or of two such. */
+  #equality(
+    { left, right }: Extract<Test, { kind: 'equality' }>,
+    scope: Scope,
+    tables: Tables,
+  ): { flows: Flows; allowed: boolean } {
+    const one = this.#operand(left, scope, tables)
+    const other = this.#operand(right, scope, tables)
+    const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
+    const joined = one.whole && other.whole && one.flows.size > 0 && other.flows.size > 0
+    return { flows: union(one.flows, other.flows), allowed: lookedUp || joined }
   }
 
   #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
-    const { columns, queries, uses } = operand.expression
+    const { columns, queries, uses, tests, form } = operand.expression
     const [query] = queries
-    if (query !== undefined && queries.length === 1 && columns.length === 0 && uses.length === 0) {
+    if (
+      query !== undefined &&
+      queries.length === 1 &&
+      columns.length === 0 &&
+      uses.length === 0 &&
+      tests.length === 0
+    ) {
       // A subquery of whole values compares as those do.
       const result = this.query(query, scope, tables)
-      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.plain), constant: false }
+      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.whole), constant: false }
     }
     const { flows } = this.#value(operand.expression, scope, tables)
-    const whole = operand.column !== undefined && this.#column(operand.column, scope).plain
-    return { flows, whole, constant: columns.length === 0 && queries.length === 0 }
+    const whole = operand.column !== undefined && this.#column(operand.column, scope).whole
+    const constant = columns.length === 0 && queries.length === 0 && flows.size === 0
+    return { flows, whole, constant: constant && form === 'computed' }
   }
 
   /** Compared for being equal: one value can be looked up. */
-  #compared(where: string, flows: Flows): void {
+  #compared(where: string, flows: Flows, times: number): void {
     if (this.#isView || flows.size === 0) return
-    this.#comparisons += 1
+    this.#comparisons += times
     if (this.#comparisons > MAX_COMPARISONS)
       this.#refuse(`at most ${MAX_COMPARISONS} comparisons with masked columns are allowed in one statement`)
     const denied = [...flows].find(({ mask }) => mask.predicates === 'deny')
@@ -408,74 +499,34 @@ class Evaluation {
     if (denied !== undefined) this.#refuse(notIn(denied, where))
   }
 
-  #arrange(query: Query, { columns, exact }: Result, scope: Scope, tables: Tables): void {
-    if (query.distinct) this.#undivided('DISTINCT', flowsOf(columns))
-    for (const { where, expression, position } of query.arrangements) {
-      const [path] = expression.columns
-      if (position !== undefined) {
-        this.#undivided(where, exact ? (columns[position - 1]?.flows ?? noFlows) : flowsOf(columns))
-        continue
-      }
-      const named =
-        expression.plain && path?.length === 1
-          ? columns.filter(column => column.name === undefined || column.name === path[0])
-          : []
-      const isOutput = named.some(column => column.name !== undefined)
-      this.#undivided(where, flowsOf(named))
-      if (isOutput && query.body.kind !== 'select') continue
-      const inner = isOutput && path !== undefined ? lookUp(path, scope)?.flows : undefined
-      this.#undivided(where, inner ?? (isOutput ? noFlows : this.#value(expression, scope, tables).flows))
+  #arrange(query: Query, result: Result, scope: Scope, tables: Tables): void {
+    const arranged = query.arrangements.map(item => this.#arranged(item, query, result, scope, tables))
+    for (const { where, flows } of decisions(query, result, arranged)) this.#undivided(where, flows)
+  }
+
+  /** What an item arranges by, and the one column that it is. */
+  #arranged(item: Arrangement, query: Query, result: Result, scope: Scope, tables: Tables): Arranged {
+    const { columns, exact } = result
+    const { expression, position } = item
+    const [path] = expression.columns
+    if (position !== undefined) {
+      const column = exact ? columns[position - 1] : undefined
+      return { item, flows: exact ? (column?.flows ?? noFlows) : flowsOf(columns), column }
     }
+    const isName = isPlain(expression) && path?.length === 1
+    const named = isName ? columns.filter(column => column.name === undefined || column.name === path[0]) : []
+    const [output, second] = named
+    const isOutput = named.some(column => column.name !== undefined)
+    const only = second === undefined ? output : undefined
+    if (isOutput && query.body.kind !== 'select') return { item, flows: flowsOf(named), column: only }
+    const inner = isOutput && path !== undefined ? lookUp(path, scope) : this.#value(expression, scope, tables)
+    const same = output === undefined || inner === undefined || isSame(output, inner)
+    const column = same && second === undefined ? (inner ?? output) : undefined
+    return { item, flows: union(flowsOf(named), inner?.flows ?? noFlows), column }
   }
 }
 
 const notIn = ({ label, mask }: MaskedColumn, where: string): string =>
   `${label} is masked for you, so it cannot be used in ${where}${mask.predicates === 'deny' ? '' : '; it can only be compared with given values by = or IN'}`
 
-/** What an INSERT would have put in: what its source gave, and that is clear or refused. */
-function excluded(target: Source): Source {
-  const columns = target.columns.map(column => ({ ...column, flows: noFlows }))
-  const others = target.others === undefined ? undefined : noFlows
-  return { schema: undefined, name: 'excluded', columns, others, star: undefined }
-}
-
-const rename = (columns: readonly Column[], names: readonly string[]): Column[] =>
-  columns.map((column, index) => ({ ...column, name: names[index] ?? column.name }))
-
-/** Undefined when the names cannot be given to columns whose order is not certain. */
-function renamed({ columns, exact }: Result, names: readonly string[]): Result | undefined {
-  if (names.length === 0) return { columns, exact }
-  return exact ? { columns: rename(columns, names), exact } : undefined
-}
-
-function size(result: Result | undefined): number {
-  return (result?.columns ?? []).reduce((sum, column) => sum + column.flows.size, 0)
-}
-
-function together(stars: readonly (readonly Column[] | undefined)[]): readonly Column[] | undefined {
-  const all: Column[] = []
-  for (const star of stars) {
-    if (star === undefined) return undefined
-    all.push(...star)
-  }
-  return all
-}
-
-function starOf(qualifiers: readonly string[], scope: Scope): readonly Column[] | undefined {
-  const [only, second] = sourcesNamed(qualifiers, scope)
-  return second === undefined ? only?.star : undefined
-}
-
-function commonTable(name: string, tables: Tables): { result: Result | undefined } | undefined {
-  for (let level: Tables | undefined = tables; level !== undefined; level = level.outer) {
-    if (level.named.has(name)) return { result: level.named.get(name) }
-  }
-  return undefined
-}
-
-function derived(name: string | undefined, result: Result | undefined, made: Result): Source {
-  if (result === undefined)
-    return { schema: undefined, name, columns: [], others: flowsOf(made.columns), star: undefined }
-  const { columns, exact } = result
-  return { schema: undefined, name, columns, others: undefined, star: exact ? columns : undefined }
-}
+const isPlain = ({ form, cast }: Expression): boolean => form === 'column' && !cast

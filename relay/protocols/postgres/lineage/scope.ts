@@ -18,12 +18,27 @@ export interface Column {
   readonly name: string | undefined
   /** Masked columns that flow in. */
   readonly flows: Flows
-  /** The value is a table's own, whole; then the server's row description names that column. */
+  /**
+   * The value is a table's own, as it is, or one of several such: it can be shown, masked. Mostly the server's row
+   * description names the column; of set operations and subqueries as values only the place in the result is known.
+   */
   readonly plain: boolean
+  /** Being equal to it tells of the whole of a masked value. */
+  readonly whole: boolean
   /** OID of the type of a table's own column, where it is known. */
   readonly type?: number | undefined
   /** GENERATED ALWAYS AS: COPY of a table leaves it out. */
   readonly generated?: boolean
+  /** Which row it is a column of, and its number there. */
+  readonly origin?: { readonly row: Row; readonly column: number } | undefined
+}
+
+/** A row of a table, as one item of FROM gives it. */
+export interface Row {
+  /** Numbers of the columns of its primary key. */
+  readonly key: readonly number[]
+  /** It comes from the table and not out of a subquery or view. */
+  readonly direct: boolean
 }
 
 /** Something in FROM. */
@@ -35,6 +50,8 @@ export interface Source {
   readonly others: Flows | undefined
   /** The columns of `*`, if their number and order are certain. */
   readonly star: readonly Column[] | undefined
+  /** It is one table, and no view or subquery. */
+  readonly isTable?: boolean
 }
 
 export interface Scope {
@@ -53,7 +70,39 @@ export function union(...sets: readonly Flows[]): Flows {
 
 export const flowsOf = (columns: readonly Column[]): Flows => union(...columns.map(column => column.flows))
 
-const computed = (flows: Flows): Column => ({ name: undefined, flows, plain: false })
+/** Something made of masked values. */
+export const computed = (flows: Flows, name?: string): Column => ({ name, flows, plain: false, whole: false })
+
+/** Whether it can be shown: clear, or with its mask. */
+export const canBeShown = (column: Column): boolean => column.plain || column.flows.size === 0
+
+/** A value cast to text: its mask is that of text, where a part of it can be more than its type's would show. */
+export function asText(column: Column): Column {
+  return { ...column, flows: new Set([...column.flows].map(redactedOf)), type: TEXT, origin: undefined }
+}
+
+/** OID in src/include/catalog/pg_type.dat. */
+const TEXT = 25
+
+const redactedColumns = new WeakMap<MaskedColumn, MaskedColumn>()
+
+/** The same column, of which nothing is shown; one object for each, so that sets of them have no doubles. */
+export function redactedOf(column: MaskedColumn): MaskedColumn {
+  const { mask } = column
+  if (mask.with !== 'partial' && mask.with !== 'hash') return column
+  const known = redactedColumns.get(column) ?? { ...column, mask: { ...mask, with: 'redact' } }
+  redactedColumns.set(column, known)
+  return known
+}
+
+/** The mask of a value that is one of several columns' own: theirs, if they have the same. */
+export function maskOf({ flows, plain }: Column): MaskObligation | undefined {
+  const [first, ...others] = flows
+  if (first === undefined) return undefined
+  const { mask } = first
+  const same = plain && others.every(other => other.mask.with === mask.with && other.mask.fixed === mask.fixed)
+  return same ? mask : { ...mask, with: 'redact' }
+}
 
 /** Everything that a whole row of it shows. */
 export function wholeRow(source: Source): Column {
@@ -79,13 +128,13 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
       return computed(union(...open, further?.flows ?? noFlows, row?.flows ?? noFlows))
     }
     if (qualifiers.length > 0 && sources.length > 0) {
-      if (systemColumns.has(name)) return { name, flows: noFlows, plain: true }
+      if (systemColumns.has(name)) return { name, flows: noFlows, plain: true, whole: true }
       // `c.f` is also f(c), a function of the whole row.
       return undefined
     }
   }
   if (qualifiers.length > 0) return undefined
-  if (systemColumns.has(name)) return { name, flows: noFlows, plain: true }
+  if (systemColumns.has(name)) return { name, flows: noFlows, plain: true, whole: true }
   return rowNamed(name, scope)
 }
 
@@ -123,8 +172,30 @@ function join(columns: readonly Column[]): Column {
     name: first?.name,
     flows: flowsOf(columns),
     plain: columns.every(column => column.plain),
+    whole: columns.every(column => column.whole),
     type: typeOf(columns),
+    origin: columns.length === 1 ? first?.origin : undefined,
   }
+}
+
+/** The columns as another item of FROM gives them: its rows are others, also where they come from the same table. */
+export function fromAnew(columns: readonly Column[], direct: boolean): Column[] {
+  const rows = new Map<Row, Row>()
+  return columns.map(column => {
+    const { origin } = column
+    if (origin === undefined) return column
+    const row = rows.get(origin.row) ?? { key: origin.row.key, direct }
+    rows.set(origin.row, row)
+    return { ...column, origin: { row, column: origin.column } }
+  })
+}
+
+/** Whether others, which are compared as well, leave a column no choice: the primary key of its row is among them. */
+export function isDetermined({ origin }: Column, others: readonly (Column | undefined)[]): boolean {
+  if (origin === undefined) return false
+  return origin.row.key.every(number =>
+    others.some(other => other?.origin?.row === origin.row && other.origin.column === number),
+  )
 }
 
 /** The type that all of them have; undefined when they have several, or it is not known. */

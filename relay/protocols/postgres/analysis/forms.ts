@@ -1,0 +1,92 @@
+// What an expression is by its form: one column, one value of a subquery, a row, a comparison with a column; and functions that do more than compute. Pure.
+import type { ColumnName, Form } from './lineage.ts'
+import { as, isWholeText, type Json, type JsonObject, list, node, strings, text } from './tree.ts'
+
+/** Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. */
+export const movers =
+  /^(set_config|setval|setseed|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|lo_\w+)$/
+
+/**
+ * Functions that give as many rows as their arguments say: the number of rows tells of the arguments, whatever becomes of
+ * the values. pg_proc.proretset, as far as they may be called at all.
+ */
+const multiplying: ReadonlySet<string> = new Set([
+  ...['generate_series', 'generate_subscripts', 'unnest', 'regexp_matches', 'regexp_split_to_table', 'string_to_table'],
+  ...['json_array_elements', 'json_array_elements_text', 'json_each', 'json_each_text', 'json_object_keys'],
+  ...['jsonb_array_elements', 'jsonb_array_elements_text', 'jsonb_each', 'jsonb_each_text', 'jsonb_object_keys'],
+  ...['jsonb_path_query', 'jsonb_path_query_tz', 'json_populate_recordset', 'json_to_recordset'],
+  ...['jsonb_populate_recordset', 'jsonb_to_recordset', 'ts_parse', 'ts_token_type', 'ts_debug', 'aclexplode'],
+  ...['pg_options_to_table', 'txid_snapshot_xip', 'pg_snapshot_xip', '_pg_expandarray', 'pg_partition_tree'],
+  ...['pg_partition_ancestors', 'pg_listening_channels', 'pg_timezone_names', 'pg_timezone_abbrevs', 'pg_get_keywords'],
+  ...['pg_lock_status', 'pg_show_all_settings', 'pg_get_publication_tables', 'pg_tablespace_databases'],
+  ...['pg_stat_get_backend_idset', 'pg_extension_update_paths', 'pg_input_error_info'],
+  ...['pg_get_catalog_foreign_keys', 'pg_available_extensions', 'pg_available_extension_versions'],
+  // Of hstore, tablefunc and pg_trgm.
+  ...['each', 'skeys', 'svals'],
+])
+
+/** Whether a function, with or without its schema, is one of them. */
+export const isMultiplying = (name: string): boolean => multiplying.has(name.slice(name.lastIndexOf('.') + 1))
+
+/** Functions of which only the number of NULLs among their arguments is known afterwards. */
+export const counters = new Set(['count', 'num_nulls', 'num_nonnulls'])
+
+export function columnName(reference: JsonObject): ColumnName {
+  return list(reference['fields']).map(field =>
+    as(field, 'A_Star') === undefined ? text(as(field, 'String')?.['sval']) : '*',
+  )
+}
+
+export function isColumn(value: Json): boolean {
+  const reference = as(value, 'ColumnRef')
+  return reference !== undefined && !columnName(reference).includes('*')
+}
+
+/** The items of `(a, b)` and `ROW(a, b)`. */
+export function rowOf(value: Json | undefined): readonly Json[] | undefined {
+  const row = as(value, 'RowExpr')
+  return row === undefined ? undefined : list(row['args'])
+}
+
+export interface Formed {
+  readonly form: Form
+  readonly cast: boolean
+}
+
+export const computed: Formed = { form: 'computed', cast: false }
+
+export function formOf(value: Json | undefined): Formed {
+  const [name, content] = node(value)
+  switch (name) {
+    case 'ColumnRef':
+      return { form: 'column', cast: false }
+    case 'SubLink':
+      return content['subLinkType'] === 'EXPR_SUBLINK' ? { form: 'subquery', cast: false } : computed
+    case 'CollateClause':
+      return { ...formOf(content['arg']), cast: true }
+    case 'TypeCast':
+      return isWholeText(content) ? { ...formOf(content['arg']), cast: true } : computed
+    default:
+      return computed
+  }
+}
+
+/** `email`, `email::text`, `lower(email)`: comparing these compares the value. A cast that cuts would compare a part of it. */
+export function comparedColumn(value: Json | undefined): ColumnName | undefined {
+  const [name, content] = node(value)
+  switch (name) {
+    case 'ColumnRef':
+      return columnName(content)
+    case 'CollateClause':
+      return comparedColumn(content['arg'])
+    case 'TypeCast':
+      return isWholeText(content) ? comparedColumn(content['arg']) : undefined
+    case 'FuncCall': {
+      const args = list(content['args'])
+      const oneCase = ['lower', 'upper'].includes(strings(content['funcname']).at(-1) ?? '')
+      return oneCase && args.length === 1 ? comparedColumn(args[0]) : undefined
+    }
+    default:
+      return undefined
+  }
+}

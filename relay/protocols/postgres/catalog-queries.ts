@@ -1,0 +1,101 @@
+// What is asked of a server's catalog. Pure.
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
+
+/** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
+export const systemQueries = ['relations', 'columns', 'views', 'functions'] as const
+
+/** Whether a row of these queries is about an object of PostgreSQL's own: their first column is its OID. */
+export function isSystemRow([oid]: readonly (string | null)[]): boolean {
+  return Number(oid) < FIRST_NORMAL_OBJECT_ID
+}
+
+/** Types that are converted by a function which is neither PostgreSQL's nor of an extension; `which` chooses among the casts. */
+const castByFunction = (type: string, which: string): string => `${type} >= ${FIRST_NORMAL_OBJECT_ID} and ${type} in (
+    select unnest(array[c.castsource, case when ${which} then c.casttarget end]) from pg_catalog.pg_cast c
+    where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))`
+
+const anyCast = (which: string): string =>
+  ['t.oid', 't.typbasetype', 't.typelem'].map(type => `(${castByFunction(type, which)})`).join(' or ')
+
+/**
+ * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
+ * PostgreSQL's own. Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.
+ * Columns have `attgenerated` since version 12; before, the name means the empty one beside them.
+ * Those in `systemQueries` ask for objects of PostgreSQL's own only where `system` says so.
+ */
+export function catalogQueries(system: boolean) {
+  const from = system ? 0 : FIRST_NORMAL_OBJECT_ID
+  return {
+    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
+    columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
+      case when t.typtype <> 'd' then t.oid::text when b.typtype <> 'd' then b.oid::text end,
+      (a.atthasdef and (select attgenerated <> '' from pg_catalog.pg_attribute g
+        where g.attrelid = a.attrelid and g.attnum = a.attnum))::text
+    from (select ''::"char" as attgenerated) before_version_12 cross join pg_catalog.pg_attribute a
+    join pg_catalog.pg_class c on c.oid = a.attrelid
+    join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type b on b.oid = t.typbasetype
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.attnum > 0 and not a.attisdropped
+      and a.attrelid >= ${from}`,
+    // Up to version 14 the column itself depends on the others, later its expression does.
+    generated: `select d.refobjid::text, coalesce(e.adnum, d.objsubid)::text, d.refobjsubid::text
+    from pg_catalog.pg_depend d left join pg_catalog.pg_attrdef e
+      on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and e.oid = d.objid and e.adrelid = d.refobjid
+    where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
+      and (e.adnum <> d.refobjsubid
+        or d.classid = d.refclassid and d.objid = d.refobjid and d.objsubid > 0 and d.objsubid <> d.refobjsubid)`,
+    keys: `select i.indrelid::text, k.attnum::text
+    from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) with ordinality k(attnum, place)
+    where i.indisprimary and i.indimmediate and k.place <= i.indnkeyatts`,
+    inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
+    views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
+    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refobjid <> r.ev_class and r.ev_class >= ${from}`,
+    callers: `select distinct r.ev_class::text
+    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
+    left join pg_catalog.pg_depend e on e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
+    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+      and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}
+      and (p.provolatile is distinct from 'i' and p.oid is not null or e.objid is null)
+      and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
+        where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)`,
+    // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them.
+    types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text from pg_catalog.pg_type t
+    where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
+      and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')})`,
+    // A value of such a type can be converted in any expression, and nothing there says so.
+    castTables: `select a.attrelid::text from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attnum > 0 and not a.attisdropped and (${anyCast("c.castcontext = 'i'")})
+    union select t.typrelid::text from pg_catalog.pg_type t
+    where t.typrelid <> 0 and ${castByFunction('t.oid', "c.castcontext = 'i'")}`,
+    definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
+    from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= ${FIRST_NORMAL_OBJECT_ID}`,
+    // Types of rows, domains and pseudo-types such as anyelement take a row as their first argument.
+    functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, x.extname::text, p.proretset::text,
+      (p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and t.typtype in ('c', 'd', 'p'))::text
+    from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    left join pg_catalog.pg_type t on t.oid = p.proargtypes[0]
+    left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'
+    left join pg_catalog.pg_extension x on x.oid = e.refobjid
+    where p.oid >= ${from}`,
+    operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
+    from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
+    where o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
+    group by 1`,
+    volatileViews: `select distinct r.ev_class::text
+    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    join pg_catalog.pg_proc p on p.oid = d.refobjid
+    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v'`,
+  } as const
+}
+
+export type CatalogRows = Readonly<
+  Record<keyof ReturnType<typeof catalogQueries>, readonly (readonly (string | null)[])[]>
+>
