@@ -1,6 +1,7 @@
-// Prints the table of PostgreSQL's actions and facts for docs/postgres.md; with --write puts it there.
+// Prints what the documents show of the code: PostgreSQL's actions and facts, the states of a request; with --write puts it there.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { stateDiagram } from '@gate/relay/approval/states'
 import { noFacts } from '@gate/relay/protocols/postgres/analysis/facts'
 import { actionExamples, factExamples, otherActions, routineActions } from '@gate/relay/protocols/postgres/reference'
 
@@ -29,19 +30,20 @@ function facts(): string {
   return ['| fact | type | what it says | for example |', '| --- | --- | --- | --- |', ...rows].join('\n')
 }
 
-export function reference(): string {
-  return `${actions()}\n\n${facts()}`
+/** The blocks that the code makes, by their mark in the document. */
+const blocks = {
+  reference: { file: 'docs/postgres.md', text: () => `${actions()}\n\n${facts()}` },
+  states: { file: 'docs/approvals.md', text: () => `\`\`\`mermaid\n${stateDiagram()}\n\`\`\`` },
 }
 
-export const marks = /<!-- reference -->[\s\S]*<!-- \/reference -->/
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const file = fileURLToPath(new URL('../../docs/postgres.md', import.meta.url))
-  const block = `<!-- reference -->\n${reference()}\n<!-- /reference -->`
-  if (process.argv.includes('--write'))
+for (const [mark, { file, text }] of Object.entries(blocks)) {
+  const block = `<!-- ${mark} -->\n${text()}\n<!-- /${mark} -->`
+  const path = fileURLToPath(new URL(`../../${file}`, import.meta.url))
+  if (process.argv.includes('--write')) {
+    const marked = new RegExp(`<!-- ${mark} -->[\\s\\S]*<!-- /${mark} -->`)
     writeFileSync(
-      file,
-      readFileSync(file, 'utf8').replace(marks, () => block),
+      path,
+      readFileSync(path, 'utf8').replace(marked, () => block),
     )
-  else process.stdout.write(`${reference()}\n`)
+  } else process.stdout.write(`${block}\n`)
 }

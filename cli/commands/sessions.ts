@@ -42,6 +42,9 @@ const event = z.object({
     durationMs: z.number().optional(),
     status: z.string().optional(),
     request: z.string().optional(),
+    grant: z.string().optional(),
+    passedByBreakingGlass: z.boolean().optional(),
+    review: z.string().optional(),
     outcome: z.string().optional(),
     by: z
       .union([
@@ -144,8 +147,10 @@ function timeline(app: App, { timeMs, body }: EventView, texts: Map<number, stri
       const why =
         final?.effect === 'deny' ? style.bad(` — refused by ${final.rule}: ${printable(final.reason ?? '')}`) : ''
       const prepared = body.prepared === true ? style.dim(' (prepared)') : ''
+      const granted = body.grant === undefined ? '' : style.dim(` (grant ${body.grant})`)
+      const glass = body.passedByBreakingGlass === true ? style.bad(' (not approved: the glass was broken)') : ''
       return [
-        `${time} ${mark} ${String(body.command).padStart(3)}  ${oneLine(text, 2000)}${values === '' ? '' : style.dim(` [${oneLine(values, 300)}]`)}${prepared}${why}`,
+        `${time} ${mark} ${String(body.command).padStart(3)}  ${oneLine(text, 2000)}${values === '' ? '' : style.dim(` [${oneLine(values, 300)}]`)}${prepared}${granted}${glass}${why}`,
       ]
     }
     case 'outcome': {
@@ -176,6 +181,10 @@ function timeline(app: App, { timeMs, body }: EventView, texts: Map<number, stri
         `${time} ${mark} ${String(body.command).padStart(3)}  ${body.rows} rows written before commit, limit ${body.limit} of ${body.rule}${why}`,
       ]
     }
+    case 'review':
+      return [
+        `${time} ${style.bad('!')}      the glass was broken: ${printable(body.reason ?? '')} (review ${body.review})`,
+      ]
     case 'cancel':
       return [`${time}        cancelled`]
     case 'view':

@@ -138,11 +138,12 @@ function prompt({ prompt: kind, text, filter, openId, request }: Mode, any: bool
     case 'filter':
       return `show only: ${text}▏ (Enter keeps it, Esc shows all)`
     case 'approve':
-      return `approve ${request?.id}? y/n`
+      if (request === undefined) return 'asking the relay…'
+      return `approve ${request.id}? y/n`
     case 'grant':
-      return `approve ${request?.id} and let the same rule be passed for: ${text}▏ (30m, 1h; Esc goes back)`
+      return `approve ${openId} and let the same rule be passed for: ${text}▏ (30m, 1h; Esc goes back)`
     case 'deny':
-      return `deny ${request?.id}, because: ${text}▏ (Enter sends, Esc goes back)`
+      return `deny ${openId}, because: ${text}▏ (Enter sends, Esc goes back)`
     case 'none': {
       if (openId === undefined)
         return any

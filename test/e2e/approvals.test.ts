@@ -1,8 +1,8 @@
 // Approvals against everything that can go wrong: real people, relay, agent and database.
 import { createHash } from 'node:crypto'
-import { statementBytes, statementOf } from '@gate/shared/approval'
+import { signBytes, statementBytes, statementOf } from '@gate/shared/approval'
 import t from 'tap'
-import { newSigner } from '../support/approver.ts'
+import { callAs, keptSigner, newSigner } from '../support/approver.ts'
 import { type AgentProcess, type Cli, startAgent } from '../support/gate.ts'
 import { startPostgres } from '../support/postgres.ts'
 import type { Running } from '../support/process.ts'
@@ -52,16 +52,8 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
   const [alice, bob, carol] = await Promise.all([world.person('alice'), world.person('bob'), world.person('carol')])
   await using gate = await alice.connect('prod-db')
 
-  const api = async (cli: Cli, method: string, path: string, body?: object) => {
-    const kept = JSON.parse(await readCredentials(cli)) as Record<string, string>
-    const { token } = JSON.parse(kept[world.relay.url] ?? '{}') as { token: string }
-    const response = await fetch(world.relay.url + path, {
-      method,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: (await response.json()) as Record<string, unknown> }
-  }
+  const api = (cli: Cli, method: string, path: string, body?: object) =>
+    callAs(cli, world.relay.url, method, path, body)
 
   await t.test('a decided, withdrawn, expired or foreign request cannot be approved', async t => {
     const decided = await hold(gate.port, 'delete from t where id = 1')
@@ -94,11 +86,8 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
     const second = await hold(gate.port, 'delete from t where id = 5')
     const detail = async (id: string) => (await api(bob, 'GET', `/v1/requests/${id}`)).body as never
     const word = { verdict: 'approve', reason: undefined, grantMs: undefined } as const
-    const key = JSON.parse(await readKey(bob)) as { privateKey: string }
-    const { createPrivateKey, createPublicKey, sign } = await import('node:crypto')
-    const own = createPrivateKey(key.privateKey)
-    const publicKey = createPublicKey(own).export({ type: 'spki', format: 'der' }).toString('base64url')
-    const signed = sign(null, statementBytes(statementOf(await detail(first.id), word)), own).toString('base64url')
+    const { key: own, publicKey } = await keptSigner(bob)
+    const signed = signBytes(statementBytes(statementOf(await detail(first.id), word)), own)
     const post = (id: string, body: object) =>
       api(bob, 'POST', `/v1/requests/${id}/decision`, { verdict: 'approve', publicKey, signature: signed, ...body })
     t.equal((await post(second.id, {})).status, 403, 'replayed for another request')
@@ -208,17 +197,6 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
 })
 
 /** The file keychain of a test's home. */
-async function readCredentials(cli: Cli): Promise<string> {
-  const { readFile } = await import('node:fs/promises')
-  return readFile(`${cli.home}/credentials.json`, 'utf8')
-}
-
-async function readKey(cli: Cli): Promise<string> {
-  const all = JSON.parse(await readCredentials(cli)) as Record<string, string>
-  const [, key = '{}'] = Object.entries(all).find(([name]) => name.includes(' approver ')) ?? []
-  return key
-}
-
 t.test('a store that is lost while something is held means no', { skip: hasPsql ? false : 'no psql' }, async t => {
   await using storage = await startPostgres()
   await storage.query('create database gate')

@@ -35,36 +35,62 @@ t.test('the live list', { skip }, async t => {
   const bob = await world.person('bob')
   await using gate = await alice.connect('prod-db', '--task', 'MIG-1')
 
-  await t.test('shows new requests as they come, approves after a second key, and lets decided ones go', async t => {
+  await t.test('shows new requests as they come, approves what was looked at, and lets decided ones go', async t => {
     await using list = terminal(bob.home, ['approve'])
     await list.waitFor(/0 waiting for your decision/)
     await using held = startPsql(gate, ['-c', 'delete from orders'])
     const [, id = ''] = await held.waitFor(/request (r_[a-z0-9]+)/)
-    await list.waitFor(new RegExp(`1 waiting[\\s\\S]*${id}[\\s\\S]*delete from orders`))
-    await list.waitFor(/alice@example\.com \(engineers\) · prod-db · wide-writes: 1 of dba/)
+    await list.waitFor(new RegExp(`1 waiting[\\s\\S]*${id} +\\d+m alice@example\\.com prod-db delete from orders`))
+    list.child.stdin?.write('\r')
+    await list.waitFor(/engineers[\s\S]*MIG-1[\s\S]*wide-writes[\s\S]*│ delete from orders/)
     list.child.stdin?.write('a')
     await list.waitFor(new RegExp(`approve ${id}\\? y/n`))
     list.child.stdin?.write('y')
     t.equal((await held.finished()).stdout, 'DELETE 1000\n')
-    await list.waitFor(new RegExp(`${id}: approved`))
+    await list.waitFor(new RegExp(`${id}: (approved|used)`))
     await list.waitFor(/1 waiting[\s\S]*0 waiting/)
     list.child.stdin?.write('q')
     t.equal((await list.finished()).code, 0)
   })
 
-  await t.test('denies with a reason that is typed', async t => {
+  await t.test('denies with a reason that is typed, straight from the list', async t => {
     await using held = startPsql(gate, ['-c', 'delete from users'])
-    await held.waitFor(/request (r_[a-z0-9]+)/)
-    await using list = terminal(bob.home, ['approve'])
+    const [, id = ''] = await held.waitFor(/request (r_[a-z0-9]+)/)
+    await using list = terminal(bob.home, ['approve'], { NO_COLOR: '1' })
     await list.waitFor(/1 waiting/)
     list.child.stdin?.write('d')
-    await list.waitFor(/because:/)
+    await list.waitFor(new RegExp(`│ delete from users[\\s\\S]*deny ${id}, because:`))
     for (const key of 'not now') list.child.stdin?.write(key)
     await list.waitFor(/not now/)
     list.child.stdin?.write('\r')
     t.match((await held.finished()).stderr, /bob@example\.com denied it: not now/)
     list.child.stdin?.write('q')
     await list.finished()
+  })
+
+  await t.test('shows only what the filter finds', async t => {
+    await using orders = startPsql(gate, ['-c', 'delete from orders'])
+    await orders.waitFor(/request (r_[a-z0-9]+)/)
+    await using users = startPsql(gate, ['-c', 'delete from users'])
+    await users.waitFor(/request (r_[a-z0-9]+)/)
+    await using list = terminal(bob.home, ['approve'])
+    await list.waitFor(/2 waiting[\s\S]*q quit/)
+    list.child.stdin?.write('/')
+    await list.waitFor(/show only:/)
+    for (const key of 'users') list.child.stdin?.write(key)
+    await list.waitFor(/show only: users/)
+    const before = list.stdout().length
+    list.child.stdin?.write('\r')
+    await list.waitFor(/\/ filter \(users\)/)
+    const after = list.stdout().slice(before)
+    t.match(after, /delete from users/)
+    t.notMatch(after.slice(after.lastIndexOf('waiting for your decision')), /delete from orders/)
+    list.child.stdin?.write('q')
+    t.equal((await list.finished()).code, 0)
+    for (const each of [orders, users]) {
+      each.kill('SIGINT')
+      await each.finished()
+    }
   })
 
   await t.test('what is in a statement cannot move the cursor or change its direction', async t => {

@@ -99,6 +99,8 @@ t.test('the example, from the first command to the last', { skip: hasPsql ? fals
   t.match(all, /still waits/, 'one of two is not enough')
   t.equal(all.match(/UPDATE 0/g)?.length, 4, 'approved, granted, with broken glass, and that once more in the record')
   t.match(all, /the glass is broken/)
+  t.match(all, /! +the glass was broken: the shop is down \(review v_/, 'gate sessions show says so')
+  t.match(all, /update accounts set state = 'open' \(not approved: the glass was broken\)/)
   t.match(all, /✓ revoked g_/)
   t.match(all, /✗ denied r_/)
   t.match(all, /✓ closed v_/)

@@ -137,6 +137,7 @@ t.test('links between the documents lead somewhere', async t => {
   for (const file of [
     'README.md',
     'docs/policy.md',
+    'docs/approvals.md',
     'docs/cli.md',
     'docs/postgres.md',
     'docs/operations.md',
@@ -160,7 +161,7 @@ t.test('links between the documents lead somewhere', async t => {
 
 t.test('the files that the documents show are valid as they stand', async t => {
   await using directory = await temporaryDirectory('docs')
-  for (const file of ['README.md', 'docs/policy.md', 'docs/operations.md']) {
+  for (const file of ['README.md', 'docs/policy.md', 'docs/approvals.md', 'docs/operations.md']) {
     const here = join(directory.path, file.replaceAll('/', '-'))
     await mkdir(here)
     for (const { name, text } of blocks(await read(file)).filter(({ language }) => language === 'yaml')) {
@@ -198,39 +199,51 @@ t.test('docs/cli.md lists every command with its options, and every exit code', 
   for (const exit of exits) t.match(text, new RegExp(`^\\| ${exit} \\|`, 'm'), `exit code ${exit}`)
 })
 
-t.test('the table of actions and facts is the one that the code makes, and its examples are what it says', async t => {
-  const { stdout } = await run(process.execPath, [join(root, 'scripts', 'dist', 'reference.js')])
-  const written = /<!-- reference -->\n([\s\S]*)<!-- \/reference -->/.exec(await read('docs/postgres.md'))?.[1]
-  t.equal(written, stdout, 'npm run build && npm run reference writes it anew')
-  await using analyser = new Analyser(1024 * 1024, silentLog)
-  const parts = async (sql: string): Promise<readonly Part[]> => {
-    const analysis = await analyser.analyse(sql)
-    return 'statements' in analysis ? (analysis.statements[0]?.parts ?? []) : []
-  }
-  for (const [action, examples] of Object.entries(actionExamples)) {
-    for (const example of examples) {
-      const found = await parts(example)
+t.test(
+  'the tables and diagrams are those that the code makes, and the examples of actions and facts are what it says',
+  async t => {
+    const { stdout } = await run(process.execPath, [join(root, 'scripts', 'dist', 'reference.js')])
+    for (const [mark, file] of [
+      ['reference', 'docs/postgres.md'],
+      ['states', 'docs/approvals.md'],
+    ] as const) {
+      const block = new RegExp(`<!-- ${mark} -->[\\s\\S]*<!-- /${mark} -->`)
+      const written = block.exec(await read(file))?.[0]
       t.ok(
-        found.some(part => part.action === action),
-        `${action}: ${example}`,
-      )
-      t.equal(
-        found.every(part => part.routine),
-        routineActions.includes(action),
-        example,
+        written !== undefined && written === block.exec(stdout)?.[0],
+        'npm run build && npm run reference writes it anew',
       )
     }
-  }
-  for (const [fact, { example, value }] of Object.entries(factExamples)) {
-    const values = (await parts(example)).map(part => part.facts[fact])
-    t.ok(
-      values.some(found => JSON.stringify(found) === JSON.stringify(value)),
-      `${fact}: ${example}`,
-    )
-  }
-  const described = [...Object.keys(actionExamples), ...Object.keys(otherActions), 'prepare', 'declare']
-  for (const name of knownStatements) t.ok(described.includes(kindOf(name, {})?.action ?? ''), name)
-})
+    await using analyser = new Analyser(1024 * 1024, silentLog)
+    const parts = async (sql: string): Promise<readonly Part[]> => {
+      const analysis = await analyser.analyse(sql)
+      return 'statements' in analysis ? (analysis.statements[0]?.parts ?? []) : []
+    }
+    for (const [action, examples] of Object.entries(actionExamples)) {
+      for (const example of examples) {
+        const found = await parts(example)
+        t.ok(
+          found.some(part => part.action === action),
+          `${action}: ${example}`,
+        )
+        t.equal(
+          found.every(part => part.routine),
+          routineActions.includes(action),
+          example,
+        )
+      }
+    }
+    for (const [fact, { example, value }] of Object.entries(factExamples)) {
+      const values = (await parts(example)).map(part => part.facts[fact])
+      t.ok(
+        values.some(found => JSON.stringify(found) === JSON.stringify(value)),
+        `${fact}: ${example}`,
+      )
+    }
+    const described = [...Object.keys(actionExamples), ...Object.keys(otherActions), 'prepare', 'declare']
+    for (const name of knownStatements) t.ok(described.includes(kindOf(name, {})?.action ?? ''), name)
+  },
+)
 
 t.test('docs/operations.md names every key of relay.yaml', async t => {
   const text = await read('docs/operations.md')
@@ -258,6 +271,7 @@ t.test('docs/operations.md names every key of relay.yaml', async t => {
     'waiting_requests_per_subject',
     'statement_bytes',
     'agent_streams',
+    'notices',
     'log',
   ]) {
     t.match(text, key)

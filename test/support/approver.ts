@@ -1,5 +1,6 @@
 // Approvers with keys of their own, for tests that decide without a command line.
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { type Approvals, Approvals as ApprovalsClass, type ApprovalsOptions } from '@gate/relay/approval/approvals'
 import { Notices } from '@gate/relay/notices/notices'
 import type { Store } from '@gate/relay/store/store'
@@ -8,6 +9,7 @@ import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { type Log, silentLog } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
+import type { Cli } from './gate.ts'
 
 export const RELAY_URL = 'http://127.0.0.1:8443'
 
@@ -16,9 +18,45 @@ export interface Signer {
   readonly key: KeyObject
 }
 
+const exported = (publicKey: KeyObject): string =>
+  publicKey.export({ type: 'spki', format: 'der' }).toString('base64url')
+
 export function newSigner(): Signer {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-  return { key: privateKey, publicKey: publicKey.export({ type: 'spki', format: 'der' }).toString('base64url') }
+  return { key: privateKey, publicKey: exported(publicKey) }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: Record<string, unknown>
+}
+
+async function kept(cli: Cli): Promise<Record<string, string>> {
+  return JSON.parse(await readFile(`${cli.home}/credentials.json`, 'utf8')) as Record<string, string>
+}
+
+/** Speaks to the relay's API as the person who is logged in with this command line. */
+export async function callAs(cli: Cli, relay: string, method: string, path: string, body?: object): Promise<Answer> {
+  const { token } = JSON.parse((await kept(cli))[relay] ?? '{}') as { token: string }
+  const response = await fetch(relay + path, {
+    method,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+}
+
+/** The key with which this command line signs; it is made by `gate keys new` or the first decision. */
+export async function keptSigner(cli: Cli): Promise<Signer> {
+  const [, found = '{}'] = Object.entries(await kept(cli)).find(([name]) => name.includes(' approver ')) ?? []
+  const key = createPrivateKey((JSON.parse(found) as { privateKey: string }).privateKey)
+  return { key, publicKey: exported(createPublicKey(key)) }
+}
+
+/** What a command line sends to decide a request that it was shown. */
+export function signedWord(request: DecidedRequest, word: Word, signer: Signer): object {
+  const signature = signBytes(statementBytes(statementOf(request, word)), signer.key)
+  return { ...word, publicKey: signer.publicKey, signature }
 }
 
 const signers = new Map<string, Signer>()

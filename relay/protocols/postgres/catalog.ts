@@ -30,9 +30,11 @@ interface Dependency {
 type Columns = Pick<Relation, 'columns' | 'types' | 'generated'>
 const noColumns: Columns = { columns: new Map(), types: new Map(), generated: new Set() }
 
+/** In the order of their numbers, in which `*` and COPY give them: the server's rows come in the order of its pages. */
 function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Columns> {
   const found = new Map<number, { columns: Map<number, string>; types: Map<number, number>; generated: Set<number> }>()
-  for (const [oid, attributeNumber, name, type, generated] of rows) {
+  const ordered = [...rows].sort(([, a], [, b]) => Number(a) - Number(b))
+  for (const [oid, attributeNumber, name, type, generated] of ordered) {
     const number = Number(attributeNumber)
     const known = found.get(Number(oid))
     const relation = known ?? { columns: new Map(), types: new Map(), generated: new Set() }
