@@ -30,7 +30,7 @@ async function keep(cli: Cli, change: Partial<Kept>): Promise<void> {
 }
 
 t.test('logging in', async t => {
-  await using oidc = await startOidc({ deviceCodeLifetime: 3 })
+  await using oidc = await startOidc()
   await using relay = await startRelay({ oidc, policy: openPolicy })
 
   await t.test('the code and the page are shown, and nothing works before somebody has confirmed', async t => {
@@ -42,7 +42,7 @@ t.test('logging in', async t => {
     t.equal((await alice.run('targets')).code, 3)
     await oidc.decide(url, 'alice', 'allow')
     const done = await login.finished()
-    t.equal(done.code, 0)
+    t.equal(done.code, 0, done.stderr)
     t.match(done.stdout, /logged in to http:\/\/127\.0\.0\.1:\d+ as alice@example\.com/)
     const who = JSON.parse((await alice.run('whoami', '--json')).stdout) as {
       subject: { groups: string[] }
@@ -64,6 +64,8 @@ t.test('logging in', async t => {
   })
 
   await t.test('a code that nobody enters expires', async t => {
+    await using brief = await startOidc({ deviceCodeLifetime: 3 })
+    await using relay = await startRelay({ oidc: brief, policy: openPolicy })
     await using nobody = await createCli()
     const done = await nobody.start(['login', '--relay', relay.url, '--no-browser']).finished()
     t.equal(done.code, 3)
