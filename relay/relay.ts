@@ -97,7 +97,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   })
   addRequests(app, { approvals, logins, agents, policy, now: () => clock.now(), log })
   addReviews(app, approvals, logins, log)
-  addSessions(app, { store, logins, policy, recorder, records, relay })
+  addSessions(app, { store, logins, policy, recorder, relay })
   acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
   await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
   opening.use(await openAdminSocket(config.state, enrolments))

@@ -7,7 +7,6 @@ import { z } from 'zod'
 import type { Logins } from '../identity/logins.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Recorder } from '../record/recorder.ts'
-import { readSession } from '../record/segments.ts'
 import type { Schema } from '../store/schema.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'
@@ -27,7 +26,6 @@ export interface SessionsApiContext {
   readonly logins: Logins
   readonly policy: () => Policy
   readonly recorder: Recorder
-  readonly records: string
   readonly relay: string
 }
 
@@ -74,7 +72,7 @@ export function addSessions(app: FastifyInstance, context: SessionsApiContext): 
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
     reply.raw.write(`${JSON.stringify({ session: summary(row) })}\n`)
     try {
-      for await (const event of readSession(context.records, row.id, row.first_event, undefined)) {
+      for await (const event of context.recorder.read(row.id, row.first_event, undefined)) {
         if (!reply.raw.write(`${JSON.stringify({ event })}\n`)) await drained(reply.raw)
       }
       reply.raw.end()

@@ -5,8 +5,8 @@ import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { formatLine, GENESIS } from './chain.ts'
-import { EVENT_VERSION, type EventBody } from './events.ts'
-import { lastState, segmentName } from './segments.ts'
+import { EVENT_VERSION, type EventBody, type StoredEvent } from './events.ts'
+import { lastState, readSession, segmentName } from './segments.ts'
 
 /** A segment that reached this size is closed and a new one begun. */
 const SEGMENT_BYTES = 64 * 1024 * 1024
@@ -45,6 +45,7 @@ export class Recorder {
   #timer: NodeJS.Timeout | undefined
   #syncing: Promise<void> | undefined
   #nextSync: Promise<void> | undefined
+  readonly #watchers = new Set<(event: StoredEvent) => void>()
 
   private constructor(
     directory: string,
@@ -102,7 +103,8 @@ export class Recorder {
    */
   append(body: EventBody): number {
     const before = { sequence: this.#sequence, hash: this.#hash }
-    const line = formatLine(this.#sequence + 1, this.#clock.now(), body, this.#hash)
+    const timeMs = this.#clock.now()
+    const line = formatLine(this.#sequence + 1, timeMs, body, this.#hash)
     this.#sequence += 1
     this.#hash = line.hash
     try {
@@ -114,7 +116,24 @@ export class Recorder {
     }
     this.#forgetLater()
     this.#recover()
+    this.#tell(timeMs, body)
     return this.#sequence
+  }
+
+  /** Tells of every event from now on, once it is written or waits to be; the listener must not throw. */
+  watch(listener: (event: StoredEvent) => void): Disposable {
+    this.#watchers.add(listener)
+    return { [Symbol.dispose]: () => void this.#watchers.delete(listener) }
+  }
+
+  /** The recorded events of one session between two numbers (the last may be unknown), in order. */
+  async *read(session: string, first: number, last: number | undefined): AsyncGenerator<StoredEvent> {
+    this.#flushLater()
+    yield* readSession(this.#directory, session, first, last)
+  }
+
+  #tell(timeMs: number, body: EventBody): void {
+    for (const listener of this.#watchers) listener({ sequence: this.#sequence, timeMs, body })
   }
 
   /** Resolves when everything appended so far is on the disk. @throws {GateError} ERR_GATE_RECORD when the disk refuses. */
@@ -150,9 +169,11 @@ export class Recorder {
       this.#flushLater()
       if (this.#laterBytes > MAX_WAITING_BYTES) throw new GateError('ERR_GATE_RECORD', 'the record cannot be written')
     }
-    const line = formatLine(this.#sequence + 1, this.#clock.now(), body, this.#hash)
+    const timeMs = this.#clock.now()
+    const line = formatLine(this.#sequence + 1, timeMs, body, this.#hash)
     this.#sequence += 1
     this.#hash = line.hash
+    this.#tell(timeMs, body)
     this.#later.push(line.text)
     this.#laterBytes += line.text.length
     this.#timer ??= setTimeout(() => this.#flushLater(), OUTCOME_DELAY_MS)
