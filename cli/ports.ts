@@ -1,5 +1,6 @@
 // Local ports that stay: the same target has the same port every time, since people save connections.
 import { createHash } from 'node:crypto'
+import { createServer } from 'node:net'
 import { z } from 'zod'
 import { readOwnFile, writeOwnFile } from './files.ts'
 
@@ -29,10 +30,20 @@ export async function portFor(home: string, relay: string, target: string): Prom
   if (known !== undefined) return known
   const taken = new Set(ports.values())
   let port = preferredPort(home, relay, target)
-  while (taken.has(port)) port = port + 1 === FIRST_PORT + PORT_COUNT ? FIRST_PORT : port + 1
+  // What another program has now it may have every day; a port that is kept already is never given up for that.
+  for (let tried = 0; tried < PORT_COUNT && (taken.has(port) || !(await isFree(port))); tried += 1)
+    port = port + 1 === FIRST_PORT + PORT_COUNT ? FIRST_PORT : port + 1
   ports.set(key, port)
   await writeOwnFile(home, FILE, JSON.stringify(Object.fromEntries(ports), undefined, 2))
   return port
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const probe = createServer()
+    probe.once('error', () => resolve(false))
+    probe.listen({ host: '127.0.0.1', port, exclusive: true }, () => probe.close(() => resolve(true)))
+  })
 }
 
 function safeJson(text: string): unknown {

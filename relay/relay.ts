@@ -1,5 +1,5 @@
 // A running relay: opens its parts in order and closes them in the other.
-import { randomBytes } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -61,7 +61,9 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const relay = await persistent(join(config.state, 'relay.id'), () => newId('relay'))
   const maskKey = await persistent(join(config.state, 'mask.key'), () => randomBytes(32).toString('hex'))
   const records = join(config.state, 'records')
-  const recorder = opening.adopt(await Recorder.open(records, relay, clock, log), opened => opened.close())
+  const recordKey = await persistent(join(config.state, 'record.key'), newSigningKey)
+  const tree = { origin: `${new URL(config.url).host}/${relay}`, key: createPrivateKey(recordKey) }
+  const recorder = opening.adopt(await Recorder.open(records, tree, clock, log), opened => opened.close())
   const store = opening.use(await openStore(await storeConfig(config), clock, log))
   const { token: tokenMs, maximum_session: maximumMs } = config.identity
   const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, clock, log))
@@ -140,6 +142,10 @@ function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades 
       return channel => agent.offer(channel)
     },
   }
+}
+
+function newSigningKey(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
 }
 
 /** @throws {GateError} ERR_GATE_CONFLICT when another relay works in this directory. */

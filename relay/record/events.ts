@@ -18,7 +18,7 @@ const ofSession = {
   brokeGlass: z.literal(true).optional(),
 }
 
-/** The body of an event; the recorder adds sequence, time and the chain's hash. */
+/** The body of an event; the recorder adds sequence and time. */
 export const eventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('log.start'), version: z.int(), relay: z.string() }),
   z.strictObject({
@@ -125,6 +125,9 @@ export const eventBody = z.discriminatedUnion('type', [
     ...ofSession,
     code: z.string(),
     reason: z.string().optional(),
+    /** How many events the session had before this one, and SHA-256 over their lines, each with its newline. */
+    events: z.int().optional(),
+    sha256: z.string().optional(),
   }),
 ])
 

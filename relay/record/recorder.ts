@@ -1,90 +1,109 @@
-// Writes events before anything goes on; when it cannot write, nothing may run.
-import { closeSync, fdatasync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+// Writes events before anything goes on; when it cannot write, nothing may run. What is written becomes part of a signed tree.
+import { createHash, type Hash } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
 import type { Clock } from '@gate/shared/clock'
-import { GateError } from '@gate/shared/errors'
+import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import { formatLine, GENESIS } from './chain.ts'
+import type { TreeHead, Verifier } from '@gate/shared/record/checkpoint'
+import { MAX_RECORD_BYTES } from '@gate/shared/record/tiles'
+import { consistencyProof, inclusionProof, leafHash } from '@gate/shared/record/tree'
+import { Archive, type TreeKey } from './archive.ts'
 import { EVENT_VERSION, type EventBody, type StoredEvent } from './events.ts'
-import { lastState, readSession, segmentName } from './segments.ts'
+import { Journal } from './journal.ts'
+import { formatLine, parseEvent, parseLine, sessionMark } from './line.ts'
 
-/** A segment that reached this size is closed and a new one begun. */
+/** A file of the journal that reached this size is closed and a new one begun. */
 const SEGMENT_BYTES = 64 * 1024 * 1024
 /** Outcomes wait this long for a command to be written with. */
 const OUTCOME_DELAY_MS = 50
 /** Outcomes that wait while the disk refuses; beyond it sessions end rather than lose any. */
 const MAX_WAITING_BYTES = 1024 * 1024
+/** A checkpoint is signed this long after the first event that it covers. */
+const CHECKPOINT_DELAY_MS = 1_000
+/** Events that are written and not yet in the tree; beyond it commands are refused until the tree can grow again. */
+const MAX_UNARCHIVED_BYTES = 64 * 1024 * 1024
+/** Events that go into the tree in one step. */
+const ARCHIVE_STEP = 4_096
 
 /** `write`: handed to the operating system. `fsync`: on the disk. */
 export type Durability = 'write' | 'fsync'
 
-/**
- * An append-only, hash-chained log in a directory.
- *
- * Writes are synchronous: a write to the page cache takes a few microseconds, less than a round trip through the
- * thread pool, and the command that waits for it waits no longer than that. What has to be on the disk is synced
- * in the thread pool, and everything that waits for a sync when one begins is served by that one.
- */
+/** What a person keeps of a session: its last event, and the proof that the tree has it. */
+export interface Receipt {
+  readonly session: string
+  readonly checkpoint: string
+  readonly verifier: string
+  /** From 0. */
+  readonly index: number
+  /** The line of the session's end, which holds the digest of all events before it. */
+  readonly record: string
+  readonly proof: readonly string[]
+}
+
 export class Recorder {
-  readonly #directory: string
-  readonly #relay: string
+  readonly #origin: string
+  readonly #archive: Archive
+  readonly #journal: Journal
   readonly #clock: Clock
   readonly #log: Log
-  readonly #segmentBytes: number
-  #file: number
-  #size: number
   #sequence: number
-  /** The number of the newest event in the file; what waits comes after it. */
+  /** The number of the newest event in the journal; what waits comes after it. */
   #written: number
-  #hash: string
-  /** True while a broken write may have left half a line behind. */
-  #torn = false
   #failing = false
   #later: string[] = []
   #laterBytes = 0
   #timer: NodeJS.Timeout | undefined
-  #syncing: Promise<void> | undefined
-  #nextSync: Promise<void> | undefined
+  /** Lines in the journal that the tree does not have yet. */
+  #unarchived: string[] = []
+  #unarchivedBytes = 0
+  #archiveTimer: NodeJS.Timeout | undefined
+  #archiving: Promise<void> | undefined
+  #archiveFailing = false
+  #closed = false
+  /** Of each session that goes on: how many events it has, and SHA-256 over their lines, each with its newline. */
+  readonly #digests = new Map<string, { events: number; readonly hash: Hash }>()
   readonly #watchers = new Set<(event: StoredEvent) => void>()
+  readonly #headWatchers = new Set<(head: TreeHead, note: string) => void>()
 
-  private constructor(
-    directory: string,
-    relay: string,
-    state: { sequence: number; hash: string; segment: string | undefined; size: number },
-    segmentBytes: number,
-    clock: Clock,
-    log: Log,
-  ) {
-    this.#directory = directory
-    this.#relay = relay
+  private constructor(archive: Archive, journal: Journal, sequence: number, clock: Clock, log: Log) {
+    this.#archive = archive
+    this.#origin = archive.verifier.name
+    this.#journal = journal
     this.#clock = clock
     this.#log = log
-    this.#segmentBytes = segmentBytes
-    this.#sequence = state.sequence
-    this.#written = state.sequence
-    this.#hash = state.hash
-    this.#size = state.size
-    this.#file = openSync(join(directory, state.segment ?? segmentName(state.sequence + 1)), 'a', 0o600)
-    syncDirectory(directory)
+    this.#sequence = sequence
+    this.#written = sequence
   }
 
   /**
-   * Opens the log. Half a line at its end, as a power cut leaves it, is cut off: it was never answered for.
-   * @throws {GateError} ERR_GATE_RECORD when the directory cannot be used or the last lines do not fit the chain.
+   * Opens the record. Half a line at the journal's end, as a power cut leaves it, is cut off: it was never answered for.
+   * @throws {GateError} ERR_GATE_RECORD when the directory cannot be used, or is not as it was left.
    */
   static async open(
     directory: string,
-    relay: string,
+    tree: TreeKey,
     clock: Clock,
     log: Log,
     segmentBytes = SEGMENT_BYTES,
   ): Promise<Recorder> {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 })
-      const state = await lastState(directory)
-      const recorder = new Recorder(directory, relay, state, segmentBytes, clock, log)
-      if (state.cutBytes > 0) log.warn('record.torn-line-removed', { bytes: state.cutBytes })
-      if (state.hash === GENESIS) recorder.append({ type: 'log.start', version: EVENT_VERSION, relay })
+      const archive = await Archive.open(directory, tree)
+      const { size } = archive.head
+      let found: Buffer[] = []
+      const look = async (line: Buffer, sequence: number): Promise<void> => {
+        if (sequence <= size) return checkLine(archive, line, sequence)
+        parseLine(line.toString('utf8'), sequence)
+        found.push(Buffer.from(line))
+        if (found.length < ARCHIVE_STEP) return
+        await archive.extend(found)
+        found = []
+      }
+      const { journal, sequence, cutBytes } = await Journal.open(directory, size, segmentBytes, look)
+      await archive.extend(found)
+      const recorder = new Recorder(archive, journal, sequence, clock, log)
+      if (cutBytes > 0) log.warn('record.torn-line-removed', { bytes: cutBytes })
+      if (sequence === 0) recorder.append({ type: 'log.start', version: EVENT_VERSION, relay: tree.origin })
       return recorder
     } catch (cause) {
       if (cause instanceof GateError) throw cause
@@ -97,67 +116,38 @@ export class Recorder {
     return this.#sequence
   }
 
+  /** The newest signed state of the tree. */
+  get head(): TreeHead {
+    return this.#archive.head
+  }
+
+  get checkpoint(): string {
+    return this.#archive.note
+  }
+
+  get verifier(): Verifier {
+    return this.#archive.verifier
+  }
+
   /**
    * Writes an event, and with it the outcomes that waited. Returns its number.
-   * @throws {GateError} ERR_GATE_RECORD when it could not be written; the log is then as it was before.
+   * @throws {GateError} ERR_GATE_RECORD when it could not be written; the record is then as it was before.
    */
   append(body: EventBody): number {
-    const before = { sequence: this.#sequence, hash: this.#hash }
+    if (this.#unarchivedBytes > MAX_UNARCHIVED_BYTES) throw this.#behind()
     const timeMs = this.#clock.now()
-    const line = formatLine(this.#sequence + 1, timeMs, body, this.#hash)
-    this.#sequence += 1
-    this.#hash = line.hash
+    const line = this.#format(timeMs, body)
     try {
-      this.#write([...this.#later, line.text].join(''))
+      this.#write([...this.#later, line])
     } catch (cause) {
-      this.#sequence = before.sequence
-      this.#hash = before.hash
       throw this.#fail(cause)
     }
+    this.#sequence += 1
+    this.#written = this.#sequence
     this.#forgetLater()
     this.#recover()
-    this.#tell(timeMs, body)
+    this.#took(timeMs, body, line)
     return this.#sequence
-  }
-
-  /** Tells of every event from now on, once it is written or waits to be; the listener must not throw. */
-  watch(listener: (event: StoredEvent) => void): Disposable {
-    this.#watchers.add(listener)
-    return { [Symbol.dispose]: () => void this.#watchers.delete(listener) }
-  }
-
-  /** The recorded events of one session between two numbers (the last may be unknown), in order. */
-  async *read(session: string, first: number, last: number | undefined): AsyncGenerator<StoredEvent> {
-    this.#flushLater()
-    yield* readSession(this.#directory, session, first, last)
-  }
-
-  #tell(timeMs: number, body: EventBody): void {
-    for (const listener of this.#watchers) listener({ sequence: this.#sequence, timeMs, body })
-  }
-
-  /** Resolves when everything appended so far is on the disk. @throws {GateError} ERR_GATE_RECORD when the disk refuses. */
-  sync(): Promise<void> {
-    // A sync that is under way may have begun before our bytes were written; the next one covers them.
-    if (this.#syncing === undefined) return this.#startSync()
-    this.#nextSync ??= this.#syncing.then(
-      () => this.#startSync(),
-      () => this.#startSync(),
-    )
-    return this.#nextSync
-  }
-
-  #startSync(): Promise<void> {
-    this.#nextSync = undefined
-    const started = new Promise<void>((resolve, reject) => {
-      fdatasync(this.#file, error => {
-        this.#syncing = undefined
-        if (error === null) resolve()
-        else reject(this.#fail(error))
-      })
-    })
-    this.#syncing = started
-    return started
   }
 
   /**
@@ -170,13 +160,89 @@ export class Recorder {
       if (this.#laterBytes > MAX_WAITING_BYTES) throw new GateError('ERR_GATE_RECORD', 'the record cannot be written')
     }
     const timeMs = this.#clock.now()
-    const line = formatLine(this.#sequence + 1, timeMs, body, this.#hash)
+    const line = this.#format(timeMs, body)
     this.#sequence += 1
-    this.#hash = line.hash
-    this.#tell(timeMs, body)
-    this.#later.push(line.text)
-    this.#laterBytes += line.text.length
+    this.#later.push(line)
+    this.#laterBytes += line.length
     this.#timer ??= setTimeout(() => this.#flushLater(), OUTCOME_DELAY_MS)
+    this.#took(timeMs, body, line)
+  }
+
+  #format(timeMs: number, body: EventBody): string {
+    const line = formatLine(this.#sequence + 1, timeMs, this.#sealed(body))
+    // Every UTF-16 code unit is at most three bytes: the exact length is only asked for when it matters.
+    if (line.length * 3 > MAX_RECORD_BYTES && Buffer.byteLength(line) > MAX_RECORD_BYTES)
+      throw new GateError(
+        'ERR_GATE_RECORD',
+        `an event is larger than ${MAX_RECORD_BYTES} bytes, so the command was not run`,
+      )
+    return line
+  }
+
+  /** A session's end says what came before it: the receipt for this one event vouches for all of them. */
+  #sealed(body: EventBody): EventBody {
+    if (body.type !== 'session.end') return body
+    const digest = this.#digests.get(body.session)
+    return digest === undefined ? body : { ...body, events: digest.events, sha256: digest.hash.copy().digest('hex') }
+  }
+
+  #took(timeMs: number, body: EventBody, line: string): void {
+    if ('session' in body && body.type !== 'view') {
+      if (body.type === 'session.start') this.#digests.set(body.session, { events: 0, hash: createHash('sha256') })
+      if (body.type === 'session.end') this.#digests.delete(body.session)
+      const digest = this.#digests.get(body.session)
+      if (digest !== undefined) {
+        digest.events += 1
+        digest.hash.update(`${line}\n`)
+      }
+    }
+    for (const listener of this.#watchers) listener({ sequence: this.#sequence, timeMs, body })
+  }
+
+  /** Tells of every event from now on, once it is written or waits to be; the listener must not throw. */
+  watch(listener: (event: StoredEvent) => void): Disposable {
+    this.#watchers.add(listener)
+    return { [Symbol.dispose]: () => void this.#watchers.delete(listener) }
+  }
+
+  /** Tells of every new checkpoint; the listener must not throw. */
+  watchHead(listener: (head: TreeHead, note: string) => void): Disposable {
+    this.#headWatchers.add(listener)
+    return { [Symbol.dispose]: () => void this.#headWatchers.delete(listener) }
+  }
+
+  /** The recorded events of one session between two numbers (the last may be unknown), in order. */
+  async *read(session: string, first: number, last: number | undefined): AsyncGenerator<StoredEvent> {
+    const mark = sessionMark(session)
+    for await (const line of this.lines(first, last)) {
+      if (!line.includes(mark)) continue
+      const event = parseEvent(line)
+      if ('session' in event.body && event.body.session === session) yield event
+    }
+  }
+
+  /** Every event from a number on, up to the newest one there is now. */
+  async *readFrom(sequence: number): AsyncGenerator<StoredEvent> {
+    for await (const line of this.lines(sequence, undefined)) yield parseEvent(line)
+  }
+
+  /** The lines of events between two numbers, as they were written. */
+  async *lines(first: number, last: number | undefined): AsyncGenerator<string> {
+    this.#flushLater()
+    const { size } = this.#archive.head
+    const unarchived = this.#unarchived.slice()
+    const end = Math.min(last ?? Number.MAX_SAFE_INTEGER, size + unarchived.length)
+    for await (const line of this.#archive.lines(Math.max(0, first - 1), Math.min(end, size)))
+      yield line.toString('utf8')
+    for (let sequence = Math.max(first, size + 1); sequence <= end; sequence += 1)
+      yield unarchived[sequence - size - 1] ?? ''
+  }
+
+  /** Resolves when everything appended so far is on the disk. @throws {GateError} ERR_GATE_RECORD when the disk refuses. */
+  sync(): Promise<void> {
+    return this.#journal.sync().catch((cause: unknown) => {
+      throw this.#fail(cause)
+    })
   }
 
   #flushLater(): void {
@@ -184,7 +250,8 @@ export class Recorder {
     this.#timer = undefined
     if (this.#later.length === 0) return
     try {
-      this.#write(this.#later.join(''))
+      this.#write(this.#later)
+      this.#written = this.#sequence
       this.#forgetLater()
       this.#recover()
     } catch (cause) {
@@ -199,70 +266,142 @@ export class Recorder {
     this.#laterBytes = 0
   }
 
-  /** Writes all or nothing: what a failed write left behind is cut off before anything else is written. */
-  #write(text: string): void {
-    if (this.#torn) {
-      ftruncateSync(this.#file, this.#size)
-      this.#torn = false
-    }
-    if (this.#size >= this.#segmentBytes) this.#rotate()
-    const bytes = Buffer.from(text)
-    this.#torn = true
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
-    this.#torn = false
-    this.#size += bytes.length
-    this.#written = this.#sequence
+  #write(lines: readonly string[]): void {
+    const text = `${lines.join('\n')}\n`
+    this.#journal.write(text, this.#written + 1)
+    this.#unarchived.push(...lines)
+    this.#unarchivedBytes += text.length
+    this.#archiveTimer ??= setTimeout(() => void this.#archiveSoon(), CHECKPOINT_DELAY_MS)
   }
 
-  #rotate(): void {
-    fsyncSync(this.#file)
-    const next = openSync(join(this.#directory, segmentName(this.#written + 1)), 'ax', 0o600)
-    const full = this.#file
-    const close = (): void => closeSync(full)
-    // A sync may still wait for a thread; were the file closed under it, a command that is recorded would be refused.
-    if (this.#syncing === undefined) close()
-    else this.#syncing.then(close, close)
-    this.#file = next
-    this.#size = 0
-    syncDirectory(this.#directory)
+  /**
+   * Signs a checkpoint over everything that is written now, and gives it.
+   * @throws {GateError} ERR_GATE_RECORD when the disk refuses.
+   */
+  async seal(): Promise<TreeHead> {
+    this.#flushLater()
+    const wanted = this.#written
+    while (this.#archive.head.size < wanted) await this.#archiveNow()
+    return this.#archive.head
+  }
+
+  async #archiveSoon(): Promise<void> {
+    this.#archiveTimer = undefined
+    try {
+      await this.seal()
+    } catch (thrown) {
+      if (this.#closed) return
+      this.#log.warn('record.tree-waits', { error: asGateError(thrown) })
+      this.#archiveTimer = setTimeout(() => void this.#archiveSoon(), CHECKPOINT_DELAY_MS)
+    }
+  }
+
+  #archiveNow(): Promise<void> {
+    this.#archiving ??= this.#archiveStep().finally(() => {
+      this.#archiving = undefined
+    })
+    return this.#archiving
+  }
+
+  async #archiveStep(): Promise<void> {
+    const lines = this.#unarchived.slice(0, ARCHIVE_STEP)
+    try {
+      await this.#archive.extend(lines.map(line => Buffer.from(line)))
+      this.#unarchived.splice(0, lines.length)
+      this.#unarchivedBytes -= lines.reduce((sum, line) => sum + line.length + 1, 0)
+      this.#archiveFailing = false
+      for (const listener of this.#headWatchers) listener(this.#archive.head, this.#archive.note)
+      await this.#journal.forget(this.#archive.whole)
+    } catch (cause) {
+      if (!this.#archiveFailing) this.#log.error('record.tree-failing', { error: cause, relay: this.#origin })
+      this.#archiveFailing = true
+      throw new GateError('ERR_GATE_RECORD', `the tree of the record cannot be written (${codeOf(cause)})`, { cause })
+    }
+  }
+
+  #behind(): GateError {
+    return new GateError(
+      'ERR_GATE_RECORD',
+      'too much of the record is not in its tree yet, so the command was not run',
+      {
+        hint: 'Ask whoever runs the relay to look at its disk.',
+      },
+    )
+  }
+
+  /**
+   * The receipt of a session that has ended, with event `sequence` as its end.
+   * @throws {GateError} ERR_GATE_NOT_FOUND when that is not its end; ERR_GATE_RECORD.
+   */
+  async receipt(session: string, sequence: number): Promise<Receipt> {
+    if (this.#archive.head.size < sequence) await this.seal()
+    const { size } = this.#archive.head
+    const { note } = this.#archive
+    for await (const record of this.lines(sequence, sequence)) {
+      const { body } = parseEvent(record)
+      if (body.type !== 'session.end' || body.session !== session) break
+      const proof = await inclusionProof(this.#archive.nodes(size), sequence - 1, size)
+      const base64 = proof.map(part => part.toString('base64'))
+      return { session, checkpoint: note, verifier: this.verifier.text, index: sequence - 1, record, proof: base64 }
+    }
+    throw new GateError('ERR_GATE_NOT_FOUND', `there is no end of ${session} in the record`)
+  }
+
+  /** Hashes that show that the tree of today grew out of an older one. @throws {GateError} ERR_GATE_NOT_FOUND when it never was that large. */
+  async consistency(older: number): Promise<{ readonly checkpoint: string; readonly proof: readonly string[] }> {
+    const { size } = this.#archive.head
+    const { note } = this.#archive
+    if (older > size) throw new GateError('ERR_GATE_NOT_FOUND', `the tree has ${size} records`)
+    const proof = older === 0 ? [] : await consistencyProof(this.#archive.nodes(size), older, size)
+    return { checkpoint: note, proof: proof.map(part => part.toString('base64')) }
   }
 
   #fail(cause: unknown): GateError {
-    if (!this.#failing) this.#log.error('record.failing', { error: cause, relay: this.#relay })
+    if (cause instanceof GateError) return cause
+    if (!this.#failing) this.#log.error('record.failing', { error: cause, relay: this.#origin })
     this.#failing = true
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
-    return new GateError('ERR_GATE_RECORD', `the record cannot be written (${code}), so the command was not run`, {
-      cause,
-      hint: 'Ask whoever runs the relay to look at its disk.',
-    })
+    return new GateError(
+      'ERR_GATE_RECORD',
+      `the record cannot be written (${codeOf(cause)}), so the command was not run`,
+      {
+        cause,
+        hint: 'Ask whoever runs the relay to look at its disk.',
+      },
+    )
   }
 
   #recover(): void {
     if (!this.#failing) return
     this.#failing = false
-    this.#log.info('record.writing-again', { relay: this.#relay })
+    this.#log.info('record.writing-again', { relay: this.#origin })
   }
 
-  /** Writes what waits and closes the log. */
+  /** Writes what waits, signs a last checkpoint, and closes the record. */
   async close(): Promise<void> {
-    this.#flushLater()
+    this.#closed = true
+    clearTimeout(this.#archiveTimer)
+    try {
+      await this.seal()
+    } catch (error) {
+      // The journal has it all; the next start puts it into the tree.
+      this.#log.error('record.not-sealed', { error })
+    }
     clearTimeout(this.#timer)
-    await this.sync()
-    closeSync(this.#file)
+    clearTimeout(this.#archiveTimer)
+    await this.#journal.close()
   }
 
-  /** Bytes of the newest segment; for tests and health. */
+  /** Bytes of the journal's newest file; for tests and health. */
   get size(): number {
-    return fstatSync(this.#file).size
+    return this.#journal.size
   }
 }
 
-/** A new file's name is durable only when its directory is synced. */
-function syncDirectory(directory: string): void {
-  const handle = openSync(directory, 'r')
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
+const codeOf = (cause: unknown): string => (cause as NodeJS.ErrnoException).code ?? 'unknown error'
+
+async function checkLine(archive: Archive, line: Buffer, sequence: number): Promise<void> {
+  if (leafHash(line).equals(await archive.leaf(sequence - 1))) return
+  throw new GateError('ERR_GATE_RECORD', `record ${sequence} is not the one that was signed`, {
+    hint: 'gate audit verify --from DIRECTORY says what was changed.',
+  })
 }

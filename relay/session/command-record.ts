@@ -7,7 +7,7 @@ import type { Passage } from './holds.ts'
 import type { GateContext, Judged } from './judge.ts'
 
 /** Longer texts are cut in the record and marked. */
-const MAX_RECORDED_TEXT = 64 * 1024
+const MAX_RECORDED_TEXT = 8 * 1024
 /** Texts of a session that later commands can refer to instead of repeating them. */
 const MAX_REMEMBERED_TEXTS = 1_000
 const SHORT_TEXT = 64

@@ -1,5 +1,6 @@
 // Local ports: the same for a target every time, another for each target, in a range of their own.
 import { stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { portFor, preferredPort } from '@gate/cli/ports'
 import fc from 'fast-check'
@@ -38,6 +39,22 @@ t.test('a port is kept, and is never another target’s', async t => {
   const many = new Set<number>()
   for (let index = 0; index < 30; index += 1) many.add(await portFor(home, RELAY, `t${index}`))
   t.equal(many.size, 30)
+})
+
+t.test('a port that another program has is not chosen, and one that is kept stays', async t => {
+  await using directory = await temporaryDirectory('ports')
+  const wanted = preferredPort(directory.path, RELAY, 'busy')
+  const other = createServer()
+  await new Promise<void>(resolve => other.listen(wanted, '127.0.0.1', resolve))
+  try {
+    const chosen = await portFor(directory.path, RELAY, 'busy')
+    t.not(chosen, wanted)
+    t.equal(await portFor(directory.path, RELAY, 'busy'), chosen)
+    await writeFile(join(directory.path, 'ports.json'), JSON.stringify({ [`${RELAY} busy`]: wanted }))
+    t.equal(await portFor(directory.path, RELAY, 'busy'), wanted)
+  } finally {
+    other.close()
+  }
 })
 
 t.test('after the last port of the range comes the first', async t => {

@@ -6,11 +6,12 @@ import { Recorder } from '@gate/relay/record/recorder'
 import { systemClock } from '@gate/shared/clock'
 import { asGateError } from '@gate/shared/errors'
 import { silentLog } from '@gate/shared/log'
+import { testTree } from './record.ts'
 
 const [directory = ''] = process.argv.slice(2)
 // As the relay does: a file that may not grow is then an error and not the end.
 process.on('SIGXFSZ', () => {})
-const recorder = await Recorder.open(directory, 'relay_1', systemClock, silentLog)
+const recorder = await Recorder.open(directory, testTree, systemClock, silentLog)
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 say('open')
 let told = 0

@@ -199,7 +199,7 @@ await perform({
       const query = new pg.Query("select 'never', pg_sleep(60)")
       const ended = new Promise(resolve => query.once('error', resolve).once('end', resolve))
       client.query(query)
-      await sleep(150)
+      await sleep(1500)
       new pg.Client().cancel(client, query)
       const { code, message } = await ended
       say(code, message)

@@ -129,7 +129,7 @@ await perform({
   cancel: habit(async (sql, say) => {
     const query = sql`select pg_sleep(60)`
     query.execute()
-    await sleep(150)
+    await sleep(1500)
     query.cancel()
     say(await failure(query), await sql`select 1 as still`)
   }),

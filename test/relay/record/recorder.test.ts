@@ -5,15 +5,15 @@ import { chmod, mkdir, readdir, readFile, rmdir, stat, symlink, writeFile } from
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { GENESIS, parseLine } from '@gate/relay/record/chain'
 import type { EventBody } from '@gate/relay/record/events'
+import { segmentName } from '@gate/relay/record/journal'
 import { Recorder } from '@gate/relay/record/recorder'
-import { lastState, segmentName } from '@gate/relay/record/segments'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
 import { collectLog } from '../../support/log.ts'
 import { run, start } from '../../support/process.ts'
+import { journalEvents, testTree } from '../../support/record.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
 
 const main = fileURLToPath(new URL('../../support/recorder-main.js', import.meta.url))
@@ -36,21 +36,10 @@ const outcome = (command: number, status = 'SELECT 1'): EventBody => ({
   status,
 })
 
-/** The commands of every outcome in the log, after checking its whole chain. */
+/** The commands of every outcome in the journal, after checking that no number is missing. */
 async function recorded(directory: string): Promise<number[]> {
-  let hash = GENESIS
-  let sequence = 0
-  const commands: number[] = []
-  for (const name of (await readdir(directory)).filter(name => name.endsWith('.jsonl')).sort()) {
-    const text = await readFile(join(directory, name), 'utf8')
-    for (const line of text.split('\n').slice(0, -1)) {
-      sequence += 1
-      const parsed = parseLine(line, sequence, hash)
-      hash = parsed.hash
-      if (parsed.event.body.type === 'outcome') commands.push(parsed.event.body.command)
-    }
-  }
-  return commands
+  const events = await journalEvents(directory)
+  return events.flatMap(({ body }) => (body.type === 'outcome' ? [body.command] : []))
 }
 
 const wait = (ms: number): Promise<void> => systemClock.sleep(ms)
@@ -59,7 +48,7 @@ t.test('events are numbered from 1, chained over restarts, and kept where only w
   await using temporary = await temporaryDirectory('record')
   const directory = join(temporary.path, 'records')
   for (const life of [0, 1, 2]) {
-    const recorder = await Recorder.open(directory, 'relay_1', systemClock, silentLog)
+    const recorder = await Recorder.open(directory, testTree, systemClock, silentLog)
     t.equal(recorder.sequence, 1 + life * 2)
     t.equal(recorder.append(outcome(life * 2)), 2 + life * 2)
     recorder.append(outcome(life * 2 + 1))
@@ -77,7 +66,7 @@ t.test('events are numbered from 1, chained over restarts, and kept where only w
 
 t.test('what may wait is written before the next event, or soon', async t => {
   await using directory = await temporaryDirectory('record')
-  const recorder = await Recorder.open(directory.path, 'relay_1', systemClock, silentLog)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog)
   recorder.later(outcome(1))
   recorder.later(outcome(2))
   t.same(await recorded(directory.path), [])
@@ -94,7 +83,7 @@ t.test('what may wait is written before the next event, or soon', async t => {
 
 t.test('a file that is large enough is followed by another, without a gap', async t => {
   await using directory = await temporaryDirectory('record')
-  const recorder = await Recorder.open(directory.path, 'relay_1', systemClock, silentLog, 400)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 400)
   for (let command = 1; command <= 20; command += 1) {
     recorder.later(outcome(command * 2 - 1))
     recorder.append(outcome(command * 2))
@@ -110,7 +99,7 @@ t.test('a file that is large enough is followed by another, without a gap', asyn
 t.test('a command whose record is being synced while its file becomes full is not refused', async t => {
   await using directory = await temporaryDirectory('record')
   for (const more of [1, 2, 3]) {
-    const recorder = await Recorder.open(directory.path, 'relay_1', systemClock, silentLog, 10)
+    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 10)
     // The threads that sync are busy, so that the sync begins after its file was replaced.
     const busy = Array.from({ length: 4 }, () => promisify(pbkdf2)('a', 'b', 50_000, 32, 'sha512'))
     recorder.append(outcome(1))
@@ -126,11 +115,11 @@ t.test('a directory that cannot be used is an error of the record', async t => {
   await using directory = await temporaryDirectory('record')
   const file = join(directory.path, 'file')
   await writeFile(file, '')
-  await t.rejects(Recorder.open(file, 'relay_1', systemClock, silentLog), { code: 'ERR_GATE_RECORD' })
+  await t.rejects(Recorder.open(file, testTree, systemClock, silentLog), { code: 'ERR_GATE_RECORD' })
   if (isRoot) return
   await mkdir(join(directory.path, 'closed'))
   await chmod(join(directory.path, 'closed'), 0o500)
-  await t.rejects(Recorder.open(join(directory.path, 'closed'), 'relay_1', systemClock, silentLog), {
+  await t.rejects(Recorder.open(join(directory.path, 'closed'), testTree, systemClock, silentLog), {
     code: 'ERR_GATE_RECORD',
   })
 })
@@ -138,7 +127,7 @@ t.test('a directory that cannot be used is an error of the record', async t => {
 t.test('a next file that cannot be made records nothing, says so once, and loses no number', async t => {
   await using directory = await temporaryDirectory('record')
   const log = collectLog()
-  const recorder = await Recorder.open(directory.path, 'relay_1', systemClock, log, 10)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, log, 10)
   await mkdir(join(directory.path, segmentName(2)))
   for (let attempt = 0; attempt < 3; attempt += 1) {
     t.throws(() => recorder.append(outcome(1)), { code: 'ERR_GATE_RECORD', message: /EEXIST/, hint: /disk/ })
@@ -162,7 +151,7 @@ t.test('a disk that cannot promise to keep what it has fails the sync', async t 
   await using directory = await temporaryDirectory('record')
   // The null device takes every write, and answers fdatasync with EINVAL.
   await symlink('/dev/null', join(directory.path, segmentName(1)))
-  const recorder = await Recorder.open(directory.path, 'relay_1', systemClock, silentLog)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog)
   recorder.append(outcome(1))
   await t.rejects(recorder.sync(), { code: 'ERR_GATE_RECORD', message: /EINVAL/ })
   await t.rejects(Promise.all([recorder.sync(), recorder.sync()]), { code: 'ERR_GATE_RECORD' })
@@ -206,7 +195,7 @@ t.test(
     child.child.stdin?.end()
     await child.waitFor(/^closed$/m)
     t.same(await recorded(directory.path), [...written, 9, 12])
-    t.match(await lastState(directory.path), { sequence: 7, cutBytes: 0 })
+    t.equal((await Recorder.open(directory.path, testTree, systemClock, silentLog)).sequence, 7)
   },
 )
 
@@ -226,7 +215,7 @@ t.test('a relay that dies in the middle of a full disk leaves a log that goes on
   await child.finished()
   t.equal((await stat(join(directory.path, segmentName(1)))).size, 5120, 'with half a line at its end')
   const log = collectLog()
-  const recorder = await Recorder.open(directory.path, 'relay_1', systemClock, log)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, log)
   t.match(log.entries, [{ event: 'record.torn-line-removed' }])
   recorder.append(outcome(100))
   await recorder.close()
@@ -240,7 +229,7 @@ t.test('a file system that is full, then is not', { skip: noMount }, async t => 
   t.equal((await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk])).code, 0)
   try {
     const log = collectLog()
-    const recorder = await Recorder.open(join(disk, 'records'), 'relay_1', systemClock, log)
+    const recorder = await Recorder.open(join(disk, 'records'), testTree, systemClock, log)
     const written: number[] = []
     const long = 'x'.repeat(3000)
     let failures = 0

@@ -1,0 +1,234 @@
+// The record as a transparency log in a directory: bundles of events, tiles of hashes, and a signed checkpoint (C2SP tlog-tiles).
+import type { KeyObject } from 'node:crypto'
+import { readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { GateError } from '@gate/shared/errors'
+import {
+  createVerifier,
+  openCheckpoint,
+  signCheckpoint,
+  type TreeHead,
+  type Verifier,
+} from '@gate/shared/record/checkpoint'
+import {
+  bundlePath,
+  type Edge,
+  edgeRoot,
+  emptyEdge,
+  formatBundle,
+  grow,
+  hashesAt,
+  levelsOf,
+  nodesOf,
+  parseBundle,
+  parseTile,
+  TILE_WIDTH,
+  tilePath,
+  tileWidth,
+} from '@gate/shared/record/tiles'
+import { EMPTY_ROOT, leafHash, type Nodes } from '@gate/shared/record/tree'
+import { syncDirectory, writeWhole } from './directory.ts'
+
+export const CHECKPOINT_FILE = 'checkpoint'
+/** Tiles kept in memory for proofs, 8 kB each. */
+const MAX_CACHED_TILES = 64
+
+/** Who signs a tree, and the name under which they do. */
+export interface TreeKey {
+  readonly origin: string
+  readonly key: KeyObject
+}
+
+export class Archive {
+  readonly verifier: Verifier
+  readonly #directory: string
+  readonly #key: KeyObject
+  #edge: Edge
+  /** Events of the bundle that is not whole yet. */
+  #bundle: readonly Buffer[]
+  #head: TreeHead
+  #note: string
+  /** The partial bundle before the newest one: whoever has just read an older checkpoint still finds it. */
+  #stale: string | undefined
+  readonly #tiles = new Map<string, Promise<readonly Buffer[]>>()
+
+  private constructor(
+    directory: string,
+    verifier: Verifier,
+    key: KeyObject,
+    state: { edge: Edge; bundle: readonly Buffer[]; head: TreeHead; note: string },
+  ) {
+    this.#directory = directory
+    this.verifier = verifier
+    this.#key = key
+    this.#edge = state.edge
+    this.#bundle = state.bundle
+    this.#head = state.head
+    this.#note = state.note
+  }
+
+  /** @throws {GateError} ERR_GATE_RECORD when the directory's tree is not the one that its checkpoint says, or another key signed it. */
+  static async open(directory: string, { origin, key }: TreeKey): Promise<Archive> {
+    const verifier = createVerifier(origin, key)
+    const note = await readIfThere(join(directory, CHECKPOINT_FILE))
+    if (note === undefined) {
+      const head = { origin, size: 0, root: EMPTY_ROOT }
+      return new Archive(directory, verifier, key, {
+        edge: emptyEdge,
+        bundle: [],
+        head,
+        note: signCheckpoint(head, verifier, key),
+      })
+    }
+    const head = openCheckpoint(note.toString('utf8'), verifier)
+    const edge = await readEdge(directory, head.size)
+    if (!edgeRoot(edge).equals(head.root))
+      throw new GateError('ERR_GATE_RECORD', `the tree in ${directory} is not the one that its checkpoint signs`, {
+        hint: 'gate audit verify --from DIRECTORY says what was changed.',
+      })
+    const width = head.size % TILE_WIDTH
+    const bundle =
+      width === 0 ? [] : parseBundle(await readPart(directory, bundlePath(Math.floor(head.size / TILE_WIDTH), width)))
+    return new Archive(directory, verifier, key, { edge, bundle, head, note: note.toString('utf8') })
+  }
+
+  get head(): TreeHead {
+    return this.#head
+  }
+
+  /** The signed checkpoint of `head`. */
+  get note(): string {
+    return this.#note
+  }
+
+  /** Events that are in whole bundles; these files never change again. */
+  get whole(): number {
+    return this.#head.size - (this.#head.size % TILE_WIDTH)
+  }
+
+  /**
+   * Adds events and signs the tree that has them. When it fails nothing has changed, and it may be called again with the same.
+   * One call at a time.
+   * @throws what the disk says.
+   */
+  async extend(lines: readonly Buffer[]): Promise<void> {
+    if (lines.length === 0) return
+    const { edge, whole } = grow(this.#edge, lines.map(leafHash))
+    const events = [...this.#bundle, ...lines]
+    const directories = new Set<string>([this.#directory])
+    const write = async (path: string, bytes: Buffer): Promise<void> => {
+      const full = join(this.#directory, path)
+      await writeWhole(full, bytes)
+      for (let up = dirname(full); up.length > this.#directory.length; up = dirname(up)) directories.add(up)
+    }
+    const bundles = Math.floor(events.length / TILE_WIDTH)
+    const first = Math.floor(this.#edge.size / TILE_WIDTH)
+    for (let index = 0; index < bundles; index += 1)
+      await write(bundlePath(first + index), formatBundle(events.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH)))
+    const rest = events.slice(bundles * TILE_WIDTH)
+    if (rest.length > 0) await write(bundlePath(first + bundles, rest.length), formatBundle(rest))
+    for (const { level, index, hashes } of whole) await write(tilePath(level, index), Buffer.concat(hashes))
+    for (const [level, hashes] of edge.levels.entries()) {
+      const isNew =
+        hashes.length !== (this.#edge.levels[level]?.length ?? 0) || whole.some(tile => tile.level === level)
+      if (hashes.length === 0 || !isNew) continue
+      await write(
+        tilePath(level, Math.floor(hashesAt(level, edge.size) / TILE_WIDTH), hashes.length),
+        Buffer.concat(hashes),
+      )
+    }
+    for (const directory of directories) await syncDirectory(directory)
+    const head = { origin: this.verifier.name, size: edge.size, root: edgeRoot(edge) }
+    const note = signCheckpoint(head, this.verifier, this.#key)
+    await writeWhole(join(this.#directory, CHECKPOINT_FILE), Buffer.from(note))
+    await syncDirectory(this.#directory)
+    const stale = this.#stale
+    this.#stale = this.#bundle.length === 0 ? undefined : bundlePath(first, this.#bundle.length)
+    this.#edge = edge
+    this.#bundle = rest
+    this.#head = head
+    this.#note = note
+    await this.#tidy(
+      stale,
+      whole.map(({ level, index }) => tilePath(level, index)),
+      first,
+      bundles,
+    )
+  }
+
+  /** Parts of tiles go when the whole tile is there, parts of bundles soon after the next one is. */
+  async #tidy(
+    stale: string | undefined,
+    whole: readonly string[],
+    firstBundle: number,
+    bundles: number,
+  ): Promise<void> {
+    const remove = (path: string): Promise<void> => rm(join(this.#directory, path), { recursive: true, force: true })
+    if (stale !== undefined && stale !== this.#stale) await remove(stale)
+    for (const path of whole) await remove(`${path}.p`)
+    if (bundles > 0) await remove(`${bundlePath(firstBundle)}.p`)
+    if (bundles > 0) this.#stale = undefined
+  }
+
+  /** The nodes of the newest tree, for proofs; and of any older one. */
+  nodes(size = this.#head.size): Nodes {
+    return nodesOf(size, (level, index, width) => this.#tile(level, index, width))
+  }
+
+  #tile(level: number, index: number, width: number): Promise<readonly Buffer[]> {
+    const now = tileWidth(level, index, this.#head.size)
+    // What is in memory is the newest; a tile that grew since begins with what it had.
+    if (now < TILE_WIDTH) return Promise.resolve((this.#edge.levels[level] ?? []).slice(0, width))
+    const path = tilePath(level, index)
+    const known = this.#tiles.get(path)
+    if (known !== undefined) return known.then(hashes => hashes.slice(0, width))
+    const read = readPart(this.#directory, path).then(bytes => parseTile(bytes, TILE_WIDTH))
+    if (this.#tiles.size >= MAX_CACHED_TILES) this.#tiles.delete(this.#tiles.keys().next().value ?? '')
+    this.#tiles.set(path, read)
+    read.catch(() => this.#tiles.delete(path))
+    return read.then(hashes => hashes.slice(0, width))
+  }
+
+  /** The hash of an event that is in the tree. */
+  async leaf(index: number): Promise<Buffer> {
+    return this.nodes().hash(0, index)
+  }
+
+  /** The lines of events with indexes from `from` to before `to`, as far as they are in the tree now. */
+  async *lines(from: number, to: number): AsyncGenerator<Buffer> {
+    const end = Math.min(to, this.#head.size)
+    const { whole } = this
+    const partial = this.#bundle
+    for (let index = Math.floor(from / TILE_WIDTH); index * TILE_WIDTH < end; index += 1) {
+      const start = index * TILE_WIDTH
+      const bundle = start >= whole ? partial : parseBundle(await readPart(this.#directory, bundlePath(index)))
+      yield* bundle.slice(Math.max(0, from - start), end - start)
+    }
+  }
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw thrown
+  }
+}
+
+async function readPart(directory: string, path: string): Promise<Buffer> {
+  const bytes = await readIfThere(join(directory, path))
+  if (bytes === undefined) throw new GateError('ERR_GATE_RECORD', `${path} is missing in ${directory}`)
+  return bytes
+}
+
+async function readEdge(directory: string, size: number): Promise<Edge> {
+  const levels = await Promise.all(
+    Array.from({ length: levelsOf(size) }, async (_, level) => {
+      const width = hashesAt(level, size) % TILE_WIDTH
+      const index = Math.floor(hashesAt(level, size) / TILE_WIDTH)
+      return width === 0 ? [] : parseTile(await readPart(directory, tilePath(level, index, width)), width)
+    }),
+  )
+  return { size, levels }
+}

@@ -1,0 +1,185 @@
+// Merkle trees over a growing list of records, as RFC 6962 hashes them: roots, and proofs that something is in them. Pure.
+import { hash } from 'node:crypto'
+import { GateError } from '../errors.ts'
+
+export const HASH_BYTES = 32
+/** No proof in a tree of 2^53 leaves is longer. */
+const MAX_PROOF_LENGTH = 64
+
+const LEAF = Buffer.of(0)
+const NODE = Buffer.of(1)
+
+/** The hash of a tree without leaves: that of no bytes at all. */
+export const EMPTY_ROOT: Buffer = sha256(Buffer.alloc(0))
+
+function sha256(bytes: Buffer): Buffer {
+  return hash('sha256', bytes, 'buffer')
+}
+
+/** The hash of one record. @see https://www.rfc-editor.org/rfc/rfc6962#section-2.1 */
+export function leafHash(record: Uint8Array): Buffer {
+  return sha256(Buffer.concat([LEAF, record]))
+}
+
+/** The hash of a node above two others. */
+export function nodeHash(left: Buffer, right: Buffer): Buffer {
+  return sha256(Buffer.concat([NODE, left, right]))
+}
+
+/** The root over some hashes, when there are any: each side of every split a subtree of its own. */
+export function rootOf(hashes: readonly Buffer[]): Buffer {
+  const [first = EMPTY_ROOT] = hashes
+  if (hashes.length <= 1) return first
+  const split = splitOf(hashes.length)
+  return nodeHash(rootOf(hashes.slice(0, split)), rootOf(hashes.slice(split)))
+}
+
+/** The largest power of two below a number of at least 2. */
+function splitOf(count: number): number {
+  let split = 1
+  while (split * 2 < count) split *= 2
+  return split
+}
+
+/** Gives the hashes of perfect subtrees: number `index`, from the left, of those of `2 ** level` leaves. */
+export interface Nodes {
+  hash(level: number, index: number): Promise<Buffer>
+}
+
+/** The hash of the tree over the leaves from `from` to before `to`; `from` is a multiple of the largest power of two in there. */
+async function rangeHash(nodes: Nodes, from: number, to: number): Promise<Buffer> {
+  const count = to - from
+  if (count === 0) return EMPTY_ROOT
+  const level = Math.log2(count)
+  if (Number.isInteger(level)) return nodes.hash(level, from / count)
+  const split = splitOf(count)
+  return nodeHash(await rangeHash(nodes, from, from + split), await rangeHash(nodes, from + split, to))
+}
+
+/** The root of the first `size` leaves. */
+export function treeRoot(nodes: Nodes, size: number): Promise<Buffer> {
+  return rangeHash(nodes, 0, size)
+}
+
+/** The hashes that lead from leaf `index` to the root of `size` leaves. @see https://www.rfc-editor.org/rfc/rfc6962#section-2.1.1 */
+export async function inclusionProof(nodes: Nodes, index: number, size: number): Promise<Buffer[]> {
+  if (!(index >= 0 && index < size)) throw new RangeError(`no leaf ${index} in a tree of ${size}`)
+  const proof: Buffer[] = []
+  let from = 0
+  let to = size
+  while (to - from > 1) {
+    const middle = from + splitOf(to - from)
+    if (index < middle) {
+      proof.unshift(await rangeHash(nodes, middle, to))
+      to = middle
+    } else {
+      proof.unshift(await rangeHash(nodes, from, middle))
+      from = middle
+    }
+  }
+  return proof
+}
+
+/** The hashes that show that the first `older` leaves of a tree of `size` are still what they were. @see https://www.rfc-editor.org/rfc/rfc6962#section-2.1.2 */
+export async function consistencyProof(nodes: Nodes, older: number, size: number): Promise<Buffer[]> {
+  if (!(older > 0 && older <= size)) throw new RangeError(`no tree of ${older} in one of ${size}`)
+  const proof: Buffer[] = []
+  let from = 0
+  let to = size
+  // As long as the older tree is the left edge, its root is known to whoever checks.
+  let known = true
+  while (older !== to) {
+    const middle = from + splitOf(to - from)
+    if (older <= middle) {
+      proof.unshift(await rangeHash(nodes, middle, to))
+      to = middle
+    } else {
+      proof.unshift(await rangeHash(nodes, from, middle))
+      from = middle
+      known = false
+    }
+  }
+  return known ? proof : [await rangeHash(nodes, from, to), ...proof]
+}
+
+const wrong = (what: string): GateError => new GateError('ERR_GATE_RECORD', what)
+
+/**
+ * Checks that a record is leaf `index` of the tree with this root.
+ * @throws {GateError} ERR_GATE_RECORD when it is not.
+ * @see https://www.rfc-editor.org/rfc/rfc9162#section-2.1.3.2
+ */
+export function verifyInclusion(
+  record: Buffer,
+  index: number,
+  size: number,
+  root: Buffer,
+  proof: readonly Buffer[],
+): void {
+  if (!(Number.isSafeInteger(index) && index >= 0 && index < size) || proof.length > MAX_PROOF_LENGTH)
+    throw wrong('a proof of inclusion of another form')
+  let at = index
+  let last = size - 1
+  let found = leafHash(record)
+  for (const part of proof) {
+    if (last === 0) throw wrong('a proof of inclusion that is too long')
+    if (at % 2 === 1 || at === last) {
+      found = nodeHash(part, found)
+      while (at % 2 === 0 && at !== 0) {
+        at /= 2
+        last = Math.floor(last / 2)
+      }
+    } else found = nodeHash(found, part)
+    at = Math.floor(at / 2)
+    last = Math.floor(last / 2)
+  }
+  if (last !== 0 || !found.equals(root)) throw wrong(`record ${index + 1} is not in the tree of ${size}`)
+}
+
+/**
+ * Checks that a tree grew out of an older one: nothing of that was changed or taken away.
+ * @throws {GateError} ERR_GATE_RECORD when it did not.
+ * @see https://www.rfc-editor.org/rfc/rfc9162#section-2.1.4.2
+ */
+export function verifyConsistency(
+  older: { readonly size: number; readonly root: Buffer },
+  newer: { readonly size: number; readonly root: Buffer },
+  proof: readonly Buffer[],
+): void {
+  const grew = (): GateError => wrong(`the tree of ${newer.size} did not grow out of the one of ${older.size}`)
+  if (older.size > newer.size) throw wrong(`the tree has ${newer.size} records, and had ${older.size} before`)
+  if (proof.length > MAX_PROOF_LENGTH) throw wrong('a proof of consistency of another form')
+  if (older.size === newer.size) {
+    if (!older.root.equals(newer.root) || proof.length > 0) throw grew()
+    return
+  }
+  if (older.size === 0) {
+    if (proof.length > 0) throw grew()
+    return
+  }
+  const isPerfect = Number.isInteger(Math.log2(older.size))
+  const [first, ...rest] = isPerfect ? [older.root, ...proof] : proof
+  if (first === undefined) throw grew()
+  let at = older.size - 1
+  let last = newer.size - 1
+  while (at % 2 === 1) {
+    at = Math.floor(at / 2)
+    last = Math.floor(last / 2)
+  }
+  let then = first
+  let now = first
+  for (const part of rest) {
+    if (last === 0) throw grew()
+    if (at % 2 === 1 || at === last) {
+      then = nodeHash(part, then)
+      now = nodeHash(part, now)
+      while (at % 2 === 0 && at !== 0) {
+        at /= 2
+        last = Math.floor(last / 2)
+      }
+    } else now = nodeHash(now, part)
+    at = Math.floor(at / 2)
+    last = Math.floor(last / 2)
+  }
+  if (last !== 0 || !then.equals(older.root) || !now.equals(newer.root)) throw grew()
+}
