@@ -4,6 +4,7 @@ import { systemClock } from '@gate/shared/clock'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { createLog } from '@gate/shared/log'
 import { Command } from 'commander'
+import { Checkpoints } from './checkpoints.ts'
 import { type AgentConfig, readAgentConfig } from './config.ts'
 import { connectorFor } from './connectors/registry.ts'
 import { enrol } from './enrol.ts'
@@ -40,6 +41,7 @@ program
     const key = await readKey(settings.state)
     const tls = await tlsOf(settings)
     const streams = new Streams(settings, systemClock, log)
+    const checkpoints = await Checkpoints.open(settings.state, log)
     const targets = settings.targets.map(target => connectorFor(target).announce(target))
     const stop = new AbortController()
     for (const name of SIGNALS) {
@@ -51,7 +53,10 @@ program
     }
     await Promise.all(
       settings.relays.map(relay =>
-        uplink({ relay, name: settings.name, key, targets, tls, streams, clock: systemClock, log }, stop.signal),
+        uplink(
+          { relay, name: settings.name, key, targets, tls, streams, checkpoints, clock: systemClock, log },
+          stop.signal,
+        ),
       ),
     )
     log.info('agent.stopped')

@@ -5,6 +5,7 @@ import type { Log } from '@gate/shared/log'
 import { type ControlMessage, helloBytes, PROTOCOL_VERSION, packControl, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
 import { type ControlSocket, dialChannel, dialControl, type TlsOptions } from '@gate/shared/websocket'
+import type { Checkpoints } from './checkpoints.ts'
 import type { AgentKey } from './identity.ts'
 import type { Streams } from './serve.ts'
 
@@ -14,6 +15,8 @@ const FIRST_BACKOFF_MS = 200
 const LONGEST_BACKOFF_MS = 10_000
 /** A connection that lasted this long was a good one: the next failure starts over. */
 const STEADY_MS = 30_000
+/** How often the agent asks for the newest checkpoint of the relay's record. */
+const CHECKPOINT_EVERY_MS = 60_000
 
 export interface UplinkContext {
   readonly relay: string
@@ -22,6 +25,7 @@ export interface UplinkContext {
   readonly targets: readonly Target[]
   readonly tls: TlsOptions | undefined
   readonly streams: Streams
+  readonly checkpoints: Checkpoints
   readonly clock: Clock
   readonly log: Log
 }
@@ -52,6 +56,7 @@ class Link {
   /** Aborts with the control socket: data sockets without it are worth nothing. */
   readonly #over = new AbortController()
   #dataToken = ''
+  #holding: NodeJS.Timeout | undefined
 
   constructor(context: UplinkContext, signal: AbortSignal) {
     this.#context = context
@@ -83,8 +88,10 @@ class Link {
         })
       }
       for (let index = 0; index < welcome.idleStreams; index += 1) this.#dialIdle()
+      this.#holdCheckpoints(control)
       await control.closed
     } finally {
+      clearInterval(this.#holding)
       this.#signal.removeEventListener('abort', stop)
       this.#over.abort(new GateError('ERR_GATE_RELAY_UNREACHABLE', 'the control socket is closed'))
       control.destroy()
@@ -145,11 +152,19 @@ class Link {
       const message = unpackControl(bytes)
       if (message.type === 'dial') for (let count = 0; count < message.count; count += 1) this.#dialIdle()
       else if (message.type === 'cancel') void this.#cancel(control, message.stream)
+      else if (message.type === 'checkpoint') void this.#context.checkpoints.take(message)
       else throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`)
     } catch (thrown) {
       this.#context.log.error('uplink.broken', { error: thrown })
       control.destroy()
     }
+  }
+
+  /** Says what is kept of the relay's record, now and from time to time; the relay answers with a proof of what came since. */
+  #holdCheckpoints(control: ControlSocket): void {
+    const say = (): void => control.send(packControl({ type: 'held', trees: this.#context.checkpoints.held() }))
+    say()
+    this.#holding = setInterval(say, CHECKPOINT_EVERY_MS)
   }
 
   async #cancel(control: ControlSocket, stream: string): Promise<void> {

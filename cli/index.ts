@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { Command, CommanderError } from 'commander'
 import { type App, createApp } from './app.ts'
+import { auditKey, auditTail, auditVerify, receipts } from './commands/audit.ts'
 import { connect } from './commands/connect.ts'
 import { login, logout, whoami } from './commands/login.ts'
 import { approve, deny, requestNames, requests, wish } from './commands/requests.ts'
@@ -116,6 +117,7 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
     .argument('<session>', 'id of a session')
     .option('--json', 'print the events, one JSON object per line')
     .action((id: string, options) => showSession(app, id, options))
+  addAudit(program, app, exit)
   for (const part of ['relay', 'agent'] as const) {
     program
       .command(part)
@@ -186,6 +188,35 @@ function addApprovals(program: Command, app: App): void {
     .argument('<key>', 'id of a key')
     .option(...json)
     .action((id: string, options) => revokeKey(app, id, options))
+}
+
+/** Whether the record is what it was: for everybody who keeps receipts, and for auditors. */
+function addAudit(program: Command, app: App, exit: (code: number) => void): void {
+  program
+    .command('receipts')
+    .description('list the receipts of your sessions, after checking them')
+    .option('--json', 'print JSON')
+    .action(options => receipts(app, options))
+  const audit = program.command('audit').description('check the record, or follow it')
+  audit
+    .command('verify')
+    .description('check every record against its signed checkpoint; says what was changed')
+    .option('--from <place>', "a directory or URL with a record; otherwise the relay's own")
+    .option('--checkpoint <file...>', "checkpoints that somebody kept, or an agent's checkpoints.json")
+    .option('--key <key>', 'the key that signs; otherwise the one that was kept here')
+    .option('--json', 'print JSON')
+    .action(async options => exit(await auditVerify(app, options)))
+  audit
+    .command('key')
+    .description("print the key that signs the relay's record")
+    .option('--json', 'print JSON')
+    .action(options => auditKey(app, options))
+  audit
+    .command('tail')
+    .description('print every event, one JSON object per line')
+    .option('--from <number>', 'from this record on; otherwise from the first')
+    .option('--follow', 'go on with what comes, until Ctrl-C')
+    .action(options => auditTail(app, options))
 }
 
 /** Starts gate-relay or gate-agent in place of this program. The packages do not depend on each other: it may not be there. */

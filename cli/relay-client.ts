@@ -42,6 +42,21 @@ export class RelayClient {
     )
   }
 
+  /** An answer as it is; undefined when there is no such thing. @throws {GateError} as `call` does. */
+  async bytes(call: Call): Promise<Buffer | undefined> {
+    const { statusCode, body } = await this.#send(call)
+    if (statusCode === 404) {
+      await body.dump()
+      return undefined
+    }
+    if (statusCode >= 400) throw refusal(await this.#json(body), statusCode)
+    try {
+      return Buffer.from(await body.arrayBuffer())
+    } catch (thrown) {
+      throw relayError(this.relay, thrown)
+    }
+  }
+
   /** Answers of one JSON value per line, as they come. Empty lines only show that the relay is there. */
   async *lines(call: Call, signal?: AbortSignal): AsyncGenerator<unknown> {
     const { statusCode, body } = await this.#send(call, signal)

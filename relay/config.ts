@@ -80,6 +80,12 @@ const schema = z.strictObject({
       agent_streams: z.int().min(1).max(100_000).default(2_000),
     })
     .prefault({}),
+  record: z
+    .strictObject({
+      /** Groups whose members may read the whole record, of all targets. */
+      auditors: z.array(z.string().min(1)).max(100).default([]),
+    })
+    .prefault({}),
   /** Who is told when people are needed. */
   notices: z.array(notice).max(20).default([]),
   log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

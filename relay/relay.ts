@@ -5,18 +5,20 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Cleanup } from '@gate/shared/cleanup'
 import type { Clock } from '@gate/shared/clock'
-import { GateError } from '@gate/shared/errors'
+import { asGateError, GateError } from '@gate/shared/errors'
 import { newId } from '@gate/shared/id'
 import { takeLock } from '@gate/shared/lock'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { addApi } from './admin/api.ts'
+import { addRecords } from './admin/records-api.ts'
 import { addRequests } from './admin/requests-api.ts'
 import { addReviews } from './admin/reviews-api.ts'
 import { addSessions } from './admin/sessions-api.ts'
 import { openAdminSocket } from './admin/socket.ts'
 import { Approvals } from './approval/approvals.ts'
 import type { RelayConfig } from './config.ts'
+import type { CheckpointSource } from './egress/agent-connection.ts'
 import { Agents } from './egress/agents.ts'
 import { Enrolments } from './identity/enrolments.ts'
 import { createIssuers } from './identity/issuers.ts'
@@ -68,7 +70,15 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const { token: tokenMs, maximum_session: maximumMs } = config.identity
   const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, clock, log))
   const enrolments = new Enrolments(store, clock)
-  const agents = new Agents(config.url, config.limits.agent_streams, enrolments, store, clock, log)
+  const agents = new Agents(
+    config.url,
+    config.limits.agent_streams,
+    enrolments,
+    checkpointsOf(recorder, log),
+    store,
+    clock,
+    log,
+  )
   const roomOptions = { statementBytes: config.limits.statement_bytes, maskKey: Buffer.from(maskKey, 'hex') }
   const protocols = createProtocols(roomOptions, clock, log)
   for (const protocol of protocols) opening.use(protocol)
@@ -100,6 +110,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   addRequests(app, { approvals, logins, agents, policy, now: () => clock.now(), log })
   addReviews(app, approvals, logins, log)
   addSessions(app, { store, logins, policy, recorder, relay })
+  addRecords(app, { store, logins, recorder, records, relay, auditors: config.record.auditors })
   acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
   await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
   opening.use(await openAdminSocket(config.state, enrolments))
@@ -140,6 +151,22 @@ function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades 
     agentData: async token => {
       const agent = agents.byDataToken(token)
       return channel => agent.offer(channel)
+    },
+  }
+}
+
+/** What agents are told of the record; a record that is in trouble must not cost them their connection. */
+function checkpointsOf(recorder: Recorder, log: Log): CheckpointSource {
+  return {
+    show: async known => {
+      const size = known.find(({ origin }) => origin === recorder.verifier.name)?.size ?? 0
+      try {
+        const { checkpoint, proof } = await recorder.consistency(size)
+        return { verifier: recorder.verifier.text, checkpoint, proof: [...proof] }
+      } catch (error) {
+        log.warn('record.no-proof', { error: asGateError(error) })
+        return undefined
+      }
     },
   }
 }

@@ -80,6 +80,12 @@ export const errorCodes = {
     meaning: 'The target broke the rules of its protocol.',
   },
   ERR_GATE_TIMEOUT: { fault: 'gate', status: 504, exit: 7, meaning: 'A wait reached its named limit.' },
+  ERR_GATE_TAMPERED: {
+    fault: 'gate',
+    status: 500,
+    exit: 9,
+    meaning: 'A record, checkpoint or receipt is not what was signed.',
+  },
   ERR_GATE_RECORD: {
     fault: 'gate',
     status: 503,

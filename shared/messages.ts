@@ -79,6 +79,17 @@ export const controlMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('cancel'), stream: shortText }),
   /** The target has taken a cancel request, or there was nothing to cancel: the answer to `cancel`. */
   z.strictObject({ type: z.literal('cancelled'), stream: shortText }),
+  /** What the agent has seen of relays' records; the relay answers with its own newest checkpoint. */
+  z.strictObject({
+    type: z.literal('held'),
+    trees: z.array(z.strictObject({ origin: shortText, size: z.int().nonnegative() })).max(20),
+  }),
+  z.strictObject({
+    type: z.literal('checkpoint'),
+    checkpoint: shortText,
+    verifier: shortText,
+    proof: z.array(shortText).max(64),
+  }),
 ])
 export type ControlMessage = z.infer<typeof controlMessage>
 

@@ -10,6 +10,7 @@ import { ownDirectory, readOwnFile, writeOwnFile } from '../files.ts'
 import { type Listener, listen } from '../listen.ts'
 import { offlineAnswers } from '../offline.ts'
 import { portFor } from '../ports.ts'
+import { fetchReceipts } from '../receipts.ts'
 import { serveStream } from '../stream.ts'
 import { printable } from '../text.ts'
 
@@ -39,6 +40,8 @@ type TargetInfo = z.infer<typeof info>
 /** The login is renewed this long before it ends, and looked at this often. */
 const RENEW_BEFORE_MS = 3 * 60_000
 const RENEW_CHECK_MS = 30_000
+/** Receipts of sessions that ended are fetched this often while ports are open, and at the end. */
+const RECEIPTS_EVERY_MS = 5 * 60_000
 
 /** Environment variables that a hint may not set: they would run code. */
 const forbiddenVariables =
@@ -61,6 +64,7 @@ export async function connect(
   const stop = new AbortController()
   const opened: Opened[] = []
   const renewing = keepLogin(connected, stop.signal)
+  const keeping = setInterval(() => void keepReceipts(connected), RECEIPTS_EVERY_MS).unref()
   try {
     for (const target of infos) opened.push(await open(connected, target, options))
     const [first] = opened
@@ -70,7 +74,22 @@ export async function connect(
   } finally {
     stop.abort()
     clearInterval(renewing)
+    clearInterval(keeping)
     for (const { listener } of opened) await listener[Symbol.asyncDispose]()
+    await keepReceipts(connected)
+  }
+}
+
+/** Receipts that are not to be had now come the next time; a record that was rewritten is said aloud. */
+async function keepReceipts(connected: Connected): Promise<void> {
+  const { app } = connected
+  try {
+    await fetchReceipts(connected)
+  } catch (thrown) {
+    const error = asGateError(thrown)
+    if (error.code !== 'ERR_GATE_TAMPERED') return
+    app.note(`${app.style.bad('!')} ${printable(error.message)}`)
+    app.note('  What was kept of the record before is left as it is. Tell whoever watches over the relay.')
   }
 }
 

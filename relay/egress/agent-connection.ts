@@ -28,12 +28,20 @@ export interface TargetConnection {
   cancel(): Promise<void>
 }
 
+export interface CheckpointSource {
+  /** The newest checkpoint of this relay's record, and a proof that it goes on from what is known of it; undefined when there is none to be had now. */
+  show(
+    known: readonly { readonly origin: string; readonly size: number }[],
+  ): Promise<{ checkpoint: string; verifier: string; proof: string[] } | undefined>
+}
+
 export class AgentConnection {
   readonly name: string
   readonly targets: readonly Target[]
   readonly dataTokenHash: string
   readonly #control: ControlSocket
   readonly #maximumStreams: number
+  readonly #checkpoints: CheckpointSource
   readonly #idle: Channel[] = []
   readonly #waiting: ((channel: Channel) => void)[] = []
   /** Who waits for the end of which stream's cancel requests, in the order of the requests. */
@@ -47,12 +55,14 @@ export class AgentConnection {
     targets: readonly Target[],
     dataTokenHash: string,
     maximumStreams: number,
+    checkpoints: CheckpointSource,
   ) {
     this.name = name
     this.#control = control
     this.targets = targets
     this.dataTokenHash = dataTokenHash
     this.#maximumStreams = maximumStreams
+    this.#checkpoints = checkpoints
   }
 
   get streams(): number {
@@ -136,9 +146,16 @@ export class AgentConnection {
   /** Takes what the agent says on its control socket once it is welcome. @throws {GateError} ERR_GATE_PROTOCOL. */
   receive(bytes: Buffer): void {
     const message = unpackControl(bytes)
+    if (message.type === 'held') return void this.#showCheckpoint(message.trees)
     if (message.type !== 'cancelled')
       throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the agent`)
     this.#cancelling.get(message.stream)?.shift()?.()
+  }
+
+  /** Agents keep checkpoints, so that the record cannot be cut off or rewritten without them. */
+  async #showCheckpoint(trees: readonly { readonly origin: string; readonly size: number }[]): Promise<void> {
+    const answer = await this.#checkpoints.show(trees)
+    if (answer !== undefined && this.#control.open) this.#control.send(packControl({ type: 'checkpoint', ...answer }))
   }
 
   async #cancel(stream: string): Promise<void> {

@@ -10,7 +10,7 @@ import type { Target } from '@gate/shared/model'
 import type { ControlSocket } from '@gate/shared/websocket'
 import { type Enrolments, mayAnnounce } from '../identity/enrolments.ts'
 import { type Store, storeErrors } from '../store/store.ts'
-import { AgentConnection, type TargetConnection } from './agent-connection.ts'
+import { AgentConnection, type CheckpointSource, type TargetConnection } from './agent-connection.ts'
 
 /** An agent that connected has this long to prove who it is. */
 const HELLO_TIMEOUT_MS = 10_000
@@ -24,6 +24,7 @@ export interface KnownTarget extends Target {
 export class Agents {
   readonly #relay: string
   readonly #enrolments: Enrolments
+  readonly #checkpoints: CheckpointSource
   readonly #store: Store
   readonly #clock: Clock
   readonly #log: Log
@@ -32,10 +33,19 @@ export class Agents {
   /** Data tokens by hash, so that a memory dump of the map opens nothing. */
   readonly #byDataToken = new Map<string, AgentConnection>()
 
-  constructor(relay: string, maximumStreams: number, enrolments: Enrolments, store: Store, clock: Clock, log: Log) {
+  constructor(
+    relay: string,
+    maximumStreams: number,
+    enrolments: Enrolments,
+    checkpoints: CheckpointSource,
+    store: Store,
+    clock: Clock,
+    log: Log,
+  ) {
     this.#relay = relay
     this.#maximumStreams = maximumStreams
     this.#enrolments = enrolments
+    this.#checkpoints = checkpoints
     this.#store = store
     this.#clock = clock
     this.#log = log
@@ -103,7 +113,14 @@ export class Agents {
     if (!control.open) throw new GateError('ERR_GATE_AGENT_LOST', 'the agent left during its hello')
     this.#connections.get(agent.name)?.close()
     const dataToken = newSecret()
-    const connection = new AgentConnection(agent.name, control, accepted, hashSecret(dataToken), this.#maximumStreams)
+    const connection = new AgentConnection(
+      agent.name,
+      control,
+      accepted,
+      hashSecret(dataToken),
+      this.#maximumStreams,
+      this.#checkpoints,
+    )
     this.#connections.set(agent.name, connection)
     this.#byDataToken.set(connection.dataTokenHash, connection)
     control.onBytes = bytes => {

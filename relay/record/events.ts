@@ -120,6 +120,8 @@ export const eventBody = z.discriminatedUnion('type', [
   /** The glass was broken: somebody else has to look at the session. */
   z.strictObject({ type: z.literal('review'), ...ofSession, review: z.string(), reason: z.string() }),
   z.strictObject({ type: z.literal('view'), session: z.string(), by: z.string() }),
+  /** Somebody reads the whole record, from this number on. */
+  z.strictObject({ type: z.literal('audit'), by: z.string(), from: z.int() }),
   z.strictObject({
     type: z.literal('session.end'),
     ...ofSession,

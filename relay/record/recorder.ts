@@ -5,6 +5,7 @@ import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { TreeHead, Verifier } from '@gate/shared/record/checkpoint'
+import type { Receipt } from '@gate/shared/record/receipt'
 import { MAX_RECORD_BYTES } from '@gate/shared/record/tiles'
 import { consistencyProof, inclusionProof, leafHash } from '@gate/shared/record/tree'
 import { Archive, type TreeKey } from './archive.ts'
@@ -27,18 +28,6 @@ const ARCHIVE_STEP = 4_096
 
 /** `write`: handed to the operating system. `fsync`: on the disk. */
 export type Durability = 'write' | 'fsync'
-
-/** What a person keeps of a session: its last event, and the proof that the tree has it. */
-export interface Receipt {
-  readonly session: string
-  readonly checkpoint: string
-  readonly verifier: string
-  /** From 0. */
-  readonly index: number
-  /** The line of the session's end, which holds the digest of all events before it. */
-  readonly record: string
-  readonly proof: readonly string[]
-}
 
 export class Recorder {
   readonly #origin: string
@@ -347,12 +336,14 @@ export class Recorder {
     throw new GateError('ERR_GATE_NOT_FOUND', `there is no end of ${session} in the record`)
   }
 
-  /** Hashes that show that the tree of today grew out of an older one. @throws {GateError} ERR_GATE_NOT_FOUND when it never was that large. */
+  /**
+   * The newest checkpoint, and hashes that show that its tree grew out of one of the first `older` records. Whoever knows of
+   * more records than there are gets no proof, and sees in the checkpoint that they are gone.
+   */
   async consistency(older: number): Promise<{ readonly checkpoint: string; readonly proof: readonly string[] }> {
     const { size } = this.#archive.head
     const { note } = this.#archive
-    if (older > size) throw new GateError('ERR_GATE_NOT_FOUND', `the tree has ${size} records`)
-    const proof = older === 0 ? [] : await consistencyProof(this.#archive.nodes(size), older, size)
+    const proof = older === 0 || older >= size ? [] : await consistencyProof(this.#archive.nodes(size), older, size)
     return { checkpoint: note, proof: proof.map(part => part.toString('base64')) }
   }
 

@@ -26,7 +26,7 @@ export type SessionRecorder = Pick<Recorder, 'append' | 'later' | 'sync'>
 /** Marks every event of a session in which the glass was broken. */
 export function markedRecorder(recorder: Recorder): SessionRecorder {
   const mark = (body: EventBody): EventBody =>
-    body.type === 'log.start' || body.type === 'view' ? body : { ...body, brokeGlass: true }
+    'session' in body && body.type !== 'view' ? { ...body, brokeGlass: true } : body
   return {
     append: body => recorder.append(mark(body)),
     later: body => recorder.later(mark(body)),

@@ -19,7 +19,7 @@ const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 const SIGNATURE_MARK = '— '
 export const MAX_CHECKPOINT_LENGTH = 4096
 
-const broken = (what: string): GateError => new GateError('ERR_GATE_RECORD', `a checkpoint ${what}`)
+const broken = (what: string): GateError => new GateError('ERR_GATE_TAMPERED', `a checkpoint ${what}`)
 
 /** A public key under a name. Its text is what Go's note.NewVerifier and other tools of transparency logs take. */
 export interface Verifier {
@@ -42,7 +42,7 @@ export function createVerifier(name: string, key: KeyObject): Verifier {
   return verifierOf(name, publicKey.export({ type: 'spki', format: 'der' }).subarray(SPKI_PREFIX.length))
 }
 
-/** Reads `name+hash+key`. @throws {GateError} ERR_GATE_RECORD when it is none, or of another kind of key. */
+/** Reads `name+hash+key`. @throws {GateError} ERR_GATE_TAMPERED when it is none, or of another kind of key. */
 export function parseVerifier(text: string): Verifier {
   const [, name = '', keyHash = '', encoded = ''] = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text) ?? []
   const typed = Buffer.from(encoded, 'base64')
@@ -66,7 +66,7 @@ export function signCheckpoint(head: TreeHead, verifier: Verifier, key: KeyObjec
 
 /**
  * Reads a checkpoint and checks that this key signed it; signatures of others are passed over.
- * @throws {GateError} ERR_GATE_RECORD when it is none, or not signed by the key.
+ * @throws {GateError} ERR_GATE_TAMPERED when it is none, or not signed by the key.
  */
 export function openCheckpoint(note: string, verifier: Verifier): TreeHead {
   if (note.length > MAX_CHECKPOINT_LENGTH) throw broken('is too long')

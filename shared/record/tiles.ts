@@ -1,6 +1,6 @@
 // Where the parts of a tree are kept, as C2SP's tlog-tiles lays them out: tiles of hashes, bundles of records. Pure.
 import { GateError } from '../errors.ts'
-import { HASH_BYTES, type Nodes, nodeHash, rootOf } from './tree.ts'
+import { HASH_BYTES, type Nodes, nodeHash, packedRoot, rootOf } from './tree.ts'
 
 /** Hashes in a whole tile, and records in a whole bundle. */
 export const TILE_WIDTH = 256
@@ -8,7 +8,7 @@ const TILE_HEIGHT = 8
 export const MAX_RECORD_BYTES = 0xffff
 const LENGTH_BYTES = 2
 
-const damaged = (what: string): GateError => new GateError('ERR_GATE_RECORD', what)
+const damaged = (what: string): GateError => new GateError('ERR_GATE_TAMPERED', what)
 
 /** `x001/x234/067` for 1234067; with `.p/` and the width when the tile is not whole. */
 function numberPath(index: number, width: number): string {
@@ -45,18 +45,19 @@ export function levelsOf(size: number): number {
   return levels
 }
 
-/** Records one after the other, each with its length before it. @throws {GateError} ERR_GATE_RECORD for one over 65,535 bytes. */
+/** Records one after the other, each with its length before it. @throws {GateError} ERR_GATE_TAMPERED for one over 65,535 bytes. */
 export function formatBundle(records: readonly Buffer[]): Buffer {
-  const parts = records.flatMap(record => {
+  const bundle = Buffer.allocUnsafe(records.reduce((sum, { length }) => sum + LENGTH_BYTES + length, 0))
+  let at = 0
+  for (const record of records) {
     if (record.length > MAX_RECORD_BYTES) throw damaged(`a record of ${record.length} bytes`)
-    const length = Buffer.alloc(LENGTH_BYTES)
-    length.writeUInt16BE(record.length)
-    return [length, record]
-  })
-  return Buffer.concat(parts)
+    at = bundle.writeUInt16BE(record.length, at)
+    at += record.copy(bundle, at)
+  }
+  return bundle
 }
 
-/** The records of a bundle. @throws {GateError} ERR_GATE_RECORD when bytes are missing. */
+/** The records of a bundle. @throws {GateError} ERR_GATE_TAMPERED when bytes are missing. */
 export function parseBundle(bytes: Buffer): Buffer[] {
   const records: Buffer[] = []
   for (let at = 0; at < bytes.length; ) {
@@ -68,7 +69,7 @@ export function parseBundle(bytes: Buffer): Buffer[] {
   return records
 }
 
-/** The hashes of a tile. @throws {GateError} ERR_GATE_RECORD when they are not as many as they should be. */
+/** The hashes of a tile. @throws {GateError} ERR_GATE_TAMPERED when they are not as many as they should be. */
 export function parseTile(bytes: Buffer, width: number): Buffer[] {
   if (bytes.length !== width * HASH_BYTES)
     throw damaged(`a tile of ${bytes.length} bytes instead of ${width * HASH_BYTES}`)
@@ -121,6 +122,16 @@ export function grow(
     size += 1
     push(levels, 0, leaf, size, whole)
   }
+  return { edge: { size, levels }, whole }
+}
+
+/** The same for a whole tile of leaves that lie one after the other, where the tile before is whole. */
+export function growWhole(edge: Edge, leaves: Buffer): { readonly edge: Edge; readonly whole: readonly WholeTile[] } {
+  const levels = edge.levels.map(level => [...level])
+  levels[0] ??= []
+  const whole: WholeTile[] = []
+  const size = edge.size + TILE_WIDTH
+  push(levels, 1, packedRoot(leaves), size, whole)
   return { edge: { size, levels }, whole }
 }
 

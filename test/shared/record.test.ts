@@ -126,7 +126,7 @@ function fails(work: () => void): boolean {
     work()
     return false
   } catch (thrown) {
-    if ((thrown as { code?: string }).code === 'ERR_GATE_RECORD') return true
+    if ((thrown as { code?: string }).code === 'ERR_GATE_TAMPERED') return true
     throw thrown
   }
 }
@@ -185,12 +185,12 @@ t.test('bundles are read back, and refused when bytes are missing', async t => {
       try {
         t.same(parseBundle(bundle.subarray(0, end)), records.slice(0, parseBundle(bundle.subarray(0, end)).length))
       } catch (thrown) {
-        t.match(thrown, { code: 'ERR_GATE_RECORD' })
+        t.match(thrown, { code: 'ERR_GATE_TAMPERED' })
       }
     }),
     { numRuns: 200 },
   )
-  t.throws(() => formatBundle([Buffer.alloc(65_536)]), { code: 'ERR_GATE_RECORD' })
+  t.throws(() => formatBundle([Buffer.alloc(65_536)]), { code: 'ERR_GATE_TAMPERED' })
 })
 
 t.test('a checkpoint says who signed it, and nothing else is believed', async t => {
@@ -218,7 +218,8 @@ t.test('a checkpoint says who signed it, and nothing else is believed', async t 
     `${note}${'x'.repeat(5000)}`,
     '',
   ]
-  for (const lie of lies) t.throws(() => openCheckpoint(lie, verifier), { code: 'ERR_GATE_RECORD' }, lie.slice(0, 200))
+  for (const lie of lies)
+    t.throws(() => openCheckpoint(lie, verifier), { code: 'ERR_GATE_TAMPERED' }, lie.slice(0, 200))
   for (const lie of [
     '',
     'a+b+c',
@@ -226,5 +227,5 @@ t.test('a checkpoint says who signed it, and nothing else is believed', async t 
     verifier.text.replace('gate', 'gite'),
     `${verifier.text}AAAA`,
   ])
-    t.throws(() => parseVerifier(lie), { code: 'ERR_GATE_RECORD' }, lie)
+    t.throws(() => parseVerifier(lie), { code: 'ERR_GATE_TAMPERED' }, lie)
 })

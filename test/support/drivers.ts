@@ -37,7 +37,7 @@ const PGJDBC = 'org.postgresql:postgresql:42.7.14'
 const MAVEN_COPY = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy'
 
 /** No other compiler is fetched than the one that is here. */
-const goEnvironment = {
+export const goEnvironment = {
   GOTOOLCHAIN: 'local',
   GOPATH: join(cache, 'go'),
   GOCACHE: join(cache, 'go', 'build'),

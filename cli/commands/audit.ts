@@ -1,0 +1,181 @@
+// gate audit and gate receipts: whether the record is what it was, for who keeps a little of it.
+import { readFile } from 'node:fs/promises'
+import { GateError } from '@gate/shared/errors'
+import { openCheckpoint, parseVerifier, type Verifier } from '@gate/shared/record/checkpoint'
+import { type ReadFile, type Verified, verifyRecord } from '@gate/shared/record/verify'
+import { z } from 'zod'
+import { type App, type Connected, connectApp, interruptible } from '../app.ts'
+import { fetchReceipts, keptReceipts, keptRecord } from '../receipts.ts'
+import { directorySource, webSource } from '../record-source.ts'
+import { printable, span, table } from '../text.ts'
+
+/** Progress is said when a check takes longer than this, and this often. */
+const PROGRESS_MS = 1_000
+
+export interface VerifyOptions {
+  readonly from?: string
+  readonly checkpoint?: readonly string[]
+  readonly key?: string
+  readonly json?: boolean
+}
+
+/** Returns the exit code: 0 when everything is as it was signed, 9 when it is not. */
+export async function auditVerify(app: App, options: VerifyOptions): Promise<number> {
+  const { read, kept, close } = await sourceOf(app, options)
+  try {
+    const files = await Promise.all((options.checkpoint ?? []).map(readCheckpoint))
+    const verifier = await verifierOf(options, kept, read)
+    const ofKey = kept !== undefined && kept.verifier === verifier.text ? [kept.checkpoint] : []
+    const began = performance.now()
+    const verified = await verifyRecord({
+      read,
+      verifier,
+      kept: [...files.flatMap(file => pick(file, verifier)), ...ofKey],
+      progress: progress(app, options.json === true),
+    })
+    show(app, verified, performance.now() - began, options.json === true)
+    return verified.findings.length === 0 ? 0 : 9
+  } finally {
+    await close()
+  }
+}
+
+interface Source {
+  readonly read: ReadFile
+  /** What this person has kept of the relay's record. */
+  readonly kept: { readonly verifier: string; readonly checkpoint: string } | undefined
+  close(): Promise<void>
+}
+
+/** A directory and a foreign URL need no login; what is kept here helps where somebody is logged in. */
+async function sourceOf(app: App, { from }: VerifyOptions): Promise<Source> {
+  const connected = await connectApp(app).catch((thrown: unknown) => {
+    if (from !== undefined) return undefined
+    throw thrown
+  })
+  const kept = connected === undefined ? undefined : await keptRecord(connected)
+  const close = async (): Promise<void> => connected?.[Symbol.asyncDispose]()
+  if (from !== undefined && !/^https?:/.test(from)) return { read: directorySource(from), kept, close }
+  if (from !== undefined) return { read: webSource(from, async () => ({})), kept, close }
+  return { read: relaySource(connected as Connected), kept, close }
+}
+
+function relaySource({ client, credentials }: Connected): ReadFile {
+  return async path =>
+    client.bytes({ method: 'GET', path: `/v1/records/log/${path}`, token: await credentials.token() })
+}
+
+/** The key that is given; else the one that was kept; else a checkpoint's own is not believed. */
+async function verifierOf(
+  { key, from }: VerifyOptions,
+  kept: { readonly verifier: string } | undefined,
+  read: ReadFile,
+): Promise<Verifier> {
+  if (key !== undefined) return parseVerifier(key)
+  const note = (await read('checkpoint'))?.toString('utf8')
+  const [origin] = note?.split('\n') ?? []
+  if (kept !== undefined && parseVerifier(kept.verifier).name === origin) return parseVerifier(kept.verifier)
+  throw new GateError('ERR_GATE_USAGE', `there is no key to check ${printable(origin ?? from ?? 'the record')} with`, {
+    hint: 'Add --key; gate audit key prints that of the relay you are logged in to.',
+  })
+}
+
+const agentFile = z.record(z.string(), z.object({ verifier: z.string(), checkpoint: z.string() }))
+
+/** A checkpoint as a note, or an agent's checkpoints.json. */
+async function readCheckpoint(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new GateError('ERR_GATE_USAGE', `${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, {
+      cause,
+    })
+  }
+}
+
+function pick(text: string, verifier: Verifier): string[] {
+  if (!text.trimStart().startsWith('{')) return [text]
+  const kept = agentFile.parse(JSON.parse(text))[verifier.name]
+  if (kept === undefined) return []
+  if (kept.verifier !== verifier.text)
+    throw new GateError(
+      'ERR_GATE_TAMPERED',
+      `a checkpoint of ${verifier.name} was kept with another key: ${kept.verifier}`,
+    )
+  return [kept.checkpoint]
+}
+
+function progress(app: App, json: boolean): (done: number, size: number) => void {
+  let last = performance.now()
+  return (done, size) => {
+    if (json || performance.now() - last < PROGRESS_MS) return
+    last = performance.now()
+    app.note(app.style.dim(`${done} of ${size} records …`))
+  }
+}
+
+function show(app: App, { head, bytes, approvals, findings, cut }: Verified, durationMs: number, json: boolean): void {
+  if (json) {
+    const root = head.root.toString('base64')
+    const good = findings.length === 0
+    return app.print(
+      JSON.stringify({ good, origin: head.origin, records: head.size, root, bytes, approvals, findings, cut }),
+    )
+  }
+  for (const { what } of findings) app.print(`${app.style.bad('✗')} ${printable(what)}`)
+  if (cut) app.print(`${app.style.bad('✗')} … and more`)
+  const rate = `${(bytes / 1e6).toFixed(1)} MB in ${(durationMs / 1000).toFixed(1)} s`
+  if (findings.length === 0)
+    app.print(
+      `${app.style.good('✓')} ${head.size} records of ${printable(head.origin)} are as they were signed (${approvals} signatures of approvers; ${rate})`,
+    )
+}
+
+/** Prints the key with which the relay's record is checked. */
+export async function auditKey(app: App, { json }: { readonly json?: boolean }): Promise<void> {
+  await using connected = await connectApp(app)
+  await fetchReceipts(connected)
+  const kept = await keptRecord(connected)
+  if (kept === undefined) throw new GateError('ERR_GATE_NOT_FOUND', 'the relay has shown no checkpoint yet')
+  const { size } = openCheckpoint(kept.checkpoint, parseVerifier(kept.verifier))
+  app.print(json === true ? JSON.stringify({ key: kept.verifier, records: size }) : kept.verifier)
+}
+
+/** Prints every event as it is recorded, one JSON object per line. */
+export async function auditTail(
+  app: App,
+  { from, follow }: { readonly from?: string; readonly follow?: boolean },
+): Promise<void> {
+  const first = from === undefined ? 1 : Number(from)
+  if (!Number.isSafeInteger(first) || first < 1)
+    throw new GateError('ERR_GATE_USAGE', `--from: expected the number of a record, got "${from}"`)
+  await using connected = await connectApp(app)
+  const { client, credentials } = connected
+  await interruptible(async signal => {
+    const path = `/v1/records/events?from=${first}&follow=${follow === true}`
+    for await (const event of client.lines({ method: 'GET', path, token: await credentials.token() }, signal))
+      app.print(JSON.stringify(event))
+  })
+}
+
+/** Lists the receipts of one's own sessions, after fetching new ones and checking all of them. */
+export async function receipts(app: App, { json }: { readonly json?: boolean }): Promise<void> {
+  await using connected = await connectApp(app)
+  await fetchReceipts(connected)
+  const found = await keptReceipts(connected)
+  const broken = found.filter(({ trouble }) => trouble !== undefined)
+  if (json === true) app.print(JSON.stringify(found))
+  else if (found.length === 0) app.note('There are no receipts yet: a session gives one when it ends.')
+  else {
+    const now = app.clock.now()
+    const rows = found.map(({ session, endedMs, events, record, trouble }) => [
+      session,
+      endedMs === undefined ? '' : `${span(now - endedMs)} ago`,
+      String(events ?? ''),
+      String(record ?? ''),
+      trouble === undefined ? app.style.good('good') : app.style.bad(printable(trouble)),
+    ])
+    app.print(table(['SESSION', 'ENDED', 'EVENTS', 'RECORD', 'RECEIPT'], rows, app.style))
+  }
+  if (broken.length > 0) throw new GateError('ERR_GATE_TAMPERED', `${broken.length} receipts do not hold`)
+}

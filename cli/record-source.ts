@@ -1,0 +1,35 @@
+// Where the parts of a record are read from: a directory, a web server, or the relay.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { GateError } from '@gate/shared/errors'
+import type { ReadFile } from '@gate/shared/record/verify'
+import { request } from 'undici'
+
+const TIMEOUT_MS = 30_000
+
+/** Reads from a directory with a record in it: a relay's `state/records`, or a copy. */
+export function directorySource(directory: string): ReadFile {
+  return async path => {
+    try {
+      return await readFile(join(directory, path))
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw thrown
+    }
+  }
+}
+
+/** Reads from a URL under which the parts lie. @throws {GateError} ERR_GATE_RELAY_UNREACHABLE for any answer but 200 and 404. */
+export function webSource(base: string, headers: () => Promise<Record<string, string>>): ReadFile {
+  return async path => {
+    const { statusCode, body } = await request(`${base.replace(/\/+$/, '')}/${path}`, {
+      headers: await headers(),
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+    })
+    const bytes = Buffer.from(await body.arrayBuffer())
+    if (statusCode === 404) return undefined
+    if (statusCode === 200) return bytes
+    throw new GateError('ERR_GATE_RELAY_UNREACHABLE', `${base} answered ${statusCode} to ${path}`)
+  }
+}

@@ -1,0 +1,78 @@
+// Measures the record alone: writing events, waiting for the disk, and checking what was written. See README.md beside this file.
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { EventBody } from '@gate/relay/record/events'
+import { Recorder } from '@gate/relay/record/recorder'
+import { systemClock } from '@gate/shared/clock'
+import { silentLog } from '@gate/shared/log'
+import { createVerifier } from '@gate/shared/record/checkpoint'
+import { verifyRecord } from '@gate/shared/record/verify'
+import { testTree } from '#support/record'
+
+const BATCH = 500
+const SYNCS = 200
+
+const { values } = parseArgs({ options: { events: { type: 'string', default: '200000' } } })
+const count = Number(values.events)
+if (!Number.isInteger(count) || count < BATCH) throw new Error(`--events: expected a whole number from ${BATCH} on`)
+
+/** A command as pgbench sends it, known from before. */
+const command = (number: number): EventBody => ({
+  type: 'command',
+  session: 's_000000000001',
+  command: number,
+  action: 'select',
+  text: '',
+  sameTextAs: 1,
+  parameters: [{ text: String(number), bytes: 6, format: 'text' }],
+  resources: [{ kind: 'table', name: 'public.pgbench_accounts', mode: 'read' }],
+  facts: { hasWhere: true, tables: ['public.pgbench_accounts'], columns: ['abalance', 'aid'] },
+  decision: { effect: 'allow', rule: 'everything' },
+  policy: 'a'.repeat(64),
+})
+
+const say = (what: string, value: string): void => void process.stdout.write(`${what.padEnd(44)} ${value}\n`)
+const directory = await mkdtemp(join(tmpdir(), 'gate-bench-record-'))
+try {
+  const recorder = await Recorder.open(directory, testTree, systemClock, silentLog)
+  let inAppend = 0
+  const began = performance.now()
+  for (let done = 0; done < count; done += BATCH) {
+    const from = performance.now()
+    for (let index = 0; index < BATCH; index += 1) recorder.append(command(done + index))
+    inAppend += performance.now() - from
+    // No relay writes so fast for so long: the tree has to keep up.
+    if (done % (20 * BATCH) === 0) await recorder.seal()
+  }
+  say('append, µs an event', ((inAppend / count) * 1000).toFixed(1))
+  await recorder.seal()
+  say('append and tree, µs an event', (((performance.now() - began) / count) * 1000).toFixed(1))
+  const synced = performance.now()
+  for (let index = 0; index < SYNCS; index += 1) {
+    recorder.append(command(index))
+    await recorder.sync()
+  }
+  say('append and fdatasync, µs an event', (((performance.now() - synced) / SYNCS) * 1000).toFixed(0))
+  const together = performance.now()
+  await Promise.all(
+    Array.from({ length: SYNCS }, (_, index) => {
+      recorder.append(command(index))
+      return recorder.sync()
+    }),
+  )
+  say('the same, 200 at once', (((performance.now() - together) / SYNCS) * 1000).toFixed(0))
+  await recorder.close()
+  const verifier = createVerifier(testTree.origin, testTree.key)
+  const read = (path: string): Promise<Buffer | undefined> => readFile(join(directory, path)).catch(() => undefined)
+  for (const round of [1, 2]) {
+    const from = performance.now()
+    const { bytes, findings, head } = await verifyRecord({ read, verifier, kept: [] })
+    if (findings.length > 0) throw new Error(JSON.stringify(findings))
+    const rate = bytes / 1e6 / ((performance.now() - from) / 1000)
+    say(`verify, MB/s (round ${round}, ${head.size} records)`, rate.toFixed(0))
+  }
+} finally {
+  await rm(directory, { recursive: true, force: true })
+}
