@@ -53,6 +53,8 @@ async function sourceOf(app: App, { from }: VerifyOptions): Promise<Source> {
     if (from !== undefined) return undefined
     throw thrown
   })
+  // The relay's own record is checked against what is seen of it here, from now on at the latest.
+  if (connected !== undefined && from === undefined) await fetchReceipts(connected)
   const kept = connected === undefined ? undefined : await keptRecord(connected)
   const close = async (): Promise<void> => connected?.[Symbol.asyncDispose]()
   if (from !== undefined && !/^https?:/.test(from)) return { read: directorySource(from), kept, close }

@@ -138,6 +138,7 @@ t.test('links between the documents lead somewhere', async t => {
     'README.md',
     'docs/policy.md',
     'docs/approvals.md',
+    'docs/audit.md',
     'docs/cli.md',
     'docs/postgres.md',
     'docs/operations.md',
@@ -161,7 +162,7 @@ t.test('links between the documents lead somewhere', async t => {
 
 t.test('the files that the documents show are valid as they stand', async t => {
   await using directory = await temporaryDirectory('docs')
-  for (const file of ['README.md', 'docs/policy.md', 'docs/approvals.md', 'docs/operations.md']) {
+  for (const file of ['README.md', 'docs/policy.md', 'docs/approvals.md', 'docs/audit.md', 'docs/operations.md']) {
     const here = join(directory.path, file.replaceAll('/', '-'))
     await mkdir(here)
     for (const { name, text } of blocks(await read(file)).filter(({ language }) => language === 'yaml')) {
@@ -272,6 +273,7 @@ t.test('docs/operations.md names every key of relay.yaml', async t => {
     'statement_bytes',
     'agent_streams',
     'notices',
+    'record.auditors',
     'log',
   ]) {
     t.match(text, key)
