@@ -8,6 +8,14 @@ import { RE2JS } from 're2js'
 /** True when the rule is about the request. @throws when a map has no such key; the caller fails closed. */
 export type Condition = (request: AccessRequest) => boolean
 
+/**
+ * Whether what a condition says of a request may change with time alone: time comes from `now` and from nowhere else. The
+ * word is looked for in the whole text, so that one too many is found rather than one too few.
+ */
+export function dependsOnTime(expression: string): boolean {
+  return /\bnow\b/.test(expression)
+}
+
 const zero: Readonly<Record<FactType, Fact | bigint>> = { string: '', bool: false, int: 0n, 'list<string>': [] }
 
 /** Compiled patterns of `re2()`; policies have few, and they come from the policy itself, never from requests. */

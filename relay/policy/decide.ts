@@ -8,6 +8,8 @@ export interface Policy {
   /** Whether the subject may open the target at all; undefined means yes. */
   refusesOpening(subject: Subject, target: Target): Deny | undefined
   decide(request: AccessRequest): Decision
+  /** Whether the same request can be decided otherwise at another time; if not, a decision may be used again. */
+  readonly dependsOnTime: boolean
   /** Whether the subject may read the records of other people's sessions with the target. */
   mayView(subject: Subject, target: Target): boolean
   /** The masks that bind the subject on the target, whatever the command. */
@@ -39,6 +41,7 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
   }
   return {
     version: compiled.version,
+    dependsOnTime: compiled.blocks.some(block => block.rules.some(rule => rule.dependsOnTime)),
     refusesOpening: (subject, target) => refusesOpening(blocks(target), subject, target),
     decide: request => decide(blocks(request.target), request),
     mayView: (subject, target) =>

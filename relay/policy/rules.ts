@@ -4,7 +4,7 @@ import { canonicalJson } from '@gate/shared/canonical'
 import { GateError } from '@gate/shared/errors'
 import type { Allow, Deny, Hold, MaskObligation, RowLimitObligation, Target, Vocabulary } from '@gate/shared/model'
 import { configError, type Located, parseYaml } from '@gate/shared/yaml'
-import { type Condition, Conditions } from './conditions.ts'
+import { type Condition, Conditions, dependsOnTime } from './conditions.ts'
 import { parseQuorum } from './quorum.ts'
 import {
   type Audience,
@@ -20,6 +20,8 @@ import {
 export interface Rule {
   readonly name: string
   readonly condition: Condition | undefined
+  /** Whether the condition can become another with time alone. */
+  readonly dependsOnTime: boolean
   readonly isFor: (groups: readonly string[]) => boolean
   readonly effect:
     | { readonly effect: 'allow' }
@@ -127,6 +129,7 @@ function compileRule(rule: RuleText, conditions: Conditions): Rule {
   return {
     name: rule.name,
     condition: rule.when === undefined ? undefined : conditions.compile(rule.when),
+    dependsOnTime: rule.when !== undefined && dependsOnTime(rule.when),
     isFor: groups => inAudience(groups) && (allow === undefined || allow.some(group => groups.includes(group))),
     effect: compileEffect(rule),
     limit: compileLimit(rule),

@@ -13,6 +13,7 @@ import type {
   Verdict,
 } from '../protocols/protocol.ts'
 import { CommandRecord } from './command-record.ts'
+import { Decisions } from './decisions.ts'
 import { distinct, free, Holds, type Passage } from './holds.ts'
 import { allowOf, denyOf, type GateContext, held, type Judged, judge, obligationsOf } from './judge.ts'
 import { RowDecisions } from './row-decisions.ts'
@@ -22,6 +23,7 @@ export class SessionGate implements Gate {
   readonly #commands: CommandRecord
   readonly #holds: Holds
   readonly #rows: RowDecisions
+  readonly #decisions: Decisions
   #refused = 0
 
   constructor(context: GateContext) {
@@ -29,6 +31,7 @@ export class SessionGate implements Gate {
     this.#commands = new CommandRecord(context)
     this.#holds = new Holds(context, () => this.#commands.history)
     this.#rows = new RowDecisions(context, this.#holds)
+    this.#decisions = new Decisions(context)
   }
 
   get counts(): { commands: number; refused: number; held: number } {
@@ -50,7 +53,7 @@ export class SessionGate implements Gate {
     signal: () => AbortSignal,
   ): Verdict | Promise<Verdict> {
     const policy = this.#context.policy()
-    const judged = commands.map(command => ({ command, decision: judge(this.#context, command, policy) }))
+    const judged = commands.map(command => ({ command, decision: this.#decisions.judge(command, policy) }))
     const deny = denyOf(judged)
     if (deny !== undefined) return this.#record(judged, deny, free, asked, policy)
     const holds = judged.flatMap(({ command, decision }) =>
@@ -62,7 +65,7 @@ export class SessionGate implements Gate {
 
   prepare(commands: readonly Command[]): Preparation {
     const policy = this.#context.policy()
-    const judged = commands.map(command => ({ command, decision: judge(this.#context, command, policy) }))
+    const judged = commands.map(command => ({ command, decision: this.#decisions.judge(command, policy) }))
     const deny = judged.find(({ decision }) => decision.effect === 'deny')?.decision
     const refused = deny?.effect === 'deny' ? deny : undefined
     const [first] = judged

@@ -63,10 +63,10 @@ export function requestOf(context: GateContext, operation: Operation): AccessReq
   return { subject: context.subject(), target, operation, context: { task, reason, timeMs: clock.now() } }
 }
 
-/** Policy's word, unless the room cannot do it or what it obliges to. */
-export function judge(context: GateContext, command: Command, policy: Policy): Decision {
+/** Policy's word, unless the room cannot do it or what it obliges to. `decided` is that word, where it is known already. */
+export function judge(context: GateContext, command: Command, policy: Policy, decided?: Decision): Decision {
   if (command.refusal !== undefined) return command.refusal
-  const decision = policy.decide(requestOf(context, command.operation))
+  const decision = decided ?? policy.decide(requestOf(context, command.operation))
   if (decision.effect === 'deny') return decision
   const unable = decision.obligations.find(obligation => !context.performable.includes(obligation.kind))
   if (unable !== undefined) {

@@ -21,10 +21,10 @@ export interface QueryOptions {
 }
 
 const READ_BYTES = 256 * 1024
-const TAIL_BYTES = 64
+const TAIL_BYTES = 256
 /**
- * ReadyForQuery. The answer ends where its bytes end with these six: the benchmark's data hold no NUL, and no value of
- * theirs ends with a capital Z, so it cannot stand anywhere else.
+ * ReadyForQuery. The answer ends where its bytes end with these six: no text of the benchmark's data ends with a capital Z,
+ * and what follows a binary integer is never a length of five, so it cannot stand anywhere else.
  */
 const READY = Buffer.from('Z\0\0\0\x05I', 'latin1')
 const ERROR = 'E'.charCodeAt(0)
@@ -92,10 +92,15 @@ export class RawClient implements AsyncDisposable {
     }
   }
 
-  async query(sql: string, options: QueryOptions = {}): Promise<Answered> {
+  query(sql: string, options: QueryOptions = {}): Promise<Answered> {
+    return this.send(client.query(sql), options)
+  }
+
+  /** Sends messages that the server answers with one ReadyForQuery. */
+  async send(messages: Buffer, options: QueryOptions = {}): Promise<Answered> {
     this.#progress = options.progress
     const began = performance.now()
-    await this.#exchange(client.query(sql))
+    await this.#exchange(messages)
     const seconds = (performance.now() - began) / 1000
     return { bytes: this.#bytes, seconds, tail: this.#tail.toString('latin1') }
   }

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
-export const groups = ['pgbench', 'copy', 'select', 'connect', 'idle', 'stream'] as const
+export const groups = ['pgbench', 'copy', 'select', 'distinct', 'connect', 'idle', 'stream'] as const
 
 export interface Options {
   readonly json: boolean
@@ -10,6 +10,8 @@ export interface Options {
   readonly rows: number
   readonly pgbenchSeconds: number
   readonly connections: number
+  /** Different statements of the workloads that have many. */
+  readonly statements: number
   readonly idleConnections: number
   readonly streamBytes: number
   readonly profile: string | undefined
@@ -68,6 +70,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     rows: number(values.rows, 'rows', quick ? 300_000 : 1_000_000),
     pgbenchSeconds: number(values.seconds, 'seconds', quick ? 2 : 5),
     connections: quick ? 40 : 200,
+    statements: quick ? 2_000 : 10_000,
     idleConnections: 200,
     streamBytes: quick ? GIGABYTE / 4 : 2 * GIGABYTE,
     profile: values.profile === undefined ? undefined : resolve(values.profile),

@@ -9,7 +9,7 @@ import type { Endpoint } from './client.ts'
 
 export const routeNames = ['direct', 'forwarder', 'gate'] as const
 export type RouteName = (typeof routeNames)[number]
-/** Bob sees everything; Alice sees one column of one table masked. */
+/** Bob sees everything; Alice sees one column of `people` and one of `wide` masked. */
 export type Person = 'bob' | 'alice'
 export const roles = ['relay', 'agent', 'cli'] as const
 export type Role = (typeof roles)[number]
@@ -51,7 +51,7 @@ targets:
       - name: everything
         allow: [dba, engineers]
     mask:
-      - columns: [public.people.email]
+      - columns: [public.people.email, public.wide.c50]
         for: { except: [dba] }
         with: redact
 `
@@ -87,6 +87,13 @@ export async function setUp(options: SetupOptions): Promise<Setup> {
   }
 }
 
+/** Rows of a hundred columns: as many bytes as the other tables, roughly. */
+export const wideRows = (rows: number): number => Math.ceil(rows / 20)
+const wideColumns = Array.from(
+  { length: 100 },
+  (_, column) => `left(md5((id * ${column + 1})::text), 8) AS c${column + 1}`,
+)
+
 /** No passwords: SCRAM would cost the same milliseconds on every route, and hide what the routes differ in. */
 function startServer(): Promise<PostgresServer> {
   return startPostgres({
@@ -105,12 +112,17 @@ async function fill(postgres: PostgresServer, { rows, say }: SetupOptions): Prom
        left(md5((-id)::text), 28) AS note FROM generate_series(1, ${rows}) AS id`,
     `CREATE UNLOGGED TABLE documents AS SELECT id, md5(id::text) || md5((-id)::text) || left(md5((id + 1)::text), 28) AS body
        FROM generate_series(1, ${rows}) AS id`,
+    `CREATE UNLOGGED TABLE wide AS SELECT ${wideColumns} FROM generate_series(1, ${wideRows(rows)}) AS id`,
     'CREATE UNLOGGED TABLE times AS SELECT generate_series(1, 10000) AS n',
+    'ALTER TABLE times ADD PRIMARY KEY (n)',
     `ALTER TABLE times OWNER TO ${USER}`,
+    `ALTER TABLE wide OWNER TO ${USER}`,
     `ALTER TABLE people OWNER TO ${USER}`,
     `ALTER TABLE documents OWNER TO ${USER}`,
     'VACUUM (FREEZE, ANALYZE) people',
     'VACUUM (FREEZE, ANALYZE) documents',
+    'VACUUM (FREEZE, ANALYZE) wide',
+    'VACUUM (FREEZE, ANALYZE) times',
   ])
     await postgres.query(sql, USER)
   return initPgbench(postgres, say)

@@ -29,6 +29,8 @@ export const client = {
   parse: (name: string, sql: string): Buffer => message('P', `${name}\0${sql}\0`, int16(0)),
   bind: (statement: string, parameter: string): Buffer =>
     message('B', `\0${statement}\0`, int16(0, 1), value(Buffer.from(parameter)), int16(0)),
+  /** Without parameters, with all of the result in binary. */
+  bindBinary: (statement: string): Buffer => message('B', `\0${statement}\0`, int16(0, 0, 1, 1)),
   describe: message('D', 'P\0'),
   execute: message('E', '\0', int32(0)),
   sync: message('S'),

@@ -1,7 +1,8 @@
 // What is measured: each workload runs against an endpoint and says how much it did in how much time.
 import { start } from '#support/process'
-import { type Endpoint, RawClient } from './client.ts'
-import type { Person, Setup } from './setup.ts'
+import { type Answered, type Endpoint, RawClient } from './client.ts'
+import { type Person, type Setup, wideRows } from './setup.ts'
+import { client } from './wire.ts'
 
 export interface Done {
   /** Transactions, rows, megabytes or connections. */
@@ -26,6 +27,7 @@ export interface Workload {
 export interface Scale {
   readonly pgbenchSeconds: number
   readonly connections: number
+  readonly statements: number
 }
 
 const PROGRAM_TIMEOUT_MS = 300_000
@@ -99,7 +101,52 @@ async function connections(endpoint: Endpoint, count: number, signal: AbortSigna
   return { units: count, seconds: (performance.now() - began) / 1000 }
 }
 
-export const SELECT = 'SELECT id, email, note FROM people'
+/** Makes texts longer than relays read on their main thread, and all of them more than the facts that a relay keeps. */
+const MANY_CONSTANTS = 2_000
+
+/** A list of constants, as programs write them. */
+const constants = (count: number): string => (count === 0 ? '' : ` OR n IN (0${',0'.repeat(count - 1)})`)
+
+const distinct = (index: number): string => `SELECT n + ${index} FROM times WHERE n = ${(index % 10_000) + 1}`
+
+/** One different text after the other; the same ones in every run. */
+async function distinctTexts(endpoint: Endpoint, count: number, more: string, signal: AbortSignal): Promise<Done> {
+  await using connection = await RawClient.open(endpoint)
+  const began = performance.now()
+  for (let index = 0; index < count; index += 1) {
+    signal.throwIfAborted()
+    await connection.query(distinct(index) + more)
+  }
+  return { units: count, seconds: (performance.now() - began) / 1000 }
+}
+
+/** Prepares every statement under a name of its own, then runs each once, in one session. */
+async function distinctPrepared(endpoint: Endpoint, count: number, signal: AbortSignal): Promise<Done> {
+  await using connection = await RawClient.open(endpoint)
+  const began = performance.now()
+  for (let index = 0; index < count; index += 1) {
+    signal.throwIfAborted()
+    await connection.send(Buffer.concat([client.parse(`s${index}`, `${distinct(index)} OR n = $1`), client.sync]))
+  }
+  for (let index = 0; index < count; index += 1) {
+    signal.throwIfAborted()
+    await connection.send(Buffer.concat([client.bind(`s${index}`, '0'), client.describe, client.execute, client.sync]))
+  }
+  return { units: count, seconds: (performance.now() - began) / 1000 }
+}
+
+/** Reads one answer whole, in binary. */
+async function readBinary(endpoint: Endpoint, sql: string, units: number): Promise<Done> {
+  await using connection = await RawClient.open(endpoint)
+  const { seconds } = await connection.send(binary(sql))
+  return { units, seconds }
+}
+
+const binary = (sql: string): Buffer =>
+  Buffer.concat([client.parse('', sql), client.bindBinary(''), client.describe, client.execute, client.sync])
+
+const SELECT = 'SELECT id, email, note FROM people'
+const SELECT_WIDE = 'SELECT * FROM wide'
 
 /** Bytes on the wire of one COPY of `documents`, asked of the server itself. */
 async function copyMegabytes({ routes }: Setup): Promise<number> {
@@ -157,6 +204,65 @@ export async function workloads(setup: Setup, scale: Scale): Promise<Workload[]>
       ...whole(endpoint => read(endpoint, SELECT, rows)),
     },
     {
+      name: 'select-masked-binary',
+      what: `the same in the binary format`,
+      unit: 'rows',
+      person: 'alice',
+      target: 0.5,
+      per: 1000,
+      ...whole(endpoint => readBinary(endpoint, SELECT, rows)),
+    },
+    {
+      name: 'copy-masked',
+      what: `COPY TO STDOUT of ${rows} rows, 1 of 3 columns masked`,
+      unit: 'rows',
+      person: 'alice',
+      target: 0.5,
+      per: 1000,
+      ...whole(endpoint => read(endpoint, 'COPY people TO STDOUT', rows)),
+    },
+    {
+      name: 'select-wide',
+      what: `SELECT of ${wideRows(rows)} rows of 100 columns, nothing masked`,
+      unit: 'rows',
+      person: 'bob',
+      target: 0.85,
+      per: 1000,
+      ...whole(endpoint => read(endpoint, SELECT_WIDE, wideRows(rows))),
+    },
+    {
+      name: 'select-wide-masked',
+      what: `the same with 1 of 100 columns masked`,
+      unit: 'rows',
+      person: 'alice',
+      per: 1000,
+      ...whole(endpoint => read(endpoint, SELECT_WIDE, wideRows(rows))),
+    },
+    {
+      name: 'distinct-simple',
+      what: `${scale.statements} different short texts, one connection`,
+      unit: 'statements',
+      person: 'bob',
+      per: 1,
+      ...whole((endpoint, signal) => distinctTexts(endpoint, scale.statements, '', signal)),
+    },
+    {
+      name: 'distinct-long',
+      what: `${scale.statements} different texts with ${MANY_CONSTANTS} constants each, one connection`,
+      unit: 'statements',
+      person: 'bob',
+      per: 1,
+      ...whole((endpoint, signal) => distinctTexts(endpoint, scale.statements, constants(MANY_CONSTANTS), signal)),
+    },
+    {
+      name: 'distinct-prepared',
+      what: `${scale.statements} different prepared statements, one connection`,
+      unit: 'statements',
+      person: 'bob',
+      per: 1,
+      ...whole((endpoint, signal) => distinctPrepared(endpoint, scale.statements, signal)),
+    },
+    {
       name: 'connect',
       what: 'connect, select 1, close',
       unit: 'connections',
@@ -167,18 +273,27 @@ export async function workloads(setup: Setup, scale: Scale): Promise<Workload[]>
   ]
 }
 
+/** What shows a masked value, if anything does; the end of each answer holds one. */
+const showing: Readonly<Record<string, (connection: RawClient) => Promise<Answered>>> = {
+  text: connection => connection.query('SELECT email FROM people WHERE id = 7'),
+  binary: connection => connection.send(binary('SELECT email FROM people WHERE id = 7')),
+  copy: connection => connection.query('COPY people TO STDOUT'),
+}
+
 /** gate must do what it is measured for: every route gives the same bytes, and Alice sees no address. */
 export async function checkRoutes({ routes }: Setup): Promise<void> {
-  const sizes = new Map<string, number>()
-  for (const route of routes) {
-    for (const person of ['bob', 'alice'] as const) {
-      await using connection = await RawClient.open(route.endpoint(person))
-      const { bytes, tail } = await connection.query('SELECT email FROM people WHERE id = 7')
-      const masked = !tail.includes('@example.com')
-      if (masked !== (route.name === 'gate' && person === 'alice'))
-        throw new Error(`${route.name} shows ${person} the wrong thing: ${tail}`)
-      if (!masked) sizes.set(`${route.name} ${person}`, bytes)
+  for (const [format, show] of Object.entries(showing)) {
+    const sizes = new Map<string, number>()
+    for (const route of routes) {
+      for (const person of ['bob', 'alice'] as const) {
+        await using connection = await RawClient.open(route.endpoint(person))
+        const { bytes, tail } = await show(connection)
+        const masked = !tail.includes('@example.com')
+        if (masked !== (route.name === 'gate' && person === 'alice'))
+          throw new Error(`${route.name} shows ${person} the wrong thing as ${format}: ${tail}`)
+        if (!masked) sizes.set(`${route.name} ${person}`, bytes)
+      }
     }
+    if (new Set(sizes.values()).size !== 1) throw new Error(`routes differ in ${format}: ${JSON.stringify([...sizes])}`)
   }
-  if (new Set(sizes.values()).size !== 1) throw new Error(`routes differ: ${JSON.stringify([...sizes])}`)
 }

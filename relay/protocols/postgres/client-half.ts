@@ -412,7 +412,7 @@ export class ClientHalf implements CountingClient {
       plans,
       index: 0,
       rowMask: 'unknown',
-      fields: undefined,
+      description: undefined,
       bytes: 0,
       copyIn: false,
       copyOut: undefined,
@@ -476,7 +476,7 @@ export class ClientHalf implements CountingClient {
       prepared: prepared === 'missing' ? undefined : prepared.found,
       holdable: false,
       rowMask: 'unknown',
-      fields: undefined,
+      description: undefined,
       described: false,
       plan: undefined,
       suspended: false,
@@ -508,7 +508,12 @@ export class ClientHalf implements CountingClient {
     const { prepared, parameters = [], uninspectedBytes = 0 } = portal ?? { prepared: undefined }
     this.#question(
       {
-        ...{ kind: 'execute', prepared, portal: name, parameters, uninspectedBytes, names: this.#lookup },
+        kind: 'execute',
+        prepared,
+        portal: name,
+        parameters,
+        uninspectedBytes,
+        names: this.#lookup,
         searchPath: this.#shared.searchPath,
       },
       answer => {

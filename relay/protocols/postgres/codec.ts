@@ -135,6 +135,15 @@ export class Reader {
     return text
   }
 
+  /** A String that is a name; see nameKey. */
+  name(): string {
+    const at = this.#at
+    const end = this.#bytes.indexOf(0, at)
+    if (end === -1) throw broken('a String has no end')
+    this.#at = end + 1
+    return end === at ? '' : this.#bytes.toString('latin1', at, Math.min(end, at + NAME_BYTES))
+  }
+
   end(): void {
     if (this.#at !== this.#bytes.length) throw broken('bytes after the last field')
   }
@@ -148,7 +157,7 @@ export interface ParseMessage {
 
 export function readParse(body: Buffer): ParseMessage {
   const reader = new Reader(body)
-  const name = nameKey(reader.cstring())
+  const name = reader.name()
   const text = reader.cstring()
   const count = reader.uint16()
   const parameterTypes = Array.from({ length: count }, () => reader.uint32())
@@ -156,32 +165,48 @@ export function readParse(body: Buffer): ParseMessage {
   return { name, text, parameterTypes }
 }
 
+/** A bound value; null stands for SQL NULL. */
+interface Value {
+  readonly format: number
+  readonly value: Buffer | null
+}
+
 export interface BindMessage {
   readonly portal: string
   readonly statement: string
-  readonly parameters: readonly { readonly format: number; readonly value: Buffer | null }[]
+  readonly parameters: readonly Value[]
   readonly resultFormats: readonly number[]
 }
 
 export function readBind(body: Buffer): BindMessage {
   const reader = new Reader(body)
-  const portal = nameKey(reader.cstring())
-  const statement = nameKey(reader.cstring())
-  const formats = Array.from({ length: reader.uint16() }, () => reader.int16())
+  const portal = reader.name()
+  const statement = reader.name()
+  const formats = readFormats(reader)
   const count = reader.uint16()
   if (formats.length > 1 && formats.length !== count)
     throw broken('Bind has another number of formats than of parameters')
-  const parameters = Array.from({ length: count }, (_, index) => {
-    const length = reader.int32()
-    if (length < -1) throw broken('Bind has a negative length')
-    return {
-      format: formats[formats.length === 1 ? 0 : index] ?? 0,
-      value: length === -1 ? null : reader.bytes(length),
-    }
-  })
-  const resultFormats = Array.from({ length: reader.uint16() }, () => reader.int16())
+  const parameters = readValues(reader, count, formats, 'Bind')
+  const resultFormats = readFormats(reader)
   reader.end()
   return { portal, statement, parameters, resultFormats }
+}
+
+function readFormats(reader: Reader): number[] {
+  const formats: number[] = []
+  for (let left = reader.uint16(); left > 0; left -= 1) formats.push(reader.int16())
+  return formats
+}
+
+function readValues(reader: Reader, count: number, formats: readonly number[], what: string): Value[] {
+  const values: Value[] = []
+  for (let index = 0; index < count; index += 1) {
+    const length = reader.int32()
+    if (length < -1) throw broken(`${what} has a negative length`)
+    const format = formats[formats.length === 1 ? 0 : index] ?? 0
+    values.push({ format, value: length === -1 ? null : reader.bytes(length) })
+  }
+  return values
 }
 
 /** The two names that a Bind begins with; undefined when `prefix` does not hold them both yet. */
@@ -197,7 +222,7 @@ export function readBindNames(prefix: Buffer): { portal: string; statement: stri
 
 export function readExecute(body: Buffer): { portal: string; maximumRows: number } {
   const reader = new Reader(body)
-  const portal = nameKey(reader.cstring())
+  const portal = reader.name()
   const maximumRows = reader.int32()
   reader.end()
   return { portal, maximumRows }
@@ -207,7 +232,7 @@ export function readExecute(body: Buffer): { portal: string; maximumRows: number
 export function readNamed(body: Buffer): { what: 'statement' | 'portal'; name: string } {
   const reader = new Reader(body)
   const what = reader.int8()
-  const name = nameKey(reader.cstring())
+  const name = reader.name()
   reader.end()
   if (what !== S && what !== P) throw broken('Describe or Close of neither statement nor portal')
   return { what: what === S ? 'statement' : 'portal', name }
@@ -215,21 +240,14 @@ export function readNamed(body: Buffer): { what: 'statement' | 'portal'; name: s
 
 export interface FunctionCallMessage {
   readonly function: number
-  readonly parameters: readonly { readonly format: number; readonly value: Buffer | null }[]
+  readonly parameters: readonly Value[]
 }
 
 export function readFunctionCall(body: Buffer): FunctionCallMessage {
   const reader = new Reader(body)
   const oid = reader.uint32()
-  const formats = Array.from({ length: reader.uint16() }, () => reader.int16())
-  const parameters = Array.from({ length: reader.uint16() }, (_, index) => {
-    const length = reader.int32()
-    if (length < -1) throw broken('FunctionCall has a negative length')
-    return {
-      format: formats[formats.length === 1 ? 0 : index] ?? 0,
-      value: length === -1 ? null : reader.bytes(length),
-    }
-  })
+  const formats = readFormats(reader)
+  const parameters = readValues(reader, reader.uint16(), formats, 'FunctionCall')
   reader.int16()
   reader.end()
   return { function: oid, parameters }

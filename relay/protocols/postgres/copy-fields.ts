@@ -5,8 +5,8 @@ import type { ValueMask } from './mask-values.ts'
 export interface FieldForm {
   /** Where the field that begins at `begin` ends: at a delimiter, or at `end`; undefined when it does not. */
   end(row: Buffer, begin: number, end: number): number | undefined
-  /** What stands in place of a field of the column of that name; undefined when it stays. */
-  instead(field: Buffer, mask: ValueMask, name: string | undefined): Buffer | undefined
+  /** What stands in place of the field between `begin` and `end`, of the column of that name; undefined when it stays. */
+  instead(row: Buffer, begin: number, end: number, mask: ValueMask, name: string | undefined): Buffer | undefined
 }
 
 type Text = Extract<CopyForm, { kind: 'text' }>
@@ -39,6 +39,13 @@ export function textForm(form: CopyForm): FieldForm {
   const nothing = Buffer.from(word)
   // Only `\N` is no value's own text. With another word for NULL, what is left as it is would tell which value it is.
   const isCertain = word === '\\N'
+  /** What takes the place of every value of a column, by its mask: a COPY has as many as it has columns. */
+  const constants = new Map<ValueMask, Buffer>()
+  const constant = (mask: ValueMask, value: Buffer | null): Buffer => {
+    const field = value === null ? nothing : escaped(value, delimiterByte)
+    constants.set(mask, field)
+    return field
+  }
   return {
     end: (row, begin, end) => {
       for (let at = begin; at < end; at += 1) {
@@ -47,10 +54,12 @@ export function textForm(form: CopyForm): FieldForm {
       }
       return end
     },
-    instead: (field, mask) => {
-      if (isCertain && field.length === 2 && field[0] === BACKSLASH && field[1] === CAPITAL_N) return undefined
+    instead: (row, begin, end, mask) => {
+      if (isCertain && end - begin === 2 && row[begin] === BACKSLASH && row[begin + 1] === CAPITAL_N) return undefined
+      if ('constant' in mask) return constants.get(mask) ?? constant(mask, mask.constant)
+      const field = row.subarray(begin, end)
       const value = field.includes(BACKSLASH) ? unescaped(field) : field
-      const instead = masked(value, mask)
+      const instead = mask.compute(value)
       if (instead === value) return undefined
       return instead === null ? nothing : escaped(instead, delimiterByte)
     },
@@ -89,7 +98,8 @@ export function csvForm(form: Csv): FieldForm {
   const nothing = Buffer.from(form.null)
   return {
     end: (row, begin, end) => csvEnd(row, begin, end, form),
-    instead: (field, mask, name) => {
+    instead: (row, begin, end, mask, name) => {
+      const field = row.subarray(begin, end)
       const quoted = field.length > 1 && field[0] === form.quoteByte
       // The server quotes values that look like the word for NULL.
       if (!quoted && field.equals(nothing)) return undefined

@@ -9,7 +9,7 @@ import { d, HEADER_BYTES } from './codec.ts'
 import { csvForm, type FieldForm, textForm } from './copy-fields.ts'
 import { UNKNOWN_TYPE } from './detecting.ts'
 import { type Column, maskOf } from './lineage/scope.ts'
-import { type MaskingContext, type RowMask, rewriteValues } from './mask.ts'
+import { int32, type MaskingContext, type RowMask, rewriteValues } from './mask.ts'
 import { type ValueMask, valueMask } from './mask-values.ts'
 import type { Slab } from './slab.ts'
 
@@ -73,7 +73,7 @@ export class CopyOut {
     let copied = from
     let at = from
     while (source.length - at >= HEADER_BYTES && source[at] === d) {
-      const length = source.readInt32BE(at + 1)
+      const length = int32(source, at + 1)
       const end = at + 1 + length
       if (length < 4 || end > source.length) break
       slab.begin(at - copied)
@@ -128,8 +128,7 @@ export class CopyOut {
       const at = form.end(source, begin, end)
       if (at === undefined) throw broken('a value without an end')
       const mask = this.#mask[index]
-      const instead =
-        mask === undefined ? undefined : form.instead(source.subarray(begin, at), mask, this.#names[index])
+      const instead = mask === undefined ? undefined : form.instead(source, begin, at, mask, this.#names[index])
       if (instead !== undefined) {
         slab.copy(source, written, begin, instead.length)
         slab.copy(instead, 0, instead.length, 0)

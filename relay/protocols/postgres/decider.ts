@@ -6,8 +6,9 @@ import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Declaration, Outcome } from '../machine.ts'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
-import type { Analyser, Analysis } from './analysis/analyser.ts'
+import type { Analyser } from './analysis/analyser.ts'
 import { noFacts, type StatementFacts } from './analysis/facts.ts'
+import type { Analysis } from './analysis/read.ts'
 import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
 import type { Catalog } from './catalog.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
@@ -23,7 +24,7 @@ import {
   masksColumns,
   systemMasks,
 } from './masking-rules.ts'
-import { operationsOf, showParameters, unknownOperation } from './operation.ts'
+import { showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import {
@@ -41,6 +42,7 @@ import { isCounted, limitRefusal } from './row-limits.ts'
 import { boundFault } from './settings.ts'
 import { type TextGuard, textGuard } from './texts.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
+import { changesCatalog, withParameters, workOut } from './worked-out.ts'
 
 /** What the decider needs of its surroundings. */
 export interface Surroundings extends EstimateSource {
@@ -69,6 +71,9 @@ interface Resolved {
   readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
 }
 
+/** What is alone in its text and has to do with no name: it stays the same as long as somebody has its facts. */
+const resolvedAlone = new WeakMap<StatementFacts, { readonly source: string; readonly resolved: readonly Resolved[] }>()
+
 type Maybe<T> = T | Promise<T>
 
 function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
@@ -78,16 +83,21 @@ function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Masks of one set of obligations and one catalog, and what became of them. */
 const MAX_CACHED_MASKS = 8
+/** Statements of a session for which that is remembered; beyond them all are forgotten. */
+const MAX_MASKED_STATEMENTS = 256
 
 /** How often a session looks for relations that the snapshot does not know. */
 const LOOK_AGAIN_MS = 5_000
 
 /** ROLLBACK TO and COMMIT PREPARED end no transaction that is open here. */
-const inTransactionControl = /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)$/
+function endsTransaction(transaction: string | undefined): boolean {
+  return transaction !== undefined && /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)$/.test(transaction)
+}
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
   readonly #masks: Masks[] = []
+  readonly #maskedStatements = new Map<StatementFacts, MaskedStatement>()
   #hold: AbortController | undefined
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Commands whose end changes the catalog. */
@@ -324,7 +334,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   /** Gives names their meaning, in order: a statement sees what the ones before it in the same message define. */
-  #resolve(statements: readonly StatementFacts[], text: string, names: NameLookup): Resolved[] | 'unsure' {
+  #resolve(statements: readonly StatementFacts[], text: string, names: NameLookup): readonly Resolved[] | 'unsure' {
+    const [only, second] = statements
+    if (only !== undefined && second === undefined) {
+      const before = resolvedAlone.get(only)
+      if (before?.source === text) return before.resolved
+    }
     const bytes = Buffer.from(text, 'utf8')
     const overlay = new Map<string, Prepared | undefined>()
     const resolved: Resolved[] = []
@@ -356,6 +371,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         )
       } else resolved.push(plain)
     }
+    if (only !== undefined && second === undefined && only.naming === undefined)
+      resolvedAlone.set(only, { source: text, resolved })
     return resolved
   }
 
@@ -372,17 +389,20 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       // Nobody is asked to approve it any more.
       if (this.#waiting?.cancelled === true) return { kind: 'refuse', error: cancelledUnsent }
       const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
-      const hold = new AbortController()
+      // To make a controller takes longer than to decide, and hardly any command is held.
+      let hold: AbortController | undefined
       const waiting = (notice: HoldNotice): void => {
+        hold ??= new AbortController()
         this.#hold = hold
         tell(errorMessage(N, holdNotice(notice)))
       }
-      const verdict = this.#around.gate.decide(commands.flat(), asked, waiting, () =>
-        AbortSignal.any([signal, hold.signal]),
-      )
+      const verdict = this.#around.gate.decide(commands.flat(), asked, waiting, () => {
+        hold ??= new AbortController()
+        return AbortSignal.any([signal, hold.signal])
+      })
       return then(verdict, settled => {
         this.#record(settled.recorded)
-        const cancelled = this.#hold === hold && hold.signal.aborted
+        const cancelled = hold !== undefined && this.#hold === hold && hold.signal.aborted
         this.#hold = undefined
         return this.#settled(statements, commands, settled, catalog, cancelled)
       })
@@ -443,7 +463,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         sensitive,
         naming: statement.facts.naming,
         defines: statement.defines,
-        endsTransaction: inTransactionControl.test(statement.facts.transaction ?? ''),
+        endsTransaction: endsTransaction(statement.facts.transaction),
         counted,
         declaration: {
           actions: (commands[index] ?? []).map(({ operation }) => operation.action),
@@ -461,7 +481,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const fresh = copies && this.#around.gate.masked ? undefined : this.#around.freshCatalog()
     if (
       fresh !== undefined &&
-      (statements.every(statement => allKnown(statement.effective, fresh)) || this.#mayBeUnknown())
+      (statements.every(({ effective, text }) => workOut(effective, text, fresh).isKnown) || this.#mayBeUnknown())
     )
       return next(fresh)
     this.#lookedMs = this.#around.clock.monotonic()
@@ -487,14 +507,18 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       effective.fault === undefined
         ? undefined
         : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
-    return operationsOf(effective, text, parameters, catalog).map((operation, index) => ({
-      operation,
-      refusal,
-      perform: obligations =>
-        this.#performs(statement, obligations, catalog) ??
-        performsLimit(statement, operation, index === 0, obligations, message),
-      people: peopleFor(statement.facts),
-    }))
+    const people = peopleFor(statement.facts)
+    return workOut(effective, text, catalog).operations.map((each, index) => {
+      const operation = withParameters(each, parameters)
+      return {
+        operation,
+        refusal,
+        perform: obligations =>
+          this.#performs(statement, obligations, catalog) ??
+          performsLimit(statement, operation, index === 0, obligations, message),
+        people,
+      }
+    })
   }
 
   #performs(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): Deny | undefined {
@@ -502,24 +526,35 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const deny = (reason: string): Deny => ({ effect: 'deny', rule: 'mask', reason, hint: maskingHint })
     if (statement.unknown !== undefined)
       return deny('columns are masked for you, and gate did not see what this name stands for')
-    const { masked } = this.#masked(obligations, catalog)
-    const reason = maskingRefusal(statement.effective, masked)
+    const { reason } = this.#maskedStatement(statement.effective, obligations, catalog)
     return reason === undefined ? undefined : deny(reason)
   }
 
-  #masking(
-    statement: Resolved,
-    obligations: readonly Obligation[],
-    catalog: Catalog,
-  ): { masking: MaskingContext | undefined; sensitive: boolean } {
-    if (!obligations.some(obligation => obligation.kind === 'mask')) return { masking: undefined, sensitive: false }
+  #masking(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): StatementMasking {
+    if (!obligations.some(obligation => obligation.kind === 'mask')) return nothingMasked
+    const masked = this.#maskedStatement(statement.effective, obligations, catalog)
+    masked.masking ??= this.#newMasking(statement.effective, obligations, catalog)
+    return masked.masking
+  }
+
+  #newMasking(effective: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): StatementMasking {
     const { masked: columns, detecting, guard } = this.#masked(obligations, catalog)
-    const { effective } = statement
     // Where no column is masked by name, texts are searched like results.
     const sensitive = masksColumns(obligations) && canQuoteValues(effective, columns)
     const computed = computedColumns(effective, columns)
     const copyOut = copyOutMasking(effective, columns)
     return { masking: { columns, computed, detecting, copyOut, guard, key: this.#around.maskKey }, sensitive }
+  }
+
+  /** Decisions that are used again oblige to the very same; what is merely equal is looked at anew. */
+  #maskedStatement(facts: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): MaskedStatement {
+    const known = this.#maskedStatements.get(facts)
+    if (known?.obligations === obligations && known.catalog === catalog) return known
+    const reason = maskingRefusal(facts, this.#masked(obligations, catalog).masked)
+    const made = { obligations, catalog, reason, masking: undefined }
+    if (this.#maskedStatements.size >= MAX_MASKED_STATEMENTS) this.#maskedStatements.clear()
+    this.#maskedStatements.set(facts, made)
+    return made
   }
 
   #masked(obligations: readonly Obligation[], catalog: Catalog): Masks {
@@ -534,6 +569,24 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
     return made
   }
+}
+
+/** How a statement that is allowed is carried out where something is masked. */
+interface StatementMasking {
+  readonly masking: MaskingContext | undefined
+  readonly sensitive: boolean
+}
+
+const nothingMasked: StatementMasking = { masking: undefined, sensitive: false }
+
+/** What masks come to for one statement. */
+interface MaskedStatement {
+  readonly obligations: readonly Obligation[]
+  readonly catalog: Catalog
+  /** Why the masks do not let it run. */
+  readonly reason: string | undefined
+  /** Worked out when it is carried out. */
+  masking: StatementMasking | undefined
 }
 
 /** What the masks of one set of obligations come to in one catalog. */
@@ -592,7 +645,11 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
 }
 
 /** At Execute it is known which values settings get. */
-function bound(statements: readonly Resolved[], parameters: readonly { readonly value: Buffer | null }[]): Resolved[] {
+function bound(
+  statements: readonly Resolved[],
+  parameters: readonly { readonly value: Buffer | null }[],
+): readonly Resolved[] {
+  if (statements.every(({ effective }) => effective.boundSettings.length === 0)) return statements
   return statements.map(statement => {
     const { effective } = statement
     // The parameters of PREPARE are those of EXECUTE.
@@ -629,22 +686,4 @@ function callOf(name: string): StatementFacts {
   const { facts } = unknownName('statement', '')
   const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }
   return { ...facts, node: 'FunctionCall', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
-}
-
-const schemaActions = new Set(['create', 'alter', 'drop', 'do', 'call'])
-
-function changesCatalog(facts: StatementFacts): boolean {
-  // The fast path calls large objects by the hundred, and reading the catalog takes a login.
-  return facts.node !== 'FunctionCall' && facts.parts.some(part => schemaActions.has(part.action))
-}
-
-function allKnown(facts: StatementFacts, catalog: Catalog): boolean {
-  // A function that is not known counts as one that may do anything, so it is looked for once more.
-  if (!facts.functions.every(name => catalog.functions.isKnown(name))) return false
-  // What a schema command names may be what it is about to make.
-  return facts.parts.every(
-    part =>
-      schemaActions.has(part.action) ||
-      [...part.reads, ...part.written].every(name => catalog.resolve(name.schema, name.name).length > 0),
-  )
 }

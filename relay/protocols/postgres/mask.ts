@@ -75,7 +75,7 @@ export function unknownTables(fields: readonly Field[], columns: MaskedColumns):
 const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `malformed DataRow: ${what}`)
 
 /** readInt32BE takes four times as long, and this is called for every value of every row. The caller has checked the bound. */
-const int32 = (bytes: Buffer, at: number): number =>
+export const int32 = (bytes: Buffer, at: number): number =>
   ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)
 
 /**

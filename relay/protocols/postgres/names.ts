@@ -146,7 +146,7 @@ function sqlPortal(prepared: Prepared | undefined, holdable: boolean): Portal {
     prepared,
     holdable,
     rowMask: 'unknown',
-    fields: undefined,
+    description: undefined,
     described: false,
     plan: undefined,
     suspended: false,

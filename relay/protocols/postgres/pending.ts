@@ -1,7 +1,7 @@
 // Messages that were sent to the server and are not answered yet, in order: what each answer belongs to. Pure.
 import type { Declaration } from '../machine.ts'
 import type { StatementFacts } from './analysis/facts.ts'
-import type { ErrorFields, Field } from './codec.ts'
+import type { ErrorFields } from './codec.ts'
 import type { CopyOut } from './copy-out.ts'
 import type { MaskingContext, RowMask } from './mask.ts'
 import type { TextGuard } from './texts.ts'
@@ -43,8 +43,8 @@ export interface Portal {
   readonly holdable: boolean
   /** `unknown` until a description came; undefined when nothing of it is masked. */
   rowMask: RowMask | undefined | 'unknown'
-  /** As the server described them; undefined before it did. */
-  fields: readonly Field[] | undefined
+  /** The body of the server's RowDescription, read when a row is masked by it; undefined before it came. */
+  description: Buffer | undefined
   /** A Describe of this portal is on its way or answered. */
   described: boolean
   /** Set by the first Execute; an Execute that goes on with a suspended portal is the same command. */
@@ -73,7 +73,7 @@ export interface QueryEntry extends Common, Refusable {
   /** The statement that the server is at. */
   index: number
   rowMask: RowMask | undefined | 'unknown'
-  fields: readonly Field[] | undefined
+  description: Buffer | undefined
   bytes: number
   copyIn: boolean
   /** What rewrites the COPY data that are under way; undefined when they pass as they are. */

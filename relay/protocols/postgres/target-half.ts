@@ -298,15 +298,20 @@ export class TargetHalf {
 
   /** Which columns of it are masked is found with the first row: only then is it known who asks for which command. */
   #rowDescription(head: Entry | undefined, total: number): void {
-    const fields = readRowDescription(this.#inbound.body(total))
     if (head?.kind === 'describe') {
-      if (head.portal !== undefined) head.portal.fields = fields
+      if (head.portal !== undefined) head.portal.description = this.#description(total)
       this.#passUnlessInjected(head, total)
       return this.#shift('done')
     }
     const running = this.#running(head, 'a row description')
-    if (running.kind === 'query') running.fields = fields
+    if (running.kind === 'query' && this.#plan(running)?.masking !== undefined)
+      running.description = this.#description(total)
     this.#inbound.pass(total)
+  }
+
+  /** A copy, since the chunk that it came in would be kept along with it. Most are never read, because nothing is masked. */
+  #description(total: number): Buffer {
+    return Buffer.from(this.#inbound.body(total))
   }
 
   /** All the rows that are there: which columns are masked is the same for all of them. */
@@ -352,10 +357,11 @@ export class TargetHalf {
   #maskOf(running: Running): RowMask | undefined | 'asked' {
     const masking = this.#plan(running)?.masking
     if (running.kind === 'function' || masking === undefined) return undefined
-    const { rowMask: mask, fields } =
-      running.kind === 'query' ? running : (running.portal ?? { rowMask: 'unknown', fields: undefined })
+    const { rowMask: mask, description } =
+      running.kind === 'query' ? running : (running.portal ?? { rowMask: 'unknown', description: undefined })
     if (mask !== 'unknown') return mask
-    if (fields === undefined) throw wrong('rows without a description')
+    if (description === undefined) throw wrong('rows without a description')
+    const fields = readRowDescription(description)
     const holder = running.kind === 'query' ? running : running.portal
     this.#maskFields(fields, masking, found => {
       if (holder !== undefined) holder.rowMask = found
@@ -400,7 +406,7 @@ export class TargetHalf {
       running.index += 1
       running.bytes = 0
       running.rowMask = 'unknown'
-      running.fields = undefined
+      running.description = undefined
       if (counted !== undefined) this.#counting.decide(counted)
       return
     }

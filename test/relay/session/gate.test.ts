@@ -146,6 +146,58 @@ async function settle(opened: Opened, count: number, verdict: 'approve' | 'deny'
   await decide(approvals, person('bob', group), id, verdict, 'because')
 }
 
+t.test('the same command is decided anew when anything that decided it has changed', async t => {
+  await using opened = await open()
+  const { state } = opened
+  const same = command('merge')
+  const effect = async (asked: Command = same): Promise<string> => {
+    const { settled, obligations } = await opened.decide([asked])
+    return `${settled.effect} ${settled.rule} ${obligations.flat().length}`
+  }
+  const prepared = (): string => opened.gate.prepare([same]).refused?.rule ?? 'prepared'
+  state.policy = compile(text.replace('limit: { rows: 5, then: deny }', ''))
+  t.equal(await effect(), 'allow all 0')
+  t.equal(await effect(), 'allow all 0', 'twice the same')
+  t.equal(
+    await effect({ ...same, refusal: { effect: 'deny', rule: 'room', reason: 'no', hint: undefined } }),
+    'deny room 0',
+  )
+  t.match(
+    await effect({ ...same, operation: { ...same.operation, action: 'drop' } }),
+    /^deny never/,
+    'the same facts, another action',
+  )
+  t.equal(await effect({ ...same, operation: { ...same.operation, text: 'another' } }), 'allow all 0')
+  t.equal(prepared(), 'prepared')
+
+  state.subject = person('alice', 'engineers', 'masked')
+  t.equal(await effect(), 'allow all 1', 'another group: its masks')
+  state.subject = person('alice', 'guests')
+  t.match(await effect(), /^deny default/, 'the group is gone')
+  t.equal(prepared(), 'default')
+  state.subject = person('alice', 'engineers')
+  t.equal(await effect(), 'allow all 0')
+
+  state.policy = compile(text.replace('op.action == "drop"', 'op.action == "merge"'))
+  t.equal(await effect(), 'deny never 0', 'another policy')
+  t.equal(prepared(), 'never')
+})
+
+t.test('a rule that asks for the time is asked each time', async t => {
+  await using opened = await open()
+  const seconds = Math.floor(clock.now() / 1000) + 60
+  const [before, after] = text.split('      - { name: never')
+  opened.state.policy = compile(
+    `${before}      - { name: late, when: now > timestamp(${seconds}), deny: "It is late." }\n      - { name: never${after}`,
+  )
+  const same = command('select')
+  t.equal((await opened.decide([same])).settled.effect, 'allow')
+  clock.setWallClock(clock.now() + 120_000)
+  t.equal((await opened.decide([same])).settled.rule, 'late')
+  clock.setWallClock(clock.now() - 120_000)
+  t.equal((await opened.decide([same])).settled.effect, 'allow')
+})
+
 t.test('what is allowed is in the record before it is allowed, and what writes is on the disk', async t => {
   await using opened = await open()
   const signal = new AbortController().signal

@@ -157,7 +157,8 @@ class Collector {
       return
     }
     if (!isObject(value)) return
-    for (const [key, child] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
+      const child = value[key]
       if (typeof child !== 'object' || child === null) continue
       if (isObject(child) && this.#visitNode(key, child, scope)) continue
       this.#typeName(key, child)
@@ -227,7 +228,8 @@ class Collector {
 
   /** A field `typeName`, `argType`, … or a node of a list. */
   #typeName(key: string, value: Json): void {
-    const names = isObject(value) && /type(name)?$/i.test(key) ? strings(value['names']) : []
+    if (!isObject(value) || !/type(name)?$/i.test(key)) return
+    const names = strings(value['names'])
     const name = names.at(-1)
     if (name !== undefined && names[0] !== 'pg_catalog') this.#types.add(name)
   }
@@ -249,7 +251,8 @@ class Collector {
   #select(content: JsonObject, outer: Scope): void {
     const scope = this.#with(content['withClause'], outer)
     const around = this.#said
-    for (const [key, child] of Object.entries(content)) {
+    for (const key of Object.keys(content)) {
+      const child = content[key]
       this.#said = key === 'targetList' ? saidBy(content['whereClause']) : new Map()
       if (key === 'withClause') continue
       if (key === 'larg' || key === 'rarg') this.#select(object(child), scope)

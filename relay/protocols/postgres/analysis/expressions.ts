@@ -146,7 +146,8 @@ export class Expressions {
       return
     }
     if (!isObject(value)) return
-    for (const [key, child] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
+      const child = value[key]
       if (!isObject(child) || !isNodeName(key)) this.#add(child, gathered)
       else this.#addNode(key, child, gathered)
     }

@@ -98,12 +98,13 @@ export function readFacts(result: Json, bytes: number): StatementFacts[] {
 
 function readStatement(statement: Json | undefined, start: number, length: number): StatementFacts {
   const [name, content] = node(statement)
-  const place = { node: name, start, length }
   const kind = kindOf(name, content)
   if (kind === undefined) {
     const fault = `gate does not know the statement ${name}`
     return {
-      ...place,
+      node: name,
+      start,
+      length,
       parts: [],
       naming: undefined,
       transaction: undefined,
@@ -121,7 +122,9 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
   const { main, nested, collected, naming } = describe(name, content, kind)
   const identity = identityParts(collected)
   return {
-    ...place,
+    node: name,
+    start,
+    length,
     parts: [...(main === undefined ? [] : [main]), ...nested, ...identity],
     naming,
     transaction: name === 'TransactionStmt' ? text(content['kind']) : undefined,
@@ -225,6 +228,22 @@ function explain(content: JsonObject, kind: Kind): Described {
 }
 
 function part(kind: Kind, content: JsonObject, collected: Collected): Part {
+  // Filled in by assignment: a literal with a spread among its fields takes several times as long, and every new text needs it.
+  const facts: Record<keyof typeof noFacts, Fact> = { ...noFacts }
+  facts.objectType = kind.objectType
+  facts.hasWhere = collected.hasWhere
+  facts.hasLimit = hasLimit(content)
+  facts.returning = collected.returning
+  facts.locking = content['lockingClause'] !== undefined
+  facts.columns = collected.columns
+  facts.columnsWritten = collected.columnsWritten
+  facts.functions = collected.functions
+  if (kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show')
+    facts.setting = text(content['name'])
+  facts.alterations = alterations(content)
+  facts.cascade = content['behavior'] === 'DROP_CASCADE'
+  Object.assign(facts, copyFacts(kind, content))
+  facts.language = languageOf(content) || (kind.action === 'do' ? 'plpgsql' : '')
   return {
     action: kind.action,
     writes: kind.writes,
@@ -232,23 +251,7 @@ function part(kind: Kind, content: JsonObject, collected: Collected): Part {
     reads: collected.reads,
     written: collected.written,
     others: collected.others,
-    facts: {
-      ...noFacts,
-      objectType: kind.objectType,
-      hasWhere: collected.hasWhere,
-      hasLimit: hasLimit(content),
-      returning: collected.returning,
-      locking: content['lockingClause'] !== undefined,
-      columns: collected.columns,
-      columnsWritten: collected.columnsWritten,
-      functions: collected.functions,
-      setting:
-        kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show' ? text(content['name']) : '',
-      alterations: alterations(content),
-      cascade: content['behavior'] === 'DROP_CASCADE',
-      ...copyFacts(kind, content),
-      language: languageOf(content) || (kind.action === 'do' ? 'plpgsql' : ''),
-    },
+    facts,
   }
 }
 

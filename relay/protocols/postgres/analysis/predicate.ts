@@ -48,7 +48,8 @@ function shape(value: Json | undefined): string {
 }
 
 function sameText(a: Json | undefined, b: Json | undefined): boolean {
-  return a !== undefined && shape(a) === shape(b)
+  // What is of two kinds need not be written out to be told apart.
+  return a !== undefined && node(a)[0] === node(b)[0] && shape(a) === shape(b)
 }
 
 /** Whether a column of the table is named. Inside a subquery without a test only a qualified name surely means the outer table. */

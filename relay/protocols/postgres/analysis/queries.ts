@@ -95,7 +95,9 @@ class Queries {
     this.#depth += 1
     if (this.#depth > MAX_DEPTH) throw new Unfollowed(`queries are followed to a depth of ${MAX_DEPTH}`)
     try {
-      return { ...this.#with(select['withClause']), ...this.#select(select) }
+      const { tables, recursive } = this.#with(select['withClause'])
+      const { from, body, uses, arrangements, distinct } = this.#select(select)
+      return { tables, recursive, from, body, uses, arrangements, distinct }
     } finally {
       this.#depth -= 1
     }

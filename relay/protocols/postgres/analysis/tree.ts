@@ -24,8 +24,8 @@ export function object(value: Json | undefined): JsonObject {
 /** A node and its name: `{ "ColumnRef": { … } }` → `["ColumnRef", { … }]`. */
 export function node(value: Json | undefined): readonly [string, JsonObject] {
   if (!isObject(value)) return ['', {}]
-  const [entry] = Object.entries(value)
-  return entry === undefined ? ['', {}] : [entry[0], object(entry[1])]
+  const [name] = Object.keys(value)
+  return name === undefined ? ['', {}] : [name, object(value[name])]
 }
 
 /** The node's content when it has this name. */
@@ -36,10 +36,12 @@ export function as(value: Json | undefined, name: string): JsonObject | undefine
 
 /** Strings of a list such as a qualified name: `[{String:{sval:'public'}},{String:{sval:'t'}}]`. */
 export function strings(value: Json | undefined): string[] {
-  return list(value).flatMap(item => {
+  const found: string[] = []
+  for (const item of list(value)) {
     const string = as(item, 'String')
-    return string === undefined ? [] : [text(string['sval'])]
-  })
+    if (string !== undefined) found.push(text(string['sval']))
+  }
+  return found
 }
 
 /** Calls `visit` for every node below and including `value`; when it returns true, its children are left out. */
@@ -51,7 +53,10 @@ export function walk(value: Json | undefined, visit: (name: string, content: Jso
     if (Array.isArray(next)) {
       for (let index = next.length - 1; index >= 0; index -= 1) stack.push(next[index])
     } else if (isObject(next)) {
-      for (const [key, child] of Object.entries(next).reverse()) {
+      const keys = Object.keys(next)
+      for (let index = keys.length - 1; index >= 0; index -= 1) {
+        const key = keys[index] ?? ''
+        const child = next[key]
         // Node names begin with a capital letter, fields with a small one.
         if (isObject(child) && key >= 'A' && key <= 'Z~' && visit(key, child)) continue
         if (typeof child === 'object' && child !== null) stack.push(child)

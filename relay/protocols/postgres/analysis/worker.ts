@@ -1,42 +1,22 @@
-// The worker thread that parses: PostgreSQL's own grammar in WebAssembly, and the walk over its tree.
+// The worker thread that parses what is too long for the main thread.
 // A statement such as 1+1+… of 40 kB overflows the module's stack and breaks it for everyone on a main thread; here it
 // has a large stack, a deadline and a replacement.
 import { parentPort } from 'node:worker_threads'
-import { loadModule, parseSync } from 'libpg-query'
-import { readFacts, type StatementFacts } from './facts.ts'
-import type { Json } from './tree.ts'
+import { type Analysis, loadGrammar, readText } from './read.ts'
 
 export interface AnalysisRequest {
   readonly id: number
   readonly text: string
 }
 
-export type AnalysisReply =
-  | { readonly ready: true }
-  | { readonly id: number; readonly statements: readonly StatementFacts[] }
-  /** The grammar does not know the text; `position` is the character, from 1, where it stopped. */
-  | { readonly id: number; readonly syntaxError: string; readonly position: number }
+export type AnalysisReply = { readonly ready: true } | { readonly id: number; readonly analysis: Analysis }
 
 if (parentPort === null) throw new Error('analysis/worker runs as a worker thread only')
 const port = parentPort
-await loadModule()
-
-function analyse(text: string): { statements: StatementFacts[] } | { syntaxError: string; position: number } {
-  // The library refuses an empty text; the server takes it for a query without statements.
-  if (text === '') return { statements: [] }
-  let result: Json
-  try {
-    result = parseSync(text) as unknown as Json
-  } catch (thrown) {
-    // Anything else than the grammar's own error means that the module cannot be trusted any more: the thread ends.
-    if (!(thrown instanceof Error) || thrown.name !== 'SqlError') throw thrown
-    const details = 'sqlDetails' in thrown ? (thrown.sqlDetails as { cursorPosition?: number }) : {}
-    return { syntaxError: thrown.message, position: (details.cursorPosition ?? 0) + 1 }
-  }
-  return { statements: readFacts(result, Buffer.byteLength(text)) }
-}
+await loadGrammar()
 
 port.on('message', ({ id, text }: AnalysisRequest) => {
-  port.postMessage({ id, ...analyse(text) } satisfies AnalysisReply)
+  // What is thrown ends the thread.
+  port.postMessage({ id, analysis: readText(text) } satisfies AnalysisReply)
 })
 port.postMessage({ ready: true } satisfies AnalysisReply)

@@ -1,8 +1,10 @@
 // What gate says a statement does: PostgreSQL's own parser in its worker, and the facts read from its tree.
 
-import { Analyser, type Analysis } from '@gate/relay/protocols/postgres/analysis/analyser'
+import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
 import type { StatementFacts } from '@gate/relay/protocols/postgres/analysis/facts'
 import { kindOf, knownStatements } from '@gate/relay/protocols/postgres/analysis/kinds'
+import type { Analysis } from '@gate/relay/protocols/postgres/analysis/read'
+import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
 
@@ -10,7 +12,7 @@ const analyser = new Analyser(1024 * 1024, silentLog)
 t.teardown(() => analyser[Symbol.asyncDispose]())
 
 async function facts(sql: string): Promise<readonly StatementFacts[]> {
-  const analysis: Analysis = await analyser.analyse(sql)
+  const analysis = await analyser.analyse(sql)
   if ('syntaxError' in analysis) throw new Error(analysis.syntaxError)
   return analysis.statements
 }
@@ -248,9 +250,49 @@ t.test('statements that break the parser are refused, and the next one is analys
 })
 
 t.test('what was analysed is remembered', async t => {
-  t.equal(analyser.known('select 12345'), undefined)
-  const analysis = await analyser.analyse('select 12345')
-  t.equal(analyser.known('select 12345'), analysis)
+  const long = `select ${'12345, '.repeat(50)}1`
+  t.equal(analyser.known(long), undefined)
+  const analysis = await analyser.analyse(long)
+  t.equal(analyser.known(long), analysis)
+})
+
+/** The first text waits for the grammar, and any may come when reading has taken its share of the time. */
+async function readAtOnce(by: Analyser, sql: string): Promise<Analysis | undefined> {
+  const deadline = Date.now() + 30_000
+  for (;;) {
+    const analysis = by.known(sql)
+    if (analysis !== undefined || Date.now() > deadline) return analysis
+    await systemClock.sleep(5)
+  }
+}
+
+t.test('a short text is read at once, and means what it means in the worker', async t => {
+  await using other = new Analyser(1024 * 1024, silentLog)
+  for (const sql of [
+    '',
+    'select a, $1 from s.t where b = 1',
+    'with a as (delete from t returning *) select * from a; set x = 1',
+    'selct 1',
+    "select 'ü', frm t x y",
+    `select ${'('.repeat(100)}1${')'.repeat(100)}`,
+  ]) {
+    const here = await readAtOnce(other, sql)
+    t.not(here, undefined, sql)
+    t.same(here, await analyser.analyse(sql), sql)
+    t.equal(other.known(sql), here, 'remembered')
+  }
+})
+
+t.test('reading short texts does not take all of the main thread', async t => {
+  await using other = new Analyser(1024 * 1024, silentLog)
+  t.not(await readAtOnce(other, 'select 0'), undefined)
+  const text = (n: number): string => `select ${n}${' + 1'.repeat(50)}`
+  t.not(await readAtOnce(other, text(0)), undefined)
+  let read = 0
+  while (read < 1_000_000 && other.known(text(read)) !== undefined) read += 1
+  t.ok(read > 0, 'what is known is not read again')
+  t.ok(read < 1_000_000, 'the others are for the worker')
+  t.match(await other.analyse(text(read)), { statements: [{ node: 'SelectStmt' }] })
 })
 
 t.test('every statement of the grammar has a kind', async t => {
