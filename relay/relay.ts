@@ -18,6 +18,8 @@ import { openAdminSocket } from './admin/socket.ts'
 import { Approvals } from './approval/approvals.ts'
 import type { RelayConfig } from './config.ts'
 import { Agents } from './egress/agents.ts'
+import { SessionIndexer } from './history/indexer.ts'
+import { recordSource } from './history/source.ts'
 import { Enrolments } from './identity/enrolments.ts'
 import { createIssuers } from './identity/issuers.ts'
 import { Logins } from './identity/logins.ts'
@@ -63,6 +65,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const records = join(config.state, 'records')
   const recorder = opening.adopt(await Recorder.open(records, relay, clock, log), opened => opened.close())
   const store = opening.use(await openStore(await storeConfig(config), clock, log))
+  opening.use(await SessionIndexer.start(store, relay, recordSource(recorder, store, relay), clock, log))
   const { token: tokenMs, maximum_session: maximumMs } = config.identity
   const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, clock, log))
   const enrolments = new Enrolments(store, clock)
@@ -97,7 +100,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   })
   addRequests(app, { approvals, logins, agents, policy, now: () => clock.now(), log })
   addReviews(app, approvals, logins, log)
-  addSessions(app, { store, logins, policy, recorder, relay })
+  addSessions(app, { store, logins, policy, recorder, sessions, relay, maximumMs })
   acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
   await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
   opening.use(await openAdminSocket(config.state, enrolments))
