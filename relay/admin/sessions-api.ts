@@ -1,5 +1,7 @@
 // The API behind gate sessions: which sessions there were, and what happened in one.
+import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
@@ -39,6 +41,8 @@ export interface SessionsApiContext {
   readonly relay: string
   /** The longest that a session can last. */
   readonly maximumMs: number
+  readonly clock: Clock
+  readonly log: Log
 }
 
 export function addSessions(app: FastifyInstance, context: SessionsApiContext): void {
@@ -130,7 +134,8 @@ export async function* eventsOf(
     yield { sequence, timeMs: time_ms, body: { type: 'view', session: row.id, by: by_id } }
 }
 
-function drained(stream: NodeJS.WritableStream): Promise<void> {
+/** Resolves when the stream takes more, or is closed. */
+export function drained(stream: NodeJS.WritableStream): Promise<void> {
   return new Promise(resolve => {
     stream.once('drain', resolve)
     stream.once('close', resolve)

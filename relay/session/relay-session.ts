@@ -10,6 +10,7 @@ import type { Approvals } from '../approval/approvals.ts'
 import type { Agents } from '../egress/agents.ts'
 import { rememberTarget, targetKey } from '../history/targets.ts'
 import type { Login, Logins } from '../identity/logins.ts'
+import { type Lock, type Locks, lockedError, matchesLock, type Person } from '../locks/locks.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Protocol, Session, TargetStream } from '../protocols/protocol.ts'
 import type { Recorder } from '../record/recorder.ts'
@@ -27,6 +28,7 @@ export interface SessionsContext {
   readonly agents: Agents
   readonly logins: Logins
   readonly policy: () => Policy
+  readonly locks: Locks
   readonly approvals: Approvals
   readonly recorder: Recorder
   readonly store: Store
@@ -57,6 +59,7 @@ export class RelaySession implements Session {
   readonly #recorder: SessionRecorder
   readonly #request: ConnectRequest
   readonly #subject: () => Subject
+  readonly #stop = new AbortController()
   #started = false
   /** Set when there is no room for this connection; said when the client can hear it. */
   overLimit: GateError | undefined
@@ -77,7 +80,7 @@ export class RelaySession implements Session {
     this.target = target
     this.client = request.channel
     this.log = context.log
-    this.signal = signal
+    this.signal = AbortSignal.any([this.#stop.signal, signal])
     this.gate = new SessionGate({
       session: this.id,
       target,
@@ -97,6 +100,44 @@ export class RelaySession implements Session {
 
   subject(): Subject {
     return this.#subject()
+  }
+
+  /** Ends it at once and says who did and why. A record that cannot be written does not keep it open. */
+  kill(by: Person, reason: string): void {
+    this.#stopBy(
+      by,
+      reason,
+      undefined,
+      new GateError('ERR_GATE_KILLED', `${by.email ?? by.id} ended this session: ${reason}`, {
+        hint: `What was done in it: gate sessions show ${this.id}`,
+      }),
+    )
+  }
+
+  /** Ends it at once when one of the locks is on its person, its target or its agent. */
+  lock(locks: readonly Lock[]): void {
+    const what = { user: this.#subject(), target: this.target.name, agent: this.#agent }
+    const lock = locks.find(each => matchesLock(each, what))
+    if (lock !== undefined) this.#stopBy(lock.by, lock.reason, lock.id, lockedError(lock))
+  }
+
+  #stopBy(by: Person, reason: string, lock: string | undefined, error: GateError): void {
+    if (this.#stop.signal.aborted) return
+    const { id, email } = by
+    try {
+      if (this.#started)
+        this.#recorder.append({
+          type: 'kill',
+          session: this.id,
+          by: { id, ...(email === undefined ? {} : { email }) },
+          reason,
+          ...(lock === undefined ? {} : { lock }),
+        })
+    } catch (thrown) {
+      this.log.error('session.kill-not-recorded', { session: this.id, error: thrown })
+    }
+    this.log.warn('session.killed', { session: this.id, subject: id, code: error.code })
+    this.#stop.abort(error)
   }
 
   async start(client: Readonly<Record<string, string>>): Promise<void> {
@@ -122,6 +163,7 @@ export class RelaySession implements Session {
     })
     this.#started = true
     await storeErrors(() => this.#insert(subject, client['program'], first))
+    await this.#context.locks.check({ user: subject, target: this.target.name })
     const refused = current.refusesOpening(subject, this.target)
     if (refused === undefined) return this.#request.breakGlass ? this.#breakGlass(subject, current) : undefined
     throw new GateError('ERR_GATE_REFUSED', refused.reason, {

@@ -1,5 +1,6 @@
 // Connections of people to targets: who may open one, what it hangs on, where it is written down, how it ends.
 import { asGateError, GateError } from '@gate/shared/errors'
+import type { Lock, Person } from '../locks/locks.ts'
 import { type ConnectRequest, RelaySession, type SessionsContext } from './relay-session.ts'
 import { TaskRows } from './task-rows.ts'
 
@@ -18,6 +19,18 @@ export class Sessions {
   /** What a connection that runs here has done so far. */
   countsOf(id: string): { commands: number; refused: number; held: number } | undefined {
     return this.#sessions.get(id)?.gate.counts
+  }
+
+  /** Ends a connection that runs here; false when none of that id does. */
+  kill(id: string, by: Person, reason: string): boolean {
+    const session = this.#sessions.get(id)
+    session?.kill(by, reason)
+    return session !== undefined
+  }
+
+  /** Ends every connection that one of the locks is about. */
+  lock(locks: readonly Lock[]): void {
+    for (const session of [...this.#sessions.values()]) session.lock(locks)
   }
 
   get count(): number {
