@@ -14,6 +14,9 @@ interface Candidate {
 export interface Candidates {
   targets(): Promise<readonly Candidate[]>
   requests(): Promise<readonly Candidate[]>
+  /** Recorded sessions, or only those that are open. */
+  sessions(open: boolean): Promise<readonly Candidate[]>
+  locks(): Promise<readonly Candidate[]>
 }
 
 /** Adds `gate complete <shell>`. */
@@ -33,18 +36,35 @@ export async function completeNames(
   candidates: Candidates,
 ): Promise<readonly string[] | undefined> {
   const words = args.slice(2)
-  const [command] = words
   const current = words.at(-1) ?? ''
   if (words.length < 2 || current.startsWith('-')) return undefined
-  const source =
-    command === 'connect' || command === 'request'
-      ? candidates.targets
-      : command === 'approve' || command === 'deny'
-        ? candidates.requests
-        : undefined
+  const source = sourceOf(words, candidates)
   if (source === undefined) return undefined
   const late = new Promise<readonly Candidate[]>(resolve => setTimeout(() => resolve([]), PATIENCE_MS).unref())
   // A shell has no place for an error.
   const found = await Promise.race([source().catch(() => []), late])
   return found.filter(({ name }) => name.startsWith(current)).map(({ name, detail }) => `${name}\t${detail}`)
+}
+
+/** What stands where the cursor is: the words before it say so. */
+function sourceOf(words: readonly string[], candidates: Candidates): (() => Promise<readonly Candidate[]>) | undefined {
+  const [command, second = ''] = words
+  switch (command) {
+    case 'connect':
+    case 'request':
+      return candidates.targets
+    case 'approve':
+    case 'deny':
+      return candidates.requests
+    case 'unlock':
+      return candidates.locks
+    case 'lock':
+      return second === 'target' && words.length === 3 ? candidates.targets : undefined
+    case 'sessions':
+      if (words.length !== 3) return undefined
+      if (second === 'kill' || second === 'watch') return () => candidates.sessions(true)
+      return ['show', 'export', 'replay'].includes(second) ? () => candidates.sessions(false) : undefined
+    default:
+      return undefined
+  }
 }

@@ -7,11 +7,14 @@ import { Command, CommanderError } from 'commander'
 import { type App, createApp } from './app.ts'
 import { auditKey, auditTail, auditVerify, receipts } from './commands/audit.ts'
 import { connect } from './commands/connect.ts'
+import { exportSession, replaySession } from './commands/export.ts'
+import { lock, lockNames, locks, unlock } from './commands/locks.ts'
 import { login, logout, whoami } from './commands/login.ts'
 import { approve, deny, requestNames, requests, wish } from './commands/requests.ts'
 import { closeReview, grants, keys, newKey, reviews, revoke, revokeKey } from './commands/reviews.ts'
-import { sessions, showSession } from './commands/sessions.ts'
+import { sessionNames, sessions, showSession } from './commands/sessions.ts'
 import { targetNames, targets } from './commands/targets.ts'
+import { killSession, watchSession } from './commands/use.ts'
 import { addCompletion, completeNames, isCompletion } from './completion.ts'
 import { printable } from './text.ts'
 
@@ -104,20 +107,29 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
   const past = program
     .command('sessions')
     .enablePositionalOptions()
-    .description('list recorded sessions, newest first')
+    .description('list recorded sessions, newest first; of a task, what was done step by step')
     .option('--target <name>', 'on this target')
-    .option('--task <id>', 'of this task')
     .option('--user <email>', 'of this person')
-    .option('--limit <count>', 'at most so many')
+    .option('--task <id>', 'of this task and its steps; shows each statement and what came of it')
+    .option('--action <action>', 'in which something like this was tried: select, delete, drop')
+    .option('--rule <name>', 'in which this rule decided something')
+    .option('--since <time>', 'that were open after: 2h, 3d, or a date with or without a time')
+    .option('--until <time>', 'that were open before')
+    .option('--text <words>', 'in whose statements all these words occur')
+    .option('--limit <count>', 'at most so many (50; 200 with --task)')
+    .option('--format <format>', 'text, or markdown for an incident report of a task', 'text')
     .option('--json', 'print JSON')
     .action(options => sessions(app, options))
   past
     .command('show')
     .description('show every statement of a session and what came of it')
     .argument('<session>', 'id of a session')
+    .option('--format <format>', 'text, or markdown for an incident report', 'text')
     .option('--json', 'print the events, one JSON object per line')
     .action((id: string, options) => showSession(app, id, options))
   addAudit(program, app, exit)
+  addUse(past, app)
+  addLocks(program, app)
   for (const part of ['relay', 'agent'] as const) {
     program
       .command(part)
@@ -219,6 +231,61 @@ function addAudit(program: Command, app: App, exit: (code: number) => void): voi
     .action(options => auditTail(app, options))
 }
 
+/** What one does with a session beside reading it. */
+function addUse(past: Command, app: App): void {
+  past
+    .command('watch')
+    .description('follow a running session, until it ends or Ctrl-C')
+    .argument('<session>', 'id of a session')
+    .option('--json', 'print the events as they come, one JSON object per line')
+    .action((id: string, options) => watchSession(app, id, options))
+  past
+    .command('export')
+    .description('print a session in the form of other programs')
+    .argument('<session>', 'id of a session')
+    .option('--format <format>', 'jsonl (every event), asciicast (for asciinema), or text', 'jsonl')
+    .option('--output <file>', 'write it there instead, for you alone to read')
+    .action((id: string, options) => exportSession(app, id, options))
+  past
+    .command('replay')
+    .description('play a session step by step, with the time it took')
+    .argument('<session>', 'id of a session')
+    .option('--speed <factor>', 'how many times as fast', '1')
+    .option('--from <time>', 'begin there: 90s after its beginning, or a date and time')
+    .action((id: string, options) => replaySession(app, id, options))
+  past
+    .command('kill')
+    .description('end a running session at once; its client is told by whom and why')
+    .argument('<session>', 'id of a session')
+    .requiredOption('--reason <text>', 'why; whoever is cut off will read it')
+    .option('--json', 'print JSON')
+    .action((id: string, options) => killSession(app, id, options))
+}
+
+/** Locks on people, targets and agents. */
+function addLocks(program: Command, app: App): void {
+  program
+    .command('lock')
+    .description('end what a person, a target or an agent has open, and refuse what is new, on every relay')
+    .argument('<kind>', 'user, target or agent')
+    .argument('<name>', "a person's e-mail address, or the name of a target or an agent")
+    .option('--until <time>', 'until then: 2h, 3d, or a date with or without a time; without it until gate unlock')
+    .requiredOption('--reason <text>', 'why; whoever is locked will read it')
+    .option('--json', 'print JSON')
+    .action((kind: string, name: string, options) => lock(app, kind, name, options))
+  program
+    .command('unlock')
+    .description('take a lock away')
+    .argument('<lock>', 'id of a lock')
+    .option('--json', 'print JSON')
+    .action((id: string, options) => unlock(app, id, options))
+  program
+    .command('locks')
+    .description('list locks that you may take away')
+    .option('--json', 'print JSON')
+    .action(options => locks(app, options))
+}
+
 /** Starts gate-relay or gate-agent in place of this program. The packages do not depend on each other: it may not be there. */
 function runPart(part: 'relay' | 'agent', args: readonly string[]): Promise<number> {
   let script: string
@@ -267,6 +334,8 @@ async function main(): Promise<number> {
       const names = await completeNames(app, own, {
         targets: async () => (await targetNames(app)).map(({ name, protocol }) => ({ name, detail: protocol })),
         requests: () => requestNames(app),
+        sessions: open => sessionNames(app, open),
+        locks: () => lockNames(app),
       })
       if (names !== undefined) {
         for (const name of names) app.print(name)

@@ -60,6 +60,8 @@ const schema = z.strictObject({
     .default({ kind: 'embedded' }),
   issuers: z.array(issuer).min(1).max(20),
   policy: z.array(z.string()).min(1).max(100),
+  /** Groups whose members may lock people, targets and agents. */
+  operators: z.array(z.string().min(1).max(256)).max(200).default([]),
   identity: z
     .strictObject({
       token: duration(10_000, 60 * MINUTE_MS).default(15 * MINUTE_MS),

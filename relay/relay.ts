@@ -11,25 +11,31 @@ import { takeLock } from '@gate/shared/lock'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { addApi } from './admin/api.ts'
+import { addKill } from './admin/kill-api.ts'
+import { addLocks } from './admin/locks-api.ts'
 import { addRecords } from './admin/records-api.ts'
 import { addRequests } from './admin/requests-api.ts'
 import { addReviews } from './admin/reviews-api.ts'
 import { addSessions } from './admin/sessions-api.ts'
 import { openAdminSocket } from './admin/socket.ts'
+import { addSessionWatch } from './admin/watch-api.ts'
 import { Approvals } from './approval/approvals.ts'
 import type { RelayConfig } from './config.ts'
 import type { CheckpointSource } from './egress/agent-connection.ts'
 import { Agents } from './egress/agents.ts'
+import { SessionIndexer } from './history/indexer.ts'
 import { Enrolments } from './identity/enrolments.ts'
 import { createIssuers } from './identity/issuers.ts'
 import { Logins } from './identity/logins.ts'
 import { acceptUpgrades, createServer, type Upgrades } from './ingress/server.ts'
+import { Locks } from './locks/locks.ts'
 import { commandHook, type Hook, webhook } from './notices/hooks.ts'
 import { Notices } from './notices/notices.ts'
 import { followPolicy } from './policy/load.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { createProtocols } from './protocols/registry.ts'
 import { Recorder } from './record/recorder.ts'
+import { Kills } from './session/kills.ts'
 import { Sessions } from './session/sessions.ts'
 import { openStore, type StoreConfig } from './store/store.ts'
 
@@ -67,14 +73,17 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const tree = { origin: `${new URL(config.url).host}/${relay}`, key: createPrivateKey(recordKey) }
   const recorder = opening.adopt(await Recorder.open(records, tree, clock, log), opened => opened.close())
   const store = opening.use(await openStore(await storeConfig(config), clock, log))
+  opening.use(await SessionIndexer.start(store, relay, recorder, clock, log))
   const { token: tokenMs, maximum_session: maximumMs } = config.identity
-  const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, clock, log))
+  const locks = opening.use(await Locks.start(store, recorder, clock, log))
+  const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, locks, clock, log))
   const enrolments = new Enrolments(store, clock)
   const agents = new Agents(
     config.url,
     config.limits.agent_streams,
     enrolments,
     checkpointsOf(recorder, log),
+    locks,
     store,
     clock,
     log,
@@ -91,7 +100,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
     connections: config.limits.connections,
     connectionsPerSubject: config.limits.connections_per_subject,
   }
-  const context = { relay, agents, logins, policy, approvals, recorder, store, protocols, limits, clock, log }
+  const context = { relay, agents, logins, policy, locks, approvals, recorder, store, protocols, limits, clock, log }
   const app = opening.adopt(await createServer(config, log), opened => opened.close())
   // Streams end before the server does: it waits for them, and they have last words to say.
   opening.adopt(agents, opened => opened.close())
@@ -109,8 +118,15 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   })
   addRequests(app, { approvals, logins, agents, policy, now: () => clock.now(), log })
   addReviews(app, approvals, logins, log)
-  addSessions(app, { store, logins, policy, recorder, relay })
   addRecords(app, { store, logins, recorder, records, relay, auditors: config.record.auditors })
+  const sessionsApi = { store, logins, policy, recorder, sessions, relay, maximumMs, clock, log }
+  addSessions(app, sessionsApi)
+  addSessionWatch(app, sessionsApi)
+  addKill(app, sessionsApi)
+  addLocks(app, { locks, logins, agents, store, policy, operators: config.operators, log })
+  // Sessions hear of locks first, to say whose and why; then what else hangs on a login, and the agents themselves.
+  for (const each of [sessions, logins, agents]) locks.watch(active => each.lock(active))
+  opening.use(await Kills.start(store, relay, sessions, clock, log))
   acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
   await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
   opening.use(await openAdminSocket(config.state, enrolments))
@@ -144,7 +160,7 @@ async function readSecret(file: string): Promise<string> {
 function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades {
   return {
     connect: async (token, wish) => {
-      const login = await logins.authenticate(token)
+      const login = await logins.identify(token)
       return channel => sessions.connect({ login, ...wish, channel })
     },
     agentControl: async () => control => agents.serve(control),

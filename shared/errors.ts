@@ -94,6 +94,8 @@ export const errorCodes = {
   },
   ERR_GATE_STORE: { fault: 'gate', status: 503, exit: 7, meaning: 'The store does not answer, so nothing may run.' },
   ERR_GATE_IDENTITY_ENDED: { fault: 'client', status: 401, exit: 3, meaning: 'The login behind a connection ended.' },
+  ERR_GATE_KILLED: { fault: 'client', status: 403, exit: 4, meaning: 'Somebody ended the session.' },
+  ERR_GATE_LOCKED: { fault: 'client', status: 403, exit: 4, meaning: 'The person, the target or the agent is locked.' },
   ERR_GATE_SHUTDOWN: { fault: 'gate', status: 503, exit: 7, meaning: 'The relay is going down.' },
   ERR_GATE_CANCELLED: {
     fault: 'client',

@@ -1,24 +1,35 @@
 // The API behind gate sessions: which sessions there were, and what happened in one.
+import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
 import type { FastifyInstance } from 'fastify'
-import type { Selectable } from 'kysely'
 import { z } from 'zod'
+import { findSessions, type SessionFilter, type SessionRow } from '../history/find.ts'
+import { sightOf } from '../history/targets.ts'
+import { wordsOf } from '../history/terms.ts'
 import type { Logins } from '../identity/logins.ts'
 import type { Policy } from '../policy/decide.ts'
+import type { StoredEvent } from '../record/events.ts'
 import type { Recorder } from '../record/recorder.ts'
-import type { Schema } from '../store/schema.ts'
+import type { Sessions } from '../session/sessions.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'
 
-/** Sessions looked through for one answer. */
-const MAX_SCANNED = 5_000
+/** Words that one question may ask for. */
+const MAX_WORDS = 20
 
+const timeMs = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const query = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(50),
   target: z.string().max(63).optional(),
   task: z.string().max(200).optional(),
   user: z.string().max(256).optional(),
+  action: z.string().max(64).optional(),
+  rule: z.string().max(63).optional(),
+  text: z.string().max(1000).optional(),
+  sinceMs: timeMs.optional(),
+  untilMs: timeMs.optional(),
 })
 
 export interface SessionsApiContext {
@@ -26,54 +37,34 @@ export interface SessionsApiContext {
   readonly logins: Logins
   readonly policy: () => Policy
   readonly recorder: Recorder
+  readonly sessions: Sessions
   readonly relay: string
+  /** The longest that a session can last. */
+  readonly maximumMs: number
+  readonly clock: Clock
+  readonly log: Log
 }
 
-type Row = Selectable<Schema['sessions']>
-
 export function addSessions(app: FastifyInstance, context: SessionsApiContext): void {
-  const { store, logins, policy } = context
+  const { store, logins, policy, sessions } = context
   app.get('/v1/sessions', async request => {
     const { subject } = await authenticated(logins, request)
-    const wanted = query.parse(request.query)
-    const rows = await storeErrors(() => {
-      let select = store.db.selectFrom('sessions').selectAll()
-      if (wanted.target !== undefined) select = select.where('target', '=', wanted.target)
-      if (wanted.task !== undefined) select = select.where('task', '=', wanted.task)
-      if (wanted.user !== undefined) select = select.where('email', '=', wanted.user)
-      return select.orderBy('started_ms', 'desc').limit(MAX_SCANNED).execute()
-    })
-    return {
-      sessions: rows
-        .filter(row => maySee(policy(), subject, row))
-        .slice(0, wanted.limit)
-        .map(summary),
-    }
+    const filter = filterOf(query.parse(request.query))
+    const sight = await sightOf(store, policy(), subject)
+    const found = await storeErrors(() => findSessions(store, filter, sight, context.maximumMs))
+    return { sessions: found.map(row => summary(row, sessions)) }
   })
   app.get<{ Params: { id: string } }>('/v1/sessions/:id', async (request, reply) => {
     const { subject } = await authenticated(logins, request)
-    const row = await storeErrors(() =>
-      store.db.selectFrom('sessions').selectAll().where('id', '=', request.params.id).executeTakeFirst(),
-    )
-    if (row === undefined || !maySee(policy(), subject, row)) {
-      throw new GateError(
-        'ERR_GATE_NOT_FOUND',
-        `there is no session ${request.params.id.slice(0, 40)} that you may see`,
-        {
-          hint: 'gate sessions lists those you may.',
-        },
-      )
-    }
-    if (row.relay !== context.relay)
-      throw new GateError('ERR_GATE_NOT_FOUND', `the record of ${row.id} is on relay ${row.relay}`)
-    // Looking at another person's session is written down before anything is shown.
-    if (row.subject_id !== subject.id) context.recorder.append({ type: 'view', session: row.id, by: subject.id })
+    const row = await visibleSession(context, subject, request.params.id)
+    recordView(context, subject, row)
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
-    reply.raw.write(`${JSON.stringify({ session: summary(row) })}\n`)
+    reply.raw.write(`${JSON.stringify({ session: summary(row, sessions) })}\n`)
     try {
-      for await (const event of context.recorder.read(row.id, row.first_event, undefined)) {
+      for await (const event of eventsOf(context, row)) {
         if (!reply.raw.write(`${JSON.stringify({ event })}\n`)) await drained(reply.raw)
+        if (reply.raw.destroyed) return reply
       }
       reply.raw.end()
     } catch (thrown) {
@@ -83,7 +74,68 @@ export function addSessions(app: FastifyInstance, context: SessionsApiContext): 
   })
 }
 
-function drained(stream: NodeJS.WritableStream): Promise<void> {
+/** @throws {GateError} ERR_GATE_USAGE when the text to look for has no word. */
+function filterOf({ text, ...rest }: z.infer<typeof query>): SessionFilter {
+  const words = text === undefined ? [] : wordsOf(text, MAX_WORDS)
+  if (text !== undefined && words.length === 0)
+    throw new GateError('ERR_GATE_USAGE', 'there is no word to look for: words have two letters or digits at least')
+  return { ...rest, words }
+}
+
+/**
+ * A session whose record is here and that the person may see.
+ * @throws {GateError} ERR_GATE_NOT_FOUND also for one that is none of their business, or on another relay.
+ */
+export async function visibleSession(
+  { store, policy, relay }: SessionsApiContext,
+  subject: Subject,
+  id: string,
+): Promise<SessionRow> {
+  const row = await storeErrors(() =>
+    store.db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst(),
+  )
+  if (row === undefined || !maySee(policy(), subject, row)) throw noSession(id)
+  if (row.relay !== relay)
+    throw new GateError('ERR_GATE_NOT_FOUND', `the record of ${row.id} is on relay ${row.relay}`, {
+      hint: `This is ${relay}. Log in to the other one.`,
+    })
+  return row
+}
+
+export function noSession(id: string): GateError {
+  return new GateError('ERR_GATE_NOT_FOUND', `there is no session ${id.slice(0, 40)} that you may see`, {
+    hint: 'gate sessions lists those you may.',
+  })
+}
+
+/** Looking at another person's session is written down before anything is shown. @throws {GateError} ERR_GATE_RECORD. */
+export function recordView({ recorder }: SessionsApiContext, subject: Subject, row: SessionRow): void {
+  if (row.subject_id !== subject.id) recorder.append({ type: 'view', session: row.id, by: subject.id })
+}
+
+/** What is recorded of a session up to now. What came after its end is who looked at it: that the store knows. */
+export async function* eventsOf(
+  { recorder, store, relay }: SessionsApiContext,
+  row: SessionRow,
+): AsyncGenerator<StoredEvent> {
+  const last = row.last_event ?? recorder.sequence
+  yield* recorder.read(row.id, row.first_event, last)
+  const views = await storeErrors(() =>
+    store.db
+      .selectFrom('session_views')
+      .selectAll()
+      .where('session_id', '=', row.id)
+      .where('relay', '=', relay)
+      .where('sequence', '>', last)
+      .orderBy('sequence')
+      .execute(),
+  )
+  for (const { sequence, time_ms, by_id } of views)
+    yield { sequence, timeMs: time_ms, body: { type: 'view', session: row.id, by: by_id } }
+}
+
+/** Resolves when the stream takes more, or is closed. */
+export function drained(stream: NodeJS.WritableStream): Promise<void> {
   return new Promise(resolve => {
     stream.once('drain', resolve)
     stream.once('close', resolve)
@@ -91,28 +143,30 @@ function drained(stream: NodeJS.WritableStream): Promise<void> {
 }
 
 /** People see their own sessions; policy names who else does. */
-function maySee(policy: Policy, subject: Subject, row: Row): boolean {
+export function maySee(policy: Policy, subject: Subject, row: SessionRow): boolean {
   return (
     row.subject_id === subject.id ||
     policy.mayView(subject, { name: row.target, protocol: row.protocol, labels: row.labels, options: {} })
   )
 }
 
-function summary(row: Row): object {
+export function summary(row: SessionRow, sessions: Sessions): object {
+  const counts = row.ended_ms === null ? (sessions.countsOf(row.id) ?? row) : row
   return {
     id: row.id,
     subject: { id: row.subject_id, email: row.email, groups: row.groups },
     target: row.target,
     protocol: row.protocol,
     agent: row.agent,
+    relay: row.relay,
     task: row.task,
     reason: row.reason,
     program: row.program,
     startedMs: row.started_ms,
     endedMs: row.ended_ms,
     endCode: row.end_code,
-    commands: row.commands,
-    refused: row.refused,
-    held: row.held,
+    commands: counts.commands,
+    refused: counts.refused,
+    held: counts.held,
   }
 }

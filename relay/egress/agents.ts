@@ -9,6 +9,7 @@ import { type ControlMessage, PROTOCOL_VERSION, packControl, unpackControl } fro
 import type { Target } from '@gate/shared/model'
 import type { ControlSocket } from '@gate/shared/websocket'
 import { type Enrolments, mayAnnounce } from '../identity/enrolments.ts'
+import { type Lock, type Locks, matchesLock } from '../locks/locks.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { AgentConnection, type CheckpointSource, type TargetConnection } from './agent-connection.ts'
 
@@ -25,6 +26,7 @@ export class Agents {
   readonly #relay: string
   readonly #enrolments: Enrolments
   readonly #checkpoints: CheckpointSource
+  readonly #locks: Locks
   readonly #store: Store
   readonly #clock: Clock
   readonly #log: Log
@@ -38,10 +40,12 @@ export class Agents {
     maximumStreams: number,
     enrolments: Enrolments,
     checkpoints: CheckpointSource,
+    locks: Locks,
     store: Store,
     clock: Clock,
     log: Log,
   ) {
+    this.#locks = locks
     this.#relay = relay
     this.#maximumStreams = maximumStreams
     this.#enrolments = enrolments
@@ -104,6 +108,7 @@ export class Agents {
       )
     }
     const agent = await this.#enrolments.prove(this.#relay, nonce, hello.agent, hello.targets, hello.signature)
+    await this.#locks.check({ agent: agent.name })
     const refused = hello.targets.filter(
       target => !mayAnnounce(agent.targets, target.name) || this.#conflicts(agent.name, target),
     )
@@ -214,9 +219,18 @@ export class Agents {
     return [...this.#connections.values()].filter(connection => connection.serves(target))
   }
 
+  /** Lets go of agents that are locked; they are refused when they come back. */
+  lock(locks: readonly Lock[]): void {
+    for (const connection of [...this.#connections.values()]) {
+      if (!locks.some(lock => matchesLock(lock, { agent: connection.name }))) continue
+      this.#log.warn('agent.locked', { agent: connection.name })
+      this.#remove(connection)
+    }
+  }
+
   /**
    * Opens a stream to the target through the least busy agent that serves it.
-   * @throws {GateError} ERR_GATE_NO_AGENT, or what the agent says of the target.
+   * @throws {GateError} ERR_GATE_NO_AGENT, ERR_GATE_LOCKED, or what the agent says of the target.
    */
   async open(
     target: string,
@@ -230,6 +244,8 @@ export class Agents {
         hint: 'gate targets shows which targets are online; the agent beside the target may be down.',
       })
     }
+    // The lock may be newer than what this relay has heard of it.
+    await this.#locks.check({ agent: agent.name })
     return agent.open(target, stream, parameters, signal)
   }
 

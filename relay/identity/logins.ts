@@ -4,6 +4,7 @@ import { GateError } from '@gate/shared/errors'
 import { hashSecret, newId, newSecret } from '@gate/shared/id'
 import type { Log } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
+import { type Lock, type Locks, lockedError, matchesLock } from '../locks/locks.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import type { VerifiedIdentity } from './issuers.ts'
 
@@ -38,6 +39,7 @@ const notLoggedIn = (): GateError =>
 export class Logins implements AsyncDisposable {
   readonly #store: Store
   readonly #limits: LoginLimits
+  readonly #locks: Locks
   readonly #clock: Clock
   readonly #log: Log
   /** Logins that connections of this relay hang on. */
@@ -47,9 +49,10 @@ export class Logins implements AsyncDisposable {
   >()
   readonly #sweeper: NodeJS.Timeout
 
-  private constructor(store: Store, limits: LoginLimits, clock: Clock, log: Log) {
+  private constructor(store: Store, limits: LoginLimits, locks: Locks, clock: Clock, log: Log) {
     this.#store = store
     this.#limits = limits
+    this.#locks = locks
     this.#clock = clock
     this.#log = log
     this.#sweeper = setInterval(() => {
@@ -58,19 +61,23 @@ export class Logins implements AsyncDisposable {
     this.#sweeper.unref()
   }
 
-  static async start(store: Store, limits: LoginLimits, clock: Clock, log: Log): Promise<Logins> {
-    const logins = new Logins(store, limits, clock, log)
+  static async start(store: Store, limits: LoginLimits, locks: Locks, clock: Clock, log: Log): Promise<Logins> {
+    const logins = new Logins(store, limits, locks, clock, log)
     await store.listen('logins', id => {
       for (const watched of id === '' ? logins.#watched.keys() : [id]) logins.#recheck(watched)
     })
     return logins
   }
 
-  /** Opens a login, or renews the one of `previousToken` when it is the same person's and still open. */
+  /**
+   * Opens a login, or renews the one of `previousToken` when it is the same person's and still open.
+   * @throws {GateError} ERR_GATE_TOKEN for an ID token that has expired, ERR_GATE_LOCKED for a person who is locked.
+   */
   async open(identity: VerifiedIdentity, previousToken: string | undefined): Promise<SessionToken> {
     const now = this.#clock.now()
     if (identity.expiresMs <= now)
       throw new GateError('ERR_GATE_TOKEN', 'the ID token has expired', { hint: 'Run gate login.' })
+    await this.#locks.check({ user: identity.subject })
     const previous = previousToken === undefined ? undefined : await this.#find(previousToken)
     const renewed = previous !== undefined && previous.subject.id === identity.subject.id && previous.endsMs > now
     const login: Login = {
@@ -134,8 +141,18 @@ export class Logins implements AsyncDisposable {
     return row === undefined ? undefined : { ...toLogin(row), expiresMs: row.expires_ms }
   }
 
-  /** @throws {GateError} ERR_GATE_UNAUTHENTICATED when the token is unknown, expired or logged out. */
+  /** @throws {GateError} ERR_GATE_UNAUTHENTICATED when the token is unknown, expired or logged out; ERR_GATE_LOCKED. */
   async authenticate(token: string): Promise<Login> {
+    const login = await this.identify(token)
+    await this.#locks.check({ user: login.subject })
+    return login
+  }
+
+  /**
+   * The login of a token, also of a person who is locked: for connections, which say so in their own protocol.
+   * @throws {GateError} ERR_GATE_UNAUTHENTICATED.
+   */
+  async identify(token: string): Promise<Login> {
     const login = await this.#find(token)
     const now = this.#clock.now()
     if (login === undefined || login.expiresMs <= now || login.endsMs <= now) throw notLoggedIn()
@@ -177,6 +194,14 @@ export class Logins implements AsyncDisposable {
         clearTimeout(watched.timer)
         this.#watched.delete(login.id)
       },
+    }
+  }
+
+  /** Ends what hangs on the logins of people who are locked. */
+  lock(locks: readonly Lock[]): void {
+    for (const [id, { login }] of [...this.#watched]) {
+      const lock = locks.find(each => matchesLock(each, { user: login.subject }))
+      if (lock !== undefined) this.#abort(id, lockedError(lock))
     }
   }
 

@@ -12,6 +12,8 @@ export interface Policy {
   readonly dependsOnTime: boolean
   /** Whether the subject may read the records of other people's sessions with the target. */
   mayView(subject: Subject, target: Target): boolean
+  /** Whether the subject may end other people's sessions with the target, and lock it. */
+  mayOperate(subject: Subject, target: Target): boolean
   /** The masks that bind the subject on the target, whatever the command. */
   masks(subject: Subject, target: Target): readonly Obligation[]
   /** The holds of rules that are about the subject on the target, of a name when one is given. */
@@ -46,6 +48,8 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     decide: request => decide(blocks(request.target), request),
     mayView: (subject, target) =>
       blocks(target).some(block => block.viewers.some(group => subject.groups.includes(group))),
+    mayOperate: (subject, target) =>
+      blocks(target).some(block => block.operators.some(group => subject.groups.includes(group))),
     masks: (subject, target) => masks(blocks(target), subject),
     holds: (subject, target, rule) =>
       holds(blocks(target), subject).filter(hold => rule === undefined || hold.rule === rule),

@@ -42,6 +42,7 @@ export interface Block {
   readonly matches: (target: Target) => boolean
   readonly openers: readonly string[]
   readonly viewers: readonly string[]
+  readonly operators: readonly string[]
   readonly rules: readonly Rule[]
   readonly masks: readonly Mask[]
 }
@@ -107,6 +108,7 @@ function compileBlock(
     matches: compileMatch(block.match),
     openers: block.allow.groups,
     viewers: block.viewers ?? [],
+    operators: block.operators ?? [],
     rules,
     masks: block.mask.map(compileMask),
   }

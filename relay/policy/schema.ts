@@ -100,6 +100,8 @@ const targetBlock = z.strictObject({
   allow: z.strictObject({ groups }),
   /** Who, beside the person, may read the records of sessions. */
   viewers: groups.optional(),
+  /** Who, beside the person, may end sessions, and who may lock the target. */
+  operators: groups.optional(),
   rules: z.array(rule).max(1000).default([]),
   mask: z.array(mask).max(1000).default([]),
 })

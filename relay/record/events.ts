@@ -11,12 +11,13 @@ const verdict = z.strictObject({
   reason: z.string().optional(),
 })
 
+const person = z.strictObject({ id: z.string(), email: z.string().optional() })
+
+/** The person had broken the glass when the session began. Events beside sessions have it in their type only. */
+const marked = { brokeGlass: z.literal(true).optional() }
+
 /** Of every event of a session. */
-const ofSession = {
-  session: z.string(),
-  /** The person had broken the glass when the session began. */
-  brokeGlass: z.literal(true).optional(),
-}
+const ofSession = { session: z.string(), ...marked }
 
 /** The body of an event; the recorder adds sequence and time. */
 export const eventBody = z.discriminatedUnion('type', [
@@ -122,6 +123,25 @@ export const eventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('view'), session: z.string(), by: z.string() }),
   /** Somebody reads the whole record, from this number on. */
   z.strictObject({ type: z.literal('audit'), by: z.string(), from: z.int() }),
+  /** Somebody ended the session, by itself or with a lock. */
+  z.strictObject({
+    type: z.literal('kill'),
+    ...ofSession,
+    by: person,
+    reason: z.string(),
+    lock: z.string().optional(),
+  }),
+  z.strictObject({
+    type: z.literal('lock'),
+    lock: z.string(),
+    kind: z.enum(['user', 'target', 'agent']),
+    name: z.string(),
+    by: person,
+    reason: z.string(),
+    untilMs: z.number().optional(),
+    ...marked,
+  }),
+  z.strictObject({ type: z.literal('unlock'), lock: z.string(), by: person, ...marked }),
   z.strictObject({
     type: z.literal('session.end'),
     ...ofSession,

@@ -77,6 +77,57 @@ export interface Schema {
     held: ColumnType<number, number | undefined, number>
     first_event: number
     last_event: number | null
+    /** Which row of session_targets its target was. */
+    target_key: string
+  }
+  /** Targets with the labels they had when somebody used them: policy goes by these when it says who may see a session. */
+  session_targets: {
+    key: string
+    name: string
+    protocol: string
+    labels: Json<Record<string, string>>
+  }
+  /** What sessions are found by: `action:…`, `rule:…`, `word:…`, once per session. */
+  session_terms: {
+    term: string
+    started_ms: number
+    session_id: string
+  }
+  /** Who looked at a session. */
+  session_views: {
+    session_id: string
+    relay: string
+    sequence: number
+    time_ms: number
+    by_id: string
+  }
+  /** The newest event of each relay's record that the tables above know. */
+  record_positions: {
+    relay: string
+    sequence: number
+  }
+  /** Sessions that somebody ended; done when their relay has. */
+  session_kills: {
+    session_id: string
+    relay: string
+    by_id: string
+    by_email: string | null
+    reason: string
+    asked_ms: number
+    done_ms: number | null
+  }
+  /** A person, a target or an agent that nobody may use, until then or until it is taken away. */
+  locks: {
+    id: string
+    kind: 'user' | 'target' | 'agent'
+    name: string
+    reason: string
+    by_id: string
+    by_email: string | null
+    created_ms: number
+    until_ms: number | null
+    removed_ms: number | null
+    removed_by: string | null
   }
   /** A held command, or a wish for a grant, that waits for people. */
   requests: {

@@ -92,19 +92,28 @@ t.test('a shell completes names that the relay knows, and is never told of error
     { name: 'test', detail: 'postgres' },
   ]
   const requests = async () => [{ name: 'r_1', detail: 'delete' }]
-  const complete = (...words: string[]) => completeNames(app, ['complete', '--', ...words], { targets, requests })
+  const sessions = async (open: boolean) => [{ name: open ? 's_open' : 's_any', detail: 'alice' }]
+  const locks = async () => [{ name: 'k_1', detail: 'user alice' }]
+  const known = { targets, requests, sessions, locks }
+  const complete = (...words: string[]) => completeNames(app, ['complete', '--', ...words], known)
   t.same(await complete('connect', 'prod'), ['prod-db\tpostgres', 'prod-wiki\thttp'])
   t.same(await complete('connect', 'test', ''), ['prod-db\tpostgres', 'prod-wiki\thttp', 'test\tpostgres'])
   t.same(await complete('connect', 'none'), [])
   t.same(await complete('approve', ''), ['r_1\tdelete'])
   t.same(await complete('deny', 'r'), ['r_1\tdelete'])
+  for (const command of ['show', 'export', 'replay'])
+    t.same(await complete('sessions', command, ''), ['s_any\talice'], command)
+  for (const command of ['watch', 'kill']) t.same(await complete('sessions', command, 's_'), ['s_open\talice'], command)
+  t.same(await complete('unlock', ''), ['k_1\tuser alice'])
+  t.same(await complete('lock', 'target', 'test'), ['test\tpostgres'])
+  t.equal(await complete('lock', 'user', ''), undefined)
   for (const words of [[], [''], ['con'], ['connect'], ['sessions', ''], ['connect', '--t'], ['connect', 'a', '-']]) {
     t.equal(await complete(...words), undefined, words.join(' '))
   }
-  const away = { targets: () => Promise.reject(new Error('no relay')), requests }
+  const away = { ...known, targets: () => Promise.reject(new Error('no relay')) }
   t.same(await completeNames(app, ['complete', '--', 'connect', ''], away), [])
   const began = performance.now()
-  const slow = { targets: () => new Promise<never>(() => {}), requests }
+  const slow = { ...known, targets: () => new Promise<never>(() => {}) }
   const keep = setInterval(() => {}, 1000)
   t.same(await completeNames(app, ['complete', '--', 'connect', ''], slow), [])
   clearInterval(keep)

@@ -142,6 +142,7 @@ t.test('links between the documents lead somewhere', async t => {
     'docs/cli.md',
     'docs/postgres.md',
     'docs/operations.md',
+    'docs/records.md',
     'docs/detectors.md',
     'scripts/bench/README.md',
   ]) {
@@ -265,6 +266,7 @@ t.test('docs/operations.md names every key of relay.yaml', async t => {
     'algorithms',
     'clock_tolerance',
     'policy',
+    'operators',
     'token',
     'maximum_session',
     'connections',

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { VerifiedIdentity } from '@gate/relay/identity/issuers'
 import { Logins } from '@gate/relay/identity/logins'
+import { Locks } from '@gate/relay/locks/locks'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
@@ -26,7 +27,9 @@ const identity = (clock: HandClock, name = 'alice', groups = ['engineers']): Ver
   },
 })
 
-const open = async (clock: HandClock): Promise<Logins> => Logins.start(store, limits, clock, silentLog)
+/** Locks are tried with real processes in test/e2e/stops.test.ts; here there are none, and nothing is recorded. */
+const noLocks = (): Promise<Locks> => Locks.start(store, { append: () => 1 }, systemClock, silentLog)
+const open = async (clock: HandClock): Promise<Logins> => Logins.start(store, limits, await noLocks(), clock, silentLog)
 
 /** The reason for which a signal is aborted, when it is. */
 const reason = (signal: AbortSignal): Promise<unknown> =>
@@ -173,7 +176,13 @@ t.test('a connection opened with an older token learns that its login ended mean
 })
 
 t.test('a connection ends by itself at the moment its login does', async t => {
-  await using logins = await Logins.start(store, { tokenMs: 300, maximumMs: 10_000 }, systemClock, silentLog)
+  await using logins = await Logins.start(
+    store,
+    { tokenMs: 300, maximumMs: 10_000 },
+    await noLocks(),
+    systemClock,
+    silentLog,
+  )
   const now = { ...createHandClock(Date.now()) }
   const { login } = await logins.open(identity(now), undefined)
   using watched = logins.watch(login)
@@ -199,7 +208,13 @@ t.test('a relay that goes down ends its connections with that word', async t => 
 t.test('without the store nobody is logged in', async t => {
   const clock = createHandClock()
   await using own = await startStore()
-  await using logins = await Logins.start(own, limits, clock, silentLog)
+  await using logins = await Logins.start(
+    own,
+    limits,
+    await Locks.start(own, { append: () => 1 }, clock, silentLog),
+    clock,
+    silentLog,
+  )
   const { token, login } = await logins.open(identity(clock), undefined)
   await own[Symbol.asyncDispose]()
   using watched = logins.watch(login)

@@ -1,0 +1,89 @@
+// A session as frames: what stood on a screen, and when. Terminal output is frames as it is; of statements a terminal is made. Pure.
+import type { EventView, SessionView } from './session-view.ts'
+import { printable } from './text.ts'
+import { heading, Texts, Timeline, valuesOf } from './timeline.ts'
+import { utc } from './when.ts'
+
+/** What is written to a terminal at a time, in milliseconds after the session's beginning. */
+export interface Frame {
+  readonly timeMs: number
+  readonly text: string
+}
+
+/** A statement is typed out before the moment it came, at this pace, and within this time. */
+const TYPING_MS_PER_CHARACTER = 30
+const MAX_TYPING_MS = 1_500
+const CHARACTERS_PER_FRAME = 4
+/** Of longer statements the rest appears at once. */
+const MAX_TYPED_CHARACTERS = 2_000
+const MAX_SHOWN_CHARACTERS = 16_000
+
+const plain = (text: string): string => text
+const noColour = { bold: plain, dim: plain, good: plain, bad: plain, wait: plain }
+
+/** Lines end with CR and LF: on a terminal LF alone goes down and not back. */
+const lines = (text: string): string => `${text.replace(/\r?\n/g, '\r\n')}\r\n`
+
+/**
+ * The frames of a session: one for each event, in a way that a person can step through.
+ * Nothing recorded can do anything to a terminal but show itself.
+ */
+export function stepFrames(session: SessionView, events: readonly EventView[]): Frame[] {
+  const timeline = new Timeline(noColour, ms => utc(ms).slice(11, 19))
+  return [
+    { timeMs: 0, text: lines(heading(session, noColour, utc)) },
+    ...events.map(event => ({
+      timeMs: Math.max(0, event.timeMs - session.startedMs),
+      text: lines(timeline.line(event)),
+    })),
+  ]
+}
+
+/** The frames of a session as if somebody had typed it: prompt, statement, what came of it. */
+export function typedFrames(session: SessionView, events: readonly EventView[]): Frame[] {
+  const timeline = new Timeline(noColour, ms => utc(ms).slice(11, 19))
+  const texts = new Texts()
+  const frames: Frame[] = []
+  const put = (timeMs: number, text: string): void => {
+    // Time never goes back, whatever the clock of the relay did.
+    frames.push({ timeMs: Math.max(timeMs, frames.at(-1)?.timeMs ?? 0), text })
+  }
+  put(0, lines(heading(session, noColour, utc)))
+  for (const event of events) {
+    const { body } = event
+    const timeMs = Math.max(0, event.timeMs - session.startedMs)
+    const line = timeline.line(event)
+    if (body.type !== 'command') {
+      put(timeMs, lines(line))
+      continue
+    }
+    const text = printable(texts.of(body)).slice(0, MAX_SHOWN_CHARACTERS)
+    const values = valuesOf(body)
+    type(put, frames.at(-1)?.timeMs ?? 0, timeMs, `${session.target}=> `, `${text};`)
+    const final = body.settled ?? body.decision
+    put(timeMs, '\r\n')
+    if (values !== '') put(timeMs, lines(`-- values: ${printable(values).slice(0, MAX_SHOWN_CHARACTERS)}`))
+    if (final?.effect !== 'allow' || body.passedByBreakingGlass === true || body.grant !== undefined)
+      put(timeMs, lines(line))
+  }
+  return frames
+}
+
+function type(
+  put: (timeMs: number, text: string) => void,
+  afterMs: number,
+  untilMs: number,
+  prompt: string,
+  text: string,
+): void {
+  const characters = [...text.slice(0, MAX_TYPED_CHARACTERS)]
+  const rest = text.slice(characters.join('').length)
+  const takesMs = Math.min(MAX_TYPING_MS, characters.length * TYPING_MS_PER_CHARACTER, Math.max(0, untilMs - afterMs))
+  const beganMs = untilMs - takesMs
+  put(beganMs, prompt)
+  for (let at = 0; at < characters.length; at += CHARACTERS_PER_FRAME) {
+    const typed = characters.slice(at, at + CHARACTERS_PER_FRAME).join('')
+    put(Math.round(beganMs + (takesMs * at) / characters.length), typed.replace(/\n/g, '\r\n'))
+  }
+  if (rest !== '') put(untilMs, rest.replace(/\n/g, '\r\n'))
+}

@@ -1,0 +1,80 @@
+// A session played back: its timeline, or its terminal, with the time it took. Props in, no I/O.
+import { Box, type Key, render, Text, useApp, useInput, useStdout } from 'ink'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
+import type { Frame } from '../frames.ts'
+import { wrapped } from '../text.ts'
+import { advance, formatPosition, type Player, positionMs, pressed, startPlayer } from './player.ts'
+import { screenAfter } from './screen.ts'
+
+/** Finer steps cost a core and show nothing more. */
+const TICK_MS = 50
+/** Lines that are not the screen's. */
+const FRAME_LINES = 3
+
+export interface ReplayProps {
+  readonly title: string
+  readonly frames: readonly Frame[]
+  readonly speed: number
+  readonly fromMs: number
+  /** Milliseconds on a clock that only goes forward. */
+  monotonic(): number
+}
+
+export async function runReplay(props: ReplayProps): Promise<void> {
+  const app = render(<Replay {...props} />, { exitOnCtrlC: true })
+  await app.waitUntilExit()
+}
+
+export function Replay({ title, frames, speed, fromMs, monotonic }: ReplayProps): ReactNode {
+  const { exit } = useApp()
+  const { stdout } = useStdout()
+  const [player, setPlayer] = useState<Player>(() => startPlayer(frames, speed, fromMs))
+  // Keys and time act on the newest state, also between a redraw and React's effects.
+  const newest = useRef(player)
+  const put = (next: Player): void => {
+    if (next === newest.current) return
+    newest.current = next
+    setPlayer(next)
+  }
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the timer lives as long as the replay.
+  useEffect(() => {
+    let last = monotonic()
+    const timer = setInterval(() => {
+      const now = monotonic()
+      put(advance(newest.current, now - last))
+      last = now
+    }, TICK_MS)
+    return () => clearInterval(timer)
+  }, [])
+
+  useInput((input: string, key: Key) => {
+    const next = pressed(newest.current, input, key)
+    if (next === undefined) exit()
+    else put(next)
+  })
+
+  const columns = stdout.columns ?? 80
+  const height = Math.max(3, (stdout.rows ?? 24) - FRAME_LINES)
+  const lines = screenAfter(player.frames.slice(0, player.shown)).flatMap(line => wrapped(line, columns))
+  // What ends with a line feed leaves an empty line behind, which says nothing.
+  const said = lines.at(-1) === '' ? lines.slice(0, -1) : lines
+  return (
+    <Box flexDirection="column">
+      <Text bold wrap="truncate">
+        {title}
+      </Text>
+      <Text wrap="truncate">{said.slice(-height).join('\n')}</Text>
+      <Text dimColor wrap="truncate">
+        {status(player)}
+      </Text>
+    </Box>
+  )
+}
+
+function status(player: Player): string {
+  if (player.prompt !== undefined) return `go to: ${player.prompt}▏ (seconds, or minutes:seconds; Esc goes back)`
+  const length = formatPosition(player.frames.at(-1)?.timeMs ?? 0)
+  const state = player.playing ? '▶' : player.shown >= player.frames.length ? '■' : '‖'
+  return `${state} ${formatPosition(positionMs(player))}/${length} · ${player.shown}/${player.frames.length} · ${player.speed}× · space pause · ←→ step · ↑↓ speed · g go to · q quit`
+}

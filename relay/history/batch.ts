@@ -1,0 +1,154 @@
+// One batch of recorded events into the tables that sessions are found by, in one transaction.
+import { type Kysely, sql } from 'kysely'
+import type { EventBody, StoredEvent } from '../record/events.ts'
+import type { Schema } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import { rememberTarget, targetKey } from './targets.ts'
+import { type Tally, tallyOf } from './terms.ts'
+
+/** Terms that one statement writes. */
+const TERMS_PER_STATEMENT = 2_000
+
+export interface Batch {
+  readonly relay: string
+  readonly events: readonly StoredEvent[]
+  /** New terms by session. */
+  readonly terms: ReadonlyMap<string, readonly string[]>
+  /** Everything up to this event is known once the batch is written. */
+  readonly position: number
+  /** Read from the record, so that rows of sessions may be missing too. */
+  readonly repairing: boolean
+}
+
+/** The newest event that the store knows of this relay's record; 0 when none. */
+export async function readPosition(store: Store, relay: string): Promise<number> {
+  const row = await store.db
+    .selectFrom('record_positions')
+    .select('sequence')
+    .where('relay', '=', relay)
+    .executeTakeFirst()
+  return row?.sequence ?? 0
+}
+
+/** Writes a batch and returns how many terms it had. */
+export function writeBatch(store: Store, batch: Batch): Promise<number> {
+  return store.db.transaction().execute(async db => {
+    if (batch.repairing) await restoreSessions(db, batch)
+    await addTallies(db, batch.events)
+    await addViews(db, batch)
+    const count = await addTerms(db, batch.terms)
+    await db
+      .insertInto('record_positions')
+      .values({ relay: batch.relay, sequence: batch.position })
+      .onConflict(conflict => conflict.column('relay').doUpdateSet({ sequence: batch.position }))
+      .execute()
+    return count
+  })
+}
+
+async function addTerms(db: Kysely<Schema>, terms: Batch['terms']): Promise<number> {
+  const pairs = [...terms].flatMap(([session, found]) => found.map(term => [term, session] as const))
+  for (let at = 0; at < pairs.length; at += TERMS_PER_STATEMENT) {
+    const some = pairs.slice(at, at + TERMS_PER_STATEMENT)
+    await sql`insert into session_terms (term, started_ms, session_id)
+      select new.term, sessions.started_ms, sessions.id
+      from unnest(${some.map(([term]) => term)}::text[], ${some.map(([, session]) => session)}::text[]) new (term, id)
+      join sessions on sessions.id = new.id
+      on conflict do nothing`.execute(db)
+  }
+  return pairs.length
+}
+
+/** Counts of sessions that are still open; the end of a session brings its own. */
+async function addTallies(db: Kysely<Schema>, events: readonly StoredEvent[]): Promise<void> {
+  const tallies = new Map<string, Tally>()
+  for (const { body } of events) {
+    const tally = tallyOf(body)
+    if (!('session' in body) || tally.commands + tally.refused + tally.held === 0) continue
+    const known = tallies.get(body.session) ?? { commands: 0, refused: 0, held: 0 }
+    tallies.set(body.session, {
+      commands: known.commands + tally.commands,
+      refused: known.refused + tally.refused,
+      held: known.held + tally.held,
+    })
+  }
+  for (const [id, { commands, refused, held }] of tallies) {
+    await db
+      .updateTable('sessions')
+      .set(({ eb }) => ({
+        commands: eb('commands', '+', commands),
+        refused: eb('refused', '+', refused),
+        held: eb('held', '+', held),
+      }))
+      .where('id', '=', id)
+      .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
+      .execute()
+  }
+}
+
+async function addViews(db: Kysely<Schema>, { relay, events }: Batch): Promise<void> {
+  const views = events.flatMap(({ sequence, timeMs, body }) =>
+    body.type === 'view' ? [{ session_id: body.session, relay, sequence, time_ms: timeMs, by_id: body.by }] : [],
+  )
+  if (views.length === 0) return
+  await db
+    .insertInto('session_views')
+    .values(views)
+    .onConflict(conflict => conflict.doNothing())
+    .execute()
+}
+
+/** Makes rows of sessions that the store has lost, from what the record says of them. */
+async function restoreSessions(db: Kysely<Schema>, { relay, events }: Batch): Promise<void> {
+  for (const event of events) {
+    const { body } = event
+    if (body.type === 'session.start') await restoreStart(db, relay, event, body)
+    else if (body.type === 'session.open')
+      await db.updateTable('sessions').set({ agent: body.agent }).where('id', '=', body.session).execute()
+    else if (body.type === 'session.end')
+      await db
+        .updateTable('sessions')
+        .set({ ended_ms: event.timeMs, end_code: body.code, last_event: event.sequence })
+        .where('id', '=', body.session)
+        .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
+        .execute()
+  }
+}
+
+/** A target's labels are not in the record: those it has now stand for them, and without any the person alone sees the session. */
+async function restoreStart(
+  db: Kysely<Schema>,
+  relay: string,
+  { sequence, timeMs }: StoredEvent,
+  { session, subject, target, protocol, task, reason, client }: Extract<EventBody, { type: 'session.start' }>,
+): Promise<void> {
+  const known = await db.selectFrom('targets').select('labels').where('name', '=', target).executeTakeFirst()
+  const labels = known?.labels ?? {}
+  const key = targetKey({ name: target, protocol, labels })
+  await rememberTarget(db, { name: target, protocol, labels })
+  await db
+    .insertInto('sessions')
+    .values({
+      id: session,
+      login_id: '',
+      subject_id: subject.id,
+      email: subject.email ?? null,
+      groups: JSON.stringify(subject.groups),
+      target,
+      protocol,
+      labels: JSON.stringify(labels),
+      agent: null,
+      relay,
+      task: task ?? null,
+      reason: reason ?? null,
+      program: client['program'] ?? null,
+      started_ms: timeMs,
+      ended_ms: null,
+      end_code: null,
+      first_event: sequence,
+      last_event: null,
+      target_key: key,
+    })
+    .onConflict(conflict => conflict.doNothing())
+    .execute()
+}

@@ -1,0 +1,262 @@
+// Keeps what sessions are found by: from the record into the store, in batches, never in the way of a command.
+import type { Clock } from '@gate/shared/clock'
+import type { Log } from '@gate/shared/log'
+import { sql } from 'kysely'
+import type { StoredEvent } from '../record/events.ts'
+import { type Store, storeErrors } from '../store/store.ts'
+import { type Batch, readPosition, writeBatch } from './batch.ts'
+import type { EventSource } from './source.ts'
+import { termsOf } from './terms.ts'
+
+/** Events wait this long for others to be written with. */
+const BATCH_DELAY_MS = 250
+const BATCH_EVENTS = 500
+/** Events, and characters of their texts, that wait for the store; what comes then is read from the record afterwards. */
+const MAX_QUEUED_EVENTS = 5_000
+const MAX_QUEUED_CHARACTERS = 16 * 1024 * 1024
+/** While the store does not answer. */
+const RETRY_MS = 1_000
+/** Different terms of one session; what it has beyond them is not found. */
+export const MAX_TERMS_PER_SESSION = 2_000
+/** Terms remembered as written, over all sessions. */
+const MAX_REMEMBERED_TERMS = 200_000
+/** The planner's statistics are taken anew after so many new terms: an embedded store does not do it by itself. */
+const ANALYZE_AFTER_TERMS = 100_000
+
+/** Events that the index learns from; of the others it knows the number only. */
+const learned = new Set([
+  'session.start',
+  'session.open',
+  'session.end',
+  'command',
+  'hold',
+  'rows',
+  'view',
+] satisfies StoredEvent['body']['type'][] as string[])
+
+interface Known {
+  readonly terms: Set<string>
+  count: number
+}
+
+export class SessionIndexer implements AsyncDisposable {
+  readonly #store: Store
+  readonly #relay: string
+  readonly #source: EventSource
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #subscription: Disposable
+  #queue: StoredEvent[] = []
+  #queuedCharacters = 0
+  /** The first event that is in neither queue nor store. */
+  #gap: number | undefined
+  #newest: number
+  #timer: NodeJS.Timeout | undefined
+  #running: Promise<void> | undefined
+  #closed = false
+  #failing = false
+  readonly #sessions = new Map<string, Known>()
+  #remembered = 0
+  #unanalysed = 0
+
+  private constructor(store: Store, relay: string, source: EventSource, position: number, clock: Clock, log: Log) {
+    this.#store = store
+    this.#relay = relay
+    this.#source = source
+    this.#clock = clock
+    this.#log = log
+    this.#newest = source.sequence
+    // Outcomes that waited when the relay was killed were counted and never written: the record may be behind.
+    if (position < source.sequence) this.#gap = position + 1
+    this.#subscription = source.watch(event => this.#take(event))
+  }
+
+  /**
+   * Starts following the record; what the store does not know yet is read from it in the background.
+   * Sessions of an earlier life of this relay are over: they are marked so.
+   * @throws {GateError} ERR_GATE_STORE.
+   */
+  static async start(
+    store: Store,
+    relay: string,
+    source: EventSource,
+    clock: Clock,
+    log: Log,
+  ): Promise<SessionIndexer> {
+    const position = await storeErrors(() => readPosition(store, relay))
+    await storeErrors(() => endLost(store, relay, source.sequence, clock.now()))
+    const indexer = new SessionIndexer(store, relay, source, position, clock, log)
+    indexer.#schedule(0)
+    return indexer
+  }
+
+  /** Resolves when everything recorded so far can be found, or the store does not take it. */
+  async caughtUp(): Promise<void> {
+    await this.#running
+    await this.#run()
+  }
+
+  /** On the way of a command: it only notes the event. */
+  #take(event: StoredEvent): void {
+    this.#newest = event.sequence
+    if (this.#gap !== undefined || !learned.has(event.body.type)) return
+    const characters = event.body.type === 'command' ? event.body.text.length : 0
+    if (this.#queue.length >= MAX_QUEUED_EVENTS || this.#queuedCharacters + characters > MAX_QUEUED_CHARACTERS) {
+      this.#gap = event.sequence
+      return
+    }
+    this.#queue.push(event)
+    this.#queuedCharacters += characters
+    this.#schedule(BATCH_DELAY_MS)
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#timer !== undefined || this.#running !== undefined || this.#closed) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      void this.#run()
+    }, delayMs)
+    this.#timer.unref()
+  }
+
+  /** One at a time; it never rejects. */
+  #run(): Promise<void> {
+    this.#running ??= this.#work()
+      .then(
+        () => this.#worked(undefined),
+        error => this.#worked(error),
+      )
+      .finally(() => {
+        this.#running = undefined
+        if (this.#queue.length > 0 || this.#gap !== undefined) this.#schedule(this.#failing ? RETRY_MS : BATCH_DELAY_MS)
+      })
+    return this.#running
+  }
+
+  #worked(error: unknown): void {
+    if (error !== undefined && !this.#failing) this.#log.warn('index.failing', { error })
+    if (error === undefined && this.#failing) this.#log.info('index.writing-again')
+    this.#failing = error !== undefined
+  }
+
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const events = this.#queue.slice(0, BATCH_EVENTS)
+      await this.#write(events, false)
+      this.#queue.splice(0, events.length)
+      for (const { body } of events) if (body.type === 'command') this.#queuedCharacters -= body.text.length
+    }
+    const from = this.#gap
+    if (from === undefined) return
+    // From here on new events queue up again, and the record has everything before them.
+    const until = this.#newest
+    this.#gap = undefined
+    try {
+      await this.#repair(from, until)
+    } catch (thrown) {
+      this.#gap = from
+      this.#queue = []
+      this.#queuedCharacters = 0
+      throw thrown
+    }
+  }
+
+  async #repair(from: number, until: number): Promise<void> {
+    const begun = this.#clock.monotonic()
+    let events: StoredEvent[] = []
+    let count = 0
+    for await (const event of this.#source.readFrom(from)) {
+      if (this.#closed) return
+      if (event.sequence > until || !learned.has(event.body.type)) continue
+      count += 1
+      events.push(event)
+      if (events.length < BATCH_EVENTS) continue
+      // Sessions may come one after the other: only at the end is everything before `until` known.
+      await this.#write(events, true, from - 1)
+      events = []
+    }
+    await this.#write(events, true, until)
+    await storeErrors(() => endRestored(this.#store, this.#relay, until, this.#clock.now()))
+    this.#log.info('index.repaired', { count, durationMs: Math.round(this.#clock.monotonic() - begun) })
+  }
+
+  async #write(events: readonly StoredEvent[], repairing: boolean, position?: number): Promise<void> {
+    const terms = new Map<string, string[]>()
+    for (const { body } of events) if ('session' in body) this.#collect(terms, body.session, termsOf(body))
+    const batch: Batch = {
+      relay: this.#relay,
+      events,
+      terms,
+      position: position ?? events.at(-1)?.sequence ?? this.#newest,
+      repairing,
+    }
+    try {
+      this.#unanalysed += await storeErrors(() => writeBatch(this.#store, batch))
+    } catch (thrown) {
+      // What was taken for written is not.
+      this.#sessions.clear()
+      this.#remembered = 0
+      throw thrown
+    }
+    for (const { body } of events) if (body.type === 'session.end') this.#forget(body.session)
+    if (this.#unanalysed < ANALYZE_AFTER_TERMS) return
+    this.#unanalysed = 0
+    await analyze(this.#store)
+  }
+
+  /** Adds the terms that the session does not have yet. */
+  #collect(terms: Map<string, string[]>, session: string, found: readonly string[]): void {
+    if (found.length === 0) return
+    if (this.#remembered > MAX_REMEMBERED_TERMS) {
+      this.#sessions.clear()
+      this.#remembered = 0
+    }
+    const known = this.#sessions.get(session) ?? { terms: new Set<string>(), count: 0 }
+    this.#sessions.set(session, known)
+    const news = found.filter(term => !known.terms.has(term)).slice(0, MAX_TERMS_PER_SESSION - known.count)
+    for (const term of news) known.terms.add(term)
+    known.count += news.length
+    this.#remembered += news.length
+    if (news.length > 0) terms.set(session, [...(terms.get(session) ?? []), ...news])
+  }
+
+  #forget(session: string): void {
+    this.#remembered -= this.#sessions.get(session)?.terms.size ?? 0
+    this.#sessions.delete(session)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#subscription[Symbol.dispose]()
+    clearTimeout(this.#timer)
+    await this.#running
+    // What a stopping relay has still to say is indexed; what that does not reach is read from the record at the next start.
+    if (this.#gap === undefined) await this.#run()
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+}
+
+/** Sessions that were open when the relay died. */
+async function endLost(store: Store, relay: string, sequence: number, nowMs: number): Promise<void> {
+  await store.db
+    .updateTable('sessions')
+    .set({ ended_ms: nowMs, end_code: 'lost', last_event: sequence })
+    .where('relay', '=', relay)
+    .where('ended_ms', 'is', null)
+    .execute()
+}
+
+/** Sessions that only the record knew, and not their end. Those that go on have put down their login. */
+async function endRestored(store: Store, relay: string, sequence: number, nowMs: number): Promise<void> {
+  await store.db
+    .updateTable('sessions')
+    .set({ ended_ms: nowMs, end_code: 'lost', last_event: sequence })
+    .where('relay', '=', relay)
+    .where('login_id', '=', '')
+    .where('ended_ms', 'is', null)
+    .execute()
+}
+
+async function analyze(store: Store): Promise<void> {
+  await storeErrors(async () => void (await sql`analyze sessions, session_terms`.execute(store.db)))
+}

@@ -1,0 +1,186 @@
+// A session as frames: exports that other programs read, and a player that steps through statements and terminals alike.
+import { asciicast, exported } from '@gate/cli/exports'
+import { type Frame, stepFrames, typedFrames } from '@gate/cli/frames'
+import { type EventView, eventSchema, type SessionView } from '@gate/cli/session-view'
+import {
+  advance,
+  formatPosition,
+  MAX_PAUSE_MS,
+  type Player,
+  parsePosition,
+  positionMs,
+  pressed,
+  startPlayer,
+} from '@gate/cli/ui/player'
+import { screenAfter } from '@gate/cli/ui/screen'
+import t from 'tap'
+
+const startedMs = Date.UTC(2030, 0, 1, 12)
+const session: SessionView = {
+  id: 's_1',
+  subject: { id: 'i|alice', email: 'alice@example.com', groups: [] },
+  target: 'prod-db',
+  protocol: 'postgres',
+  agent: 'db-agent',
+  relay: 'relay_1',
+  task: 'MIG-42/3',
+  reason: null,
+  program: 'psql',
+  startedMs,
+  endedMs: startedMs + 60_000,
+  endCode: 'ended',
+  commands: 2,
+  refused: 1,
+  held: 0,
+}
+
+const command = (number: number, text: string, effect = 'allow'): object => ({
+  type: 'command',
+  session: 's_1',
+  command: number,
+  text,
+  decision: { effect, rule: 'some-rule', reason: 'not here' },
+})
+const events: readonly EventView[] = [
+  [1_000, command(1, 'select 1\nfrom t')],
+  [1_005, { type: 'outcome', session: 's_1', command: 1, status: 'SELECT 1', rows: 1, durationMs: 4 }],
+  [20_000, command(2, 'drop table t', 'deny')],
+  // The relay's clock went back.
+  [19_000, { type: 'session.end', session: 's_1', code: 'ended' }],
+].map(([afterMs, body], index) =>
+  eventSchema.parse({ sequence: index + 1, timeMs: startedMs + (afterMs as number), body }),
+)
+
+/** What a terminal would print of a program: a prompt, colours, a spinner, an erased screen, a title. */
+const terminal: readonly Frame[] = [
+  { timeMs: 0, text: '\u001b]0;root@host\u0007$ ' },
+  { timeMs: 500, text: 'ls' },
+  { timeMs: 900, text: '\r\n\u001b[31mred\u001b[0m\tfile\r\n' },
+  { timeMs: 1_000, text: '10%\r50%\r100%\u001b[K\r\n' },
+  { timeMs: 60_000, text: '\u001b[2J\u001b[Hafter' },
+  { timeMs: 60_100, text: '\b\b\bX\u202e\u001b[?25l' },
+]
+
+t.test(
+  'a cast is what the format says: one header, then times that never go back, and text that only shows itself',
+  async t => {
+    const cast = exported('asciicast', session, events)
+    const [header = '', ...lines] = cast.trimEnd().split('\n')
+    t.match(JSON.parse(header), {
+      version: 2,
+      width: 120,
+      height: 36,
+      timestamp: startedMs / 1000,
+      title: /alice@example/,
+    })
+    const frames = lines.map(line => JSON.parse(line) as [number, string, string])
+    t.ok(frames.every(([time, kind, text]) => Number.isFinite(time) && kind === 'o' && typeof text === 'string'))
+    t.same(
+      frames.map(([time]) => time),
+      frames.map(([time]) => time).sort((a, b) => a - b),
+    )
+    const text = frames.map(([, , written]) => written).join('')
+    t.match(text, /prod-db=> select 1\r\nfrom t;\r\n12:00:01 +1 {2}→ SELECT 1, 1 rows, 4 ms\r\n/)
+    t.match(text, /prod-db=> drop table t;\r\n12:00:20 ✗ +2 {2}drop table t — refused by some-rule: not here\r\n/)
+    t.notMatch(text, /[^\r]\n/, 'every line begins at the left')
+    const typing = frames.filter(([time]) => time > 18 && time < 20)
+    t.ok(typing.length >= 3, 'the statement is typed before the moment it came')
+    t.match(
+      asciicast(session, terminal).split('\n')[1],
+      '[0,"o","\\u001b]0;root@host\\u0007$ "]',
+      'a terminal as it was',
+    )
+  },
+)
+
+t.test('recorded text cannot reach the terminal that plays it', async t => {
+  const evil = [{ ...events[0], body: { ...command(1, '\u001b]52;c;AAAA\u0007\u001b[2Jx\u202e') } }].map(each =>
+    eventSchema.parse(each),
+  )
+  for (const format of ['asciicast', 'text'] as const)
+    t.notMatch(exported(format, session, evil).replaceAll('\\u001b', '\u001b'), /\u001b|\u0007|\u202e/, format)
+})
+
+t.test('JSON lines have every event as it was recorded, text has a line for each', async t => {
+  const lines = exported('jsonl', session, events)
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as object)
+  t.same(lines, [{ session }, ...events.map(event => ({ event }))])
+  const text = exported('text', session, events).split('\n')
+  t.match(text[0], /^s_1 alice@example\.com on prod-db, 2030-01-01 12:00:00Z \(agent db-agent, psql, task MIG-42\/3\)$/)
+  t.match(text[1], /^2030-01-01 12:00:01Z ✓ {3}1 {2}select 1 from t$/)
+  t.equal(text.length, events.length + 2)
+})
+
+t.test('a screen shows what a terminal would, without acting', async t => {
+  t.same(screenAfter(terminal.slice(0, 4)), ['$ ls', 'red     file', '100%', ''])
+  t.same(screenAfter(terminal), ['afX\\u{202e}r'])
+  t.same(screenAfter([]), [''])
+  const cut = screenAfter([
+    { timeMs: 0, text: '\u001b[' },
+    { timeMs: 1, text: 'x\u001b' },
+  ])
+  t.notMatch(cut.join(''), /\u001b/, 'a sequence that is cut in two does not act either')
+})
+
+type Key = Parameters<typeof pressed>[2]
+const key = (name?: keyof Key): Key => ({ ...(name === undefined ? {} : { [name]: true }) }) as unknown as Key
+const press = (player: Player, input: string, name?: keyof Key): Player => {
+  const next = pressed(player, input, key(name))
+  if (next === undefined) throw new Error('it ended')
+  return next
+}
+
+for (const [kind, frames] of [
+  ['statements', stepFrames(session, events)],
+  ['typed statements', typedFrames(session, events)],
+  ['a terminal', terminal],
+] as const) {
+  t.test(`a replay of ${kind} plays, pauses, steps, seeks and ends`, async t => {
+    const begun = startPlayer(frames, 1, 0)
+    t.ok(begun.shown >= 1)
+    t.equal(begun.playing, true)
+    t.equal(advance(begun, 0).shown >= begun.shown, true)
+    const paused = press(begun, ' ')
+    t.equal(advance(paused, 100_000).shown, begun.shown, 'a pause takes no time')
+    t.equal(press(paused, 'n').shown, begun.shown + 1)
+    t.equal(press(press(paused, '', 'rightArrow'), '', 'leftArrow').shown, begun.shown)
+    t.equal(press(paused, 'p').shown, Math.max(1, begun.shown - 1))
+    t.equal(press(paused, '$').shown, frames.length)
+    t.equal(press(press(paused, '$'), 'n').shown, frames.length, 'there is nothing behind the end')
+    let player = begun
+    for (let ticks = 0; player.playing && ticks < 10_000; ticks += 1) player = advance(player, 50)
+    t.equal(player.shown, frames.length, 'it comes to its end by itself')
+    t.equal(press(player, ' ').shown < frames.length, true, 'and begins again')
+    const asked = [...'0:10'].reduce((state, digit) => press(state, digit), press(paused, 'g'))
+    const there = press(asked, '', 'return')
+    t.ok(positionMs(there) <= 10_000)
+    t.ok((frames[there.shown]?.timeMs ?? Number.POSITIVE_INFINITY) > 10_000)
+    t.equal(press(asked, '', 'escape').shown, paused.shown)
+    t.equal(pressed(begun, 'q', key()), undefined)
+  })
+}
+
+t.test('the pace: long pauses are short, and speed counts', async t => {
+  const frames = [0, 100, 3_600_000].map(timeMs => ({ timeMs, text: '.' }))
+  const begun = startPlayer(frames, 1, 0)
+  t.equal(advance(begun, 99).shown, 1)
+  t.equal(advance(advance(begun, 99), 1).shown, 2)
+  t.equal(advance(begun, 100 + MAX_PAUSE_MS).shown, 3)
+  t.equal(advance(press(begun, '+'), 50).shown, 2, 'twice as fast')
+  t.equal(advance(press(begun, '-'), 100).shown, 1)
+  t.equal(startPlayer(frames, 1, 3_600_000).shown, 3)
+  t.equal(startPlayer([], 1, 0).shown, 0)
+  t.equal(advance(startPlayer([], 1, 0), 50).playing, false)
+  t.same(['90', '1:30', '1:01:30', '1.5', 'x', '', '1:99'].map(parsePosition), [
+    90_000,
+    90_000,
+    3_690_000,
+    1_500,
+    undefined,
+    undefined,
+    undefined,
+  ])
+  t.same([0, 65_000, 3_909_000].map(formatPosition), ['00:00', '01:05', '1:05:09'])
+})

@@ -1,0 +1,248 @@
+// Following and stopping what runs, with real processes and two relays: kill, lock, unlock, watch, and who may.
+import t from 'tap'
+import { createCli, startRelay } from '../support/gate.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
+
+const people = [
+  { id: 'alice', email: 'alice@example.com', name: 'Alice', groups: ['engineers'] },
+  { id: 'bob', email: 'bob@example.com', name: 'Bob', groups: ['dba'] },
+  { id: 'carol', email: 'carol@example.com', name: 'Carol', groups: ['security'] },
+]
+
+const policy = `
+targets:
+  - match: { labels: { env: prod } }
+    allow: { groups: [engineers, dba] }
+    viewers: [dba, security]
+    operators: [dba]
+    rules: [{ name: everything, allow: [engineers, dba] }]
+`
+
+type Event = { body: { type: string; session?: string; by?: unknown; reason?: string; lock?: string; code?: string } }
+
+t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
+  await using storage = await startPostgres()
+  await storage.query('create database gate')
+  const more = 'operators: [security]'
+  await using world = await startWorld({ policy, oidc: { people }, relay: { store: storage.url('gate'), more } })
+  // A second relay of the same installation: no agent dials it, and people ask it to stop what runs on the first.
+  await using second = await startRelay({ oidc: world.oidc, policy, store: storage.url('gate'), more })
+  const alice = await world.person('alice')
+  const bob = await world.person('bob')
+  const carol = await world.person('carol')
+  await using bobElsewhere = await createCli()
+  t.equal((await bobElsewhere.login(second, world.oidc, 'bob')).code, 0)
+  await using gate = await alice.connect('prod-db', '--task', 'MIG-1')
+
+  /** A psql that waits for input, in a session that is running. */
+  const open = async (marker: string) => {
+    const client = startPsql(gate, ['-At'])
+    client.child.stdin?.write(`select '${marker}';\n`)
+    await client.waitFor(new RegExp(marker))
+    const sessions = JSON.parse((await alice.run('sessions', '--json')).stdout) as {
+      id: string
+      endedMs: null | number
+    }[]
+    const id = sessions.find(({ endedMs }) => endedMs === null)?.id ?? ''
+    return { client, id, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() }
+  }
+  const eventsOf = async (id: string) =>
+    ((await world.relay.events()) as unknown as Event[]).map(({ body }) => body).filter(({ session }) => session === id)
+  /** psql notices a lost connection when it next sends something. */
+  const cutOff = async (client: ReturnType<typeof startPsql>): Promise<string> => {
+    client.child.stdin?.end("select 'never';\n")
+    const done = await client.finished()
+    t.notMatch(done.stdout, /never/)
+    return done.stderr
+  }
+
+  await t.test('an open session has counts in the list while it runs', async t => {
+    await using running = await open('counted')
+    const [row] = JSON.parse((await bob.run('sessions', '--json')).stdout) as object[]
+    t.match(row, { id: running.id, endedMs: null, commands: 1, refused: 0 })
+  })
+
+  await t.test('an operator ends a session: its client is told by whom and why, and it is recorded', async t => {
+    await using running = await open('killed')
+    const done = await bob.run('sessions', 'kill', running.id, '--reason', 'wrong database')
+    t.equal(done.code, 0, done.stderr)
+    t.match(done.stdout, /✓ ended s_/)
+    t.match(await cutOff(running.client), /FATAL: {2}gate: bob@example\.com ended this session: wrong database/)
+    const events = await eventsOf(running.id)
+    t.match(
+      events.filter(({ type }) => type === 'kill' || type === 'session.end'),
+      [
+        { type: 'kill', by: { email: 'bob@example.com' }, reason: 'wrong database' },
+        { type: 'session.end', code: 'ERR_GATE_KILLED' },
+      ],
+    )
+    t.match((await alice.run('sessions', 'show', running.id)).stdout, /✗ +ended by bob@example\.com: wrong database/)
+    t.equal((await bob.run('sessions', 'kill', running.id, '--reason', 'again')).code, 6, 'it has ended already')
+  })
+
+  await t.test('a command that is running is cut off too', async t => {
+    await using client = startPsql(gate, ['-c', 'select pg_sleep(60)'])
+    let id = ''
+    while (id === '') {
+      const found = JSON.parse((await bob.run('sessions', '--json')).stdout) as {
+        id: string
+        endedMs: number | null
+        commands: number
+      }[]
+      id = found.find(({ endedMs, commands }) => endedMs === null && commands === 1)?.id ?? ''
+    }
+    t.equal((await bob.run('sessions', 'kill', id, '--reason', 'too long')).code, 0)
+    t.match((await client.finished()).stderr, /FATAL: {2}gate: bob@example\.com ended this session: too long/)
+  })
+
+  await t.test('people end their own sessions; who may only look, or nothing, may not', async t => {
+    await using running = await open('own')
+    const viewer = await carol.run('sessions', 'kill', running.id, '--reason', 'x')
+    t.equal(viewer.code, 4)
+    t.match(viewer.stderr, /you may look at s_\w+, not end it/)
+    t.equal((await alice.run('sessions', 'kill', running.id)).code, 2, 'not without a reason')
+    t.equal((await alice.run('sessions', 'kill', 's_000000000000', '--reason', 'x')).code, 5)
+    t.equal((await alice.run('sessions', 'kill', running.id, '--reason', 'mine')).code, 0)
+    t.match(await cutOff(running.client), /alice@example\.com ended this session: mine/)
+  })
+
+  await t.test('a session is ended from another relay than the one it runs on, and is watched only there', async t => {
+    await using running = await open('elsewhere')
+    const watched = await bobElsewhere.run('sessions', 'watch', running.id)
+    t.equal(watched.code, 5)
+    t.match(watched.stderr, /the record of s_\w+ is on relay relay_\w+/)
+    const done = await bobElsewhere.run('sessions', 'kill', running.id, '--reason', 'from afar', '--json')
+    t.match(JSON.parse(done.stdout), { id: running.id, state: 'ended' })
+    t.match(await cutOff(running.client), /bob@example\.com ended this session: from afar/)
+  })
+
+  await t.test('a session is followed while it runs, until it ends, and looking is recorded first', async t => {
+    await using running = await open('followed')
+    await using watching = bob.start(['sessions', 'watch', running.id])
+    await watching.waitFor(/✓ +1 {2}select 'followed'/)
+    running.client.child.stdin?.write('select 40 + 2;\n')
+    await watching.waitFor(/✓ +2 {2}select 40 \+ 2/)
+    await watching.waitFor(/→ SELECT 1, 1 rows/)
+    running.client.child.stdin?.end()
+    const done = await watching.finished()
+    t.equal(done.code, 0)
+    t.match(done.stdout, /ended\n$/)
+    const views = (await eventsOf(running.id)).filter(({ type }) => type === 'view')
+    t.equal(views.length, 1)
+    t.match(done.stdout, /looked at by/)
+    const past = await bob.run('sessions', 'watch', running.id)
+    t.equal(past.code, 0, 'of one that is over, watching shows the end')
+    t.match(past.stdout, /select 'followed'[\s\S]*ended\n$/)
+  })
+
+  await t.test('a watcher may watch only what they may see, and Ctrl-C stops it alone', async t => {
+    await using running = await open('private')
+    await using own = alice.start(['sessions', 'watch', running.id, '--json'])
+    await own.waitFor(/"event"/)
+    own.kill('SIGINT')
+    t.equal((await own.finished()).code, 0)
+    running.client.child.stdin?.write("select 'still' || 'there';\n")
+    await running.client.waitFor(/stillthere/)
+    t.notOk(
+      (await eventsOf(running.id)).some(({ type }) => type === 'view'),
+      'looking at one’s own is no news',
+    )
+  })
+
+  await t.test('a locked person is cut off everywhere and gets nothing until unlocked', async t => {
+    await using running = await open('locked')
+    t.equal(
+      (await bob.run('lock', 'user', 'alice@example.com', '--reason', 'x')).code,
+      4,
+      'operators of a target lock that',
+    )
+    const locked = await carol.run(
+      'lock',
+      'user',
+      'Alice@Example.com',
+      '--reason',
+      'stolen laptop',
+      '--until',
+      '2h',
+      '--json',
+    )
+    t.equal(locked.code, 0, locked.stderr)
+    const { id } = JSON.parse(locked.stdout) as { id: string }
+    t.match(
+      await cutOff(running.client),
+      /FATAL: {2}gate: user alice@example\.com is locked until \S+ by carol@example\.com: stolen laptop/,
+    )
+    t.match(
+      (await eventsOf(running.id)).filter(({ type }) => type === 'kill' || type === 'session.end'),
+      [
+        { type: 'kill', lock: id, reason: 'stolen laptop' },
+        { type: 'session.end', code: 'ERR_GATE_LOCKED' },
+      ],
+    )
+    const refused = await psql(gate, ['-c', 'select 1'])
+    t.match(refused.stderr, /is locked/)
+    t.equal((await alice.run('sessions')).code, 4)
+    t.equal((await alice.run('unlock', id)).code, 4, 'nobody unlocks themselves')
+    await using again = await createCli()
+    const login = await again.login(world.relay, world.oidc, 'alice')
+    t.equal(login.code, 4)
+    t.match(login.stderr, /ERR_GATE_LOCKED/)
+    t.match(
+      (await carol.run('locks')).stdout,
+      new RegExp(`${id} +user +alice@example\\.com .* carol@example\\.com +stolen laptop`),
+    )
+    t.equal((await carol.run('lock', 'user', 'alice@example.com', '--reason', 'x')).code, 6, 'one lock is enough')
+    t.equal((await carol.run('unlock', id)).code, 0)
+    t.equal((await carol.run('unlock', id)).code, 5)
+    t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
+    const events = (await world.relay.events()) as unknown as Event[]
+    t.match(
+      events.map(({ body }) => body).filter(({ type }) => type === 'lock' || type === 'unlock'),
+      [
+        { type: 'lock', lock: id },
+        { type: 'unlock', lock: id },
+      ],
+    )
+  })
+
+  await t.test('a locked target takes nobody, also when it was locked on another relay', async t => {
+    await using running = await open('target')
+    const locked = await bobElsewhere.run('lock', 'target', 'prod-db', '--reason', 'restoring', '--json')
+    t.equal(locked.code, 0, locked.stderr)
+    t.match(await cutOff(running.client), /target prod-db is locked by bob@example\.com: restoring/)
+    t.match((await psql(gate, ['-c', 'select 1'])).stderr, /FATAL: {2}gate: target prod-db is locked/)
+    t.equal((await carol.run('lock', 'target', 'prod-bd', '--reason', 'x')).code, 5, 'a slip of the pen')
+    t.equal((await bob.run('unlock', (JSON.parse(locked.stdout) as { id: string }).id)).code, 0)
+    t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
+  })
+
+  await t.test('a locked agent is let go, refused when it comes back, and serves again when unlocked', async t => {
+    await using running = await open('agent')
+    const locked = await carol.run('lock', 'agent', 'agent-one', '--reason', 'compromised', '--json')
+    t.equal(locked.code, 0, locked.stderr)
+    t.match(await cutOff(running.client), /agent agent-one is locked by carol@example\.com: compromised/)
+    await world.relay.process().waitFor(/is locked.*"event":"agent\.refused"/)
+    t.match((await psql(gate, ['-c', 'select 1'])).stderr, /no agent that serves prod-db is online/)
+    t.equal((await carol.run('unlock', (JSON.parse(locked.stdout) as { id: string }).id)).code, 0)
+    await world.agent.process().waitFor(/uplink\.ready[\s\S]*uplink\.ready/)
+    t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
+  })
+
+  await t.test('a lock ends by itself when its time is over', async t => {
+    t.equal((await carol.run('lock', 'target', 'prod-db', '--reason', 'briefly', '--until', '2s')).code, 0)
+    t.match((await psql(gate, ['-c', 'select 1'])).stderr, /is locked until/)
+    let answer = ''
+    while (answer !== '1\n') answer = (await psql(gate, ['-At', '-c', 'select 1'])).stdout
+    t.equal((await carol.run('locks')).stdout, '')
+    t.equal((await carol.run('lock', 'target', 'prod-db', '--reason', 'x', '--until', '2020-01-01')).code, 2)
+    t.equal((await carol.run('lock', 'planet', 'earth', '--reason', 'x')).code, 2)
+  })
+
+  await t.test('with the store gone nobody can know of locks, so new connections are refused', async t => {
+    await storage.stop()
+    const refused = await psql(gate, ['-c', 'select 1'])
+    t.not(refused.code, 0)
+    t.match(refused.stderr, /the store does not answer|cannot be reached/)
+  })
+})

@@ -1,0 +1,283 @@
+// Finding sessions: what was recorded is found, also after crashes, floods and the loss of the store.
+import { findSessions, type SessionFilter, type Sight } from '@gate/relay/history/find'
+import { MAX_TERMS_PER_SESSION, SessionIndexer } from '@gate/relay/history/indexer'
+import type { EventSource } from '@gate/relay/history/source'
+import { rememberTarget, sightOf, targetKey } from '@gate/relay/history/targets'
+import { wordsOf } from '@gate/relay/history/terms'
+import { createPolicy } from '@gate/relay/policy/decide'
+import { compilePolicy } from '@gate/relay/policy/rules'
+import type { EventBody, StoredEvent } from '@gate/relay/record/events'
+import { Recorder } from '@gate/relay/record/recorder'
+import type { Store } from '@gate/relay/store/store'
+import { systemClock } from '@gate/shared/clock'
+import { silentLog } from '@gate/shared/log'
+import type { Subject } from '@gate/shared/model'
+import t from 'tap'
+import { testTree } from '../../support/record.ts'
+import { startStore } from '../../support/store.ts'
+import { temporaryDirectory } from '../../support/tmp.ts'
+
+const HOUR_MS = 3_600_000
+const all: Sight = { subject: 'nobody', targets: undefined }
+const alice: Subject = {
+  id: 'i|alice',
+  issuer: 'i',
+  email: 'Alice@Example.com',
+  name: undefined,
+  groups: ['engineers'],
+}
+
+interface Made {
+  readonly id: string
+  readonly target?: string
+  readonly task?: string
+  readonly startedMs?: number
+  readonly endedMs?: number | null
+  readonly subject?: Subject
+}
+
+const labels = { env: 'prod' }
+
+async function insert(store: Store, recorder: Recorder, made: Made): Promise<void> {
+  const { id, target = 'prod-db', task, startedMs = Date.now(), endedMs = null, subject = alice } = made
+  const first = recorder.append(started(id, target, task, subject))
+  await rememberTarget(store.db, { name: target, protocol: 'postgres', labels })
+  const row = {
+    id,
+    login_id: 'l',
+    subject_id: subject.id,
+    email: subject.email ?? null,
+    groups: '[]',
+    target,
+    protocol: 'postgres',
+    labels: JSON.stringify(labels),
+    agent: null,
+    relay: 'relay_1',
+    task: task ?? null,
+    reason: null,
+    program: null,
+    started_ms: startedMs,
+    ended_ms: endedMs,
+    end_code: endedMs === null ? null : 'ended',
+    first_event: first,
+    last_event: endedMs === null ? null : first,
+    target_key: targetKey({ name: target, protocol: 'postgres', labels }),
+  }
+  await store.db
+    .insertInto('sessions')
+    .values(row)
+    .onConflict(conflict => conflict.column('id').doUpdateSet(row))
+    .execute()
+}
+
+function started(session: string, target: string, task: string | undefined, subject: Subject): EventBody {
+  const { id, email, groups } = subject
+  return {
+    type: 'session.start',
+    session,
+    subject: { id, ...(email === undefined ? {} : { email }), groups: [...groups] },
+    target,
+    protocol: 'postgres',
+    ...(task === undefined ? {} : { task }),
+    policy: 'p',
+    client: { program: 'psql' },
+  }
+}
+
+const command = (session: string, number: number, text: string, rule = 'reads', action = 'select'): EventBody => ({
+  type: 'command',
+  session,
+  command: number,
+  action,
+  text,
+  resources: [],
+  facts: {},
+  decision: rule === 'never' ? { effect: 'deny', rule, reason: 'no' } : { effect: 'allow', rule },
+  policy: 'p',
+})
+
+async function found(store: Store, filter: Partial<SessionFilter>, sight = all): Promise<string[]> {
+  const rows = await findSessions(store, { words: [], limit: 50, ...filter }, sight, 12 * HOUR_MS)
+  return rows.map(({ id }) => id)
+}
+
+async function openRecord(directory: string): Promise<Recorder> {
+  return Recorder.open(directory, testTree, systemClock, silentLog)
+}
+
+const start = (store: Store, source: EventSource): Promise<SessionIndexer> =>
+  SessionIndexer.start(store, 'relay_1', source, systemClock, silentLog)
+
+t.test('words are what people see as words, in any script, and bounded', async t => {
+  t.same(wordsOf('SELECT a.Email, x FROM public.Zählung WHERE id=4711 -- "日本"'), [
+    'select',
+    'email',
+    'from',
+    'public',
+    'zählung',
+    'where',
+    'id',
+    '4711',
+    '日本',
+  ])
+  t.equal(wordsOf('w'.repeat(1000))[0]?.length, 64)
+  t.equal(wordsOf(Array.from({ length: 5000 }, (_, index) => `word${index}`).join(' ')).length, 500)
+})
+
+t.test('sessions are found by what was done in them while they run', async t => {
+  await using store = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  await using indexer = await start(store, recorder)
+  await insert(store, recorder, { id: 's_1' })
+  await insert(store, recorder, { id: 's_2', startedMs: Date.now() + 1000 })
+  recorder.append(command('s_1', 1, 'select * from customers where id = 4711'))
+  recorder.append(command('s_2', 1, 'drop table customers', 'never', 'drop'))
+  recorder.append({
+    type: 'hold',
+    session: 's_2',
+    request: 'r_1',
+    action: 'delete',
+    rule: 'wide-writes',
+    approvers: '1 of dba',
+    commandHash: '',
+    expiresMs: 0,
+  })
+  await indexer.caughtUp()
+  t.same(await found(store, { words: ['customers'] }), ['s_2', 's_1'], 'newest first')
+  t.same(await found(store, { words: ['customers', '4711'] }), ['s_1'])
+  t.same(await found(store, { words: ['custom'] }), [], 'whole words')
+  t.same(await found(store, { action: 'drop' }), ['s_2'])
+  t.same(await found(store, { rule: 'never' }), ['s_2'])
+  t.same(await found(store, { rule: 'wide-writes' }), ['s_2'])
+  t.same(await found(store, { rule: 'reads', words: ['drop'] }), [])
+  t.same(
+    await store.db.selectFrom('sessions').select(['id', 'commands', 'refused', 'held']).orderBy('id').execute(),
+    [
+      { id: 's_1', commands: 1, refused: 0, held: 0 },
+      { id: 's_2', commands: 1, refused: 1, held: 1 },
+    ],
+    'open sessions have counts',
+  )
+  await recorder.close()
+})
+
+t.test('sessions are found by who, where, for what and when they were open', async t => {
+  await using store = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  const at = Date.UTC(2030, 0, 1, 12)
+  const bob: Subject = { ...alice, id: 'i|bob', email: 'bob@example.com' }
+  await insert(store, recorder, { id: 's_1', task: 'MIG-4', startedMs: at, endedMs: at + HOUR_MS })
+  await insert(store, recorder, { id: 's_2', task: 'MIG-4/2', startedMs: at + HOUR_MS, target: 'other-db' })
+  await insert(store, recorder, { id: 's_3', task: 'MIG-42', startedMs: at + 2 * HOUR_MS, subject: bob })
+  t.same(await found(store, { task: 'MIG-4' }), ['s_2', 's_1'], 'a task has steps')
+  t.same(await found(store, { task: 'MIG-%' }), [])
+  t.same(await found(store, { user: 'alice@example.COM' }), ['s_2', 's_1'])
+  t.same(await found(store, { user: 'i|bob' }), ['s_3'])
+  t.same(await found(store, { target: 'other-db' }), ['s_2'])
+  t.same(await found(store, { sinceMs: at + 1.5 * HOUR_MS, untilMs: at + 1.6 * HOUR_MS }), ['s_2'], 'still open')
+  t.same(await found(store, { untilMs: at + 0.5 * HOUR_MS }), ['s_1'])
+  t.same(await found(store, { limit: 1 }), ['s_3'])
+  const policy = createPolicy(
+    compilePolicy(
+      [
+        {
+          file: 'p',
+          text: 'targets: [{ match: { name: other-* }, allow: { groups: [x] }, viewers: [auditors] }]',
+        },
+      ],
+      {},
+    ),
+  )
+  const sight = await sightOf(store, policy, { ...bob, groups: ['auditors'] })
+  t.same(await found(store, {}, sight), ['s_3', 's_2'], 'their own, and those of targets they may view')
+  t.same(await found(store, {}, await sightOf(store, policy, bob)), ['s_3'])
+  await recorder.close()
+})
+
+t.test('what was recorded while nobody indexed is found after the next start, and open sessions are over', async t => {
+  await using store = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  await insert(store, recorder, { id: 's_1' })
+  recorder.append(command('s_1', 1, 'select gone'))
+  recorder.append(command('s_1', 2, 'drop table gone', 'never', 'drop'))
+  t.same(await found(store, { words: ['gone'] }), [])
+  {
+    await using indexer = await start(store, recorder)
+    await indexer.caughtUp()
+    t.same(await found(store, { words: ['gone'] }), ['s_1'])
+    const row = await store.db.selectFrom('sessions').selectAll().executeTakeFirstOrThrow()
+    t.match(row, { end_code: 'lost', commands: 2, refused: 1 })
+  }
+  {
+    await using indexer = await start(store, recorder)
+    await indexer.caughtUp()
+    const row = await store.db.selectFrom('sessions').selectAll().executeTakeFirstOrThrow()
+    t.match(row, { commands: 2, refused: 1 }, 'nothing counts twice')
+  }
+  await recorder.close()
+})
+
+t.test(
+  'a flood that does not fit into the queue is found all the same, and takes no more terms than it may',
+  async t => {
+    await using store = await startStore()
+    await using directory = await temporaryDirectory('index')
+    const recorder = await openRecord(directory.path)
+    await using indexer = await start(store, recorder)
+    await insert(store, recorder, { id: 's_1' })
+    await insert(store, recorder, { id: 's_2' })
+    await indexer.caughtUp()
+    for (let number = 1; number <= 5_500; number += 1) recorder.append(command('s_1', number, `select flood${number}`))
+    recorder.append(command('s_2', 1, 'select afterwards'))
+    for (let tries = 0; tries < 5; tries += 1) await indexer.caughtUp()
+    t.same(await found(store, { words: ['flood1'] }), ['s_1'])
+    t.same(await found(store, { words: ['afterwards'] }), ['s_2'])
+    const { count } = await store.db
+      .selectFrom('session_terms')
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where('session_id', '=', 's_1')
+      .executeTakeFirstOrThrow()
+    t.equal(count, MAX_TERMS_PER_SESSION)
+    await recorder.close()
+  },
+)
+
+t.test('a store that was lost is filled again from a record that can be read from a number on', async t => {
+  await using store = await startStore()
+  const events: StoredEvent[] = [
+    started('s_1', 'prod-db', 'MIG-1', alice),
+    { type: 'session.open' as const, session: 's_1', agent: 'agent-one', target: {} },
+    command('s_1', 1, 'select precious'),
+    { type: 'session.end' as const, session: 's_1', code: 'ended' },
+    { type: 'view' as const, session: 's_1', by: 'i|bob' },
+  ].map((body, index) => ({ sequence: index + 1, timeMs: 1_000 + index, body }))
+  // Stands for the recorder, which cannot read from a number on yet.
+  const source: EventSource = {
+    sequence: events.length,
+    watch: () => ({ [Symbol.dispose]: () => {} }),
+    readFrom: async function* (sequence) {
+      yield* events.filter(event => event.sequence >= sequence)
+    },
+  }
+  await using indexer = await start(store, source)
+  await indexer.caughtUp()
+  t.match(await store.db.selectFrom('sessions').selectAll().execute(), [
+    {
+      id: 's_1',
+      email: 'Alice@Example.com',
+      target: 'prod-db',
+      task: 'MIG-1',
+      agent: 'agent-one',
+      started_ms: 1_000,
+      ended_ms: 1_003,
+      end_code: 'ended',
+      first_event: 1,
+      last_event: 4,
+    },
+  ])
+  t.same(await found(store, { words: ['precious'] }), ['s_1'])
+  t.match(await store.db.selectFrom('session_views').selectAll().execute(), [{ session_id: 's_1', by_id: 'i|bob' }])
+})
