@@ -5,9 +5,9 @@ import type { Command } from '../protocols/protocol.ts'
 import { type GateContext, judge, requestOf } from './judge.ts'
 
 /** Decisions that are remembered; beyond them all are forgotten. */
-const MAX_DECISIONS = 256
-/** Of longer texts none is: they would be kept in memory with it. */
-const MAX_TEXT_LENGTH = 4096
+const MAX_DECISIONS = 128
+/** Of longer texts none is: they would be kept in memory along with their facts. */
+const MAX_TEXT_LENGTH = 2048
 
 /** All that a decision depends on beside the session's own target, task and reason, which do not change. */
 interface Decided {

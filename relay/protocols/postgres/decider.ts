@@ -84,7 +84,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** Masks of one set of obligations and one catalog, and what became of them. */
 const MAX_CACHED_MASKS = 8
 /** Statements of a session for which that is remembered; beyond them all are forgotten. */
-const MAX_MASKED_STATEMENTS = 256
+const MAX_MASKED_STATEMENTS = 128
+/** Of longer statements none is: their facts would be kept in memory. */
+const MAX_REMEMBERED_STATEMENT_BYTES = 2048
 
 /** How often a session looks for relations that the snapshot does not know. */
 const LOOK_AGAIN_MS = 5_000
@@ -552,6 +554,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (known?.obligations === obligations && known.catalog === catalog) return known
     const reason = maskingRefusal(facts, this.#masked(obligations, catalog).masked)
     const made = { obligations, catalog, reason, masking: undefined }
+    if (facts.length > MAX_REMEMBERED_STATEMENT_BYTES) return made
     if (this.#maskedStatements.size >= MAX_MASKED_STATEMENTS) this.#maskedStatements.clear()
     this.#maskedStatements.set(facts, made)
     return made
