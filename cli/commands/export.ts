@@ -8,6 +8,7 @@ import { stepFrames } from '../frames.ts'
 import { readSession, type SessionView } from '../session-view.ts'
 import { oneLine } from '../text.ts'
 import { heading } from '../timeline.ts'
+import type { ReplayProps } from '../ui/replay.tsx'
 import { parseTime } from '../when.ts'
 
 const MAX_SPEED = 1_000
@@ -55,6 +56,10 @@ export interface ReplayOptions {
   readonly from?: string
 }
 
+/** ink and react take most of a second to load, and only the replay needs them. */
+const showReplay = (props: ReplayProps): Promise<void> =>
+  import('../ui/replay.tsx').then(({ runReplay }) => runReplay(props))
+
 /** Plays a session at the terminal; without one it prints the text of it. */
 export async function replaySession(app: App, id: string, options: ReplayOptions): Promise<void> {
   const speed = Number(options.speed)
@@ -66,8 +71,7 @@ export async function replaySession(app: App, id: string, options: ReplayOptions
   await using connected = await connectApp(app)
   const { session, events } = await readSession(connected, id)
   if (!app.config.interactive) return void process.stdout.write(exported('text', session, events))
-  const { runReplay } = await import('../ui/replay.tsx')
-  await runReplay({
+  await showReplay({
     title: heading(session, app.style, ms => new Date(ms).toLocaleString()),
     frames: stepFrames(session, events),
     speed,

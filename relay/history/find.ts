@@ -29,7 +29,7 @@ export interface Sight {
 }
 
 /** How often a term occurs is counted up to here, to begin with the rarest. */
-const MAX_COUNTED = 1_000
+const MAX_COUNTED = 5_000
 
 type Query = SelectQueryBuilder<Schema, 'sessions', object>
 
@@ -104,10 +104,10 @@ export function termsAsked({ action, rule, words }: SessionFilter): string[] {
 }
 
 /**
- * Whether the session of the term that is read has this one too. A subquery with a limit stays one, looked up in the index for
- * each row: as EXISTS it became a join of two long lists, which took seconds.
+ * Whether the session has this term too. A subquery with a limit stays one, looked up in the index for each session that
+ * everything else leaves: as EXISTS it became a join of two long lists, which took seconds.
  */
 function hasTerm(term: string): Expression<SqlBool> {
   return sql<SqlBool>`(select true from session_terms t where t.term = ${term}
-    and t.started_ms = session_terms.started_ms and t.session_id = session_terms.session_id limit 1)`
+    and t.started_ms = sessions.started_ms and t.session_id = sessions.id limit 1)`
 }

@@ -1,5 +1,7 @@
 // Following and stopping what runs, with real processes and two relays: kill, lock, unlock, watch, and who may.
+import { get, type IncomingMessage } from 'node:http'
 import t from 'tap'
+import { tokenOf } from '../support/approver.ts'
 import { createCli, startRelay } from '../support/gate.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
@@ -148,6 +150,29 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
       (await eventsOf(running.id)).some(({ type }) => type === 'view'),
       'looking at one’s own is no news',
     )
+  })
+
+  await t.test('a watcher who does not read is dropped with a word, and the session goes on', async t => {
+    await using running = await open('busy')
+    const token = await tokenOf(bob, world.relay.url)
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const path = `${world.relay.url}/v1/sessions/${running.id}/watch`
+      get(path, { headers: { authorization: `Bearer ${token}` } }, resolve).on('error', reject)
+    })
+    t.equal(response.statusCode, 200)
+    response.pause()
+    // Far more than the sockets of both sides and the relay's own limit hold.
+    for (let number = 0; number < 600; number += 1)
+      running.client.child.stdin?.write(`select ${number} /* ${'x'.repeat(60_000)} */;\n`)
+    running.client.child.stdin?.write("select 'still' || 'here';\n")
+    await world.relay.process().waitFor(/"code":"ERR_GATE_LIMIT","event":"session\.watcher-dropped"/)
+    let last = ''
+    for await (const chunk of response.setEncoding('utf8')) last = (last + (chunk as string)).slice(-1000)
+    t.match(
+      last,
+      /\{"error":\{"code":"ERR_GATE_LIMIT","message":"you read more slowly than the session goes on"\}\}\n$/,
+    )
+    await running.client.waitFor(/stillhere/)
   })
 
   await t.test('a locked person is cut off everywhere and gets nothing until unlocked', async t => {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import t from 'tap'
 import { programs } from '../support/gate.ts'
 import { type Running, run, start } from '../support/process.ts'
-import { hasPsql, startPsql, startWorld } from '../support/world.ts'
+import { hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
 
 const SCRIPT = '/usr/bin/script'
 const skip = !existsSync(SCRIPT) ? 'no script(1) on this machine' : hasPsql ? false : 'no psql on this machine'
@@ -28,6 +28,41 @@ function terminal(
     },
   })
 }
+
+t.test('a replay', { skip }, async t => {
+  await using world = await startWorld()
+  const alice = await world.person('alice')
+  await using gate = await alice.connect('prod-db')
+  await psql(gate, ['-c', "select 'first'", '-c', "select 'second'"])
+  const [{ id = '' } = {}] = JSON.parse((await alice.run('sessions', '--json')).stdout) as { id: string }[]
+
+  await t.test('plays a session, pauses, steps back and forth, goes to a time, and ends with q', async t => {
+    await using replay = terminal(alice.home, ['sessions', 'replay', id, '--speed', '0.25'])
+    await replay.waitFor(/prod-db[\s\S]*▶[\s\S]*space pause/)
+    replay.child.stdin?.write('$')
+    await replay.waitFor(/select 'second'[\s\S]*ended[\s\S]*■/)
+    replay.child.stdin?.write('p')
+    await replay.waitFor(/■[\s\S]*‖/)
+    replay.child.stdin?.write('g')
+    await replay.waitFor(/go to: ▏/)
+    for (const character of '0') replay.child.stdin?.write(character)
+    await replay.waitFor(/go to: 0▏/)
+    replay.child.stdin?.write('\r')
+    replay.child.stdin?.write('+')
+    await replay.waitFor(/0\.5×/)
+    replay.child.stdin?.write('q')
+    t.equal((await replay.finished()).code, 0)
+  })
+
+  await t.test('without a terminal is the text export', async t => {
+    const text = await alice.run('sessions', 'export', id, '--format', 'text')
+    t.match(text.stdout, /✓ +1 {2}select 'first'/)
+    t.equal((await alice.run('sessions', 'replay', id)).stdout, text.stdout)
+    t.equal((await alice.run('sessions', 'replay', id, '--speed', 'fast')).code, 2)
+    t.equal((await alice.run('sessions', 'export', id, '--format', 'pdf')).code, 2)
+    t.equal((await alice.run('sessions', 'export', id, '--output', '/nowhere/at/all')).code, 2)
+  })
+})
 
 t.test('the live list', { skip }, async t => {
   await using world = await startWorld()

@@ -35,9 +35,14 @@ async function kept(cli: Cli): Promise<Record<string, string>> {
   return JSON.parse(await readFile(`${cli.home}/credentials.json`, 'utf8')) as Record<string, string>
 }
 
+/** The session token of the person who is logged in with this command line. */
+export async function tokenOf(cli: Cli, relay: string): Promise<string> {
+  return (JSON.parse((await kept(cli))[relay] ?? '{}') as { token: string }).token
+}
+
 /** Speaks to the relay's API as the person who is logged in with this command line. */
 export async function callAs(cli: Cli, relay: string, method: string, path: string, body?: object): Promise<Answer> {
-  const { token } = JSON.parse((await kept(cli))[relay] ?? '{}') as { token: string }
+  const token = await tokenOf(cli, relay)
   const response = await fetch(relay + path, {
     method,
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },

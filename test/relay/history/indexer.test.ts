@@ -8,14 +8,18 @@ import { createPolicy } from '@gate/relay/policy/decide'
 import { compilePolicy } from '@gate/relay/policy/rules'
 import type { EventBody, StoredEvent } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
-import type { Store } from '@gate/relay/store/store'
+import { openStore, type Store } from '@gate/relay/store/store'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
 import t from 'tap'
+import { startPostgres } from '../../support/postgres.ts'
 import { testTree } from '../../support/record.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
+
+const postgres = await startPostgres()
+t.teardown(() => postgres[Symbol.asyncDispose]())
 
 const HOUR_MS = 3_600_000
 const all: Sight = { subject: 'nobody', targets: undefined }
@@ -124,43 +128,60 @@ t.test('words are what people see as words, in any script, and bounded', async t
   t.equal(wordsOf(Array.from({ length: 5000 }, (_, index) => `word${index}`).join(' ')).length, 500)
 })
 
-t.test('sessions are found by what was done in them while they run', async t => {
-  await using store = await startStore()
-  await using directory = await temporaryDirectory('index')
-  const recorder = await openRecord(directory.path)
-  await using indexer = await start(store, recorder)
-  await insert(store, recorder, { id: 's_1' })
-  await insert(store, recorder, { id: 's_2', startedMs: Date.now() + 1000 })
-  recorder.append(command('s_1', 1, 'select * from customers where id = 4711'))
-  recorder.append(command('s_2', 1, 'drop table customers', 'never', 'drop'))
-  recorder.append({
-    type: 'hold',
-    session: 's_2',
-    request: 'r_1',
-    action: 'delete',
-    rule: 'wide-writes',
-    approvers: '1 of dba',
-    commandHash: '',
-    expiresMs: 0,
+const engines: [string, () => Promise<Store>][] = [
+  ['embedded', startStore],
+  [
+    'on a server',
+    async () => {
+      await postgres.query('create database history')
+      return openStore(
+        { kind: 'postgres', url: postgres.url('history'), maximumConnections: 5 },
+        systemClock,
+        silentLog,
+      )
+    },
+  ],
+]
+
+for (const [name, open] of engines) {
+  t.test(`sessions are found by what was done in them while they run, in a store ${name}`, async t => {
+    await using store = await open()
+    await using directory = await temporaryDirectory('index')
+    const recorder = await openRecord(directory.path)
+    await using indexer = await start(store, recorder)
+    await insert(store, recorder, { id: 's_1' })
+    await insert(store, recorder, { id: 's_2', startedMs: Date.now() + 1000 })
+    recorder.append(command('s_1', 1, 'select * from customers where id = 4711'))
+    recorder.append(command('s_2', 1, 'drop table customers', 'never', 'drop'))
+    recorder.append({
+      type: 'hold',
+      session: 's_2',
+      request: 'r_1',
+      action: 'delete',
+      rule: 'wide-writes',
+      approvers: '1 of dba',
+      commandHash: '',
+      expiresMs: 0,
+    })
+    await indexer.caughtUp()
+    t.same(await found(store, { words: ['customers'] }), ['s_2', 's_1'], 'newest first')
+    t.same(await found(store, { words: ['customers', '4711'] }), ['s_1'])
+    t.same(await found(store, { words: ['custom'] }), [], 'whole words')
+    t.same(await found(store, { action: 'drop' }), ['s_2'])
+    t.same(await found(store, { rule: 'never' }), ['s_2'])
+    t.same(await found(store, { rule: 'wide-writes' }), ['s_2'])
+    t.same(await found(store, { rule: 'reads', words: ['drop'] }), [])
+    t.same(
+      await store.db.selectFrom('sessions').select(['id', 'commands', 'refused', 'held']).orderBy('id').execute(),
+      [
+        { id: 's_1', commands: 1, refused: 0, held: 0 },
+        { id: 's_2', commands: 1, refused: 1, held: 1 },
+      ],
+      'open sessions have counts',
+    )
+    await recorder.close()
   })
-  await indexer.caughtUp()
-  t.same(await found(store, { words: ['customers'] }), ['s_2', 's_1'], 'newest first')
-  t.same(await found(store, { words: ['customers', '4711'] }), ['s_1'])
-  t.same(await found(store, { words: ['custom'] }), [], 'whole words')
-  t.same(await found(store, { action: 'drop' }), ['s_2'])
-  t.same(await found(store, { rule: 'never' }), ['s_2'])
-  t.same(await found(store, { rule: 'wide-writes' }), ['s_2'])
-  t.same(await found(store, { rule: 'reads', words: ['drop'] }), [])
-  t.same(
-    await store.db.selectFrom('sessions').select(['id', 'commands', 'refused', 'held']).orderBy('id').execute(),
-    [
-      { id: 's_1', commands: 1, refused: 0, held: 0 },
-      { id: 's_2', commands: 1, refused: 1, held: 1 },
-    ],
-    'open sessions have counts',
-  )
-  await recorder.close()
-})
+}
 
 t.test('sessions are found by who, where, for what and when they were open', async t => {
   await using store = await startStore()
