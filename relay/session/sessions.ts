@@ -15,6 +15,7 @@ import type { Recorder } from '../record/recorder.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { SessionGate } from './gate.ts'
 import { markedRecorder, type SessionRecorder } from './judge.ts'
+import type { RecordTerms } from './recorded-text.ts'
 import { TaskRows } from './task-rows.ts'
 
 /** The end of a session is written to the store even if the store is away for a while; the record has it in any case. */
@@ -28,6 +29,8 @@ export interface SessionsContext {
   readonly policy: () => Policy
   readonly approvals: Approvals
   readonly recorder: Recorder
+  /** How commands are written down. */
+  readonly record: RecordTerms
   readonly store: Store
   readonly protocols: readonly Protocol[]
   readonly limits: { readonly connections: number; readonly connectionsPerSubject: number }
@@ -156,6 +159,7 @@ class RelaySession implements Session {
       performable: protocol.obligations,
       taskRows,
       recorder: this.#recorder,
+      record: context.record,
       approvals: context.approvals,
       clock: context.clock,
       log: context.log,

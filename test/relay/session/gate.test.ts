@@ -1,4 +1,5 @@
 // The one enforcement point with its real parts: nothing is allowed that is not decided, answered for and written down.
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createPolicy, type Policy } from '@gate/relay/policy/decide'
@@ -17,6 +18,7 @@ import type { Operation, Subject } from '@gate/shared/model'
 import t from 'tap'
 import { decide, startApprovals } from '../../support/approver.ts'
 import { createHandClock } from '../../support/clock.ts'
+import { recordTerms } from '../../support/record-terms.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
 
@@ -51,6 +53,12 @@ const person = (name: string, ...groups: string[]): Subject => ({
 
 const command = (action: string, sql = `${action} 1`, more: Partial<Operation> = {}): Command => ({
   people: 'now',
+  recorded: {
+    text: sql,
+    isCut: false,
+    parameters: more.parameters ?? [],
+    parameterCount: more.parameters?.length ?? 0,
+  },
   operation: {
     protocol: 'postgres',
     action,
@@ -75,7 +83,7 @@ const askedOf = (commands: readonly Command[]): Asked => ({
 let sessions = 0
 
 /** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
-async function open(groups = ['engineers'], segmentBytes?: number) {
+async function open(groups = ['engineers'], segmentBytes?: number, record = recordTerms()) {
   const directory = await temporaryDirectory('gate')
   const recorder = await Recorder.open(directory.path, 'relay_1', clock, silentLog, segmentBytes)
   const state = { policy: compile(text), subject: person('alice', ...groups) }
@@ -92,6 +100,7 @@ async function open(groups = ['engineers'], segmentBytes?: number) {
     performable: ['mask'],
     taskRows: new TaskRows(),
     recorder,
+    record,
     approvals,
     clock,
     log: silentLog,
@@ -303,7 +312,11 @@ t.test('long texts are cut and marked, and a repeated one is written once', asyn
   for (const sql of [long, medium, medium, 'select 1', 'select 1', medium])
     await opened.decide([command('select', sql)])
   const [cut, ...rest] = await opened.recorded('command')
-  t.match(cut, { cutFrom: Buffer.byteLength(long), text: long.slice(0, 65_536) })
+  // 32 KiB, to the last whole character.
+  const text = Buffer.from(long).toString('utf8', 0, 32_768 - 5)
+  const sha256 = createHash('sha256').update(long).digest('hex')
+  t.match(cut, { cutFrom: Buffer.byteLength(long), sha256, text })
+  t.ok(cut?.type === 'command' && cut.text.length === text.length)
   t.match(
     rest.map(body => (body.type === 'command' ? [body.text, body.sameTextAs] : [])),
     [

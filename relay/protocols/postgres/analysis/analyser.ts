@@ -1,9 +1,10 @@
 // Statement text → facts, through the parsing worker, with a cache, a deadline and a replacement for a worker that died.
+import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { StatementFacts } from './facts.ts'
-import type { AnalysisReply, AnalysisRequest } from './worker.ts'
+import type { AnalysisData, AnalysisReply, AnalysisRequest, Unparsable } from './worker.ts'
 
 /** Parse trees of left-recursive expressions recurse as deep as the text is long; 128 KiB of `1+1+…` needs about this. */
 const STACK_MB = 64
@@ -12,14 +13,12 @@ const START_DEADLINE_MS = 30_000
 const BASE_DEADLINE_MS = 2_000
 /** A statement of values parses at about 3 MB a second; ten times that is a loop. */
 const DEADLINE_MS_PER_KIB = 5
-/** Facts of statements seen before, counted by the bytes of their text. */
+/** Facts of statements seen before, counted by the bytes of their text and of what may be recorded of it. */
 const CACHE_BYTES = 16 * 1024 * 1024
 const CACHE_ENTRY_OVERHEAD_BYTES = 1024
 const MAX_WAITING = 1_000
 
-export type Analysis =
-  | { readonly statements: readonly StatementFacts[] }
-  | { readonly syntaxError: string; readonly position: number }
+export type Analysis = { readonly statements: readonly StatementFacts[] } | Unparsable
 
 interface Waiting {
   readonly id: number
@@ -36,6 +35,7 @@ const tooComplex = (): GateError =>
 export class Analyser implements AsyncDisposable {
   readonly #log: Log
   readonly #maximumBytes: number
+  readonly #recordKey: Uint8Array
   readonly #cache = new Map<string, Analysis>()
   #cachedBytes = 0
   #worker: Worker | undefined
@@ -46,13 +46,19 @@ export class Analyser implements AsyncDisposable {
   #next = 1
   #closed = false
 
-  constructor(maximumBytes: number, log: Log) {
+  /** `recordKey` is that of placeholders in recorded texts; with one of its own, nobody can look values up. */
+  constructor(maximumBytes: number, log: Log, recordKey: Uint8Array = randomBytes(32)) {
     this.#maximumBytes = maximumBytes
+    this.#recordKey = recordKey
     this.#log = log
   }
 
   get maximumBytes(): number {
     return this.#maximumBytes
+  }
+
+  get recordKey(): Uint8Array {
+    return this.#recordKey
   }
 
   /** The facts of a text that was analysed before; undefined when it has to be analysed. */
@@ -117,6 +123,7 @@ export class Analyser implements AsyncDisposable {
       const worker = new Worker(new URL('./worker.js', import.meta.url), {
         resourceLimits: { stackSizeMb: STACK_MB, maxOldGenerationSizeMb: HEAP_MB },
         stderr: true,
+        workerData: { recordKey: this.#recordKey } satisfies AnalysisData,
       })
       const timer = setTimeout(() => reject(new Error('the parser did not start in time')), START_DEADLINE_MS)
       worker.on('message', (reply: AnalysisReply) => {
@@ -145,7 +152,7 @@ export class Analyser implements AsyncDisposable {
     const analysis: Analysis =
       'statements' in reply
         ? { statements: reply.statements }
-        : { syntaxError: reply.syntaxError, position: reply.position }
+        : { syntaxError: reply.syntaxError, position: reply.position, recordable: reply.recordable }
     this.#remember(waiting.text, analysis)
     this.#finish(waiting)?.resolve(analysis)
   }
@@ -162,7 +169,7 @@ export class Analyser implements AsyncDisposable {
   }
 
   #remember(text: string, analysis: Analysis): void {
-    const size = (entry: string): number => entry.length * 2 + CACHE_ENTRY_OVERHEAD_BYTES
+    const size = (entry: string): number => entry.length * 4 + CACHE_ENTRY_OVERHEAD_BYTES
     if (!this.#cache.has(text)) this.#cachedBytes += size(text)
     this.#cache.set(text, analysis)
     for (const oldest of this.#cache.keys()) {
