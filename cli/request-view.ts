@@ -96,9 +96,12 @@ const decided = z.object({ id: z.string(), state: z.string() })
 export async function fetchRequest({ client, credentials }: Connected, id: string): Promise<RequestDetail> {
   const path = `/v1/requests/${encodeURIComponent(id)}`
   const request = await client.call({ method: 'GET', path, token: await credentials.token() }, requestDetail)
-  if (request.kind === 'command') checkShown(request)
+  // When it is over, its command is gone, and nothing can be signed any more.
+  if (request.kind === 'command' && isOpen(request)) checkShown(request)
   return request
 }
+
+const isOpen = ({ state }: RequestView): boolean => state === 'waiting' || state === 'approved'
 
 function checkShown({ id, text, exact, commandSha256: command, parametersSha256: parameters }: RequestDetail): void {
   const same =
@@ -117,6 +120,11 @@ export async function sendDecision(
   word: Word,
 ): Promise<z.infer<typeof decided>> {
   const { client, credentials } = connected
+  if (request.kind === 'command') {
+    // What a signature would be over can be shown only as long as the request is open.
+    if (!isOpen(request)) throw new GateError('ERR_GATE_CONFLICT', `${request.id} is ${request.state} already`)
+    checkShown(request)
+  }
   const key = await approverKey(connected)
   const signature = key.sign(statementBytes(statementOf(request, word)))
   const { verdict, reason, grantMs } = word

@@ -149,6 +149,11 @@ export class Timeline {
         return [' ', 'cancelled']
       case 'view':
         return [' ', dim(`looked at by ${people}`)]
+      case 'limit':
+        return [
+          bad('!'),
+          `${body.limitBytes} bytes of the ${body.of} are recorded: from here on texts are kept as hashes`,
+        ]
       case 'audit':
         return [' ', dim(`the record is read by ${people}, from ${body.from} on`)]
       case 'kill': {

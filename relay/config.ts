@@ -6,6 +6,12 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
 import { noticeKinds } from './notices/notice.ts'
+import {
+  defaultRecordLimits,
+  LARGEST_EVENT_BYTES,
+  MAX_RECIPIENTS,
+  SMALLEST_EVENT_BYTES,
+} from './session/record-limits.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
@@ -86,6 +92,14 @@ const schema = z.strictObject({
     .strictObject({
       /** Groups whose members may read the whole record, of all targets. */
       auditors: z.array(z.string().min(1)).max(100).default([]),
+      /** Public keys of age (age1…) that can read what policy's `record: full` seals. */
+      recipients: z.array(z.string().min(1).max(4096)).max(MAX_RECIPIENTS).default([]),
+      /** Bytes of a command's text; longer ones are cut and marked. */
+      event_bytes: z.int().min(SMALLEST_EVENT_BYTES).max(LARGEST_EVENT_BYTES).default(defaultRecordLimits.eventBytes),
+      /** Bytes of texts and parameters of a session; from then on only their hashes are recorded. */
+      session_bytes: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(defaultRecordLimits.sessionBytes),
+      /** The same of a target and a day. */
+      target_bytes_per_day: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(defaultRecordLimits.targetBytesPerDay),
     })
     .prefault({}),
   /** Who is told when people are needed. */

@@ -1,4 +1,5 @@
 // gate-relay: starts a relay, checks its files, enrols agents.
+import { text } from 'node:stream/consumers'
 import { systemClock } from '@gate/shared/clock'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { createLog } from '@gate/shared/log'
@@ -49,6 +50,16 @@ program
     const { checkPolicy } = await import('./offline.ts')
     const policy = await checkPolicy(config)
     print(`configuration and policy are valid; policy version ${policy.version}`)
+  })
+
+program
+  .command('hash')
+  .description('print what stands in the record for a value that is masked, to search for it')
+  .argument('<value>', 'the value as text; - reads it from standard input, so that no shell keeps it')
+  .action(async (value: string) => {
+    const config = await readRelayConfig(program.opts<{ config: string }>().config)
+    const { placeholderIn } = await import('./offline.ts')
+    print(await placeholderIn(config, value === '-' ? (await text(process.stdin)).replace(/\r?\n$/, '') : value))
   })
 
 program

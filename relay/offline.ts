@@ -1,14 +1,18 @@
 // What gate-relay does where no relay runs: checks the policy, makes an enrolment straight in the store.
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { systemClock } from '@gate/shared/clock'
+import { GateError } from '@gate/shared/errors'
 import { createLog, silentLog } from '@gate/shared/log'
 import type { RelayConfig } from './config.ts'
 import { Enrolments } from './identity/enrolments.ts'
+import { placeholderKey, recordedPlaceholder } from './mask/placeholder.ts'
 import type { Policy } from './policy/decide.ts'
 import { readPolicy } from './policy/load.ts'
 
 import { createProtocols } from './protocols/registry.ts'
-import { lockState, storeConfig, vocabularyOf } from './relay.ts'
+import { Sealer } from './record/sealer.ts'
+import { abilitiesOf, lockState, readMaskKey, storeConfig, vocabularyOf } from './relay.ts'
 import { openStore } from './store/store.ts'
 
 /**
@@ -18,7 +22,22 @@ import { openStore } from './store/store.ts'
 export async function checkPolicy(config: RelayConfig): Promise<Policy> {
   const options = { statementBytes: config.limits.statement_bytes, maskKey: Buffer.alloc(32) }
   const protocols = createProtocols(options, systemClock, silentLog)
-  return readPolicy(config.policy, vocabularyOf(protocols))
+  if (config.record.recipients.length > 0) await Sealer.open(config.record.recipients, systemClock, silentLog)
+  return readPolicy(config.policy, vocabularyOf(protocols), abilitiesOf(config))
+}
+
+/** What stands in this relay's record for a value that is masked. @throws {GateError} ERR_GATE_NOT_FOUND before its first start. */
+export async function placeholderIn(config: RelayConfig, value: string): Promise<string> {
+  const started = await stat(join(config.state, 'mask.key')).then(
+    () => true,
+    () => false,
+  )
+  if (!started) {
+    throw new GateError('ERR_GATE_NOT_FOUND', `${config.state} has no mask.key`, {
+      hint: 'The relay makes it when it starts for the first time; run this where it runs.',
+    })
+  }
+  return recordedPlaceholder(placeholderKey(await readMaskKey(config.state)), value)
 }
 
 /**

@@ -29,13 +29,18 @@ import { createIssuers } from './identity/issuers.ts'
 import { Logins } from './identity/logins.ts'
 import { acceptUpgrades, createServer, type Upgrades } from './ingress/server.ts'
 import { Locks } from './locks/locks.ts'
+import { placeholderKey } from './mask/placeholder.ts'
 import { commandHook, type Hook, webhook } from './notices/hooks.ts'
 import { Notices } from './notices/notices.ts'
 import { followPolicy } from './policy/load.ts'
+import type { Abilities } from './policy/rules.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { createProtocols } from './protocols/registry.ts'
 import { Recorder } from './record/recorder.ts'
+import { Sealer } from './record/sealer.ts'
 import { Kills } from './session/kills.ts'
+import { TargetBytes } from './session/record-limits.ts'
+import type { RecordTerms } from './session/recorded-text.ts'
 import { Sessions } from './session/sessions.ts'
 import { openStore, type StoreConfig } from './store/store.ts'
 
@@ -67,7 +72,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   await mkdir(config.state, { recursive: true, mode: 0o700 })
   opening.use(await lockState(config.state, clock))
   const relay = await persistent(join(config.state, 'relay.id'), () => newId('relay'))
-  const maskKey = await persistent(join(config.state, 'mask.key'), () => randomBytes(32).toString('hex'))
+  const maskKey = await readMaskKey(config.state)
   const records = join(config.state, 'records')
   const recordKey = await persistent(join(config.state, 'record.key'), newSigningKey)
   const tree = { origin: `${new URL(config.url).host}/${relay}`, key: createPrivateKey(recordKey) }
@@ -88,10 +93,12 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
     clock,
     log,
   )
-  const roomOptions = { statementBytes: config.limits.statement_bytes, maskKey: Buffer.from(maskKey, 'hex') }
+  const roomOptions = { statementBytes: config.limits.statement_bytes, maskKey }
   const protocols = createProtocols(roomOptions, clock, log)
   for (const protocol of protocols) opening.use(protocol)
-  const policies = opening.use(await followPolicy(config.policy, vocabularyOf(protocols), clock, log))
+  const policies = opening.use(
+    await followPolicy(config.policy, vocabularyOf(protocols), abilitiesOf(config), clock, log),
+  )
   const policy = (): typeof policies.current => policies.current
   const notices = opening.use(new Notices(await hooksOf(config, clock), config.url, clock, log))
   const approvalOptions = { relay, url: config.url, limitPerSubject: config.limits.waiting_requests_per_subject }
@@ -100,7 +107,9 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
     connections: config.limits.connections,
     connectionsPerSubject: config.limits.connections_per_subject,
   }
-  const context = { relay, agents, logins, policy, locks, approvals, recorder, store, protocols, limits, clock, log }
+  const record = await recordTerms(config, maskKey, clock, log)
+  const parts = { agents, logins, policy, locks, approvals, recorder, store, protocols }
+  const context = { relay, ...parts, record, limits, clock, log }
   const app = opening.adopt(await createServer(config, log), opened => opened.close())
   // Streams end before the server does: it waits for them, and they have last words to say.
   opening.adopt(agents, opened => opened.close())
@@ -134,6 +143,32 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   log.info('relay.listening', { host: config.listen.host, port, url: config.url, relay })
   const opened = opening.move()
   return { port, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+}
+
+/** What policy may ask of a relay with this configuration. */
+export function abilitiesOf({ record }: RelayConfig): Abilities {
+  return { seals: record.recipients.length > 0 }
+}
+
+/** The key of hashed masks, of which that of placeholders is made; made at first use. */
+export async function readMaskKey(state: string): Promise<Uint8Array> {
+  const hex = await persistent(join(state, 'mask.key'), () => randomBytes(32).toString('hex'))
+  return Buffer.from(hex, 'hex')
+}
+
+/** @throws {GateError} ERR_GATE_CONFIG when a recipient is none. */
+async function recordTerms({ record }: RelayConfig, maskKey: Uint8Array, clock: Clock, log: Log): Promise<RecordTerms> {
+  const sealer = record.recipients.length === 0 ? undefined : await Sealer.open(record.recipients, clock, log)
+  return {
+    limits: {
+      eventBytes: record.event_bytes,
+      sessionBytes: record.session_bytes,
+      targetBytesPerDay: record.target_bytes_per_day,
+    },
+    key: placeholderKey(maskKey),
+    targetBytes: new TargetBytes(),
+    seal: sealer === undefined ? undefined : text => sealer.seal(text),
+  }
 }
 
 /** @throws {GateError} ERR_GATE_CONFIG when a secret cannot be read. */

@@ -102,6 +102,8 @@ export interface Allow {
   readonly effect: 'allow'
   readonly rule: string
   readonly obligations: readonly Obligation[]
+  /** The command is recorded as it was sent, too, for those only who may read that. */
+  readonly record?: 'full'
 }
 
 export interface Deny {
@@ -110,6 +112,7 @@ export interface Deny {
   readonly reason: string
   /** What the person can do instead. */
   readonly hint: string | undefined
+  readonly record?: 'full'
 }
 
 export interface Hold {
@@ -124,6 +127,7 @@ export interface Hold {
   readonly estimate: boolean
   /** Groups whose members may pass without being approved, at the price of a review. */
   readonly breakGlass: readonly string[]
+  readonly record?: 'full'
 }
 
 export type Decision = Allow | Deny | Hold

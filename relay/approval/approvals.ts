@@ -11,6 +11,7 @@ import { mayApprove, parseQuorum } from '../policy/quorum.ts'
 import type { Schema } from '../store/schema.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { type SignedWord, takeWord } from './deciding.ts'
+import { forgotten, settledStates } from './forgetting.ts'
 import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
 import { isSamePerson } from './person.ts'
@@ -37,6 +38,8 @@ export interface Asking {
   /** The command's exact text and values, and where it would run. */
   readonly command: string
   readonly parameters: readonly BoundParameter[]
+  /** What stays of them when the request is over. */
+  readonly recorded: Pick<Operation, 'text' | 'parameters'>
   readonly context: Readonly<Record<string, string>>
   readonly history: readonly EarlierCommand[]
   readonly estimate: Estimate | undefined
@@ -95,10 +98,19 @@ export class Approvals implements AsyncDisposable {
     await storeErrors(() =>
       store.db
         .updateTable('requests')
-        .set({ state: 'withdrawn', settled_ms: clock.now() })
+        .set({ state: 'withdrawn', settled_ms: clock.now(), ...forgotten })
         .where('relay', '=', options.relay)
         .where('kind', '=', 'command')
         .where('state', 'in', ['waiting', 'approved'])
+        .execute(),
+    )
+    // Earlier releases kept the commands of requests that were over.
+    await storeErrors(() =>
+      store.db
+        .updateTable('requests')
+        .set(forgotten)
+        .where('state', 'in', settledStates)
+        .where('exact', 'is not', null)
         .execute(),
     )
     await store.listen('requests', () => {
@@ -240,7 +252,7 @@ export class Approvals implements AsyncDisposable {
       reason: access.context.reason ?? null,
       ...ruleColumns(hold),
       action: operation.action,
-      operation: JSON.stringify(operation),
+      operation: JSON.stringify({ ...operation, recorded: asking.recorded }),
       command_hash: commandSha256(Buffer.from(command)),
       parameters_hash: commandSha256(parameters),
       exact: JSON.stringify({ command, parameters: parameters.toString('base64') }),

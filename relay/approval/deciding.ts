@@ -5,6 +5,7 @@ import type { Subject } from '@gate/shared/model'
 import type { Kysely } from 'kysely'
 import { isFilled, parseQuorum } from '../policy/quorum.ts'
 import type { Schema } from '../store/schema.ts'
+import { forgetting } from './forgetting.ts'
 import { makeGrant } from './grants.ts'
 import { goodKey } from './keys.ts'
 import { type ApprovalRequest, type Decision, readDecisions } from './requests.ts'
@@ -66,7 +67,11 @@ async function settle(
   if (grantMs !== undefined) await makeGrant(db, request, nowMs, grantMs)
   // A grant is used by being made.
   if (event === 'approve' && request.kind === 'grant') state = stateAfter(state, 'use', request.id)
-  await db.updateTable('requests').set({ state, settled_ms: nowMs }).where('id', '=', request.id).execute()
+  await db
+    .updateTable('requests')
+    .set({ state, settled_ms: nowMs, ...forgetting(state) })
+    .where('id', '=', request.id)
+    .execute()
   return { ...request, state, settledMs: nowMs, grantMs: grantMs ?? request.grantMs }
 }
 

@@ -106,7 +106,7 @@ export async function readDecisions(store: Reads, id: string): Promise<Decision[
 }
 
 function toRequest(row: Selectable<Schema['requests']>): ApprovalRequest {
-  const operation = row.operation as Operation
+  const { recorded: _, ...operation } = row.operation as Operation & { recorded?: object }
   return {
     id: row.id,
     kind: row.kind,

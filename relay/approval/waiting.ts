@@ -3,6 +3,7 @@ import type { Clock } from '@gate/shared/clock'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { type Store, storeErrors } from '../store/store.ts'
+import { forgetting } from './forgetting.ts'
 import { type Decision, readDecisions, readRequest } from './requests.ts'
 import { type RequestEvent, type RequestState, statesBefore, transitions } from './states.ts'
 
@@ -130,7 +131,7 @@ export class Waiting {
     const { numUpdatedRows } = await storeErrors(() =>
       this.#store.db
         .updateTable('requests')
-        .set({ state: after, settled_ms: this.#clock.now() })
+        .set({ state: after, settled_ms: this.#clock.now(), ...forgetting(after) })
         .where('id', '=', id)
         .where('state', 'in', [...states])
         .executeTakeFirst(),

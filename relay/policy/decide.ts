@@ -1,5 +1,14 @@
 // The decision point: pure and synchronous. Deny beats hold beats allow; without a rule the answer is no.
-import type { AccessRequest, Decision, Deny, Hold, Obligation, Subject, Target } from '@gate/shared/model'
+import type {
+  AccessRequest,
+  Decision,
+  Deny,
+  Hold,
+  MaskObligation,
+  Obligation,
+  Subject,
+  Target,
+} from '@gate/shared/model'
 import type { Block, CompiledPolicy, HoldTerms, Rule } from './rules.ts'
 
 export interface Policy {
@@ -16,6 +25,10 @@ export interface Policy {
   mayOperate(subject: Subject, target: Target): boolean
   /** The masks that bind the subject on the target, whatever the command. */
   masks(subject: Subject, target: Target): readonly Obligation[]
+  /** The masks that name columns and bind anybody on the target; the same list each time. */
+  recordMasks(target: Target): readonly MaskObligation[]
+  /** Whether all commands on the target are recorded as they were sent, too. */
+  recordsInFull(target: Target): boolean
   /** The holds of rules that are about the subject on the target, of a name when one is given. */
   holds(subject: Subject, target: Target, rule?: string): readonly Hold[]
 }
@@ -33,6 +46,7 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     cache.set(key, blocks)
     return blocks
   }
+  const recordMasks = new WeakMap<readonly Block[], readonly MaskObligation[]>()
   const byTarget = new WeakMap<Target, readonly Block[]>()
   const blocks = (target: Target): readonly Block[] => {
     const known = byTarget.get(target)
@@ -51,6 +65,13 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     mayOperate: (subject, target) =>
       blocks(target).some(block => block.operators.some(group => subject.groups.includes(group))),
     masks: (subject, target) => masks(blocks(target), subject),
+    recordsInFull: target => blocks(target).some(block => block.record === 'full'),
+    recordMasks: target => {
+      const matching = blocks(target)
+      const known = recordMasks.get(matching) ?? recordMasksOf(matching)
+      recordMasks.set(matching, known)
+      return known
+    },
     holds: (subject, target, rule) =>
       holds(blocks(target), subject).filter(hold => rule === undefined || hold.rule === rule),
   }
@@ -58,6 +79,12 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
 
 function masks(blocks: readonly Block[], subject: Subject): Obligation[] {
   return blocks.flatMap(block => block.masks.filter(mask => mask.isFor(subject.groups)).map(mask => mask.obligation))
+}
+
+function recordMasksOf(blocks: readonly Block[]): MaskObligation[] {
+  return blocks
+    .flatMap(block => block.masks.map(({ obligation }) => obligation))
+    .filter(({ columns }) => columns.length > 0)
 }
 
 function holds(blocks: readonly Block[], subject: Subject): Hold[] {
@@ -96,6 +123,11 @@ function decide(blocks: readonly Block[], request: AccessRequest): Decision {
   const refused = refusesOpening(blocks, request.subject, request.target)
   if (refused !== undefined) return refused
   const rules = blocks.flatMap(block => block.rules).filter(rule => applies(rule, request))
+  const decision = effectOf(rules, blocks, request)
+  return rules.some(rule => rule.record === 'full') ? { ...decision, record: 'full' } : decision
+}
+
+function effectOf(rules: readonly Rule[], blocks: readonly Block[], request: AccessRequest): Decision {
   for (const rule of rules) {
     if (rule.effect.effect === 'deny')
       return { effect: 'deny', rule: rule.name, reason: rule.effect.reason, hint: undefined }

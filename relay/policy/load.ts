@@ -5,15 +5,19 @@ import { asGateError, type GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { createPolicy, type Policy } from './decide.ts'
-import { compilePolicy } from './rules.ts'
+import { type Abilities, compilePolicy } from './rules.ts'
 
 /** How often the files' times are looked at; watching by inotify misses editors that replace files and network mounts. */
 const CHECK_INTERVAL_MS = 1000
 
 /** @throws {GateError} ERR_GATE_CONFIG naming each mistake and its place. */
-export async function readPolicy(files: readonly string[], vocabulary: Vocabulary): Promise<Policy> {
+export async function readPolicy(
+  files: readonly string[],
+  vocabulary: Vocabulary,
+  abilities: Abilities,
+): Promise<Policy> {
   const sources = await Promise.all(files.map(async file => ({ file, text: await readText(file) })))
-  return createPolicy(compilePolicy(sources, vocabulary))
+  return createPolicy(compilePolicy(sources, vocabulary, abilities))
 }
 
 async function readText(file: string): Promise<string> {
@@ -47,13 +51,14 @@ export interface PolicyFiles extends AsyncDisposable {
 export async function followPolicy(
   files: readonly string[],
   vocabulary: Vocabulary,
+  abilities: Abilities,
   clock: Clock,
   log: Log,
 ): Promise<PolicyFiles> {
   const stop = new AbortController()
   // Before reading: a change in between is then seen as one.
   let seen = await fingerprint(files)
-  let current = await readPolicy(files, vocabulary)
+  let current = await readPolicy(files, vocabulary, abilities)
   let fault: GateError | undefined
   log.info('policy.loaded', { version: current.version })
   const check = async (): Promise<void> => {
@@ -61,7 +66,7 @@ export async function followPolicy(
     if (found === seen) return
     seen = found
     try {
-      current = await readPolicy(files, vocabulary)
+      current = await readPolicy(files, vocabulary, abilities)
       fault = undefined
       log.info('policy.loaded', { version: current.version })
     } catch (thrown) {

@@ -28,6 +28,7 @@ export interface Rule {
     | { readonly effect: 'deny'; readonly reason: string }
     | ({ readonly effect: 'hold' } & HoldTerms)
   readonly limit: RowLimitObligation | undefined
+  readonly record: 'full' | undefined
 }
 
 /** What a hold asks for, whatever it holds. */
@@ -45,6 +46,7 @@ export interface Block {
   readonly operators: readonly string[]
   readonly rules: readonly Rule[]
   readonly masks: readonly Mask[]
+  readonly record: 'full' | undefined
 }
 
 export interface CompiledPolicy {
@@ -57,22 +59,45 @@ export interface PolicySource {
   readonly text: string
 }
 
+/** What the relay can do for its policy. */
+export interface Abilities {
+  /** It has recipients for what `record: full` seals. */
+  readonly seals: boolean
+}
+
 /**
  * Compiles policy files.
  * @throws {GateError} ERR_GATE_CONFIG with one line per mistake: `file:line:column: path: what`.
  */
-export function compilePolicy(sources: readonly PolicySource[], vocabulary: Vocabulary): CompiledPolicy {
+export function compilePolicy(
+  sources: readonly PolicySource[],
+  vocabulary: Vocabulary,
+  abilities: Abilities = { seals: false },
+): CompiledPolicy {
   const conditions = new Conditions(vocabulary)
   const parsed = sources.map(source => parseYaml<PolicyFile>(source.file, source.text, policyFile))
   const mistakes: string[] = []
   const blocks = parsed.flatMap(file =>
     file.value.targets.map((block, index) => compileBlock(block, ['targets', index], file, conditions, mistakes)),
   )
+  if (!abilities.seals) for (const file of parsed) mistakes.push(...unsealable(file))
   if (mistakes.length > 0) throw configError(mistakes)
   const version = createHash('sha256')
     .update(canonicalJson(parsed.map(file => file.value)))
     .digest('hex')
   return { version, blocks }
+}
+
+/** Places where `record: full` asks for what nobody could read. */
+function unsealable(file: Located & { readonly value: PolicyFile }): string[] {
+  const places = file.value.targets.flatMap((block, index) => [
+    ...(block.record === undefined ? [] : [['targets', index, 'record']]),
+    ...block.rules.flatMap((rule, at) =>
+      rule.record === undefined ? [] : [['targets', index, 'rules', at, 'record']],
+    ),
+  ])
+  const what = 'record: full needs record.recipients in relay.yaml, for whom the texts are encrypted'
+  return places.map(place => `${file.locate(place)}: ${place.join('.')}: ${what}`)
 }
 
 function compileBlock(
@@ -111,6 +136,7 @@ function compileBlock(
     operators: block.operators ?? [],
     rules,
     masks: block.mask.map(compileMask),
+    record: block.record,
   }
 }
 
@@ -135,6 +161,7 @@ function compileRule(rule: RuleText, conditions: Conditions): Rule {
     isFor: groups => inAudience(groups) && (allow === undefined || allow.some(group => groups.includes(group))),
     effect: compileEffect(rule),
     limit: compileLimit(rule),
+    record: rule.record,
   }
 }
 

@@ -32,6 +32,8 @@ export const rowHoldMs = 60_000
 
 const rowHold = hold.extend({ expires: duration(1_000, HOUR_MS).default(rowHoldMs) })
 
+const recordLevel = z.literal('full')
+
 const rule = z
   .strictObject({
     name: ruleName,
@@ -40,6 +42,8 @@ const rule = z
     allow: groups.optional(),
     deny: z.string().min(1).max(1024).optional(),
     hold: hold.optional(),
+    /** Commands that the rule applies to are recorded as they were sent, too, sealed for the recipients in relay.yaml. */
+    record: recordLevel.optional(),
     limit: z
       .strictObject({
         rows: z.int().min(1).max(1_000_000_000),
@@ -102,6 +106,8 @@ const targetBlock = z.strictObject({
   viewers: groups.optional(),
   /** Who, beside the person, may end sessions, and who may lock the target. */
   operators: groups.optional(),
+  /** The same of all commands. */
+  record: recordLevel.optional(),
   rules: z.array(rule).max(1000).default([]),
   mask: z.array(mask).max(1000).default([]),
 })

@@ -5,6 +5,7 @@ import type {
   ConnectHint,
   Deny,
   Estimate,
+  MaskObligation,
   Obligation,
   OfflineAnswers,
   Operation,
@@ -16,9 +17,31 @@ import type {
 import type { Port } from '@gate/shared/port'
 import type { Declaration, Outcome } from './machine.ts'
 
+/** A bound value as it is written down. */
+export interface RecordedParameter {
+  readonly text: string | null
+  /** Undefined where the value is masked for somebody: its length is a part of it. */
+  readonly bytes?: number
+  readonly format: 'text' | 'binary'
+}
+
+/** What may be written down of a command: nothing in it is masked for anybody. */
+export interface Recorded {
+  /** The operation's own text when nothing of it had to be replaced. */
+  readonly text: string
+  /** It is the beginning only, or nothing at all. */
+  readonly isCut: boolean
+  /** How long all of it is, where the operation's text is only its beginning. */
+  readonly wholeBytes?: number
+  readonly parameters: readonly RecordedParameter[]
+  /** How many there were. */
+  readonly parameterCount: number
+}
+
 /** One command that asks to pass. */
 export interface Command {
   readonly operation: Operation
+  readonly recorded: Recorded
   /** Set when the room itself must refuse, whatever policy says. */
   readonly refusal?: Deny | undefined
   /** Whether the room can do what an allow would oblige it to; a Deny says why not. Asked before anybody is bothered. */
@@ -115,6 +138,8 @@ export interface Gate {
   ): RowVerdict | Promise<RowVerdict>
   /** Whether anything is masked for this person here and now. */
   readonly masked: boolean
+  /** Masks that name columns and bind anybody on the target: records are read by others. The same list while policy is the same. */
+  readonly recordMasks: readonly MaskObligation[]
   observe(outcome: Outcome): void
 }
 

@@ -50,13 +50,33 @@ export const eventBody = z.discriminatedUnion('type', [
     text: z.string(),
     /** The number of an earlier command of this session whose text this is; `text` is then empty. */
     sameTextAs: z.int().optional(),
-    /** Bytes of the full text when `text` was cut. */
+    /** Bytes of the whole text as it was sent, when `text` was cut. */
     cutFrom: z.int().optional(),
+    /** SHA-256 of the whole text, when `text` was cut and nothing in it had to be replaced. */
+    sha256: z.string().optional(),
+    /** HMAC-SHA256 of the whole text by the relay's key of placeholders, when something had to be. */
+    keyedSha256: z.string().optional(),
     parameters: z
-      .array(z.strictObject({ text: z.string().nullable(), bytes: z.int(), format: z.enum(['text', 'binary']) }))
+      .array(
+        z.strictObject({
+          text: z.string().nullable(),
+          /** Left out where the value is masked for somebody. */
+          bytes: z.int().optional(),
+          format: z.enum(['text', 'binary']),
+        }),
+      )
       .optional(),
+    /** How many parameters, resources there were, when not all are listed. */
+    parametersCutFrom: z.int().optional(),
     resources: z.array(z.strictObject({ kind: z.string(), name: z.string(), mode: z.enum(['read', 'write']) })),
+    resourcesCutFrom: z.int().optional(),
     facts: z.record(z.string(), fact),
+    /** Names of the facts that were cut. */
+    factsCut: z.array(z.string()).optional(),
+    /** With `record: full`: the text and the parameters as they were sent, an age file in base64. */
+    sealed: z.string().optional(),
+    /** What is sealed is not the whole, or was left out. */
+    sealedCut: z.literal(true).optional(),
     decision: verdict,
     /** What came of it after people were asked, or after another statement of the same message was refused. */
     settled: verdict.optional(),
@@ -118,6 +138,14 @@ export const eventBody = z.discriminatedUnion('type', [
     status: z.string(),
   }),
   z.strictObject({ type: z.literal('cancel'), ...ofSession, by: z.string() }),
+  /** From here on, texts of a session are recorded by their hash and length only. */
+  z.strictObject({
+    type: z.literal('limit'),
+    ...ofSession,
+    /** Whose bytes are used up: those of the session, or those of the target for the day. */
+    of: z.enum(['session', 'target']),
+    limitBytes: z.int(),
+  }),
   /** The glass was broken: somebody else has to look at the session. */
   z.strictObject({ type: z.literal('review'), ...ofSession, review: z.string(), reason: z.string() }),
   z.strictObject({ type: z.literal('view'), session: z.string(), by: z.string() }),

@@ -1,13 +1,15 @@
 // Writes the commands of a session and their outcomes into the record.
 import type { Decision, Operation, Settled } from '@gate/shared/model'
 import type { EarlierCommand } from '../approval/requests.ts'
+import { hideFound } from '../mask/recorded.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
+import type { Recorded } from '../protocols/protocol.ts'
 import type { Passage } from './holds.ts'
 import type { GateContext, Judged } from './judge.ts'
+import { type CommandBody, cutText, fitCommand, LARGEST_EVENT_BYTES, textBytes, withoutTexts } from './record-limits.ts'
+import { cutMark, SessionBytes, sealed } from './recorded-text.ts'
 
-/** Longer texts are cut in the record and marked. */
-const MAX_RECORDED_TEXT = 8 * 1024
 /** Texts of a session that later commands can refer to instead of repeating them. */
 const MAX_REMEMBERED_TEXTS = 1_000
 const SHORT_TEXT = 64
@@ -19,12 +21,15 @@ export class CommandRecord {
   readonly #context: GateContext
   #commands = 0
   readonly #history: EarlierCommand[] = []
-  readonly #texts = new Map<string, number>()
+  /** Numbers of the commands that texts were recorded with, and whether they were sealed as well. */
+  readonly #texts = new Map<string, { readonly command: number; readonly sealed: boolean }>()
+  readonly #bytes: SessionBytes
   /** When commands that are under way began, for their durations. */
   readonly #began = new Map<number, number>()
 
   constructor(context: GateContext) {
     this.#context = context
+    this.#bytes = new SessionBytes(context.record, context.target, context.session, context.log)
   }
 
   get commands(): number {
@@ -50,31 +55,34 @@ export class CommandRecord {
     policy: Policy,
     prepared: boolean,
   ): number {
-    const { operation } = command
+    const { operation, recorded } = command
     const number = this.#commands + 1
-    const { text, ...how } = this.#shorten(operation.text)
     const final =
       settled !== undefined && (settled.effect !== decision.effect || settled.rule !== decision.rule)
         ? settled
         : undefined
-    this.#context.recorder.append({
+    const { record } = this.#context
+    const isSealed =
+      record.seal !== undefined && (decision.record === 'full' || policy.recordsInFull(this.#context.target))
+    const texts = this.#saidTexts(operation, recorded, isSealed)
+    const body: CommandBody = {
       type: 'command',
       session: this.#context.session,
       command: number,
       ...(prepared ? { prepared: true as const } : {}),
       action: operation.action,
-      text,
-      ...how,
-      ...(operation.parameters.length === 0 ? {} : { parameters: [...operation.parameters] }),
-      resources: [...operation.resources],
-      facts: saidFacts(operation),
-      decision: verdictOf(decision),
-      ...(final === undefined ? {} : { settled: verdictOf(final) }),
+      ...texts,
+      resources: operation.resources.map(resource => ({ ...resource, name: hideFound(resource.name, record.key) })),
+      facts: saidFacts(operation, record.key),
+      decision: verdictOf(decision, record.key),
+      ...(final === undefined ? {} : { settled: verdictOf(final, record.key) }),
       ...(requests.length === 0 ? {} : { request: requests.at(-1) }),
       ...(grants.length === 0 ? {} : { grant: grants.at(-1) }),
       ...(brokeGlass ? { passedByBreakingGlass: true as const } : {}),
       policy: policy.version,
-    })
+    }
+    const fitted = this.#limit(body, operation, recorded)
+    this.#context.recorder.append(fitted)
     // Counted only when it is written: a number that is not in the record would look like a lost event.
     this.#commands = number
     this.#history.push({
@@ -85,19 +93,44 @@ export class CommandRecord {
       status: undefined,
     })
     if (this.#history.length > MAX_HISTORY) this.#history.shift()
-    if (how.sameTextAs === undefined) this.#remember(operation.text, number)
+    if (fitted.cutFrom === undefined && fitted.sameTextAs === undefined)
+      this.#remember(recorded.text, { command: number, sealed: isSealed })
     return number
   }
 
-  #shorten(text: string): { text: string; sameTextAs?: number; cutFrom?: number } {
-    const earlier = text.length > SHORT_TEXT ? this.#texts.get(text) : undefined
-    if (earlier !== undefined) return { text: '', sameTextAs: earlier }
-    if (text.length <= MAX_RECORDED_TEXT) return { text }
-    return { text: text.slice(0, MAX_RECORDED_TEXT), cutFrom: Buffer.byteLength(text) }
+  /** The text, unless an earlier command has it, and the parameters. */
+  #saidTexts(
+    operation: Operation,
+    recorded: Recorded,
+    isSealed: boolean,
+  ): Pick<CommandBody, 'text'> & Partial<CommandBody> {
+    const { seal, key } = this.#context.record
+    const earlier = recorded.text.length > SHORT_TEXT ? this.#texts.get(recorded.text) : undefined
+    const same = earlier !== undefined && (earlier.sealed || !isSealed) ? earlier.command : undefined
+    const { parameters, parameterCount } = recorded
+    return {
+      ...(same === undefined ? { text: recorded.text } : { text: '', sameTextAs: same }),
+      ...(recorded.isCut && same === undefined ? cutMark(operation, recorded, key) : {}),
+      ...(parameters.length === 0 ? {} : { parameters: [...parameters] }),
+      ...(parameterCount > parameters.length ? { parametersCutFrom: parameterCount } : {}),
+      ...(isSealed && seal !== undefined ? sealed(operation, recorded, same !== undefined, seal) : {}),
+    }
   }
 
-  #remember(text: string, command: number): void {
-    if (text.length <= SHORT_TEXT || text.length > MAX_RECORDED_TEXT) return
+  /** The event as it fits; without texts when the bytes for them are used up, which is said once. */
+  #limit(body: CommandBody, operation: Operation, recorded: Recorded): CommandBody {
+    const { record, recorder, session, clock } = this.#context
+    const mark = (): ReturnType<typeof cutMark> => cutMark(operation, recorded, record.key)
+    const fitted = fitCommand(body, record.limits, mark)
+    const over = this.#bytes.take(textBytes(fitted), clock.now())
+    if (over === undefined) return fitted
+    const { of, limitBytes, isNew } = over
+    if (isNew) recorder.append({ type: 'limit', session, of, limitBytes })
+    return withoutTexts(fitted, mark)
+  }
+
+  #remember(text: string, command: { readonly command: number; readonly sealed: boolean }): void {
+    if (text.length <= SHORT_TEXT || text.length > LARGEST_EVENT_BYTES) return
     if (this.#texts.size >= MAX_REMEMBERED_TEXTS) this.#texts.clear()
     this.#texts.set(text, command)
   }
@@ -123,11 +156,17 @@ export class CommandRecord {
   }
 }
 
-export function verdictOf(decision: Decision): { effect: Decision['effect']; rule: string; reason?: string } {
+/** Longer reasons say nothing more. */
+const REASON_BYTES = 2_000
+
+export function verdictOf(
+  decision: Decision,
+  key: Uint8Array,
+): { effect: Decision['effect']; rule: string; reason?: string } {
   return {
     effect: decision.effect,
     rule: decision.rule,
-    ...(decision.effect === 'deny' ? { reason: decision.reason } : {}),
+    ...(decision.effect === 'deny' ? { reason: cutText(hideFound(decision.reason, key), REASON_BYTES) } : {}),
   }
 }
 
@@ -137,13 +176,14 @@ type SaidFacts = Record<string, string | number | boolean | null | string[]>
 const saidBefore = new WeakMap<Operation['facts'], SaidFacts>()
 
 /** Facts that say nothing are left out of the record: they are the same for every command. */
-function saidFacts({ facts }: Operation): SaidFacts {
+function saidFacts({ facts }: Operation, key: Uint8Array): SaidFacts {
   const known = saidBefore.get(facts)
   if (known !== undefined) return known
   const said: SaidFacts = {}
   for (const [name, value] of Object.entries(facts)) {
     if (value === '' || value === false || value === null || (Array.isArray(value) && value.length === 0)) continue
-    said[name] = Array.isArray(value) ? [...value] : (value as string | number | boolean)
+    if (Array.isArray(value)) said[name] = value.map(each => hideFound(each, key))
+    else said[name] = typeof value === 'string' ? hideFound(value, key) : (value as number | boolean)
   }
   saidBefore.set(facts, said)
   return said

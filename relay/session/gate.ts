@@ -1,5 +1,5 @@
 // The one enforcement point: policy decides, people are asked, the record is written; only then may anything go on.
-import type { Hold, Settled } from '@gate/shared/model'
+import type { Hold, MaskObligation, Settled } from '@gate/shared/model'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
 import type {
@@ -15,7 +15,7 @@ import type {
 import { CommandRecord } from './command-record.ts'
 import { Decisions } from './decisions.ts'
 import { distinct, free, Holds, type Passage } from './holds.ts'
-import { allowOf, denyOf, type GateContext, held, type Judged, judge, obligationsOf } from './judge.ts'
+import { allowOf, denyOf, type GateContext, held, heldRecorded, type Judged, judge, obligationsOf } from './judge.ts'
 import { RowDecisions } from './row-decisions.ts'
 
 export class SessionGate implements Gate {
@@ -44,6 +44,10 @@ export class SessionGate implements Gate {
 
   get masked(): boolean {
     return this.#context.policy().masks(this.#context.subject(), this.#context.target).length > 0
+  }
+
+  get recordMasks(): readonly MaskObligation[] {
+    return this.#context.policy().recordMasks(this.#context.target)
   }
 
   decide(
@@ -82,7 +86,8 @@ export class SessionGate implements Gate {
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    const questions = distinct(holds).map(hold => ({ operation: held(judged, hold, asked), hold, asked }))
+    const recorded = heldRecorded(judged.map(({ command }) => command))
+    const questions = distinct(holds).map(hold => ({ operation: held(judged, hold, asked), recorded, hold, asked }))
     const passage = await this.#holds.pass(questions, policy, waiting, signal)
     if (passage.deny !== undefined) return this.#record(judged, passage.deny, passage, () => asked, policy)
     // Time has passed: who asked may have lost the right meanwhile.

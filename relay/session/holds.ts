@@ -28,6 +28,8 @@ export interface Passage {
 /** What people are asked about under one rule. */
 export interface Question {
   readonly operation: Operation
+  /** What may be kept of it when the request is over. */
+  readonly recorded: Pick<Operation, 'text' | 'parameters'>
   readonly hold: Hold
   readonly asked: Asked
 }
@@ -95,11 +97,12 @@ export class Holds {
   }
 
   async #passOne(
-    { operation, hold, asked }: Question,
+    question: Question,
     policy: Policy,
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<Passage> {
+    const { hold, asked } = question
     const { approvals, target, breakGlass } = this.#context
     const subject = this.#context.subject()
     if (breakGlass && hold.breakGlass.some(group => subject.groups.includes(group)))
@@ -111,7 +114,7 @@ export class Holds {
       const reason = `rule ${hold.rule} holds it, and its parameters are too large to be shown to anybody`
       return { ...free, deny: { effect: 'deny', rule: hold.rule, reason, hint: undefined } }
     }
-    const answer = await this.#ask(operation, hold, policy, { ...asked, parameters }, waiting, signal)
+    const answer = await this.#ask(question, policy, { ...asked, parameters }, waiting, signal)
     const requests = [answer.request]
     if (answer.state !== 'approved') return { ...free, requests, deny: refusedByPeople(hold, answer) }
     return { ...free, requests, approvals: answer.decisions.flatMap(decision => decision.signed ?? []) }
@@ -119,8 +122,7 @@ export class Holds {
 
   /** Asks people about one operation, and records that and their answer. */
   async #ask(
-    operation: Operation,
-    hold: Hold,
+    { operation, recorded, hold }: Question,
     policy: Policy,
     asked: Asked & { readonly parameters: NonNullable<Asked['parameters']> },
     waiting: (notice: HoldNotice) => void,
@@ -153,6 +155,7 @@ export class Holds {
         policy: policy.version,
         command: asked.command,
         parameters: asked.parameters,
+        recorded,
         context: asked.context,
         history: this.#history(),
         estimate,

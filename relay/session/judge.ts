@@ -18,6 +18,8 @@ import type { Policy } from '../policy/decide.ts'
 import type { Asked, Command } from '../protocols/protocol.ts'
 import type { EventBody } from '../record/events.ts'
 import type { Recorder } from '../record/recorder.ts'
+import { cutText, LARGEST_EVENT_BYTES } from './record-limits.ts'
+import type { RecordTerms } from './recorded-text.ts'
 import type { TaskRows } from './task-rows.ts'
 
 /** Where events of one session go. */
@@ -47,6 +49,8 @@ export interface GateContext {
   readonly performable: readonly Obligation['kind'][]
   readonly taskRows: TaskRows
   readonly recorder: SessionRecorder
+  /** How commands are written down. */
+  readonly record: RecordTerms
   readonly approvals: Approvals
   readonly clock: Clock
   readonly log: Log
@@ -73,7 +77,9 @@ export function judge(context: GateContext, command: Command, policy: Policy, de
     const reason = `rule ${decision.rule} asks for ${unable.kind}, which is not available for ${context.target.protocol}`
     return { effect: 'deny', rule: decision.rule, reason, hint: undefined }
   }
-  return command.perform?.(decision.obligations) ?? decision
+  const refusal = command.perform?.(decision.obligations)
+  if (refusal === undefined) return decision
+  return decision.record === undefined ? refusal : { ...refusal, record: decision.record }
 }
 
 export function obligationsOf(decision: Decision): readonly Obligation[] {
@@ -98,4 +104,16 @@ export function held(judged: readonly Judged[], hold: Hold, asked: Asked): Opera
     .operation
   if (operation === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
   return { ...operation, text: asked.command }
+}
+
+/** What may be kept of commands that people were asked about together. */
+export function heldRecorded(commands: readonly Command[]): Pick<Operation, 'text' | 'parameters'> {
+  const texts = new Set(commands.map(({ recorded }) => recorded.text))
+  return {
+    text: cutText([...texts].join(';\n'), LARGEST_EVENT_BYTES),
+    parameters: (commands[0]?.recorded.parameters ?? []).map(parameter => ({
+      ...parameter,
+      bytes: parameter.bytes ?? Buffer.byteLength(parameter.text ?? ''),
+    })),
+  }
 }

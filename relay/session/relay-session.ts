@@ -17,6 +17,7 @@ import type { Recorder } from '../record/recorder.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { SessionGate } from './gate.ts'
 import { markedRecorder, type SessionRecorder } from './judge.ts'
+import type { RecordTerms } from './recorded-text.ts'
 import type { TaskRows } from './task-rows.ts'
 
 /** The end of a session is written to the store even if the store is away for a while; the record has it in any case. */
@@ -31,6 +32,8 @@ export interface SessionsContext {
   readonly locks: Locks
   readonly approvals: Approvals
   readonly recorder: Recorder
+  /** How commands are written down. */
+  readonly record: RecordTerms
   readonly store: Store
   readonly protocols: readonly Protocol[]
   readonly limits: { readonly connections: number; readonly connectionsPerSubject: number }
@@ -92,6 +95,7 @@ export class RelaySession implements Session {
       performable: protocol.obligations,
       taskRows,
       recorder: this.#recorder,
+      record: context.record,
       approvals: context.approvals,
       clock: context.clock,
       log: context.log,

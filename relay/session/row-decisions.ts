@@ -4,7 +4,7 @@ import type { Deny, RowLimitObligation, Settled } from '@gate/shared/model'
 import type { Asked, Command, HoldNotice, RowCount, RowVerdict } from '../protocols/protocol.ts'
 import { verdictOf } from './command-record.ts'
 import type { Holds } from './holds.ts'
-import { type GateContext, type Judged, judge, obligationsOf } from './judge.ts'
+import { type GateContext, heldRecorded, type Judged, judge, obligationsOf } from './judge.ts'
 import type { TaskKey } from './task-rows.ts'
 
 /** A command that runs under row limits. */
@@ -138,7 +138,8 @@ export class RowDecisions {
       if (limit.hold === undefined || first === undefined)
         throw new GateError('ERR_GATE_INTERNAL', 'a limit that holds without approvers or commands')
       const asked = first.asked()
-      return { operation: { ...first.judged.operation, text: asked.command, rows }, hold: limit.hold, asked }
+      const recorded = heldRecorded(counts.map(({ judged }) => judged))
+      return { operation: { ...first.judged.operation, text: asked.command, rows }, recorded, hold: limit.hold, asked }
     })
     const passage = await this.#holds.pass(questions, this.#context.policy(), waiting, signal)
     const request = passage.requests.at(-1)
@@ -168,7 +169,7 @@ export class RowDecisions {
           ...(sum + earlier === rows ? {} : { total: sum + earlier }),
           limit: limit.rows,
           rule: limit.rule,
-          decision: verdictOf(settled),
+          decision: verdictOf(settled, this.#context.record.key),
           ...(request === undefined ? {} : { request }),
         })
       }

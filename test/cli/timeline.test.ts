@@ -15,6 +15,10 @@ const by = { id: 'i|bob', email: 'bob@example.com' }
 /** One event of every kind, and what has to be read of it. */
 const examples: { readonly [Type in EventBody['type']]: readonly [Extract<EventBody, { type: Type }>, RegExp] } = {
   audit: [{ type: 'audit', by: 'i|carol', from: 3 }, /the record is read by i\|carol, from 3 on/],
+  limit: [
+    { type: 'limit', session, of: 'session', limitBytes: 1000 },
+    /! +1000 bytes of the session are recorded: from here on texts are kept as hashes/,
+  ],
   'log.start': [{ type: 'log.start', version: 1, relay: 'relay_1' }, /record of relay relay_1 begins/],
   'session.start': [
     {

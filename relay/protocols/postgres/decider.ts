@@ -5,10 +5,11 @@ import type { Log } from '@gate/shared/log'
 import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Declaration, Outcome } from '../machine.ts'
-import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
+import type { Asked, Command, Gate, HoldNotice, Recorded, Verdict } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
 import { noFacts, type StatementFacts } from './analysis/facts.ts'
 import type { Analysis } from './analysis/read.ts'
+import { plainText } from './analysis/recordable.ts'
 import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
 import type { Catalog } from './catalog.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
@@ -27,6 +28,7 @@ import {
 import { showParameters, unknownOperation } from './operation.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
+import { Recording, type Values } from './recording.ts'
 import {
   cancelledUnsent,
   cancelledWhileCounted,
@@ -81,6 +83,9 @@ function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** What is only prepared has no values yet. */
+const unbound: Values = { parameters: [], types: [], uninspectedBytes: 0 }
+
 /** Masks of one set of obligations and one catalog, and what became of them. */
 const MAX_CACHED_MASKS = 8
 /** Statements of a session for which that is remembered; beyond them all are forgotten. */
@@ -98,6 +103,7 @@ function endsTransaction(transaction: string | undefined): boolean {
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
+  readonly #recording: Recording
   readonly #masks: Masks[] = []
   readonly #maskedStatements = new Map<StatementFacts, MaskedStatement>()
   #hold: AbortController | undefined
@@ -113,6 +119,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   constructor(around: Surroundings) {
     this.#around = around
+    this.#recording = new Recording(() => around.gate.recordMasks, around.analyser.recordKey)
   }
 
   get recorded(): Promise<void> | undefined {
@@ -204,6 +211,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         const reason = `statements of more than ${limit} bytes are not analysed, so they are refused; this one has ${question.bytes}`
         return this.#refuseUnknown(
           question.beginning.toString('utf8'),
+          this.#recording.unanalysed(question.beginning, question.bytes),
           errorOf(new GateError('ERR_GATE_LIMIT', reason), 'ERROR'),
           reason,
         )
@@ -225,6 +233,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const message = 'invalid byte sequence for encoding "UTF8"'
       return this.#refuseUnknown(
         bytes.toString('latin1'),
+        this.#recording.unread(undefined),
         new Map([...syntaxError(message, undefined), ['C', '22021']]),
         message,
         undecodable(bytes),
@@ -234,15 +243,24 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (known !== undefined) return next(known, text)
     return this.#around.analyser.analyse(text).then(
       analysis => next(analysis, text),
-      thrown => this.#refuseUnknown(text, errorOf(asGateError(thrown), 'ERROR'), asGateError(thrown).message),
+      thrown => {
+        const recorded = this.#recording.unanalysed(bytes)
+        return this.#refuseUnknown(text, recorded, errorOf(asGateError(thrown), 'ERROR'), asGateError(thrown).message)
+      },
     )
   }
 
   /** Refuses what cannot be read at all; that is recorded too. */
-  #refuseUnknown(text: string, error: ErrorFields, reason: string, failing?: Failing): Maybe<Answer> {
+  #refuseUnknown(
+    text: string,
+    recorded: Recorded,
+    error: ErrorFields,
+    reason: string,
+    failing?: Failing,
+  ): Maybe<Answer> {
     const refusal: Deny = { effect: 'deny', rule: 'unreadable', reason, hint: undefined }
     const verdict = this.#around.gate.decide(
-      [{ operation: unknownOperation('unknown', text), refusal, people: 'now' as const }],
+      [{ operation: unknownOperation('unknown', text), recorded, refusal, people: 'now' as const }],
       () => ({ command: text, parameters: undefined, context: {}, estimate: async () => undefined }),
       () => {},
       () => new AbortController().signal,
@@ -265,8 +283,11 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
-    const { syntaxError: message, position } = analysis
-    return this.#refuseUnknown(text, syntaxError(message, position), message, unparsable(text, message))
+    const { syntaxError: message, position, recordable } = analysis
+    // The parser's message quotes the text, which is not recorded as it is.
+    const reason = `the parser does not read it: it stops at character ${position}`
+    const recorded = this.#recording.unread(recordable)
+    return this.#refuseUnknown(text, recorded, syntaxError(message, position), reason, unparsable(text, message))
   }
 
   /** Prepares: the server reads and plans it, so what is refused outright is refused already. */
@@ -276,6 +297,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (second !== undefined) {
       return this.#refuseUnknown(
         text,
+        this.#recording.unanalysed(Buffer.from(text)),
         syntaxError('cannot insert multiple commands into a prepared statement', undefined),
         'several commands in one prepared statement',
         severalStatements,
@@ -292,7 +314,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
       const { refused, obligations } = this.#around.gate.prepare(
-        resolved.flatMap(each => this.#commands(each, [], catalog, resolved)),
+        resolved.flatMap(each => this.#commands(each, unbound, [], catalog, resolved)),
       )
       if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
       const masked = resolved.map(each => this.#masking(each, obligations, catalog))
@@ -390,7 +412,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return this.#withCatalog(statements, catalog => {
       // Nobody is asked to approve it any more.
       if (this.#waiting?.cancelled === true) return { kind: 'refuse', error: cancelledUnsent }
-      const commands = statements.map(statement => this.#commands(statement, parameters, catalog, statements))
+      const commands = statements.map(statement => this.#commands(statement, sent, parameters, catalog, statements))
       // To make a controller takes longer than to decide, and hardly any command is held.
       let hold: AbortController | undefined
       const waiting = (notice: HoldNotice): void => {
@@ -500,6 +522,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   #commands(
     statement: Resolved,
+    sent: Values,
     parameters: readonly Parameter[],
     catalog: Catalog,
     message: readonly Resolved[],
@@ -510,10 +533,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         ? undefined
         : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
     const people = peopleFor(statement.facts)
+    const recorded = this.#recording.of(statement, sent, parameters, catalog)
     return workOut(effective, text, catalog).operations.map((each, index) => {
       const operation = withParameters(each, parameters)
       return {
         operation,
+        recorded,
         refusal,
         perform: obligations =>
           this.#performs(statement, obligations, catalog) ??
@@ -681,6 +706,7 @@ function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
     settings: [],
     lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
     copyOut: undefined,
+    recordable: plainText,
   }
   return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
 }

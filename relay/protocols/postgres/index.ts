@@ -1,6 +1,7 @@
 // The PostgreSQL room.
 import type { Clock } from '@gate/shared/clock'
 import type { Log } from '@gate/shared/log'
+import { placeholderKey } from '../../mask/placeholder.ts'
 import type { Protocol } from '../protocol.ts'
 import { Analyser } from './analysis/analyser.ts'
 import { Cancels } from './cancels.ts'
@@ -12,12 +13,12 @@ import { serve } from './serve.ts'
 export interface PostgresOptions {
   /** Longest statement that is analysed; longer ones are refused. */
   readonly statementBytes: number
-  /** Key of hashed masks. */
+  /** Key of hashed masks; that of placeholders in the record is made of it. */
   readonly maskKey: Uint8Array
 }
 
 export function createPostgres(options: PostgresOptions, clock: Clock, log: Log): Protocol {
-  const analyser = new Analyser(options.statementBytes, log)
+  const analyser = new Analyser(options.statementBytes, log, placeholderKey(options.maskKey))
   const catalogs = new Catalogs(analyser, clock, log)
   const room = { analyser, catalogs, cancels: new Cancels(), maskKey: options.maskKey, clock }
   return {

@@ -1,4 +1,5 @@
 // The one enforcement point with its real parts: nothing is allowed that is not decided, answered for and written down.
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createPolicy, type Policy } from '@gate/relay/policy/decide'
@@ -18,6 +19,7 @@ import t from 'tap'
 import { decide, startApprovals } from '../../support/approver.ts'
 import { createHandClock } from '../../support/clock.ts'
 import { testTree } from '../../support/record.ts'
+import { recordTerms } from '../../support/record-terms.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
 
@@ -52,6 +54,12 @@ const person = (name: string, ...groups: string[]): Subject => ({
 
 const command = (action: string, sql = `${action} 1`, more: Partial<Operation> = {}): Command => ({
   people: 'now',
+  recorded: {
+    text: sql,
+    isCut: false,
+    parameters: more.parameters ?? [],
+    parameterCount: more.parameters?.length ?? 0,
+  },
   operation: {
     protocol: 'postgres',
     action,
@@ -76,7 +84,7 @@ const askedOf = (commands: readonly Command[]): Asked => ({
 let sessions = 0
 
 /** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
-async function open(groups = ['engineers'], segmentBytes?: number) {
+async function open(groups = ['engineers'], segmentBytes?: number, record = recordTerms()) {
   const directory = await temporaryDirectory('gate')
   const recorder = await Recorder.open(directory.path, testTree, clock, silentLog, segmentBytes)
   const state = { policy: compile(text), subject: person('alice', ...groups) }
@@ -93,6 +101,7 @@ async function open(groups = ['engineers'], segmentBytes?: number) {
     performable: ['mask'],
     taskRows: new TaskRows(),
     recorder,
+    record,
     approvals,
     clock,
     log: silentLog,
@@ -356,7 +365,11 @@ t.test('long texts are cut and marked, and a repeated one is written once', asyn
   for (const sql of [long, medium, medium, 'select 1', 'select 1', medium])
     await opened.decide([command('select', sql)])
   const [cut, ...rest] = await opened.recorded('command')
-  t.match(cut, { cutFrom: Buffer.byteLength(long), text: long.slice(0, 8192) })
+  // 32 KiB, to the last whole character.
+  const text = Buffer.from(long).toString('utf8', 0, 32_768 - 5)
+  const sha256 = createHash('sha256').update(long).digest('hex')
+  t.match(cut, { cutFrom: Buffer.byteLength(long), sha256, text })
+  t.ok(cut?.type === 'command' && cut.text.length === text.length)
   t.match(
     rest.map(body => (body.type === 'command' ? [body.text, body.sameTextAs] : [])),
     [

@@ -1,9 +1,10 @@
 // Statement text → facts, with a cache: short texts at once, others through a worker that has a deadline and is replaced.
+import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { type Analysis, loadGrammar, readText } from './read.ts'
-import type { AnalysisReply, AnalysisRequest } from './worker.ts'
+import type { AnalysisData, AnalysisReply, AnalysisRequest } from './worker.ts'
 
 /** Parse trees of left-recursive expressions recurse as deep as the text is long; 128 KiB of `1+1+…` needs about this. */
 const STACK_MB = 64
@@ -12,7 +13,7 @@ const START_DEADLINE_MS = 30_000
 const BASE_DEADLINE_MS = 2_000
 /** A statement of values parses at about 3 MB a second; ten times that is a loop. */
 const DEADLINE_MS_PER_KIB = 5
-/** Facts of statements seen before, counted by the bytes of their text. */
+/** Facts of statements seen before, counted by the bytes of their text and of what may be recorded of it. */
 const CACHE_BYTES = 16 * 1024 * 1024
 const CACHE_ENTRY_OVERHEAD_BYTES = 1024
 const MAX_WAITING = 1_000
@@ -41,6 +42,7 @@ const tooComplex = (): GateError =>
 export class Analyser implements AsyncDisposable {
   readonly #log: Log
   readonly #maximumBytes: number
+  readonly #recordKey: Uint8Array
   /** What was used lately, and what was used before that: of a single map the oldest entries would have to be looked for. */
   #young = new Map<string, Analysis>()
   #youngBytes = 0
@@ -58,8 +60,10 @@ export class Analyser implements AsyncDisposable {
   #next = 1
   #closed = false
 
-  constructor(maximumBytes: number, log: Log) {
+  /** `recordKey` is that of placeholders in recorded texts; with one of its own, nobody can look values up. */
+  constructor(maximumBytes: number, log: Log, recordKey: Uint8Array = randomBytes(32)) {
     this.#maximumBytes = maximumBytes
+    this.#recordKey = recordKey
     this.#log = log
     loadGrammar().then(
       () => {
@@ -71,6 +75,10 @@ export class Analyser implements AsyncDisposable {
 
   get maximumBytes(): number {
     return this.#maximumBytes
+  }
+
+  get recordKey(): Uint8Array {
+    return this.#recordKey
   }
 
   /** The facts of a text that was analysed before, or can be at once; undefined when it has to be waited for. */
@@ -90,7 +98,7 @@ export class Analyser implements AsyncDisposable {
     this.#spentAtMs = began
     if (this.#spentMs > SHORT_TEXTS_MS) return undefined
     try {
-      const analysis = readText(text)
+      const analysis = readText(text, this.#recordKey)
       this.#remember(text, analysis)
       return analysis
     } catch (error) {
@@ -155,6 +163,7 @@ export class Analyser implements AsyncDisposable {
       const worker = new Worker(new URL('./worker.js', import.meta.url), {
         resourceLimits: { stackSizeMb: STACK_MB, maxOldGenerationSizeMb: HEAP_MB },
         stderr: true,
+        workerData: { recordKey: this.#recordKey } satisfies AnalysisData,
       })
       const timer = setTimeout(() => reject(new Error('the parser did not start in time')), START_DEADLINE_MS)
       worker.on('message', (reply: AnalysisReply) => {
@@ -197,7 +206,7 @@ export class Analyser implements AsyncDisposable {
 
   #remember(text: string, analysis: Analysis): void {
     this.#young.set(text, analysis)
-    this.#youngBytes += text.length * 2 + CACHE_ENTRY_OVERHEAD_BYTES
+    this.#youngBytes += text.length * 4 + CACHE_ENTRY_OVERHEAD_BYTES
     if (this.#youngBytes <= CACHE_BYTES / 2) return
     this.#old = this.#young
     this.#young = new Map()

@@ -5,7 +5,9 @@ import { type Collected, collect, type RelationName } from './collect.ts'
 import { type CopyOut, copyOutOf } from './copy.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import type { Lineage } from './lineage.ts'
+import { meetingsOf } from './meeting.ts'
 import { lineageOf } from './queries.ts'
+import { type Recordable, recordableOf, type Surrounding } from './recordable.ts'
 import { as, constant, isAnalyzed, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** One thing a statement does; a statement with data-modifying CTEs does several. */
@@ -58,6 +60,8 @@ export interface StatementFacts {
   /** What masking needs to know. */
   readonly lineage: Lineage
   readonly copyOut: CopyOut | undefined
+  /** What may be written down of its text. */
+  readonly recordable: Recordable
 }
 
 /** The facts that every operation of this room has, with the values they have when nothing is said. */
@@ -83,20 +87,39 @@ export const noFacts = {
   cascade: false,
 } satisfies Record<string, Fact>
 
-/**
- * The facts of every statement in a parse result of libpg-query.
- * `bytes` is the length of the text, for the last statement, whose length the parser leaves out.
- */
-export function readFacts(result: Json, bytes: number): StatementFacts[] {
+/** The facts of every statement in a parse result of libpg-query, and what may be recorded of it; `key` is that of placeholders. */
+export function readFacts(result: Json, bytes: Uint8Array, key: Uint8Array): StatementFacts[] {
   return list(object(result)['stmts']).map(raw => {
     const entry = object(raw)
     const start = Number(entry['stmt_location'] ?? 0)
     const length = Number(entry['stmt_len'] ?? 0)
-    return readStatement(entry['stmt'], start, length === 0 ? bytes - start : length)
+    const place = { start, length: length === 0 ? bytes.length - start : length }
+    const facts = readStatement(entry['stmt'], place.start, place.length)
+    const surrounding = surroundingOf(entry['stmt'], facts.functions)
+    return {
+      ...facts,
+      recordable: recordableOf(bytes, place.start, place.length, meetingsOf(entry['stmt']), surrounding, key),
+    }
   })
 }
 
-function readStatement(statement: Json | undefined, start: number, length: number): StatementFacts {
+/** Commands whose constants are passwords, or say where and as whom to log in. */
+const secretive: ReadonlySet<string> = new Set([
+  ...['CreateUserMappingStmt', 'AlterUserMappingStmt', 'CreateForeignServerStmt', 'AlterForeignServerStmt'],
+  ...['CreateSubscriptionStmt', 'AlterSubscriptionStmt'],
+])
+/** Functions that are given keys, passwords or connection strings. */
+const keyFunctions = /^(?:.*\.)?(?:dblink\w*|crypt|hmac|pgp_\w+|(?:en|de)crypt(?:_\w+)?)$/
+
+function surroundingOf(statement: Json | undefined, functions: readonly string[]): Surrounding {
+  const [name, content] = node(statement)
+  const hasBody =
+    ['DoStmt', 'CreateFunctionStmt'].includes(name) &&
+    ['', 'sql', 'plpgsql'].includes(languageOf(content).toLowerCase())
+  return { hidesAll: secretive.has(name) || functions.some(called => keyFunctions.test(called)), hasBody }
+}
+
+function readStatement(statement: Json | undefined, start: number, length: number): Omit<StatementFacts, 'recordable'> {
   const [name, content] = node(statement)
   const kind = kindOf(name, content)
   if (kind === undefined) {

@@ -227,8 +227,8 @@ t.test('places of statements are in bytes, so that text in any script is cut whe
 })
 
 t.test('a syntax error is told in the words and at the place that the server would use', async t => {
-  t.same(await analyser.analyse('selct 1'), { syntaxError: 'syntax error at or near "selct"', position: 1 })
-  t.same(await analyser.analyse("select 'ü', frm t x y"), { syntaxError: 'syntax error at or near "x"', position: 19 })
+  t.match(await analyser.analyse('selct 1'), { syntaxError: 'syntax error at or near "selct"', position: 1 })
+  t.match(await analyser.analyse("select 'ü', frm t x y"), { syntaxError: 'syntax error at or near "x"', position: 19 })
   t.match(await analyser.analyse('select (1'), { syntaxError: 'syntax error at end of input' })
 })
 

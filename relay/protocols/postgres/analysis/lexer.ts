@@ -1,0 +1,306 @@
+// SQL text → its constants, comments and names, by the rules of PostgreSQL's own lexer. Pure; time is linear in the text.
+
+import { canonicalNumber } from '../../../mask/placeholder.ts'
+
+/** @see src/backend/parser/scan.l, whose rule names stand beside what follows them here. */
+export interface Token {
+  readonly kind: 'string' | 'bits' | 'number' | 'comment' | 'name' | 'word' | 'parameter'
+  /** Places in bytes; the prefix and all parts of a continued string are part of it. */
+  readonly start: number
+  readonly end: number
+  /** Of a string: `''`, `E''`, `U&''` or `$$`; of bits: `b` or `x`. */
+  readonly form: '' | 'e' | 'u' | '$' | 'b' | 'x'
+}
+
+export interface Tokens {
+  readonly tokens: readonly Token[]
+  /** Where a constant, comment or name begins that does not end; undefined when the text is whole. */
+  readonly unterminated: number | undefined
+}
+
+const QUOTE = 0x27
+const DOUBLE_QUOTE = 0x22
+const BACKSLASH = 0x5c
+const DOLLAR = 0x24
+const DASH = 0x2d
+const STAR = 0x2a
+const SLASH = 0x2f
+const DOT = 0x2e
+const AMPERSAND = 0x26
+const UNDERSCORE = 0x5f
+const NEWLINE = 0x0a
+const RETURN = 0x0d
+
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
+/** ident_start: letters, bytes of other scripts, the underscore. */
+const isStart = (byte: number): boolean =>
+  (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x41 && byte <= 0x5a) || byte >= 0x80 || byte === UNDERSCORE
+const isContinued = (byte: number): boolean => isStart(byte) || isDigit(byte) || byte === DOLLAR
+/** space: `[ \t\n\r\f\v]` */
+const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d)
+const isNewline = (byte: number): boolean => byte === NEWLINE || byte === RETURN
+const lower = (byte: number): number => byte | 0x20
+
+/** Reads all tokens of a text. What is none of them (operators, punctuation) is left out. */
+export function readTokens(bytes: Uint8Array): Tokens {
+  return new Lexer(bytes).run()
+}
+
+class Lexer {
+  readonly #bytes: Uint8Array
+  readonly #tokens: Token[] = []
+  #at = 0
+  #unterminated: number | undefined
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  #byte(at: number): number {
+    return this.#bytes[at] ?? 0
+  }
+
+  run(): Tokens {
+    while (this.#at < this.#bytes.length && this.#unterminated === undefined) this.#next()
+    return { tokens: this.#tokens, unterminated: this.#unterminated }
+  }
+
+  #push(kind: Token['kind'], start: number, end: number | undefined, form: Token['form'] = ''): void {
+    this.#tokens.push({ kind, start, end: end ?? this.#bytes.length, form })
+    if (end === undefined) this.#unterminated = start
+    this.#at = end ?? this.#bytes.length
+  }
+
+  #next(): void {
+    const start = this.#at
+    const byte = this.#byte(start)
+    const after = this.#byte(start + 1)
+    if (byte === QUOTE) this.#push('string', start, this.#quoted(start, false))
+    else if (byte === DOUBLE_QUOTE) this.#push('name', start, this.#closing(start + 1, DOUBLE_QUOTE, false))
+    else if (byte === DASH && after === DASH) this.#push('comment', start, this.#lineEnd(start))
+    else if (byte === SLASH && after === STAR) this.#push('comment', start, this.#commentEnd(start))
+    else if (byte === DOLLAR) this.#dollar(start)
+    else if (isDigit(byte) || (byte === DOT && isDigit(after))) this.#push('number', start, this.#numberEnd(start))
+    else if (isStart(byte)) this.#word(start, lower(byte), after)
+    else this.#at += 1
+  }
+
+  /** xbstart, xhstart, xestart, xusstart, xuistart; otherwise an identifier. N'…' is the word N and a string, as there. */
+  #word(start: number, first: number, after: number): void {
+    const third = this.#byte(start + 2)
+    if (after === QUOTE && first === 0x65) this.#push('string', start, this.#quoted(start + 1, true), 'e')
+    else if (after === QUOTE && first === 0x62) this.#push('bits', start, this.#quoted(start + 1, false), 'b')
+    else if (after === QUOTE && first === 0x78) this.#push('bits', start, this.#quoted(start + 1, false), 'x')
+    else if (first === 0x75 && after === AMPERSAND && third === QUOTE)
+      this.#push('string', start, this.#quoted(start + 2, false), 'u')
+    else if (first === 0x75 && after === AMPERSAND && third === DOUBLE_QUOTE)
+      this.#push('name', start, this.#closing(start + 3, DOUBLE_QUOTE, false), 'u')
+    else {
+      let end = start + 1
+      while (isContinued(this.#byte(end)) && end < this.#bytes.length) end += 1
+      this.#push('word', start, end)
+    }
+  }
+
+  /** The end of a string whose first quote is at `open`, with everything that continues it on later lines (quotecontinue). */
+  #quoted(open: number, escapes: boolean): number | undefined {
+    let end = this.#closing(open + 1, QUOTE, escapes)
+    for (;;) {
+      const next: number | undefined = end === undefined ? undefined : this.#continuation(end)
+      if (next === undefined) return end
+      end = this.#closing(next + 1, QUOTE, escapes)
+    }
+  }
+
+  /** Past the closing quote; a doubled one, and in E'' one behind a backslash, does not close. */
+  #closing(from: number, quote: number, escapes: boolean): number | undefined {
+    for (let at = from; at < this.#bytes.length; at += 1) {
+      const byte = this.#bytes[at]
+      if (escapes && byte === BACKSLASH) at += 1
+      else if (byte === quote) {
+        if (this.#byte(at + 1) !== quote || at + 1 >= this.#bytes.length) return at + 1
+        at += 1
+      }
+    }
+    return undefined
+  }
+
+  /** The quote that continues a string: there is at least one newline before it, and else only blanks and `--` comments. */
+  #continuation(end: number): number | undefined {
+    let at = end
+    let newline = false
+    while (at < this.#bytes.length) {
+      const byte = this.#byte(at)
+      if (isSpace(byte)) {
+        newline ||= isNewline(byte)
+        at += 1
+      } else if (byte === DASH && this.#byte(at + 1) === DASH) at = this.#lineEnd(at)
+      else return byte === QUOTE && newline ? at : undefined
+    }
+    return undefined
+  }
+
+  #lineEnd(start: number): number {
+    let end = start
+    while (end < this.#bytes.length && !isNewline(this.#byte(end))) end += 1
+    return end
+  }
+
+  /** Block comments nest. */
+  #commentEnd(start: number): number | undefined {
+    let depth = 0
+    for (let at = start; at < this.#bytes.length; at += 1) {
+      const byte = this.#bytes[at]
+      const after = this.#byte(at + 1)
+      if (byte === SLASH && after === STAR) {
+        depth += 1
+        at += 1
+      } else if (byte === STAR && after === SLASH) {
+        depth -= 1
+        at += 1
+        if (depth === 0) return at + 1
+      }
+    }
+    return undefined
+  }
+
+  /** `$1` (param), `$tag$…$tag$` (dolqdelim), or a lone dollar. */
+  #dollar(start: number): void {
+    let end = start + 1
+    if (isDigit(this.#byte(end))) {
+      while (isDigit(this.#byte(end))) end += 1
+      this.#push('parameter', start, end)
+      return
+    }
+    if (isStart(this.#byte(end))) while (isStart(this.#byte(end)) || isDigit(this.#byte(end))) end += 1
+    if (this.#byte(end) !== DOLLAR) {
+      this.#at += 1
+      return
+    }
+    const delimiter = this.#bytes.subarray(start, end + 1)
+    const close = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length).indexOf(
+      delimiter,
+      end + 1,
+    )
+    this.#push('string', start, close === -1 ? undefined : close + delimiter.length, '$')
+  }
+
+  /** decinteger, hexinteger, octinteger, bininteger, numeric, real, with underscores; letters after them belong to it (junk). */
+  #numberEnd(start: number): number {
+    let at = start
+    const digits = (isOne: (byte: number) => boolean): void => {
+      while (isOne(this.#byte(at)) || (this.#byte(at) === UNDERSCORE && isOne(this.#byte(at + 1)))) at += 1
+    }
+    const base = this.#byte(start) === 0x30 ? lower(this.#byte(start + 1)) : 0
+    if (base === 0x78 || base === 0x6f || base === 0x62) {
+      at += 2
+      digits(byte => isDigit(byte) || (lower(byte) >= 0x61 && lower(byte) <= 0x66))
+    } else {
+      digits(isDigit)
+      // `1..10` is two numbers and an operator of PL/pgSQL (numericfail).
+      if (this.#byte(at) === DOT && this.#byte(at + 1) !== DOT) {
+        at += 1
+        digits(isDigit)
+      }
+      const sign = this.#byte(at + 1) === 0x2b || this.#byte(at + 1) === DASH ? 1 : 0
+      if (lower(this.#byte(at)) === 0x65 && isDigit(this.#byte(at + 1 + sign))) {
+        at += 1 + sign
+        digits(isDigit)
+      }
+    }
+    while (isContinued(this.#byte(at)) && this.#byte(at) !== DOLLAR) at += 1
+    return at
+  }
+}
+
+const utf8 = new TextDecoder('utf-8')
+
+/** The value of a constant as text; of a string the characters that it stands for, of a number its shortest form. */
+export function constantValue(bytes: Uint8Array, token: Token, unicodeEscape = '\\'): string {
+  const source = utf8.decode(bytes.subarray(token.start, token.end))
+  if (token.kind === 'number') return canonicalNumber(source)
+  if (token.form === '$') {
+    const delimiter = source.indexOf('$', 1) + 1
+    return source.slice(delimiter, Math.max(delimiter, source.length - delimiter))
+  }
+  const inner = innerOf(source)
+  if (token.kind === 'bits') return token.form === 'x' ? `x${inner.toLowerCase()}` : inner
+  if (token.form === 'e') return undoBackslashes(inner)
+  return token.form === 'u' ? undoUnicode(inner, unicodeEscape) : inner
+}
+
+/** What stands between the quotes, with the parts of a continued string joined and doubled quotes made one. */
+function innerOf(source: string): string {
+  const escapes = /^[eE]/.test(source)
+  const pieces: string[] = []
+  let at = source.indexOf("'") + 1
+  let from = at
+  while (at < source.length) {
+    const character = source[at]
+    if (escapes && character === '\\') at += 2
+    else if (character !== "'") at += 1
+    else if (source[at + 1] === "'") {
+      pieces.push(source.slice(from, at + 1))
+      at += 2
+      from = at
+    } else {
+      pieces.push(source.slice(from, at))
+      from = continued(source, at + 1)
+      at = from
+    }
+  }
+  if (from < source.length) pieces.push(source.slice(from))
+  return pieces.join('')
+}
+
+/** Past the quote that opens the next part of a string, behind blanks and comments, which may hold quotes themselves. */
+function continued(source: string, from: number): number {
+  let at = from
+  while (at < source.length && source[at] !== "'") {
+    if (!source.startsWith('--', at)) at += 1
+    else while (at < source.length && source[at] !== '\n' && source[at] !== '\r') at += 1
+  }
+  return at + 1
+}
+
+const simpleEscapes: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
+
+/** Backslash escapes of E''. Octal and \x ones are bytes, which together are UTF-8. */
+function undoBackslashes(inner: string): string {
+  const bytes = inner.replace(
+    /\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{1,2})|([0-7]{1,3})|(.))|[^\\]+/gsu,
+    (whole, u4?: string, u8?: string, hex?: string, octal?: string, other?: string) => {
+      if (u4 !== undefined || u8 !== undefined) return `\0{${u4 ?? u8}}`
+      if (hex !== undefined) return byteText(Number.parseInt(hex, 16))
+      if (octal !== undefined) return byteText(Number.parseInt(octal, 8) & 0xff)
+      if (other !== undefined) return Buffer.from(simpleEscapes[other] ?? other, 'utf8').toString('latin1')
+      return Buffer.from(whole, 'utf8').toString('latin1')
+    },
+  )
+  // Surrogates come in two escapes, so they are undone last, all at once.
+  return Buffer.from(bytes, 'latin1')
+    .toString('utf8')
+    .replace(/(?:\0\{[0-9a-fA-F]+\})+/g, run => fromCodes(run.matchAll(/[0-9a-fA-F]{4,8}/g)))
+}
+
+const byteText = (byte: number): string => String.fromCharCode(byte)
+
+function fromCodes(codes: Iterable<RegExpMatchArray>): string {
+  return [...codes]
+    .map(([digits]) => {
+      const code = Number.parseInt(digits, 16)
+      if (code > 0x10ffff) return '\ufffd'
+      return code > 0xffff ? String.fromCodePoint(code) : String.fromCharCode(code)
+    })
+    .join('')
+}
+
+function undoUnicode(inner: string, mark: string): string {
+  const one = `\\u{${(mark.codePointAt(0) ?? 0x5c).toString(16)}}`
+  return inner
+    .replace(new RegExp(`${one}${one}`, 'gu'), '\0')
+    .replace(new RegExp(`(?:${one}(?:[0-9a-fA-F]{4}|\\+[0-9a-fA-F]{6}))+`, 'gu'), run =>
+      fromCodes(run.matchAll(/[0-9a-fA-F]{6}|[0-9a-fA-F]{4}/g)),
+    )
+    .replaceAll('\0', mark)
+}
