@@ -253,6 +253,7 @@ t.test('relays that start at once on one server migrate it once, and tell each o
     t.same((await sql<{ name: string }>`select name from kysely_migration`.execute(first.db)).rows, [
       { name: '001-first' },
       { name: '002-approvals' },
+      { name: '003-sessions' },
     ])
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))
