@@ -13,11 +13,12 @@ const verdict = z.strictObject({
 
 const person = z.strictObject({ id: z.string(), email: z.string().optional() })
 
-/** The person had broken the glass when the session began. Events beside sessions have it in their type only. */
-const marked = { brokeGlass: z.literal(true).optional() }
-
 /** Of every event of a session. */
-const ofSession = { session: z.string(), ...marked }
+const ofSession = {
+  session: z.string(),
+  /** The person had broken the glass when the session began. */
+  brokeGlass: z.literal(true).optional(),
+}
 
 /** The body of an event; the recorder adds sequence and time. */
 export const eventBody = z.discriminatedUnion('type', [
@@ -167,9 +168,8 @@ export const eventBody = z.discriminatedUnion('type', [
     by: person,
     reason: z.string(),
     untilMs: z.number().optional(),
-    ...marked,
   }),
-  z.strictObject({ type: z.literal('unlock'), lock: z.string(), by: person, ...marked }),
+  z.strictObject({ type: z.literal('unlock'), lock: z.string(), by: person }),
   z.strictObject({
     type: z.literal('session.end'),
     ...ofSession,

@@ -1,11 +1,12 @@
 // What gate writes down is no second copy of what it masks: every byte of the record, the store's tables and the log is searched.
 import { execFile } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { openStore } from '@gate/relay/store/store'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
+import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import pg from 'pg'
 import t from 'tap'
 import { callAs } from '../support/approver.ts'
@@ -150,3 +151,33 @@ t.test('nothing that is masked for anybody is written down', { skip: hasPsql ? f
     'nothing in the tables of the store',
   )
 })
+
+t.test(
+  'with record: full, the recipients read what was sent, and nobody else',
+  { skip: hasPsql ? false : 'no psql' },
+  async t => {
+    const identity = await generateX25519Identity()
+    const more = `record: { recipients: [${await identityToRecipient(identity)}], event_bytes: 600 }`
+    const policy = redactionPolicy.replace('    rules:', '    record: full\n    rules:')
+    await using world = await startWorld({ policy, sql: redactionSql, relay: { more, log: 'debug' } })
+    const alice = await world.person('alice')
+    await using gate = await alice.connect('prod-db')
+    const sql = `select id from customers where email = '${CANARY}' or name in (${"'x', ".repeat(200)}'y')`
+    t.equal((await psql({ port: gate.port }, ['-Atc', sql])).code, 0)
+    const events = (await world.relay.events()) as { body: { type: string; sealed?: string; cutFrom?: number } }[]
+    const [event] = events.filter(({ body }) => body.type === 'command').slice(-1)
+    t.match(event?.body, { cutFrom: sql.length, keyedSha256: /^[0-9a-f]{64}$/ })
+    const decrypter = new Decrypter()
+    decrypter.addIdentity(identity)
+    const opened = await decrypter.decrypt(Buffer.from(event?.body.sealed ?? '', 'base64'), 'text')
+    t.same(JSON.parse(opened), { text: sql, parameters: [] })
+    t.same(foundIn(JSON.stringify(events)), [])
+    const unsealed = { config: world.relay.config, wrong: join(world.relay.directory, 'unsealed.yaml') }
+    await writeFile(unsealed.wrong, (await readFile(unsealed.config, 'utf8')).replace(/^record: .*$/m, ''))
+    const checked = run(process.execPath, [programs.relay, '--config', unsealed.wrong, 'check'])
+    t.match(
+      await checked.then(String, String),
+      /policy\.yaml:\d+:\d+: targets\.0\.record: record: full needs record\.recipients/,
+    )
+  },
+)

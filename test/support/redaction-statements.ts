@@ -148,6 +148,8 @@ export const vanishing: readonly Vanishing[] = [
     sql: `merge into customers c using (select 900 as id, '${C}' as e) s on c.id = s.id when matched then update set email = s.e`,
   },
   { sql: `merge into customers c using orders o on c.email = '${C}' when matched then do nothing` },
+  { sql: `select jsonb_populate_record(null::customers, '{"email":"${C}"}')` },
+  { sql: `select * from jsonb_populate_recordset(null::public.customers, '[{"email":"${C}"}]')` },
   // Prepared, declared, called.
   { sql: `prepare p1 as select id from customers where email = '${C}'` },
   { sql: `prepare p2(text) as select id from customers where email = $1` },

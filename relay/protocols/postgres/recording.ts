@@ -194,7 +194,13 @@ function reachesAnything(facts: StatementFacts, catalog: Catalog): boolean {
 }
 
 function reachOf(facts: StatementFacts, effective: StatementFacts, columns: MaskedColumns): Reach {
-  const names = effective.parts.flatMap(part => [...part.reads, ...part.written])
+  // `NULL::customers`: a row of the table, with its columns.
+  const rows = effective.types.flatMap(type =>
+    typeof type === 'string' && columns.catalog.resolve(undefined, type).length > 0
+      ? [{ schema: undefined, name: type }]
+      : [],
+  )
+  const names = [...effective.parts.flatMap(part => [...part.reads, ...part.written]), ...rows]
   const sources = names.map(({ schema, name }) => columns.source(schema, name))
   const known = sources.flatMap(source => (source === undefined || source.others !== undefined ? [] : [source]))
   if (known.length < sources.length) return anythingMasked

@@ -23,6 +23,8 @@ const sqlStates: Readonly<Partial<Record<ErrorCode, string>>> = {
   ERR_GATE_STORE: '58000',
   ERR_GATE_IDENTITY_ENDED: '57P01',
   ERR_GATE_SHUTDOWN: '57P01',
+  ERR_GATE_KILLED: '57P01',
+  ERR_GATE_LOCKED: '42501',
   ERR_GATE_CANCELLED: '57014',
   ERR_GATE_EXPIRED: '57014',
 }

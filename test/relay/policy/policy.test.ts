@@ -355,6 +355,8 @@ t.test('mistakes in a policy are reported with their place, all at once', async 
       ['targets:\n  - match: {}\n', /^policy\.yaml:2:5: targets\.0\.allow: /],
       ['targets:\n  - match: { label: {} }\n    allow: { groups: [a] }\n', /^policy\.yaml:2:12: .*"label"/],
       [rules('- { name: A, allow: [dba] }'), /^policy\.yaml:5:17: .*lower-case/],
+      [rules('- { name: a, allow: [dba], record: full }'), /rules\.0\.record: record: full needs record\.recipients/],
+      [rules('- { name: a, allow: [dba], record: some }'), /record/],
       [rules('- { name: a }'), /exactly one of allow, deny, hold/],
       [rules('- { name: a, allow: [dba], deny: "x" }'), /exactly one of allow, deny, hold/],
       [rules('- { name: a, allow: [] }'), /rules\.0\.allow/],

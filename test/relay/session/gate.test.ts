@@ -1,5 +1,5 @@
 // The one enforcement point with its real parts: nothing is allowed that is not decided, answered for and written down.
-import { createHash } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createPolicy, type Policy } from '@gate/relay/policy/decide'
@@ -10,11 +10,14 @@ import type { EventBody } from '@gate/relay/record/events'
 import { segmentName } from '@gate/relay/record/journal'
 import { parseEvent } from '@gate/relay/record/line'
 import { Recorder } from '@gate/relay/record/recorder'
+import { Sealer } from '@gate/relay/record/sealer'
 import { SessionGate } from '@gate/relay/session/gate'
+import { defaultRecordLimits } from '@gate/relay/session/record-limits'
 import { TaskRows } from '@gate/relay/session/task-rows'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import type { Operation, Subject } from '@gate/shared/model'
+import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import t from 'tap'
 import { decide, startApprovals } from '../../support/approver.ts'
 import { createHandClock } from '../../support/clock.ts'
@@ -366,7 +369,7 @@ t.test('long texts are cut and marked, and a repeated one is written once', asyn
     await opened.decide([command('select', sql)])
   const [cut, ...rest] = await opened.recorded('command')
   // 32 KiB, to the last whole character.
-  const text = Buffer.from(long).toString('utf8', 0, 32_768 - 5)
+  const text = Buffer.from(long).toString('utf8', 0, 32_768)
   const sha256 = createHash('sha256').update(long).digest('hex')
   t.match(cut, { cutFrom: Buffer.byteLength(long), sha256, text })
   t.ok(cut?.type === 'command' && cut.text.length === text.length)
@@ -380,6 +383,97 @@ t.test('long texts are cut and marked, and a repeated one is written once', asyn
       ['', 2],
     ],
   )
+})
+
+t.test('what is masked for somebody is recorded as it may be, and its hash is keyed', async t => {
+  const key = Buffer.alloc(32, 7)
+  await using opened = await open(['engineers'], undefined, recordTerms({ key }))
+  const raw = `select '${'secret '.repeat(10_000)}'`
+  const redacted = command('select', raw)
+  const recorded = { text: "select '‹redacted:1›'", parameters: [{ text: '‹redacted:2›', format: 'text' as const }] }
+  await opened.decide([{ ...redacted, recorded: { ...recorded, isCut: true, parameterCount: 9 } }])
+  const [event] = await opened.recorded('command')
+  const keyedSha256 = createHmac('sha256', key).update(raw).digest('hex')
+  t.match(event, { ...recorded, cutFrom: raw.length, keyedSha256, parametersCutFrom: 9 })
+  t.notMatch(JSON.stringify(event), /secret|"sha256"/)
+})
+
+t.test('names and reasons are searched by the detectors too', async t => {
+  await using opened = await open()
+  const facts = { hasWhere: false, objectType: '', columns: ['ada@mail.example', 'id'] }
+  const resources = [{ kind: 'table', name: 'public.bob@mail.example', mode: 'read' as const }]
+  const refusal = { effect: 'deny' as const, rule: 'mask', reason: 'eve@mail.example is masked', hint: undefined }
+  await opened.decide([{ ...command('select', 'select 1', { facts, resources }), refusal }])
+  const [event] = await opened.recorded('command')
+  t.notMatch(JSON.stringify(event), /mail\.example/)
+  t.match(event, { facts: { columns: [/redacted/, 'id'] }, resources: [{ name: /^‹redacted/ }] })
+})
+
+t.test('when the bytes of a session are used up, its commands run on, and their hashes are recorded', async t => {
+  const limits = { ...defaultRecordLimits, sessionBytes: 300 }
+  await using opened = await open(['engineers'], undefined, recordTerms({ limits }))
+  const sqls = Array.from({ length: 5 }, (_, index) => `select ${index}, '${'x'.repeat(100)}'`)
+  for (const sql of sqls) t.equal((await opened.decide([command('select', sql)])).settled.effect, 'allow')
+  const events = await opened.recorded('command', 'limit')
+  t.match(
+    events.map(body => (body.type === 'command' ? body.text : body.type)),
+    [sqls[0], sqls[1], 'limit', '', '', ''],
+  )
+  t.match(events[2], { of: 'session', limitBytes: 300 })
+  t.match(events.at(-1), {
+    action: 'select',
+    decision: { effect: 'allow' },
+    cutFrom: sqls[4]?.length,
+    sha256: createHash('sha256')
+      .update(sqls[4] ?? '')
+      .digest('hex'),
+  })
+})
+
+t.test('the bytes of a target are those of all its sessions', async t => {
+  const limits = { ...defaultRecordLimits, targetBytesPerDay: 150 }
+  const terms = recordTerms({ limits })
+  await using first = await open(['engineers'], undefined, terms)
+  await using second = await open(['engineers'], undefined, terms)
+  await first.decide([command('select', `select '${'x'.repeat(100)}'`)])
+  await second.decide([command('select', `select '${'y'.repeat(100)}'`)])
+  t.match(await second.recorded('command', 'limit'), [
+    { type: 'limit', of: 'target', limitBytes: 150 },
+    { type: 'command', text: '', cutFrom: 109 },
+  ])
+})
+
+t.test('record: full keeps what was sent for the recipients, and no more than fits', async t => {
+  const identity = await generateX25519Identity()
+  const sealer = await Sealer.open([await identityToRecipient(identity)], clock, silentLog)
+  await using opened = await open(['engineers'], undefined, recordTerms({ seal: text => sealer.seal(text) }))
+  opened.state.policy = createPolicy(
+    compilePolicy([{ file: 'policy.yaml', text: text.replace('name: all,', 'name: all, record: full,') }], vocabulary, {
+      seals: true,
+    }),
+  )
+  const parameters = [{ text: 'the secret', bytes: 10, format: 'text' as const }]
+  const sql = `select ${'1 + '.repeat(30)} $1`
+  const more = { ...command('select', sql, { parameters }) }
+  const recorded = { text: `${sql} `, isCut: false, parameters: [{ text: '‹redacted:1›', format: 'text' as const }] }
+  await opened.decide([{ ...more, recorded: { ...recorded, parameterCount: 1 } }])
+  await opened.decide([{ ...more, recorded: { ...recorded, parameterCount: 1 } }])
+  await opened.decide([command('select', `select '${'é'.repeat(100_000)}'`)])
+  const events = await opened.recorded('command')
+  const decrypter = new Decrypter()
+  decrypter.addIdentity(identity)
+  const read = async (index: number) => {
+    const event = events[index]
+    const sealed = event?.type === 'command' ? (event.sealed ?? '') : ''
+    return JSON.parse(await decrypter.decrypt(Buffer.from(sealed, 'base64'), 'text')) as Record<string, string>
+  }
+  t.notMatch(JSON.stringify(events), /the secret/)
+  t.same(await read(0), { text: sql, parameters })
+  t.same(await read(1), { parameters }, 'the text is that of the command before')
+  t.match(events[1], { sameTextAs: 1 })
+  t.match(events[2], { sealedCut: true, cutFrom: 200_009 })
+  t.match((await read(2))['text'], /^select 'é{1000}/)
+  t.ok(Math.max(...events.map(event => Buffer.byteLength(JSON.stringify(event)))) < 64_000)
 })
 
 t.test('nothing is allowed that cannot be written down, and the numbers go on without a gap', async t => {

@@ -101,6 +101,9 @@ class Reader {
       case 'SubLink':
         this.#subLink(content)
         break
+      case 'JsonTableColumn':
+        this.#introduced.add(text(content['name']))
+        break
       case 'SortBy':
         this.#position(content['node'])
         break

@@ -7,6 +7,8 @@ import type { Meeting, Meetings } from './meeting.ts'
 
 /** Of longer statements the beginning is prepared; no more of one is recorded. */
 export const PREPARED_BYTES = 40 * 1024
+/** Placeholders of more constants fill what is recorded of a text: of the others none is needed, and each costs a hash. */
+const MAX_HASHED = 1_300
 /** Constants of which it is kept what they meet. */
 const MAX_CHOICES = 1_000
 /** Texts in texts: the body of a function in DO, a comment in that. Deeper ones are replaced whole. */
@@ -54,6 +56,9 @@ interface Replacement extends Span {
   readonly placeholder: string
   readonly meeting: Meeting | undefined
 }
+
+/** Stands where nobody reads. */
+const UNHASHED = '‹redacted›'
 
 const decoder = new TextDecoder('utf-8')
 
@@ -154,12 +159,8 @@ class Composer {
     const start = signed ? token.start - 1 : token.start
     const meeting = this.#how.meetings.get(start)
     const value = this.#value(token, index)
-    const whole: Replacement = {
-      start,
-      end: token.end,
-      placeholder: `'${recordedPlaceholder(this.#key, signed ? `-${value}` : value)}'`,
-      meeting,
-    }
+    const hashed = all.length < MAX_HASHED ? recordedPlaceholder(this.#key, signed ? `-${value}` : value) : UNHASHED
+    const whole: Replacement = { start, end: token.end, placeholder: `'${hashed}'`, meeting }
     const body = this.#how.hasBody && token.form === '$' && this.#how.depth < MAX_DEPTH
     if (body) {
       const inner = this.#inner(token, value)
