@@ -44,6 +44,17 @@ const notice = z.union([
   z.strictObject({ command: z.array(z.string()).min(1).max(50), events }),
 ])
 
+const sinkName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'expected lower-case letters, digits, dash')
+const sink = z.union([
+  z.strictObject({ name: sinkName, file: z.string().min(1) }),
+  z.strictObject({
+    name: sinkName,
+    url: z.url({ protocol: /^https?$/ }),
+    /** A file with a token, sent as `Authorization: Bearer`. */
+    token_file: z.string().optional(),
+  }),
+])
+
 const schema = z.strictObject({
   /** How clients and agents reach this relay. */
   url: z.url({ protocol: /^https?$/ }),
@@ -92,6 +103,12 @@ const schema = z.strictObject({
     .strictObject({
       /** Groups whose members may read the whole record, of all targets. */
       auditors: z.array(z.string().min(1)).max(100).default([]),
+      /** Where events are sent on to, as JSON lines. */
+      sinks: z
+        .array(sink)
+        .max(10)
+        .refine(sinks => new Set(sinks.map(({ name }) => name)).size === sinks.length, 'each sink needs a name of its own')
+        .default([]),
       /** Public keys of age (age1…) that can read what policy's `record: full` seals. */
       recipients: z.array(z.string().min(1).max(4096)).max(MAX_RECIPIENTS).default([]),
       /** Bytes of a command's text; longer ones are cut and marked. */
@@ -133,6 +150,13 @@ export async function readRelayConfig(file: string): Promise<RelayConfig> {
     state: path(value.state),
     store: value.store.kind === 'embedded' ? value.store : { ...value.store, url_file: path(value.store.url_file) },
     policy: value.policy.map(path),
+    record: {
+      ...value.record,
+      sinks: value.record.sinks.map(each => {
+        if ('file' in each) return { ...each, file: path(each.file) }
+        return each.token_file === undefined ? each : { ...each, token_file: path(each.token_file) }
+      }),
+    },
     notices: value.notices.map(hook =>
       'command' in hook || hook.secret_file === undefined ? hook : { ...hook, secret_file: path(hook.secret_file) },
     ),

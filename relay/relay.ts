@@ -42,6 +42,8 @@ import { Kills } from './session/kills.ts'
 import { TargetBytes } from './session/record-limits.ts'
 import type { RecordTerms } from './session/recorded-text.ts'
 import { Sessions } from './session/sessions.ts'
+import { fileSink, httpSink, type Sink } from './sinks/sink.ts'
+import { Sinks } from './sinks/sinks.ts'
 import { openStore, type StoreConfig } from './store/store.ts'
 
 /** Another relay that is going down has this long to let go of the directory. */
@@ -79,6 +81,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const recorder = opening.adopt(await Recorder.open(records, tree, clock, log), opened => opened.close())
   const store = opening.use(await openStore(await storeConfig(config), clock, log))
   opening.use(await SessionIndexer.start(store, relay, recorder, clock, log))
+  opening.use(await Sinks.start(await sinksOf(config), join(config.state, 'sinks'), recorder, clock, log))
   const { token: tokenMs, maximum_session: maximumMs } = config.identity
   const locks = opening.use(await Locks.start(store, recorder, clock, log))
   const logins = opening.use(await Logins.start(store, { tokenMs, maximumMs }, locks, clock, log))
@@ -180,6 +183,17 @@ async function hooksOf(config: RelayConfig, clock: Clock): Promise<Hook[]> {
     return webhook({ url, format, kinds, secret }, () => clock.now())
   })
   return Promise.all(hooks)
+}
+
+/** @throws {GateError} ERR_GATE_CONFIG when a token cannot be read. */
+function sinksOf({ record }: RelayConfig): Promise<Sink[]> {
+  return Promise.all(
+    record.sinks.map(async (sink): Promise<Sink> => {
+      if ('file' in sink) return fileSink(sink.name, sink.file)
+      const token = sink.token_file === undefined ? undefined : (await readSecret(sink.token_file)).trim()
+      return httpSink(sink.name, sink.url, token)
+    }),
+  )
 }
 
 async function readSecret(file: string): Promise<string> {

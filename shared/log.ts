@@ -28,6 +28,7 @@ export interface LogFields {
   durationMs?: number | undefined
   version?: string | undefined
   hook?: string | undefined
+  sink?: string | undefined
   notice?: string | undefined
   kind?: string | undefined
   signal?: string | undefined
