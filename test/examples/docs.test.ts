@@ -271,6 +271,10 @@ t.test('docs/operations.md names every key of relay.yaml', async t => {
     'waiting_requests_per_subject',
     'statement_bytes',
     'agent_streams',
+    'recipients',
+    'event_bytes',
+    'session_bytes',
+    'target_bytes_per_day',
     'notices',
     'log',
   ]) {
