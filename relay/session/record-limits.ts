@@ -49,14 +49,15 @@ const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(v
 export function cutText(text: string, bytes: number, ofJson: number = bytes): string {
   if (text.length * LARGEST_CHARACTER_BYTES <= Math.min(bytes, ofJson)) return text
   let cut = beginning(text, bytes)
-  for (let size = jsonBytes(cut); size > ofJson; size = jsonBytes(cut))
+  for (let size = jsonBytes(cut); size > ofJson && cut !== ''; size = jsonBytes(cut))
     cut = beginning(cut, Math.floor((Buffer.byteLength(cut) * ofJson) / size) - 1)
   return cut
 }
 
 function beginning(text: string, bytes: number): string {
   if (text.length * 3 <= bytes) return text
-  const all = Buffer.from(text, 'utf8')
+  // No character is less than a byte: what is further on need not be looked at.
+  const all = Buffer.from(text.slice(0, Math.max(0, bytes) + 2), 'utf8')
   if (all.length <= bytes) return text
   let end = Math.max(0, bytes)
   // Not in the middle of a character.

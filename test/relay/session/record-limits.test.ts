@@ -110,10 +110,11 @@ t.test('the worst of everything at once fits', async t => {
 
 t.test('texts are cut between characters', async t => {
   t.equal(cutText('ab', 10), 'ab')
-  t.equal(cutText('aé😀', 6), 'aé')
-  t.equal(cutText('aé😀', 7), 'aé😀')
-  t.equal(cutText('é', 1), '')
-  t.equal(cutText('\u0001\u0001\u0001', 100, 14), '\u0001\u0001')
+  t.equal(cutText('aé😀', 6, 100), 'aé')
+  t.equal(cutText('aé😀', 7, 100), 'aé😀')
+  t.equal(cutText('é', 1, 100), '')
+  t.equal(cutText('é', 10, 1), '', 'not even the quotes of JSON fit')
+  t.equal(cutText('\u0001\u0001\u0001', 100, 14), '\u0001', 'as JSON each takes six bytes')
 })
 
 t.test('what is used up leaves hashes, and comes back the next day', async t => {
