@@ -107,7 +107,10 @@ const schema = z.strictObject({
       sinks: z
         .array(sink)
         .max(10)
-        .refine(sinks => new Set(sinks.map(({ name }) => name)).size === sinks.length, 'each sink needs a name of its own')
+        .refine(
+          sinks => new Set(sinks.map(({ name }) => name)).size === sinks.length,
+          'each sink needs a name of its own',
+        )
         .default([]),
       /** Public keys of age (age1…) that can read what policy's `record: full` seals. */
       recipients: z.array(z.string().min(1).max(4096)).max(MAX_RECIPIENTS).default([]),

@@ -60,7 +60,13 @@ export class EcsDocuments {
     if (body.type === 'session.start') {
       const { subject, target, protocol } = body
       if (this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(this.#sessions.keys().next().value ?? '')
-      this.#sessions.set(body.session, { id: subject.id, email: subject.email, groups: subject.groups, target, protocol })
+      this.#sessions.set(body.session, {
+        id: subject.id,
+        email: subject.email,
+        groups: subject.groups,
+        target,
+        protocol,
+      })
     }
     const person = this.#sessions.get(body.session)
     if (body.type === 'session.end') this.#sessions.delete(body.session)
@@ -84,7 +90,9 @@ function typeOf(body: EventBody): readonly string[] {
       return ['end']
     case 'command':
     case 'rows':
-      return [(('settled' in body ? body.settled : undefined) ?? body.decision).effect === 'deny' ? 'denied' : 'allowed']
+      return [
+        (('settled' in body ? body.settled : undefined) ?? body.decision).effect === 'deny' ? 'denied' : 'allowed',
+      ]
     case 'approval':
       return [body.outcome === 'approved' ? 'allowed' : 'denied']
     default:

@@ -280,6 +280,7 @@ t.test('docs/operations.md names every key of relay.yaml', async t => {
     'target_bytes_per_day',
     'notices',
     'record.auditors',
+    'record.sinks',
     'log',
   ]) {
     t.match(text, key)

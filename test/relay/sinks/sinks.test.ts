@@ -79,7 +79,11 @@ t.test('a document says who did what and how it ended', async t => {
     'rule.name': 'writes',
     gate: { text: 'delete from t' },
   })
-  const settled = { ...command(2), decision: { effect: 'hold', rule: 'wide' }, settled: { effect: 'deny', rule: 'wide' } }
+  const settled = {
+    ...command(2),
+    decision: { effect: 'hold', rule: 'wide' },
+    settled: { effect: 'deny', rule: 'wide' },
+  }
   t.match(of(4, settled as EventBody), { 'event.type': ['denied'], 'rule.name': 'wide' })
   t.match(of(5, { type: 'outcome', session: 's_1', command: 1, status: '42501' }), { 'event.outcome': 'failure' })
   t.match(of(6, { type: 'outcome', session: 's_1', command: 1, status: 'INSERT 0 1' }), { 'event.outcome': 'success' })
@@ -92,7 +96,13 @@ t.test('a file gets everything, once for each relay that lives', async t => {
   const file = join(directory.path, 'events.jsonl')
   for (let life = 1; life <= 3; life += 1) {
     const recorder = await Recorder.open(join(directory.path, 'records'), testTree, systemClock, silentLog)
-    const sinks = await Sinks.start([fileSink('local', file)], join(directory.path, 'places'), recorder, systemClock, silentLog)
+    const sinks = await Sinks.start(
+      [fileSink('local', file)],
+      join(directory.path, 'places'),
+      recorder,
+      systemClock,
+      silentLog,
+    )
     for (let number = 0; number < 700; number += 1) recorder.append(command(number))
     await until(async () => sentOf(await readFile(file, 'utf8').catch(() => '')).length >= life * 700 + 1)
     await sinks[Symbol.asyncDispose]()
@@ -165,7 +175,10 @@ t.test('a server that refuses, hangs up or takes without saying so gets everythi
     await using _sinks = await Sinks.start([forgetful], places, recorder, systemClock, log)
     recorder.append(start)
     for (let number = 1; number <= 20; number += 1) recorder.append(command(number))
-    await until(() => new Set(numbers(receiver.taken)).size === 22 && log.entries.some(({ event }) => event === 'sink.taking-again'))
+    await until(
+      () =>
+        new Set(numbers(receiver.taken)).size === 22 && log.entries.some(({ event }) => event === 'sink.taking-again'),
+    )
   }
   t.same([...receiver.tokens], ['Bearer secret-token'])
   t.ok(receiver.taken.length >= 44, 'what was taken without an answer came again')
