@@ -11,6 +11,7 @@ import type { Logins } from '../identity/logins.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'
+import { drained } from './drained.ts'
 
 /** Receipts in one answer; whoever has more asks again. */
 const MAX_RECEIPTS = 100
@@ -163,11 +164,4 @@ async function sendEvents(
       })
     }
   } while (out.destroyed !== true)
-}
-
-function drained(stream: NodeJS.WritableStream): Promise<void> {
-  return new Promise(resolve => {
-    stream.once('drain', resolve)
-    stream.once('close', resolve)
-  })
 }

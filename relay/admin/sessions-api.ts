@@ -15,6 +15,7 @@ import type { Recorder } from '../record/recorder.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'
+import { drained } from './drained.ts'
 
 /** Words that one question may ask for. */
 const MAX_WORDS = 20
@@ -132,14 +133,6 @@ export async function* eventsOf(
   )
   for (const { sequence, time_ms, by_id } of views)
     yield { sequence, timeMs: time_ms, body: { type: 'view', session: row.id, by: by_id } }
-}
-
-/** Resolves when the stream takes more, or is closed. */
-export function drained(stream: NodeJS.WritableStream): Promise<void> {
-  return new Promise(resolve => {
-    stream.once('drain', resolve)
-    stream.once('close', resolve)
-  })
 }
 
 /** People see their own sessions; policy names who else does. */

@@ -5,7 +5,8 @@ import type { FastifyInstance } from 'fastify'
 import type { SessionRow } from '../history/find.ts'
 import type { StoredEvent } from '../record/events.ts'
 import { authenticated } from './api.ts'
-import { drained, maySee, recordView, type SessionsApiContext, summary, visibleSession } from './sessions-api.ts'
+import { drained } from './drained.ts'
+import { maySee, recordView, type SessionsApiContext, summary, visibleSession } from './sessions-api.ts'
 
 const MAX_WATCHERS = 200
 /** What a watcher has not read yet; beyond it they are dropped. */
