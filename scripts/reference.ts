@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { stateDiagram } from '@gate/relay/approval/states'
 import { noFacts } from '@gate/relay/protocols/postgres/analysis/facts'
 import { actionExamples, factExamples, otherActions, routineActions } from '@gate/relay/protocols/postgres/reference'
+import { EVENT_VERSION, eventBody } from '@gate/relay/record/events'
+import { z } from 'zod'
 
 const code = (text: string): string => `\`${text.replaceAll('|', '\\|')}\``
 
@@ -46,4 +48,11 @@ for (const [mark, { file, text }] of Object.entries(blocks)) {
       readFileSync(path, 'utf8').replace(marked, () => block),
     )
   } else process.stdout.write(`${block}\n`)
+}
+
+/** Beside the documents: the form of a recorded event. */
+if (process.argv.includes('--write')) {
+  const schema = { title: `An event of gate's record, version ${EVENT_VERSION}`, ...z.toJSONSchema(eventBody) }
+  const path = fileURLToPath(new URL('../../docs/event.schema.json', import.meta.url))
+  writeFileSync(path, `${JSON.stringify(schema, undefined, 2)}\n`)
 }

@@ -10,9 +10,11 @@ import type { Part } from '@gate/relay/protocols/postgres/analysis/facts'
 import { kindOf, knownStatements } from '@gate/relay/protocols/postgres/analysis/kinds'
 import { vocabulary } from '@gate/relay/protocols/postgres/operation'
 import { actionExamples, factExamples, otherActions, routineActions } from '@gate/relay/protocols/postgres/reference'
+import { EVENT_VERSION, eventBody } from '@gate/relay/record/events'
 import { errorCodes } from '@gate/shared/errors'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
+import { z } from 'zod'
 import { programs } from '../support/gate.ts'
 import { freePort } from '../support/net.ts'
 import { startOidc } from '../support/oidc.ts'
@@ -246,6 +248,16 @@ t.test(
     for (const name of knownStatements) t.ok(described.includes(kindOf(name, {})?.action ?? ''), name)
   },
 )
+
+t.test('docs/event.schema.json is the form of the events that are recorded', async t => {
+  const { title, ...schema } = JSON.parse(await read('docs/event.schema.json')) as { title: string }
+  t.match(title, `version ${EVENT_VERSION}`)
+  t.same(
+    schema,
+    JSON.parse(JSON.stringify(z.toJSONSchema(eventBody))),
+    'npm run build && npm run reference writes it anew',
+  )
+})
 
 t.test('docs/operations.md names every key of relay.yaml', async t => {
   const text = await read('docs/operations.md')
