@@ -82,6 +82,8 @@ class Lexer {
     else if (byte === DOLLAR) this.#dollar(start)
     else if (isDigit(byte) || (byte === DOT && isDigit(after))) this.#push('number', start, this.#numberEnd(start))
     else if (isStart(byte)) this.#word(start, lower(byte), after)
+    // dot_dot: what follows it is no fraction.
+    else if (byte === DOT && after === DOT) this.#at += 2
     else this.#at += 1
   }
 

@@ -267,7 +267,7 @@ async function readAtOnce(by: Analyser, sql: string): Promise<Analysis | undefin
 }
 
 t.test('a short text is read at once, and means what it means in the worker', async t => {
-  await using other = new Analyser(1024 * 1024, silentLog)
+  await using other = new Analyser(1024 * 1024, silentLog, analyser.recordKey)
   for (const sql of [
     '',
     'select a, $1 from s.t where b = 1',
