@@ -46,7 +46,7 @@ t.test('receipts and audits', { skip }, async t => {
     const first = own[0]?.session ?? ''
     const [directory = ''] = await readdir(join(alice.home, 'receipts'))
     const file = join(alice.home, 'receipts', directory, `${first}.json`)
-    await writeFile(file, (await readFile(file, 'utf8')).replace('ended', 'other'))
+    await writeFile(file, (await readFile(file, 'utf8')).replace('session.end', 'session.eND'))
     const broken = await alice.run('receipts')
     t.equal(broken.code, 9)
     t.match(broken.stdout, new RegExp(`${first} .*is not in the tree`))
