@@ -12,8 +12,9 @@ const SHORTEST_PARTIAL = 6
 
 /** Other texts with an @ are no addresses: what follows their last dot may be all that there is to hide. */
 const address = /^[^\s@]+@[^\s@]+$/
-const topLevel = /\.\p{L}{2,24}$/u
-const LONGEST_TOP_LEVEL = 25
+const topLevel = /(?<=[^@])\.\p{L}{2,24}$/u
+/** With the dot, and what stands before it: a domain that is a dot and letters has no name to hide them. */
+const LONGEST_TOP_LEVEL = 26
 
 /**
  * Keeps what people recognise a value by: the first letter and the top-level domain of an e-mail address, the last four

@@ -19,6 +19,10 @@ t.test('a partial value keeps what people recognise it by', async t => {
     ['short', REDACTED_TEXT],
     ['', REDACTED_TEXT],
     ['@example.com', '@****m'],
+    ['a@.aa', 'a***@***'],
+    ['a@b.aa', 'a***@***.aa'],
+    [`a@b.${'c'.repeat(24)}`, `a***@***.${'c'.repeat(24)}`],
+    [`a@b.${'c'.repeat(25)}`, 'a***@***'],
   ]
   for (const [value, masked] of expected) t.equal(partialText(value), masked, value)
 })

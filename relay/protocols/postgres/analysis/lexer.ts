@@ -46,6 +46,9 @@ export function readTokens(bytes: Uint8Array): Tokens {
   return new Lexer(bytes).run()
 }
 
+/** What does not close: a doubled quote; that and one behind a backslash (E''); neither (bits). */
+type Inside = 'doubled' | 'escaped' | 'bare'
+
 class Lexer {
   readonly #bytes: Uint8Array
   readonly #tokens: Token[] = []
@@ -75,8 +78,8 @@ class Lexer {
     const start = this.#at
     const byte = this.#byte(start)
     const after = this.#byte(start + 1)
-    if (byte === QUOTE) this.#push('string', start, this.#quoted(start, false))
-    else if (byte === DOUBLE_QUOTE) this.#push('name', start, this.#closing(start + 1, DOUBLE_QUOTE, false))
+    if (byte === QUOTE) this.#push('string', start, this.#quoted(start, 'doubled'))
+    else if (byte === DOUBLE_QUOTE) this.#push('name', start, this.#closing(start + 1, DOUBLE_QUOTE, 'doubled'))
     else if (byte === DASH && after === DASH) this.#push('comment', start, this.#lineEnd(start))
     else if (byte === SLASH && after === STAR) this.#push('comment', start, this.#commentEnd(start))
     else if (byte === DOLLAR) this.#dollar(start)
@@ -90,13 +93,13 @@ class Lexer {
   /** xbstart, xhstart, xestart, xusstart, xuistart; otherwise an identifier. N'…' is the word N and a string, as there. */
   #word(start: number, first: number, after: number): void {
     const third = this.#byte(start + 2)
-    if (after === QUOTE && first === 0x65) this.#push('string', start, this.#quoted(start + 1, true), 'e')
-    else if (after === QUOTE && first === 0x62) this.#push('bits', start, this.#quoted(start + 1, false), 'b')
-    else if (after === QUOTE && first === 0x78) this.#push('bits', start, this.#quoted(start + 1, false), 'x')
+    if (after === QUOTE && first === 0x65) this.#push('string', start, this.#quoted(start + 1, 'escaped'), 'e')
+    else if (after === QUOTE && first === 0x62) this.#push('bits', start, this.#quoted(start + 1, 'bare'), 'b')
+    else if (after === QUOTE && first === 0x78) this.#push('bits', start, this.#quoted(start + 1, 'bare'), 'x')
     else if (first === 0x75 && after === AMPERSAND && third === QUOTE)
-      this.#push('string', start, this.#quoted(start + 2, false), 'u')
+      this.#push('string', start, this.#quoted(start + 2, 'doubled'), 'u')
     else if (first === 0x75 && after === AMPERSAND && third === DOUBLE_QUOTE)
-      this.#push('name', start, this.#closing(start + 3, DOUBLE_QUOTE, false), 'u')
+      this.#push('name', start, this.#closing(start + 3, DOUBLE_QUOTE, 'doubled'), 'u')
     else {
       let end = start + 1
       while (isContinued(this.#byte(end)) && end < this.#bytes.length) end += 1
@@ -105,22 +108,22 @@ class Lexer {
   }
 
   /** The end of a string whose first quote is at `open`, with everything that continues it on later lines (quotecontinue). */
-  #quoted(open: number, escapes: boolean): number | undefined {
-    let end = this.#closing(open + 1, QUOTE, escapes)
+  #quoted(open: number, inside: Inside): number | undefined {
+    let end = this.#closing(open + 1, QUOTE, inside)
     for (;;) {
       const next: number | undefined = end === undefined ? undefined : this.#continuation(end)
       if (next === undefined) return end
-      end = this.#closing(next + 1, QUOTE, escapes)
+      end = this.#closing(next + 1, QUOTE, inside)
     }
   }
 
-  /** Past the closing quote; a doubled one, and in E'' one behind a backslash, does not close. */
-  #closing(from: number, quote: number, escapes: boolean): number | undefined {
+  /** Past the closing quote. */
+  #closing(from: number, quote: number, inside: Inside): number | undefined {
     for (let at = from; at < this.#bytes.length; at += 1) {
       const byte = this.#bytes[at]
-      if (escapes && byte === BACKSLASH) at += 1
+      if (inside === 'escaped' && byte === BACKSLASH) at += 1
       else if (byte === quote) {
-        if (this.#byte(at + 1) !== quote || at + 1 >= this.#bytes.length) return at + 1
+        if (inside === 'bare' || this.#byte(at + 1) !== quote || at + 1 >= this.#bytes.length) return at + 1
         at += 1
       }
     }
