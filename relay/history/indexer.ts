@@ -9,8 +9,8 @@ import type { EventSource } from './source.ts'
 import { termsOf } from './terms.ts'
 
 /** Events wait this long for others to be written with. */
-const BATCH_DELAY_MS = 250
-const BATCH_EVENTS = 500
+const BATCH_DELAY_MS = 500
+const BATCH_EVENTS = 1_000
 /** Events, and characters of their texts, that wait for the store; what comes then is read from the record afterwards. */
 const MAX_QUEUED_EVENTS = 5_000
 const MAX_QUEUED_CHARACTERS = 16 * 1024 * 1024
@@ -140,7 +140,9 @@ export class SessionIndexer implements AsyncDisposable {
   }
 
   async #work(): Promise<void> {
-    while (this.#queue.length > 0) {
+    // Few events wait for more: one by one they would keep an embedded store busy all the time.
+    const until = this.#newest
+    while (this.#queue.length >= BATCH_EVENTS || (this.#queue[0]?.sequence ?? Number.MAX_SAFE_INTEGER) <= until) {
       const events = this.#queue.slice(0, BATCH_EVENTS)
       await this.#write(events, false)
       this.#queue.splice(0, events.length)
@@ -149,10 +151,10 @@ export class SessionIndexer implements AsyncDisposable {
     const from = this.#gap
     if (from === undefined) return
     // From here on new events queue up again, and the record has everything before them.
-    const until = this.#newest
+    const newest = this.#newest
     this.#gap = undefined
     try {
-      await this.#repair(from, until)
+      await this.#repair(from, newest)
     } catch (thrown) {
       this.#gap = from
       this.#queue = []
