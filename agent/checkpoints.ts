@@ -1,10 +1,11 @@
 // The newest checkpoint of each relay's record that this agent has seen: a relay that cuts its record off or rewrites it is found out.
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asGateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { openCheckpoint, parseVerifier } from '@gate/shared/record/checkpoint'
 import { acceptCheckpoint, type CheckpointAnswer, type Kept } from '@gate/shared/record/receipt'
+import { writeWhole } from '@gate/shared/whole-file'
 import { z } from 'zod'
 
 const FILE = 'checkpoints.json'
@@ -70,12 +71,7 @@ export class Checkpoints {
     }
   }
 
-  async #write(): Promise<void> {
-    const path = join(this.#directory, FILE)
-    await writeFile(`${path}.new`, JSON.stringify(Object.fromEntries(this.#kept), undefined, 2), {
-      mode: 0o600,
-      flush: true,
-    })
-    await rename(`${path}.new`, path)
+  #write(): Promise<void> {
+    return writeWhole(join(this.#directory, FILE), JSON.stringify(Object.fromEntries(this.#kept), undefined, 2))
   }
 }

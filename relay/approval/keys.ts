@@ -3,7 +3,7 @@ import { isSignedBy, keyBytes, keyId, readPublicKey } from '@gate/shared/approva
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import type { Subject } from '@gate/shared/model'
-import type { Kysely } from 'kysely'
+import type { Kysely, Selectable } from 'kysely'
 import type { Schema } from '../store/schema.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 
@@ -134,15 +134,7 @@ function stillOf(subject: Subject, key: ApproverKey): ApproverKey {
   return key
 }
 
-function toKey(row: {
-  id: string
-  subject_id: string
-  email: string | null
-  public_key: string
-  label: string
-  created_ms: number
-  revoked_ms: number | null
-}): ApproverKey {
+function toKey(row: Selectable<Schema['approver_keys']>): ApproverKey {
   return {
     id: row.id,
     subject: { id: row.subject_id, email: row.email ?? undefined },

@@ -84,7 +84,7 @@ export class SessionIndexer implements AsyncDisposable {
     log: Log,
   ): Promise<SessionIndexer> {
     const position = await storeErrors(() => readPosition(store, relay))
-    await storeErrors(() => endLost(store, relay, source.sequence, clock.now()))
+    await storeErrors(() => endLost(store, relay, source.sequence, clock.now(), 'all'))
     const indexer = new SessionIndexer(store, relay, source, position, clock, log)
     indexer.#schedule(0)
     return indexer
@@ -178,7 +178,7 @@ export class SessionIndexer implements AsyncDisposable {
       events = []
     }
     await this.#write(events, true, until)
-    await storeErrors(() => endRestored(this.#store, this.#relay, until, this.#clock.now()))
+    await storeErrors(() => endLost(this.#store, this.#relay, until, this.#clock.now(), 'restored'))
     this.#log.info('index.repaired', { count, durationMs: Math.round(this.#clock.monotonic() - begun) })
   }
 
@@ -238,25 +238,24 @@ export class SessionIndexer implements AsyncDisposable {
   }
 }
 
-/** Sessions that were open when the relay died. */
-async function endLost(store: Store, relay: string, sequence: number, nowMs: number): Promise<void> {
-  await store.db
+/**
+ * Sessions that were open when the relay died: all that are open now, or only those that were restored from the record. Those
+ * that go on have put down their login.
+ */
+async function endLost(
+  store: Store,
+  relay: string,
+  sequence: number,
+  nowMs: number,
+  which: 'all' | 'restored',
+): Promise<void> {
+  let update = store.db
     .updateTable('sessions')
     .set({ ended_ms: nowMs, end_code: 'lost', last_event: sequence })
     .where('relay', '=', relay)
     .where('ended_ms', 'is', null)
-    .execute()
-}
-
-/** Sessions that only the record knew, and not their end. Those that go on have put down their login. */
-async function endRestored(store: Store, relay: string, sequence: number, nowMs: number): Promise<void> {
-  await store.db
-    .updateTable('sessions')
-    .set({ ended_ms: nowMs, end_code: 'lost', last_event: sequence })
-    .where('relay', '=', relay)
-    .where('login_id', '=', '')
-    .where('ended_ms', 'is', null)
-    .execute()
+  if (which === 'restored') update = update.where('login_id', '=', '')
+  await update.execute()
 }
 
 async function analyze(store: Store): Promise<void> {

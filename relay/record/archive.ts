@@ -27,7 +27,7 @@ import {
   tileWidth,
 } from '@gate/shared/record/tiles'
 import { EMPTY_ROOT, leafHash, type Nodes } from '@gate/shared/record/tree'
-import { syncDirectory, writeWhole } from './directory.ts'
+import { syncDirectory, writeWhole } from '@gate/shared/whole-file'
 
 export const CHECKPOINT_FILE = 'checkpoint'
 /** Tiles kept in memory for proofs, 8 kB each. */

@@ -3,7 +3,7 @@ import { closeSync, createReadStream, fdatasync, fsyncSync, ftruncateSync, openS
 import { readdir, stat, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
-import { syncDirectoryNow } from './directory.ts'
+import { syncDirectoryNow } from '@gate/shared/whole-file'
 
 const SEGMENT = /^events-(\d{15})\.jsonl$/
 const NEWLINE = 10
@@ -84,6 +84,8 @@ export class Journal {
     if (newest !== undefined && before === undefined)
       throw new GateError('ERR_GATE_RECORD', `record ${archived + 1} is missing: the files begin with ${newest.first}`)
     let sequence = archived
+    /** Of the segment that was read last. */
+    let last = archived
     let size = 0
     for (const segment of segments.slice(before === undefined ? 0 : segments.indexOf(before))) {
       if (segment.first > sequence + 1)
@@ -95,7 +97,8 @@ export class Journal {
         next += 1
         size += line.length + 1
       }
-      sequence = Math.max(sequence, next - 1)
+      last = next - 1
+      sequence = Math.max(sequence, last)
     }
     let cutBytes = 0
     if (newest !== undefined) {
@@ -103,8 +106,8 @@ export class Journal {
       cutBytes = (await stat(path)).size - size
       if (cutBytes > 0) await truncate(path, size)
       // A power cut can take lines that the tree has already: what comes next belongs into a file of its own.
-      const isBehind = newest.first + (await countLines(path)) - 1 < sequence
-      if (!isBehind) return { journal: new Journal(directory, segmentBytes, segments, size), sequence, cutBytes }
+      if (last === sequence)
+        return { journal: new Journal(directory, segmentBytes, segments, size), sequence, cutBytes }
     }
     const begun = [...segments, { name: segmentName(sequence + 1), first: sequence + 1 }]
     return { journal: new Journal(directory, segmentBytes, begun, 0), sequence, cutBytes }
@@ -182,10 +185,4 @@ export class Journal {
     await this.sync()
     closeSync(this.#file)
   }
-}
-
-async function countLines(path: string): Promise<number> {
-  let count = 0
-  for await (const _line of wholeLines(path)) count += 1
-  return count
 }

@@ -26,9 +26,6 @@ const MAX_UNARCHIVED_BYTES = 64 * 1024 * 1024
 /** Events that go into the tree in one step. */
 const ARCHIVE_STEP = 4_096
 
-/** `write`: handed to the operating system. `fsync`: on the disk. */
-export type Durability = 'write' | 'fsync'
-
 export class Recorder {
   readonly #origin: string
   readonly #archive: Archive

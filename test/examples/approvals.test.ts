@@ -6,6 +6,7 @@ import { stateDiagram } from '@gate/relay/approval/states'
 import t from 'tap'
 import type { Cli } from '../support/gate.ts'
 import type { Running } from '../support/process.ts'
+import { told, words } from '../support/story.ts'
 import { hasPsql, startWorld } from '../support/world.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -29,13 +30,6 @@ const people = [
 
 const sql = "create table accounts (id int primary key, state text); insert into accounts values (1, 'old'), (2, 'old')"
 
-/** The words of a command line; quotes are those that the documents use. */
-function words(line: string): string[] {
-  return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
-    ([, single, double, plain]) => single ?? double ?? plain ?? '',
-  )
-}
-
 t.test('the diagram of a request is the one that the code makes', async t => {
   const written = /<!-- states -->\n```mermaid\n([\s\S]*?)\n```\n<!-- \/states -->/.exec(documentation)?.[1]
   t.equal(written, stateDiagram(), 'npm run build && npm run reference writes it anew')
@@ -44,14 +38,7 @@ t.test('the diagram of a request is the one that the code makes', async t => {
 t.test('the example, from the first command to the last', { skip: hasPsql ? false : 'no psql' }, async t => {
   const policy = blocks.find(({ name }) => name === 'policy.yaml')?.text ?? ''
   await using world = await startWorld({ policy, sql, oidc: { people } })
-  const commands = blocks
-    .filter(({ language }) => language === 'sh')
-    .flatMap(({ name, text }) =>
-      text
-        .trimEnd()
-        .split('\n')
-        .map(line => ({ person: name as 'alice' | 'bob' | 'carol', line })),
-    )
+  const commands = told(documentation)
   t.ok(commands.length >= 15)
   /** What the placeholders of the documents stand for, as the programs said it last. */
   const known: Record<string, string> = {}
@@ -71,7 +58,7 @@ t.test('the example, from the first command to the last', { skip: hasPsql ? fals
   }
   const answers: string[] = []
   for (const [index, { person, line }] of commands.entries()) {
-    const cli: Cli = await world.person(person)
+    const cli: Cli = await world.person(person as 'alice' | 'bob' | 'carol')
     const [program, ...args] = words(replaced(line))
     t.equal(program, 'gate')
     const next = commands[index + 1]?.line ?? ''

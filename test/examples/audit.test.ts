@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { programs } from '../support/gate.ts'
 import { run } from '../support/process.ts'
+import { told, words } from '../support/story.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
 import { hasPsql, openPolicy, startWorld } from '../support/world.ts'
 
@@ -23,19 +24,12 @@ t.test('the example of docs/audit.md', { skip: hasPsql ? false : 'no psql on thi
   })
   await using copy = await temporaryDirectory('audit-copy')
   const text = await readFile(document, 'utf8')
-  const commands = [...text.matchAll(/^```sh (\w+)\n([\s\S]*?)^```$/gm)].flatMap(([, person = '', lines = '']) =>
-    lines
-      .split('\n')
-      .filter(line => line !== '')
-      .map(line => ({ person, line })),
-  )
+  const commands = told(text)
   t.equal(commands.length, 7)
   let key = ''
   const said: string[] = []
   for (const { person, line } of commands) {
-    const [, ...args] = (line.match(/'[^']*'|\S+/g) ?? []).map(word =>
-      word.replace(/^'|'$/g, '').replace('DIRECTORY', copy.path).replace('KEY', key),
-    )
+    const [, ...args] = words(line).map(word => word.replace('DIRECTORY', copy.path).replace('KEY', key))
     const done =
       person === 'nobody'
         ? await run(process.execPath, [programs.gate, ...args], {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Running } from '../support/process.ts'
+import { told, words } from '../support/story.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
 import { hasPsql, startWorld } from '../support/world.ts'
 
@@ -20,31 +21,17 @@ const people = [
 ]
 const sql = "create table accounts (id int primary key, state text); insert into accounts values (1, 'new')"
 
-/** The words of a command line; quotes are those that the documents use. */
-function words(line: string): string[] {
-  return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
-    ([, single, double, plain]) => single ?? double ?? plain ?? '',
-  )
-}
-
 t.test('the example, from the first command to the last', { skip: hasPsql ? false : 'no psql' }, async t => {
   const policy = blocks.find(({ name }) => name === 'policy.yaml')?.text ?? ''
   await using directory = await temporaryDirectory('records')
   await using world = await startWorld({ policy, sql, oidc: { people }, relay: { more: 'operators: [security]' } })
-  const commands = blocks
-    .filter(({ language }) => language === 'sh')
-    .flatMap(({ name, text }) =>
-      text
-        .trimEnd()
-        .split('\n')
-        .map(line => ({ person: name as 'alice' | 'bob' | 'carol', line })),
-    )
+  const commands = told(documentation)
   t.ok(commands.length >= 20)
   const known: Record<string, string> = {}
   const answers = new Map<string, string>()
   const running: Running[] = []
   for (const { person, line } of commands) {
-    const cli = await world.person(person)
+    const cli = await world.person(person as 'alice' | 'bob' | 'carol')
     const [program, ...args] = words(line.replace(/\b(SESSION|LOCK)\b/g, name => known[name] ?? name))
     t.equal(program, 'gate')
     const started = cli.start(args, { cwd: directory.path })
