@@ -87,6 +87,19 @@ export interface MaskObligation {
   readonly predicates: 'allow' | 'equality' | 'deny'
 }
 
+/** An obligation to hide fields of answers that are documents, and headers of them. */
+export interface FieldMaskObligation {
+  readonly kind: 'mask-fields'
+  /** Names joined by dots; `*` stands for any one name, `**` for any number of them. Arrays have no name: they are looked through. */
+  readonly fields: readonly string[]
+  /** Names of headers, in lower case. */
+  readonly headers: readonly string[]
+  /** Routes whose answers are masked; empty stands for all. */
+  readonly routes: readonly string[]
+  readonly with: MaskKind
+  readonly fixed: string | undefined
+}
+
 /** An obligation to stop a write that changes more rows than this, before it is committed. */
 export interface RowLimitObligation {
   readonly kind: 'row-limit'
@@ -96,7 +109,7 @@ export interface RowLimitObligation {
   readonly hold: Hold | undefined
 }
 
-export type Obligation = MaskObligation | RowLimitObligation
+export type Obligation = MaskObligation | FieldMaskObligation | RowLimitObligation
 
 export interface Allow {
   readonly effect: 'allow'

@@ -243,7 +243,9 @@ t.test('a decision', async t => {
     t.match(decision, { effect: 'allow', rule: 'reads' })
     t.same(
       decision.effect === 'allow' &&
-        decision.obligations.map(each => (each.kind === 'mask' ? each.columns : each.rows)),
+        decision.obligations.map(each =>
+          each.kind === 'row-limit' ? each.rows : each.kind === 'mask' && each.columns,
+        ),
       [['a.b'], ['c.d.e'], 10, 5],
     )
     t.match(loaded.masks(subject('support'), target()), [
