@@ -16,6 +16,11 @@ export function dependsOnTime(expression: string): boolean {
   return /\bnow\b/.test(expression)
 }
 
+/** Whether a condition asks for what only the body of a request says; looked for like that. */
+export function asksForBody(expression: string): boolean {
+  return /\b(?:text|json|body\w*|form|graphql\w*)\b/.test(expression)
+}
+
 const zero: Readonly<Record<FactType, Fact | bigint>> = { string: '', bool: false, int: 0n, 'list<string>': [] }
 
 /** Compiled patterns of `re2()`; policies have few, and they come from the policy itself, never from requests. */
@@ -76,6 +81,7 @@ export class Conditions {
           writes: 'bool',
           read: 'list<string>',
           written: 'list<string>',
+          json: 'dyn',
           ...vocabulary,
         },
       })
@@ -121,6 +127,7 @@ export class Conditions {
       action: operation.action,
       text: operation.text,
       writes: operation.writes,
+      json: operation.document ?? null,
       read: operation.resources.filter(resource => resource.mode === 'read').map(resource => resource.name),
       written: operation.resources.filter(resource => resource.mode === 'write').map(resource => resource.name),
     }

@@ -3,6 +3,7 @@ import type {
   AccessRequest,
   Decision,
   Deny,
+  FieldMaskObligation,
   Hold,
   MaskObligation,
   Obligation,
@@ -27,6 +28,14 @@ export interface Policy {
   masks(subject: Subject, target: Target): readonly Obligation[]
   /** The masks that name columns and bind anybody on the target; the same list each time. */
   recordMasks(target: Target): readonly MaskObligation[]
+  /** The masks that name fields and bind anybody on the target; the same list each time. */
+  recordFields(target: Target): readonly FieldMaskObligation[]
+  /** Templates of the target's paths; the same list each time. */
+  routes(target: Target): readonly string[]
+  /** Headers of requests that rules see. */
+  headers(target: Target): readonly string[]
+  /** What of a request's body is needed: rules ask for it, people may have to see it, or nothing. */
+  bodyNeed(subject: Subject, target: Target): 'rules' | 'people' | undefined
   /** Whether all commands on the target are recorded as they were sent, too. */
   recordsInFull(target: Target): boolean
   /** The holds of rules that are about the subject on the target, of a name when one is given. */
@@ -46,7 +55,15 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     cache.set(key, blocks)
     return blocks
   }
-  const recordMasks = new WeakMap<readonly Block[], readonly MaskObligation[]>()
+  const perTarget = <T>(make: (matching: readonly Block[]) => readonly T[]): ((target: Target) => readonly T[]) => {
+    const made = new WeakMap<readonly Block[], readonly T[]>()
+    return target => {
+      const matching = blocks(target)
+      const known = made.get(matching) ?? make(matching)
+      made.set(matching, known)
+      return known
+    }
+  }
   const byTarget = new WeakMap<Target, readonly Block[]>()
   const blocks = (target: Target): readonly Block[] => {
     const known = byTarget.get(target)
@@ -66,12 +83,11 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
       blocks(target).some(block => block.operators.some(group => subject.groups.includes(group))),
     masks: (subject, target) => masks(blocks(target), subject),
     recordsInFull: target => blocks(target).some(block => block.record === 'full'),
-    recordMasks: target => {
-      const matching = blocks(target)
-      const known = recordMasks.get(matching) ?? recordMasksOf(matching)
-      recordMasks.set(matching, known)
-      return known
-    },
+    recordMasks: perTarget(recordMasksOf),
+    recordFields: perTarget(recordFieldsOf),
+    routes: perTarget(matching => [...new Set(matching.flatMap(block => block.routes))]),
+    headers: perTarget(matching => [...new Set(matching.flatMap(block => block.headers))]),
+    bodyNeed: (subject, target) => bodyNeed(blocks(target), subject),
     holds: (subject, target, rule) =>
       holds(blocks(target), subject).filter(hold => rule === undefined || hold.rule === rule),
   }
@@ -84,7 +100,20 @@ function masks(blocks: readonly Block[], subject: Subject): Obligation[] {
 function recordMasksOf(blocks: readonly Block[]): MaskObligation[] {
   return blocks
     .flatMap(block => block.masks.map(({ obligation }) => obligation))
+    .filter(obligation => obligation.kind === 'mask')
     .filter(({ columns }) => columns.length > 0)
+}
+
+function recordFieldsOf(blocks: readonly Block[]): FieldMaskObligation[] {
+  return blocks
+    .flatMap(block => block.masks.map(({ obligation }) => obligation))
+    .filter(obligation => obligation.kind === 'mask-fields')
+}
+
+function bodyNeed(blocks: readonly Block[], subject: Subject): 'rules' | 'people' | undefined {
+  const rules = blocks.flatMap(block => block.rules).filter(rule => rule.isFor(subject.groups))
+  if (rules.some(rule => rule.asksForBody)) return 'rules'
+  return rules.some(rule => rule.effect.effect === 'hold') ? 'people' : undefined
 }
 
 function holds(blocks: readonly Block[], subject: Subject): Hold[] {

@@ -5,7 +5,8 @@ import { asGateError, type GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { createPolicy, type Policy } from './decide.ts'
-import { type Abilities, compilePolicy } from './rules.ts'
+import { describedBy, readRoutes } from './openapi.ts'
+import { type Abilities, compilePolicy, type PolicySource } from './rules.ts'
 
 /** How often the files' times are looked at; watching by inotify misses editors that replace files and network mounts. */
 const CHECK_INTERVAL_MS = 1000
@@ -16,8 +17,27 @@ export async function readPolicy(
   vocabulary: Vocabulary,
   abilities: Abilities,
 ): Promise<Policy> {
-  const sources = await Promise.all(files.map(async file => ({ file, text: await readText(file) })))
-  return createPolicy(compilePolicy(sources, vocabulary, abilities))
+  return createPolicy(compilePolicy(await readSources(files), vocabulary, abilities))
+}
+
+async function readSources(files: readonly string[]): Promise<PolicySource[]> {
+  return Promise.all(
+    files.map(async file => {
+      const text = await readText(file)
+      const openapi = new Map<string, readonly string[]>()
+      for (const [name, path] of describedBy(file, text)) openapi.set(name, await readRoutes(path))
+      return { file, text, openapi }
+    }),
+  )
+}
+
+/** The policy's files and the descriptions that they name. */
+async function allFiles(files: readonly string[]): Promise<readonly string[]> {
+  const described = files.map(async file => {
+    const text = await readFile(file, 'utf8').catch(() => '')
+    return [...describedBy(file, text).values()]
+  })
+  return [...files, ...(await Promise.all(described)).flat()]
 }
 
 async function readText(file: string): Promise<string> {
@@ -57,14 +77,15 @@ export async function followPolicy(
 ): Promise<PolicyFiles> {
   const stop = new AbortController()
   // Before reading: a change in between is then seen as one.
-  let seen = await fingerprint(files)
+  let watched = await allFiles(files)
+  let seen = await fingerprint(watched)
   let current = await readPolicy(files, vocabulary, abilities)
   let fault: GateError | undefined
   log.info('policy.loaded', { version: current.version })
   const check = async (): Promise<void> => {
-    const found = await fingerprint(files)
-    if (found === seen) return
-    seen = found
+    if ((await fingerprint(watched)) === seen) return
+    watched = await allFiles(files)
+    seen = await fingerprint(watched)
     try {
       current = await readPolicy(files, vocabulary, abilities)
       fault = undefined

@@ -2,9 +2,18 @@
 import { createHash } from 'node:crypto'
 import { canonicalJson } from '@gate/shared/canonical'
 import { GateError } from '@gate/shared/errors'
-import type { Allow, Deny, Hold, MaskObligation, RowLimitObligation, Target, Vocabulary } from '@gate/shared/model'
+import type {
+  Allow,
+  Deny,
+  FieldMaskObligation,
+  Hold,
+  MaskObligation,
+  RowLimitObligation,
+  Target,
+  Vocabulary,
+} from '@gate/shared/model'
 import { configError, type Located, parseYaml } from '@gate/shared/yaml'
-import { type Condition, Conditions, dependsOnTime } from './conditions.ts'
+import { asksForBody, type Condition, Conditions, dependsOnTime } from './conditions.ts'
 import { parseQuorum } from './quorum.ts'
 import {
   type Audience,
@@ -22,6 +31,8 @@ export interface Rule {
   readonly condition: Condition | undefined
   /** Whether the condition can become another with time alone. */
   readonly dependsOnTime: boolean
+  /** Whether the condition asks for what only a request's body says. */
+  readonly asksForBody: boolean
   readonly isFor: (groups: readonly string[]) => boolean
   readonly effect:
     | { readonly effect: 'allow' }
@@ -36,7 +47,7 @@ export type HoldTerms = Pick<Hold, 'approvers' | 'timeoutMs' | 'grants' | 'estim
 
 export interface Mask {
   readonly isFor: (groups: readonly string[]) => boolean
-  readonly obligation: MaskObligation
+  readonly obligation: MaskObligation | FieldMaskObligation
 }
 
 export interface Block {
@@ -47,6 +58,8 @@ export interface Block {
   readonly rules: readonly Rule[]
   readonly masks: readonly Mask[]
   readonly record: 'full' | undefined
+  readonly routes: readonly string[]
+  readonly headers: readonly string[]
 }
 
 export interface CompiledPolicy {
@@ -57,6 +70,8 @@ export interface CompiledPolicy {
 export interface PolicySource {
   readonly file: string
   readonly text: string
+  /** Routes of the OpenAPI descriptions that the file names. */
+  readonly openapi?: ReadonlyMap<string, readonly string[]> | undefined
 }
 
 /** What the relay can do for its policy. */
@@ -75,7 +90,10 @@ export function compilePolicy(
   abilities: Abilities = { seals: false },
 ): CompiledPolicy {
   const conditions = new Conditions(vocabulary)
-  const parsed = sources.map(source => parseYaml<PolicyFile>(source.file, source.text, policyFile))
+  const parsed = sources.map(source => ({
+    ...parseYaml<PolicyFile>(source.file, source.text, policyFile),
+    openapi: source.openapi,
+  }))
   const mistakes: string[] = []
   const blocks = parsed.flatMap(file =>
     file.value.targets.map((block, index) => compileBlock(block, ['targets', index], file, conditions, mistakes)),
@@ -83,9 +101,14 @@ export function compilePolicy(
   if (!abilities.seals) for (const file of parsed) mistakes.push(...unsealable(file))
   if (mistakes.length > 0) throw configError(mistakes)
   const version = createHash('sha256')
-    .update(canonicalJson(parsed.map(file => file.value)))
+    .update(canonicalJson([...parsed.map(file => file.value), ...openapiOf(parsed)]))
     .digest('hex')
   return { version, blocks }
+}
+
+/** What descriptions say is part of the policy's version; without them it is that of the files alone. */
+function openapiOf(files: readonly Pick<PolicySource, 'openapi'>[]): [string, readonly string[]][] {
+  return files.flatMap(({ openapi }) => [...(openapi ?? [])])
 }
 
 /** Places where `record: full` asks for what nobody could read. */
@@ -103,7 +126,7 @@ function unsealable(file: Located & { readonly value: PolicyFile }): string[] {
 function compileBlock(
   block: TargetBlock,
   path: readonly PropertyKey[],
-  file: Located,
+  file: Located & Pick<PolicySource, 'openapi'>,
   conditions: Conditions,
   mistakes: string[],
 ): Block {
@@ -137,6 +160,8 @@ function compileBlock(
     rules,
     masks: block.mask.map(compileMask),
     record: block.record,
+    routes: [...(block.routes ?? []), ...(block.openapi === undefined ? [] : (file.openapi?.get(block.openapi) ?? []))],
+    headers: block.headers ?? [],
   }
 }
 
@@ -158,6 +183,7 @@ function compileRule(rule: RuleText, conditions: Conditions): Rule {
     name: rule.name,
     condition: rule.when === undefined ? undefined : conditions.compile(rule.when),
     dependsOnTime: rule.when !== undefined && dependsOnTime(rule.when),
+    asksForBody: rule.when !== undefined && asksForBody(rule.when),
     isFor: groups => inAudience(groups) && (allow === undefined || allow.some(group => groups.includes(group))),
     effect: compileEffect(rule),
     limit: compileLimit(rule),
@@ -200,8 +226,13 @@ function compileLimit(rule: RuleText): RowLimitObligation | undefined {
 }
 
 function compileMask(mask: MaskText): Mask {
+  const isFor = compileAudience(mask.for)
+  if (mask.fields !== undefined || mask.headers !== undefined) {
+    const { fields = [], headers = [], routes = [], with: kind, value } = mask
+    return { isFor, obligation: { kind: 'mask-fields', fields, headers, routes, with: kind, fixed: value } }
+  }
   return {
-    isFor: compileAudience(mask.for),
+    isFor,
     obligation: {
       kind: 'mask',
       columns: mask.columns ?? [],

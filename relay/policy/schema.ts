@@ -70,6 +70,26 @@ const columnPattern = z
   .string()
   .regex(/^(?:[^.*\s]+|\*)(?:\.(?:[^.*\s]+|\*)){1,2}$/, 'expected schema.table.column, table.column or *.column')
 
+const routePattern = /^(?:\/[^{}/*\s?#]*(?:\{[A-Za-z0-9_-]{1,64}\}[^{}/*\s?#]*)*)*(?:\/\*\*)?$/
+
+/** Whether a text can be a route's template. */
+export const isRouteTemplate = (text: string): boolean => text !== '' && text.length <= 1024 && routePattern.test(text)
+
+/** A path whose parts are names or `{parameter}`; `/**` at its end stands for all that begin like it. */
+const routeTemplate = z.string().refine(isRouteTemplate, 'expected a path such as /users/{id}')
+
+/** Names joined by dots: `*` stands for any one name, `**` for any number of them. */
+const fieldPattern = z
+  .string()
+  .max(1024)
+  .regex(/^[^.\s]+(?:\.[^.\s]+)*$/, 'expected names joined by dots, such as customers.email or **.ssn')
+  .refine(pattern => !pattern.endsWith('**'), 'expected a name after **')
+
+const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, 'expected the name of a header')
+  .transform(name => name.toLowerCase())
+
 const mask = z
   .strictObject({
     columns: z.array(columnPattern).min(1).max(1000).optional(),
@@ -79,6 +99,11 @@ const mask = z
       )
       .min(1)
       .optional(),
+    /** Of answers that are documents: JSON, CSV, forms. */
+    fields: z.array(fieldPattern).min(1).max(1000).optional(),
+    headers: z.array(headerName).min(1).max(100).optional(),
+    /** Routes whose answers the fields and headers are in; all when absent. */
+    routes: z.array(routeTemplate).min(1).max(1000).optional(),
     for: audience.optional(),
     with: z.enum(['redact', 'partial', 'hash', 'null', 'fixed']),
     value: z.string().max(256).optional(),
@@ -87,9 +112,14 @@ const mask = z
   })
   .check(context => {
     const { value } = context
-    if ((value.columns === undefined) === (value.detect === undefined)) {
-      context.issues.push({ code: 'custom', message: 'expected exactly one of columns, detect', input: value })
+    const { columns, detect, fields, headers, routes } = value
+    const isFields = fields !== undefined || headers !== undefined
+    if ([columns !== undefined, detect !== undefined, isFields].filter(Boolean).length !== 1) {
+      const message = 'expected exactly one of columns, detect, fields and headers'
+      context.issues.push({ code: 'custom', message, input: value })
     }
+    if (routes !== undefined && !isFields)
+      context.issues.push({ code: 'custom', message: 'routes go with fields and headers', input: value })
     if ((value.with === 'fixed') !== (value.value !== undefined)) {
       context.issues.push({ code: 'custom', message: 'value goes with `with: fixed`, and only with it', input: value })
     }
@@ -108,6 +138,12 @@ const targetBlock = z.strictObject({
   operators: groups.optional(),
   /** The same of all commands. */
   record: recordLevel.optional(),
+  /** HTTP: templates of paths; a request's `op.route` is the most exact that fits it. */
+  routes: z.array(routeTemplate).max(1000).optional(),
+  /** HTTP: an OpenAPI description whose paths are routes, too; relative to this file. */
+  openapi: z.string().max(4096).optional(),
+  /** HTTP: headers of requests that rules see in `op.headers`. */
+  headers: z.array(headerName).max(100).optional(),
   rules: z.array(rule).max(1000).default([]),
   mask: z.array(mask).max(1000).default([]),
 })

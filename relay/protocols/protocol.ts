@@ -5,6 +5,7 @@ import type {
   ConnectHint,
   Deny,
   Estimate,
+  FieldMaskObligation,
   MaskObligation,
   Obligation,
   OfflineAnswers,
@@ -140,6 +141,14 @@ export interface Gate {
   readonly masked: boolean
   /** Masks that name columns and bind anybody on the target: records are read by others. The same list while policy is the same. */
   readonly recordMasks: readonly MaskObligation[]
+  /** The same of masks that name fields. */
+  readonly recordFields: readonly FieldMaskObligation[]
+  /** Templates of the target's paths; the same list while policy is the same. */
+  readonly routes: readonly string[]
+  /** Headers of requests that rules see, in lower case. */
+  readonly headers: readonly string[]
+  /** Who needs what a request's body says, beside the target. */
+  readonly bodyNeed: 'rules' | 'people' | undefined
   observe(outcome: Outcome): void
 }
 

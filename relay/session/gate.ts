@@ -1,5 +1,5 @@
 // The one enforcement point: policy decides, people are asked, the record is written; only then may anything go on.
-import type { Hold, MaskObligation, Settled } from '@gate/shared/model'
+import type { FieldMaskObligation, Hold, MaskObligation, Settled } from '@gate/shared/model'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
 import type {
@@ -48,6 +48,22 @@ export class SessionGate implements Gate {
 
   get recordMasks(): readonly MaskObligation[] {
     return this.#context.policy().recordMasks(this.#context.target)
+  }
+
+  get recordFields(): readonly FieldMaskObligation[] {
+    return this.#context.policy().recordFields(this.#context.target)
+  }
+
+  get routes(): readonly string[] {
+    return this.#context.policy().routes(this.#context.target)
+  }
+
+  get headers(): readonly string[] {
+    return this.#context.policy().headers(this.#context.target)
+  }
+
+  get bodyNeed(): 'rules' | 'people' | undefined {
+    return this.#context.policy().bodyNeed(this.#context.subject(), this.#context.target)
   }
 
   decide(
