@@ -49,7 +49,7 @@ export interface Operation {
   readonly routine: boolean
   /** What the room knows. Every documented fact of the protocol is present in every operation. */
   readonly facts: Readonly<Record<string, Fact>>
-  /** The JSON that it carries, for policy alone: what is recorded of it is in `text`. */
+  /** The document that it carries, for policy alone (`op.body`): what is recorded of it is in `text`. */
   readonly document?: unknown
   /** Rows that it has written and not committed, when people are asked about their number. */
   readonly rows?: number

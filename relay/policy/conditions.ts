@@ -18,7 +18,7 @@ export function dependsOnTime(expression: string): boolean {
 
 /** Whether a condition asks for what only the body of a request says; looked for like that. */
 export function asksForBody(expression: string): boolean {
-  return /\b(?:text|json|body\w*|form|graphql\w*)\b/.test(expression)
+  return /\b(?:text|body\w*|graphql\w*)\b/.test(expression)
 }
 
 const zero: Readonly<Record<FactType, Fact | bigint>> = { string: '', bool: false, int: 0n, 'list<string>': [] }
@@ -81,7 +81,7 @@ export class Conditions {
           writes: 'bool',
           read: 'list<string>',
           written: 'list<string>',
-          json: 'dyn',
+          body: 'dyn',
           ...vocabulary,
         },
       })
@@ -127,7 +127,7 @@ export class Conditions {
       action: operation.action,
       text: operation.text,
       writes: operation.writes,
-      json: operation.document ?? null,
+      body: operation.document ?? null,
       read: operation.resources.filter(resource => resource.mode === 'read').map(resource => resource.name),
       written: operation.resources.filter(resource => resource.mode === 'write').map(resource => resource.name),
     }

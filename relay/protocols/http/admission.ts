@@ -1,0 +1,49 @@
+// Which requests a local port takes at all: from programs of its user and from pages that it served itself. Pure.
+import { GateError } from '@gate/shared/errors'
+import type { Fields } from './fields.ts'
+
+/** Names by which a local port is reached. A page elsewhere can make any other name lead here (DNS rebinding). */
+function isLocalName(name: string, target: string): boolean {
+  return ['localhost', '127.0.0.1', '[::1]', `${target}.localhost`].includes(name)
+}
+
+/** Headers by which a request asks to be taken for one of another method. */
+const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override']
+
+/** Fetch metadata's words for requests that a page made, or that brought the person here. @see https://www.w3.org/TR/fetch-metadata/ */
+const ownSites: ReadonlySet<string> = new Set(['same-origin', 'none'])
+
+/**
+ * Refuses requests that other sites' pages send through the person's browser, and those that hide what they ask for.
+ * @throws {GateError} ERR_GATE_FORBIDDEN, ERR_GATE_PROTOCOL.
+ */
+export function admit(method: string, authority: string | undefined, fields: Fields, target: string): void {
+  const host = fields.one('host')
+  if (host === undefined || host === '') throw new GateError('ERR_GATE_PROTOCOL', 'a request without a Host')
+  if (authority !== undefined && authority !== host.toLowerCase())
+    throw new GateError('ERR_GATE_PROTOCOL', 'the request is for one host by its URL and for another by its Host')
+  const name = /^(\[[0-9a-f:]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(host)?.[1]?.toLowerCase() ?? ''
+  if (!isLocalName(name, target)) {
+    throw new GateError('ERR_GATE_FORBIDDEN', `this port is not called ${host.slice(0, 100)}`, {
+      hint: 'Use localhost or 127.0.0.1: other names could be led here by a web page.',
+    })
+  }
+  const origin = fields.one('origin')
+  if (origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`) throw foreign()
+  const site = fields.one('sec-fetch-site')
+  if (site !== undefined && !ownSites.has(site) && !isVisit(method, fields)) throw foreign()
+  const override = methodOverrides.find(header => fields.one(header) !== undefined)
+  if (override !== undefined)
+    throw new GateError('ERR_GATE_PROTOCOL', `the request has ${override}`, { hint: 'Send the method itself.' })
+}
+
+/** Somebody followed a link: the page that has it learns nothing of the answer. */
+function isVisit(method: string, fields: Fields): boolean {
+  return method === 'GET' && fields.one('sec-fetch-mode') === 'navigate' && fields.one('sec-fetch-dest') === 'document'
+}
+
+function foreign(): GateError {
+  return new GateError('ERR_GATE_FORBIDDEN', "another site's page sent this request", {
+    hint: 'The port serves programs, and pages that came from it.',
+  })
+}

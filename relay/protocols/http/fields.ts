@@ -1,0 +1,114 @@
+// The header fields of a request or an answer: read strictly, and what of them goes on. Pure.
+import { GateError } from '@gate/shared/errors'
+
+/** More than servers take by default. */
+const MAX_FIELDS = 200
+
+/** Fields of which a second one makes a message mean different things to different servers. */
+const single: ReadonlySet<string> = new Set([
+  ...['host', 'content-length', 'transfer-encoding', 'content-type', 'content-encoding', 'content-range', 'expect'],
+  ...['authorization', 'proxy-authorization', 'origin', 'range', 'upgrade', 'sec-websocket-key', 'prefer-async'],
+  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'sec-fetch-site', 'sec-fetch-mode'],
+])
+
+/** RFC 9110 section 7.6.1: about one connection, whatever `Connection` says. */
+const hopByHop: ReadonlySet<string> = new Set([
+  ...['connection', 'proxy-connection', 'keep-alive', 'te', 'transfer-encoding', 'upgrade', 'trailer'],
+  ...['proxy-authenticate', 'proxy-authorization', 'proxy-authentication-info', 'http2-settings'],
+])
+
+/** Names, in lower case, and values, in the order in which they came. */
+export type FieldList = readonly (readonly [name: string, value: string])[]
+
+export class Fields {
+  readonly list: FieldList
+  readonly #first = new Map<string, string>()
+
+  /**
+   * Reads the fields as node gives them: names and values in turn.
+   * @throws {GateError} ERR_GATE_PROTOCOL when one that may stand once stands twice; ERR_GATE_LIMIT.
+   */
+  constructor(raw: readonly string[]) {
+    const list: [string, string][] = []
+    for (let at = 0; at + 1 < raw.length; at += 2) {
+      const name = (raw[at] ?? '').toLowerCase()
+      const value = raw[at + 1] ?? ''
+      list.push([name, value])
+      if (!this.#first.has(name)) this.#first.set(name, value)
+      else if (single.has(name)) throw new GateError('ERR_GATE_PROTOCOL', `a request with two ${name} fields`)
+    }
+    if (list.length > MAX_FIELDS) throw new GateError('ERR_GATE_LIMIT', `more than ${MAX_FIELDS} header fields`)
+    this.list = list
+  }
+
+  /** The value of a field that stands once, or the first one's. */
+  one(name: string): string | undefined {
+    return this.#first.get(name)
+  }
+
+  /** The members of a list field, in lower case. */
+  members(name: string): string[] {
+    return this.list
+      .filter(([each]) => each === name)
+      .flatMap(([, value]) => value.split(','))
+      .map(member => member.trim().toLowerCase())
+      .filter(member => member !== '')
+  }
+
+  /** Fields that are meant for the other end: without those of one hop, those that `Connection` names, and `except`. */
+  endToEnd(except: ReadonlySet<string>): [string, string][] {
+    const named = new Set(this.members('connection'))
+    return this.list
+      .filter(([name]) => !hopByHop.has(name) && !named.has(name) && !except.has(name))
+      .map(([name, value]): [string, string] => [name, value])
+  }
+}
+
+/** Of requests these are the gate's to say, or mean something to it alone. */
+const ownOfRequests: ReadonlySet<string> = new Set([
+  ...['host', 'expect', 'forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port'],
+  ...['x-forwarded-server', 'x-forwarded-prefix', 'x-forwarded-scheme', 'x-forwarded-ssl', 'front-end-https'],
+  ...['x-real-ip', 'x-client-ip', 'x-original-url', 'x-rewrite-url', 'x-original-host', 'x-host', 'true-client-ip'],
+  ...['cf-connecting-ip', 'fastly-client-ip', 'x-cluster-client-ip', 'x-original-method', 'via', 'origin'],
+])
+
+/** With `Prefer: respond-async` the gate answers; the target is asked for nothing that it would do later on its own. */
+const asynchronous = /^\s*respond-async\s*(?:;.*)?$/i
+
+/**
+ * A request's fields as they go to the target, with who sent it (RFC 7239; `session` as an obfuscated identifier). `except`
+ * are fields that do not go on this time.
+ */
+export function forwardedFields(fields: Fields, session: string, except: ReadonlySet<string>): [string, string][] {
+  const host = fields.one('host') ?? ''
+  const kept = fields.endToEnd(ownOfRequests).filter(([name]) => !except.has(name))
+  const passed = kept.flatMap(([name, value]): [string, string][] => {
+    if (name !== 'prefer') return [[name, value]]
+    const rest = value.split(',').filter(member => !asynchronous.test(member))
+    return rest.length === 0 ? [] : [[name, rest.join(',')]]
+  })
+  return [
+    ...passed,
+    ['host', host],
+    ['forwarded', `for=_${session.replace(/[^A-Za-z0-9._-]/g, '-')};host="${host}";proto=http`],
+    ['x-forwarded-host', host],
+    ['x-forwarded-proto', 'http'],
+    ['via', '1.1 gate'],
+  ]
+}
+
+/** Whether the client would rather be answered at once than wait for people (RFC 7240 section 4.1). */
+export function prefersAsync(fields: Fields): boolean {
+  return fields.list.some(
+    ([name, value]) => name === 'prefer' && value.split(',').some(each => asynchronous.test(each)),
+  )
+}
+
+/** Who may read an answer is the gate's to say: other sites' pages get nothing in any case. */
+const crossOrigin = /^access-control-/
+
+/** An answer's fields as they go to the client. `except` are fields that do not go on this time. */
+export function answeredFields(raw: FieldList, except: ReadonlySet<string>): [string, string][] {
+  const fields = new Fields(raw.flat())
+  return fields.endToEnd(except).filter(([name]) => !crossOrigin.test(name) && !name.startsWith('gate-'))
+}

@@ -1,0 +1,102 @@
+// A request's target (RFC 9112 section 3.2) in the one form that policy sees and the target gets. Pure.
+import { GateError } from '@gate/shared/errors'
+
+/** Longer ones are refused; servers' own limits are at 8 kB. */
+const MAX_TARGET_LENGTH = 32 * 1024
+const MAX_PARAMETERS = 1_000
+
+export interface Location {
+  /** Normalised and still percent-encoded; `*` of OPTIONS. */
+  readonly path: string
+  /** With its question mark, as it was sent; empty when there is none. */
+  readonly query: string
+  /** Decoded, in order. */
+  readonly parameters: readonly (readonly [name: string, value: string])[]
+  /** Of the absolute form, which proxies are sent. */
+  readonly authority: string | undefined
+}
+
+/** RFC 3986 section 2.3: characters that mean the same encoded or not. */
+const unreserved = /[A-Za-z0-9._~-]/
+/** What a path may hold as it is: pchar and the slash, without `;`, whose meaning servers do not agree on. */
+const pathCharacters = /^(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*$/
+const queryCharacters = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^`"<>-]|%[0-9A-Fa-f]{2})*$/
+/** A slash, a backslash or a control character that only some server would see. */
+const hiddenSeparator = /%(?:2f|5c|[01][0-9a-f]|7f)/i
+/** What would be an escape if it were decoded twice. */
+const doubleEscape = /%25[0-9a-f]{2}/i
+
+/**
+ * Reads a request target. Dot segments are resolved and empty ones taken out, escapes of unreserved characters are undone
+ * and others written in upper case (RFC 3986 section 6.2.2).
+ * @throws {GateError} ERR_GATE_PROTOCOL for what servers read in different ways.
+ */
+export function readLocation(method: string, target: string): Location {
+  if (target.length > MAX_TARGET_LENGTH) throw refuse(`is longer than ${MAX_TARGET_LENGTH} characters`)
+  if (target === '*' && method === 'OPTIONS') return { path: '*', query: '', parameters: [], authority: undefined }
+  const absolute = /^https?:\/\/([^/?#@\\]+)([/?].*)?$/i.exec(target)
+  const authority = absolute?.[1]?.toLowerCase()
+  const local = absolute === null ? target : (absolute[2] ?? '/')
+  const origin = local.startsWith('?') ? `/${local}` : local
+  if (!origin.startsWith('/')) throw refuse('is neither a path nor a URL')
+  if (origin.includes('#')) throw refuse('has a fragment')
+  const mark = origin.indexOf('?')
+  const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark))
+  const query = mark === -1 ? '' : origin.slice(mark)
+  return { path, query, parameters: readParameters(query.slice(1)), authority }
+}
+
+function refuse(why: string): GateError {
+  return new GateError('ERR_GATE_PROTOCOL', `the request's path ${why}`, {
+    hint: 'Servers read such a path in different ways; send it in its plain form.',
+  })
+}
+
+function normalisePath(path: string): string {
+  if (path.includes('\\')) throw refuse('has a backslash')
+  if (path.includes(';')) throw refuse('has a semicolon')
+  if (!pathCharacters.test(path))
+    throw refuse('has a character that has to be percent-encoded, or an escape that is none')
+  if (hiddenSeparator.test(path)) throw refuse('has an encoded slash, backslash or control character')
+  if (doubleEscape.test(path)) throw refuse('is percent-encoded twice')
+  if (/%3b/i.test(path)) throw refuse('has an encoded semicolon')
+  checkUtf8(path)
+  const plain = path.replace(/%([0-9A-Fa-f]{2})/g, (whole, hex: string) => {
+    const character = String.fromCharCode(Number.parseInt(hex, 16))
+    return unreserved.test(character) ? character : whole.toUpperCase()
+  })
+  return withoutDots(plain)
+}
+
+/** Overlong and other invalid UTF-8 is a character for some servers and an error for others. */
+function checkUtf8(encoded: string): void {
+  try {
+    decodeURIComponent(encoded)
+  } catch {
+    throw refuse('has escapes that are no UTF-8')
+  }
+}
+
+/** RFC 3986 section 5.2.4; empty segments go as well, since servers that route by path take them out. */
+function withoutDots(path: string): string {
+  const kept: string[] = []
+  const segments = path.split('/')
+  for (const segment of segments) {
+    if (segment === '..') kept.pop()
+    else if (segment !== '' && segment !== '.') kept.push(segment)
+  }
+  const last = segments.at(-1)
+  const isDirectory = kept.length > 0 && (last === '' || last === '.' || last === '..')
+  return `/${kept.join('/')}${isDirectory ? '/' : ''}`
+}
+
+/** As forms are encoded (WHATWG URL section 5.1). @throws {GateError} ERR_GATE_PROTOCOL, ERR_GATE_LIMIT. */
+function readParameters(query: string): [string, string][] {
+  if (query === '') return []
+  if (!queryCharacters.test(query))
+    throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
+  const parameters = [...new URLSearchParams(query)]
+  if (parameters.length > MAX_PARAMETERS)
+    throw new GateError('ERR_GATE_LIMIT', `the query has more than ${MAX_PARAMETERS} parameters`)
+  return parameters
+}

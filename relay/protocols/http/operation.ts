@@ -1,0 +1,112 @@
+// A request → an Operation: what policy and people see. Pure.
+import type { Operation, Vocabulary } from '@gate/shared/model'
+import type { Body } from './body.ts'
+import type { Fields } from './fields.ts'
+import type { Location } from './location.ts'
+import type { RouteOf } from './routes.ts'
+
+/** The facts of this room's operations, by type, for policy. */
+export const vocabulary: Vocabulary = {
+  method: 'string',
+  path: 'string',
+  route: 'string',
+  query: 'list<string>',
+  parameters: 'list<string>',
+  headers: 'list<string>',
+  contentType: 'string',
+  bodyKind: 'string',
+  bodyBytes: 'int',
+  bodyFields: 'list<string>',
+  graphqlType: 'string',
+  graphqlNames: 'list<string>',
+  graphqlFields: 'list<string>',
+  direction: 'string',
+}
+
+/** Methods that change nothing (RFC 9110 section 9.2.1). */
+const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+export interface Request {
+  readonly method: string
+  readonly location: Location
+  readonly fields: Fields
+  readonly body: Body
+  /** What the text shows of the body; undefined when it was not read. */
+  readonly content: string | undefined
+  readonly isUpgrade: boolean
+}
+
+/** What a request asks, when it is read far enough. `shownHeaders` are those that rules may see. */
+export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: readonly string[]): Operation {
+  const { method, location, fields, body, isUpgrade } = request
+  const writes = !safe.has(method)
+  const { path, parameters } = location
+  return {
+    protocol: 'http',
+    action: isUpgrade ? 'websocket' : method.toLowerCase(),
+    resources: [{ kind: 'path', name: path, mode: writes || isUpgrade ? 'write' : 'read' }],
+    text: textOf(request),
+    parameters: [],
+    writes: writes || isUpgrade,
+    routine: false,
+    facts: {
+      method,
+      path,
+      route: routeOf(path),
+      query: [...new Set(parameters.map(([name]) => name))],
+      parameters: parameters.map(([name, value]) => `${name}=${value}`),
+      headers: fields.list.flatMap(([name, value]) => (shownHeaders.includes(name) ? [`${name}: ${value}`] : [])),
+      ...body.facts,
+      direction: '',
+    },
+    document: body.document,
+  }
+}
+
+/** The request in words: its first line, what its body is, and the body where it was read. */
+export function textOf({ method, location, fields, body, content }: Request): string {
+  const { path, query } = location
+  const { bodyKind, bodyBytes } = body.facts
+  const line = `${method} ${path}${query}`
+  if (bodyKind === 'none') return line
+  const type = `content-type: ${fields.one('content-type') ?? 'not said'}`
+  if (content !== undefined) return `${line}\n${type}\n\n${content}`
+  return `${line}\n${type}\ncontent-length: ${bodyBytes === -1 ? 'not said' : bodyBytes}`
+}
+
+/** One message of a WebSocket. `text` is undefined for a binary one. */
+export function messageOperation(
+  path: string,
+  route: string,
+  direction: 'sent' | 'received',
+  text: string | undefined,
+  bytes: number,
+): Operation {
+  const none: readonly string[] = []
+  return {
+    protocol: 'http',
+    action: 'message',
+    resources: [{ kind: 'path', name: path, mode: direction === 'sent' ? 'write' : 'read' }],
+    text: text ?? `(${bytes} bytes)`,
+    parameters: [],
+    writes: direction === 'sent',
+    routine: true,
+    facts: {
+      method: 'GET',
+      path,
+      route,
+      query: none,
+      parameters: none,
+      headers: none,
+      contentType: '',
+      bodyKind: text === undefined ? 'other' : 'none',
+      bodyBytes: bytes,
+      bodyFields: none,
+      graphqlType: '',
+      graphqlNames: none,
+      graphqlFields: none,
+      direction,
+    },
+    document: null,
+  }
+}

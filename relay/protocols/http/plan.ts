@@ -1,0 +1,70 @@
+// What becomes of an answer: passed as it is, masked on its way, or refused because it cannot be masked. Pure.
+import { acceptedCodings, readCodings } from './coding.ts'
+import { answeredFields, type FieldList } from './fields.ts'
+import { type BodyMasker, type BodyMasks, bodyMasker, maskHeaders } from './masking/masks.ts'
+import { clearTags, maskedTag } from './tags.ts'
+
+/** What is masked for one request. */
+export interface Masking {
+  readonly body: BodyMasks | undefined
+  readonly version: string
+}
+
+export type Plan =
+  | { readonly do: 'pass'; readonly fields: FieldList }
+  | {
+      readonly do: 'mask'
+      readonly fields: FieldList
+      readonly masker: BodyMasker
+      readonly codings: readonly string[]
+      /** What is masked leaves at once: somebody waits for it. */
+      readonly isLive: boolean
+    }
+  | { readonly do: 'refuse'; readonly why: string }
+
+/** They are about the bytes of the body, which become others. */
+const ofBytes: ReadonlySet<string> = new Set([
+  ...['content-length', 'accept-ranges', 'content-range', 'digest', 'content-digest', 'repr-digest', 'content-md5'],
+  ...['trailer', 'x-amz-checksum-crc32', 'x-amz-checksum-sha256'],
+])
+const none: ReadonlySet<string> = new Set()
+const live: ReadonlySet<string> = new Set(['text/event-stream', 'application/x-ndjson', 'application/jsonl'])
+
+/** RFC 9110 section 6.4.1. */
+export function hasBody(method: string, status: number, length: string | undefined): boolean {
+  return method !== 'HEAD' && status !== 204 && status !== 304 && length !== '0'
+}
+
+/** A part of a body cannot be masked, and the whole is asked for in a form that can be read. */
+export function maskedRequestFields(fields: FieldList, { version }: Masking): [string, string][] {
+  return fields.flatMap(([name, value]): [string, string][] => {
+    if (name === 'range' || name === 'if-range') return []
+    if (name === 'accept-encoding') return [[name, acceptedCodings(value)]]
+    if (name !== 'if-none-match' && name !== 'if-match') return [[name, value]]
+    const tags = clearTags(value, version, name === 'if-none-match')
+    return tags === undefined ? [] : [[name, tags]]
+  })
+}
+
+export function planAnswer(method: string, status: number, raw: FieldList, masking: Masking | undefined): Plan {
+  const value = (name: string): string | undefined => raw.find(([each]) => each === name)?.[1]
+  if (masking === undefined) return { do: 'pass', fields: answeredFields(raw, none) }
+  const { body, version } = masking
+  const kept = answeredFields(raw, ofBytes)
+  const fields = maskHeaders(masking.body, kept).map(([name, each]): [string, string] =>
+    name === 'etag' ? [name, maskedTag(each, version)] : [name, each],
+  )
+  if (!hasBody(method, status, value('content-length')) || body === undefined) {
+    const length = value('content-length')
+    const isWhole = body === undefined || length === '0'
+    return { do: 'pass', fields: isWhole && length !== undefined ? [...fields, ['content-length', length]] : fields }
+  }
+  if (status === 206 || value('content-range') !== undefined)
+    return { do: 'refuse', why: 'the target answered with a part of the whole' }
+  const codings = readCodings(value('content-encoding'))
+  if (codings === undefined) return { do: 'refuse', why: `the answer is encoded as ${value('content-encoding') ?? ''}` }
+  const type = value('content-type')
+  const masker = bodyMasker(type, body)
+  if ('unreadable' in masker) return { do: 'refuse', why: masker.unreadable }
+  return { do: 'mask', fields, masker, codings, isLive: live.has((type ?? '').split(';')[0]?.trim().toLowerCase() ?? '') }
+}

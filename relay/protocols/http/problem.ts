@@ -1,0 +1,67 @@
+// What a client is told when the gate answers in the target's place (RFC 9457, application/problem+json). Pure.
+import { errorCodes, type GateError } from '@gate/shared/errors'
+import type { Deny } from '@gate/shared/model'
+
+export interface Problem {
+  readonly status: number
+  readonly title: string
+  readonly detail: string
+  readonly code: string
+  readonly rule?: string
+  readonly hint?: string
+  readonly request?: string
+  readonly session: string
+}
+
+export const problemType = 'application/problem+json'
+
+/** Codes whose status says more here than in the relay's own API. */
+const statuses: Readonly<Partial<Record<GateError['code'], number>>> = {
+  ERR_GATE_NO_AGENT: 503,
+  ERR_GATE_AGENT_LOST: 502,
+  ERR_GATE_IDENTITY_ENDED: 403,
+  ERR_GATE_UNAUTHENTICATED: 403,
+  ERR_GATE_TOKEN: 403,
+  ERR_GATE_INTERNAL: 500,
+  // 499 is no status of HTTP; nobody is there to read it in any case.
+  ERR_GATE_CANCELLED: 400,
+}
+
+export function problemOf(error: GateError, session: string): Problem {
+  return {
+    status: statuses[error.code] ?? errorCodes[error.code].status,
+    title: errorCodes[error.code].meaning,
+    detail: error.message,
+    code: error.code,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    session,
+  }
+}
+
+/** The answer to a request that policy, a person or the room refused. `status` is the room's own, where it refused. */
+export function refusalOf(deny: Deny, request: string | undefined, session: string, status = 403): Problem {
+  return {
+    status,
+    title: 'gate refused the request',
+    detail: deny.reason,
+    code: 'ERR_GATE_REFUSED',
+    rule: deny.rule,
+    ...(deny.hint === undefined ? {} : { hint: deny.hint }),
+    ...(request === undefined ? {} : { request }),
+    session,
+  }
+}
+
+/** The body, and the fields that go with it: nobody keeps such an answer. */
+export function problemMessage(problem: Problem): { readonly body: Buffer; readonly fields: Record<string, string> } {
+  const body = Buffer.from(`${JSON.stringify({ type: 'about:blank', ...problem })}\n`)
+  return {
+    body,
+    fields: {
+      'content-type': problemType,
+      'content-length': String(body.length),
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    },
+  }
+}

@@ -1,0 +1,102 @@
+// The way to the agent: requests written anew, one at a time, on a stream that is opened when the first one goes out.
+import type { Duplex } from 'node:stream'
+import type { Readable } from 'node:stream'
+import { asGateError, type GateError } from '@gate/shared/errors'
+import { portStream } from '@gate/shared/port-stream'
+import { Client } from 'undici'
+import type { TargetStream } from '../protocol.ts'
+import type { FieldList } from './fields.ts'
+
+const MAX_HEADER_BYTES = 64 * 1024
+/** The stream lives as long as the client's connection; undici would close it when it is idle. */
+const NEVER_MS = 2 ** 31 - 1
+/** No name of a host: the agent alone knows where the target is. */
+const ORIGIN = 'http://target'
+
+export interface SentRequest {
+  readonly method: string
+  readonly path: string
+  readonly fields: FieldList
+  readonly body: Buffer | Readable | undefined
+}
+
+/** What comes back; `data` gives false when no more is wanted until `resume` is called. */
+export interface AnswerHandler {
+  head(status: number, fields: FieldList, resume: () => void, abort: (cause: GateError) => void): void
+  data(chunk: Buffer): boolean
+  end(trailers: FieldList): void
+  fail(cause: GateError): void
+}
+
+export class Upstream {
+  readonly #open: () => Promise<TargetStream>
+  readonly #client: Client
+  #opening: GateError | undefined
+
+  /** `open` opens another stream each time: one that broke is not used again. */
+  constructor(open: () => Promise<TargetStream>) {
+    this.#open = open
+    this.#client = new Client(ORIGIN, {
+      connect: (_options, connected) => void this.#connect(connected as (error: Error | null, socket: Duplex | null) => void),
+      pipelining: 1,
+      keepAliveTimeout: NEVER_MS,
+      keepAliveMaxTimeout: NEVER_MS,
+      // How long a target may take is the agent's to say, which knows the target.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    })
+    // Each request is told of its own failure.
+    this.#client.on('error', () => {})
+  }
+
+  async #connect(connected: (error: Error | null, socket: Duplex | null) => void): Promise<void> {
+    try {
+      const stream = portStream((await this.#open()).port)
+      stream.on('error', () => {})
+      connected(null, stream)
+    } catch (thrown) {
+      this.#opening = asGateError(thrown)
+      connected(this.#opening, null)
+    }
+  }
+
+  /** Sends a request; never twice. The handler is told of the answer or of one failure. */
+  send(request: SentRequest, handler: AnswerHandler): void {
+    const { method, path, fields, body } = request
+    let abort: (cause: GateError) => void = () => {}
+    this.#opening = undefined
+    this.#client.dispatch(
+      { origin: ORIGIN, method: method as 'GET', path, headers: fields.flat(), body: body ?? null, blocking: false },
+      {
+        onConnect: stop => {
+          abort = stop as (cause: GateError) => void
+        },
+        onHeaders: (status, raw, resume) => {
+          // Answers that come before the answer (RFC 9110 section 15.2) are the agent's to deal with.
+          if (status >= 200) handler.head(status, latin1Fields(raw), resume, abort)
+          return true
+        },
+        onData: chunk => handler.data(chunk),
+        onComplete: trailers => handler.end(trailers === null ? [] : latin1Fields(trailers as unknown as Buffer[])),
+        onError: thrown => handler.fail(this.#failure(thrown)),
+      },
+    )
+  }
+
+  #failure(thrown: Error): GateError {
+    return this.#opening ?? asGateError(thrown, 'ERR_GATE_AGENT_LOST', 'the connection to the target broke')
+  }
+
+  destroy(cause: GateError): void {
+    void this.#client.destroy(cause).catch(() => {})
+  }
+}
+
+/** Values as node writes them: one character for each byte. */
+function latin1Fields(raw: readonly Buffer[]): FieldList {
+  const fields: [string, string][] = []
+  for (let at = 0; at + 1 < raw.length; at += 2)
+    fields.push([(raw[at]?.toString('latin1') ?? '').toLowerCase(), raw[at + 1]?.toString('latin1') ?? ''])
+  return fields
+}
