@@ -5,14 +5,8 @@ import { asGateError } from '@gate/shared/errors'
 import { targetName } from '@gate/shared/messages'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
-
-/** Where a secret comes from; it is read anew for each login, so that it can be rotated. */
-const secret = z.union([
-  z.strictObject({ file: z.string() }),
-  z.strictObject({ environment: z.string() }),
-  z.strictObject({ command: z.array(z.string()).min(1) }),
-])
-export type SecretSource = z.infer<typeof secret>
+import { httpFaults, httpTarget, httpWithPaths } from './http-target.ts'
+import { type ResolvePath, secret, secretWithPath } from './secret-source.ts'
 
 /** libpq's sslmode. @see https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
 export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
@@ -51,7 +45,12 @@ const postgresTarget = z.strictObject({
 })
 export type PostgresTarget = z.infer<typeof postgresTarget>
 
-const target = z.discriminatedUnion('protocol', [postgresTarget]).check(context => {
+const target = z.discriminatedUnion('protocol', [postgresTarget, httpTarget]).check(context => {
+  if (context.value.protocol === 'http') {
+    for (const message of httpFaults(context.value))
+      context.issues.push({ code: 'custom', message, input: context.value })
+    return
+  }
   const { require_approval: actions, approver_keys: keys, approvals_needed: needed } = context.value
   const issue = (message: string): void => {
     context.issues.push({ code: 'custom', message, input: context.value })
@@ -104,14 +103,18 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
     relays: [relay].flat().map(url => url.replace(/\/+$/, '')),
     state: path(value.state),
     ...(value.ca === undefined ? {} : { ca: path(value.ca) }),
-    targets: value.targets.map(each => ({
-      ...each,
-      ...(each.password !== undefined && 'file' in each.password
-        ? { password: { file: path(each.password.file) } }
-        : {}),
-      ...(each.sslrootcert === undefined ? {} : { sslrootcert: path(each.sslrootcert) }),
-      ...(each.sslcert === undefined ? {} : { sslcert: path(each.sslcert) }),
-      ...(each.sslkey === undefined ? {} : { sslkey: path(each.sslkey) }),
-    })),
+    targets: value.targets.map(each => withPaths(each, path)),
+  }
+}
+
+/** The target with its files where they are, seen from the configuration's own place. */
+function withPaths(target: TargetConfig, path: ResolvePath): TargetConfig {
+  if (target.protocol === 'http') return httpWithPaths(target, path)
+  return {
+    ...target,
+    ...(target.password === undefined ? {} : { password: secretWithPath(target.password, path) }),
+    ...(target.sslrootcert === undefined ? {} : { sslrootcert: path(target.sslrootcert) }),
+    ...(target.sslcert === undefined ? {} : { sslcert: path(target.sslcert) }),
+    ...(target.sslkey === undefined ? {} : { sslkey: path(target.sslkey) }),
   }
 }

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { promisify } from 'node:util'
 import { GateError } from '@gate/shared/errors'
-import type { SecretSource } from './config.ts'
 import { environment } from './environment.ts'
+import type { SecretSource } from './secret-source.ts'
 
 const run = promisify(execFile)
 const COMMAND_TIMEOUT_MS = 10_000

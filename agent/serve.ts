@@ -90,6 +90,6 @@ export class Streams {
 /** Entries for a map by the target's name; none for a target whose approvals are the relay's business alone. */
 function trustOf(target: TargetConfig, clock: Clock): [string, Trust][] {
   const { name, protocol, require_approval: actions, approver_keys: keys, approvals_needed: count } = target
-  if (actions === undefined || keys === undefined) return []
+  if (actions === undefined || keys === undefined || count === undefined) return []
   return [[name, new Trust({ target: name, protocol, actions, keys, count }, clock)]]
 }

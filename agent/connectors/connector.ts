@@ -12,11 +12,11 @@ export interface Connection {
   cancel(): Promise<void>
 }
 
-export interface Connector {
+export interface Connector<Config extends TargetConfig = TargetConfig> {
   /** Reads commands from what goes to the target, for targets whose approvals the agent checks. */
   commands(): CommandReader
   /** What the relay learns of the target. Never a credential or an address. */
-  announce(config: TargetConfig): Target
+  announce(config: Config): Target
   /** @throws {GateError} ERR_GATE_TARGET_UNREACHABLE or ERR_GATE_TARGET_LOGIN. */
-  connect(config: TargetConfig, parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Connection>
+  connect(config: Config, parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Connection>
 }

@@ -16,7 +16,7 @@ const CANCEL_TIMEOUT_MS = 10_000
 /** Never taken from the relay: they would change who the agent is. */
 const ownParameters = new Set(['user', 'database', 'replication', 'client_encoding'])
 
-export const postgres: Connector = {
+export const postgres: Connector<PostgresTarget> = {
   announce: ({ name, protocol, labels, database, require_approval }) => ({
     name,
     protocol,

@@ -1,0 +1,65 @@
+// What goes wrong between the agent and an HTTP service, in words that hold no address and no credential.
+import type { ServerResponse } from 'node:http'
+import { GateError } from '@gate/shared/errors'
+
+/** Set on answers that are gate's own; a service's headers of this kind do not pass. */
+const ERROR_HEADER = 'gate-error'
+
+/** Node's and OpenSSL's codes for TLS that did not come about. */
+const tlsFault =
+  /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO$|UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH)/
+
+const codeOf = (thrown: unknown): string =>
+  thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : ''
+
+/** The error of a request that got no answer, or not all of it. The text of the foreign error stays in `cause`. */
+export function targetError(name: string, cause: unknown): GateError {
+  if (cause instanceof GateError) return cause
+  const code = codeOf(cause)
+  const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} ${what}`, { cause })
+  if (code === 'UND_ERR_CONNECT_TIMEOUT')
+    return new GateError('ERR_GATE_TIMEOUT', `the agent got no connection to ${name} in time`, { cause })
+  if (code === 'UND_ERR_HEADERS_TIMEOUT')
+    return new GateError('ERR_GATE_TIMEOUT', `${name} did not answer in time`, { cause })
+  if (code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'HPE_HEADER_OVERFLOW')
+    return broken('sent headers that are too long')
+  if (code.startsWith('HPE_')) return broken(`sent an answer that is not HTTP (${code})`)
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return broken('sent more or less than it said it would')
+  if (code === 'UND_ERR_SOCKET' && cause instanceof Error && cause.message.startsWith('bad '))
+    return broken('sent an answer that does not belong to the request')
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
+    return new GateError('ERR_GATE_PROTOCOL', 'the request cannot be written for the target', { cause })
+  const why = code === 'UND_ERR_SOCKET' ? 'it closed the connection' : tlsFault.test(code) ? `TLS: ${code}` : code
+  return new GateError(
+    'ERR_GATE_TARGET_UNREACHABLE',
+    `the agent cannot reach ${name}${why === '' ? '' : ` (${why})`}`,
+    { cause },
+  )
+}
+
+/** 504 for waits, 503 where there is no room, 502 for the rest: the client's own requests are the relay's business. */
+function statusOf(error: GateError): number {
+  if (error.code === 'ERR_GATE_TIMEOUT') return 504
+  return error.code === 'ERR_GATE_LIMIT' ? 503 : 502
+}
+
+/** Answers instead of the service. A response whose headers went out already is broken off, so that it never ends cleanly. */
+export function answerError(response: ServerResponse, error: GateError, status = statusOf(error)): void {
+  if (response.headersSent) {
+    response.destroy(error)
+    return
+  }
+  const { code, message, hint } = error
+  const body = Buffer.from(JSON.stringify({ code, message, ...(hint === undefined ? {} : { hint }) }))
+  response.writeHead(status, [
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(body.length),
+    'Cache-Control',
+    'no-store',
+    ERROR_HEADER,
+    code,
+  ])
+  response.end(body)
+}

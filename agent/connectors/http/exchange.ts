@@ -1,0 +1,131 @@
+// One request at the service: what undici reports of it becomes the answer on the stream, with back-pressure.
+import type { ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { GateError } from '@gate/shared/errors'
+import type { Dispatcher } from 'undici'
+import { targetError } from './errors.ts'
+import { answerHeaders, answerTrailers, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
+import { type Place, rewriteReferences } from './redirects.ts'
+
+type Controller = Dispatcher.DispatchController
+
+export interface ExchangeOptions {
+  readonly place: Place
+  readonly pass: readonly Passed[]
+  /** The path that was asked for, with the base path. */
+  readonly path: string
+  readonly response: ServerResponse
+  /** Aborted when nobody waits for the answer any more. */
+  readonly gone: AbortSignal
+  /** Takes the connection when the service agrees to speak WebSocket on it. */
+  readonly upgraded?: (socket: Duplex, headers: RawHeaders) => void
+  /** The service does not accept the credential. */
+  readonly unauthorized: () => void
+}
+
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #options: ExchangeOptions
+  #resolve: () => void = () => {}
+  #reject: (cause: unknown) => void = () => {}
+  #stop = (): void => {}
+  /** Resolves when the answer is complete; rejects when there is none, or not all of it. */
+  readonly done: Promise<void>
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  onRequestStart(controller: Controller): void {
+    const { gone, response } = this.#options
+    const abort = (): void => controller.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+    // undici reports here before it writes the first byte: what is given up by now is never sent.
+    if (gone.aborted) return abort()
+    const resume = (): void => controller.resume()
+    gone.addEventListener('abort', abort, { once: true })
+    response.on('drain', resume)
+    this.#stop = () => {
+      gone.removeEventListener('abort', abort)
+      response.off('drain', resume)
+    }
+  }
+
+  onRequestUpgrade(controller: Controller, status: number, _headers: unknown, socket: Duplex): void {
+    this.#stop()
+    const raw = texts(controller.rawHeaders)
+    const { upgraded, place } = this.#options
+    if (upgraded === undefined || status !== 101 || valuesOf(raw, 'upgrade').join().toLowerCase() !== 'websocket') {
+      socket.destroy()
+      this.#reject(
+        new GateError('ERR_GATE_TARGET_PROTOCOL', `${place.name} wants to speak something else than was asked`),
+      )
+      return
+    }
+    try {
+      upgraded(socket, raw)
+      this.#resolve()
+    } catch (thrown) {
+      socket.destroy()
+      this.#reject(thrown)
+    }
+  }
+
+  /** Throws what undici then aborts the request with. */
+  onResponseStart(controller: Controller, status: number, _headers: unknown, statusMessage?: string): void {
+    // Early hints and the like: the relay answers Expect by itself, and nothing else has a meaning for the client.
+    if (status < 200) return
+    const { place, pass, path, response, unauthorized } = this.#options
+    const raw = texts(controller.rawHeaders)
+    if (status === 401) unauthorized()
+    let headers = rewriteReferences(answerHeaders(raw, pass), path, place)
+    // Node insists that Trailer stands only where trailers can.
+    if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
+    response.sendDate = false
+    response.writeHead(status, statusMessage ?? '', headers)
+    // The first event of a stream may be a long time off.
+    response.flushHeaders()
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (!this.#options.response.write(chunk)) controller.pause()
+  }
+
+  onResponseEnd(controller: Controller): void {
+    this.#stop()
+    const { response, pass } = this.#options
+    const trailers = answerTrailers(texts(controller.rawTrailers), pass)
+    if (trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(trailers))
+    response.end()
+    this.#resolve()
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    this.#stop()
+    const { place, response } = this.#options
+    const cause = targetError(place.name, error)
+    this.#reject(
+      response.headersSent && cause.code === 'ERR_GATE_TARGET_UNREACHABLE'
+        ? new GateError(cause.code, `${place.name} broke off in the middle of its answer`, { cause })
+        : cause,
+    )
+  }
+}
+
+function canHaveTrailers(response: ServerResponse, status: number, raw: RawHeaders): boolean {
+  return (
+    response.req.method !== 'HEAD' && status !== 204 && status !== 304 && valuesOf(raw, 'content-length').length === 0
+  )
+}
+
+function pairs(flat: RawHeaders): [string, string][] {
+  return flat.flatMap((name, index): [string, string][] => (index % 2 === 0 ? [[name, flat[index + 1] ?? '']] : []))
+}
+
+/** Headers come as bytes, name and value alternately; they are Latin-1 to node on both sides. */
+function texts(raw: Controller['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) return []
+  return raw.map((value: unknown) => (Buffer.isBuffer(value) ? value.toString('latin1') : String(value)))
+}

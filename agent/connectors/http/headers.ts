@@ -1,0 +1,98 @@
+// Which headers pass: of a request to the service, of its answer to the client. Pure.
+
+/** Names and values alternately, as node and undici give and take them: order and repetition stay. */
+export type RawHeaders = readonly string[]
+
+export type Passed = 'cookies' | 'authorization'
+
+/** Of one connection only. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
+const hopByHop = [
+  'connection',
+  'proxy-connection',
+  'keep-alive',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]
+/** What only a message's own framing may say; trailers that say it would be believed by some. */
+const framing = ['content-length', 'content-encoding', 'content-type', 'content-range', 'trailer', 'host']
+
+const requestDrops: ReadonlySet<string> = new Set([...hopByHop, 'host', 'content-length', 'expect', 'trailer'])
+/** They are about the service's own host, and would break or redirect the local one. */
+const aboutTheHost = ['strict-transport-security', 'alt-svc', 'public-key-pins', 'public-key-pins-report-only']
+const answerDrops: ReadonlySet<string> = new Set([
+  ...hopByHop,
+  ...aboutTheHost,
+  'authorization',
+  'authentication-info',
+  'clear-site-data',
+])
+/** With them the service, not gate, would decide what the client believes of gate, or where it goes. */
+const trailerDrops: ReadonlySet<string> = new Set([...framing, 'location', 'content-location', 'refresh'])
+
+/** `X_Api_Key` is X-Api-Key for services behind CGI and WSGI: whoever may not send the one may not send the other. */
+const canonical = (name: string): string => name.toLowerCase().replaceAll('_', '-')
+
+function filter(raw: RawHeaders, passes: (name: string) => boolean): string[] {
+  const named = connectionNames(raw)
+  const kept: string[] = []
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const [name = '', value = ''] = [raw[index], raw[index + 1]]
+    const plain = canonical(name)
+    if (!named.has(plain) && passes(plain)) kept.push(name, value)
+  }
+  return kept
+}
+
+/** What Connection says is for this hop alone. */
+function connectionNames(raw: RawHeaders): ReadonlySet<string> {
+  const names = valuesOf(raw, 'connection').flatMap(value => value.split(',').map(name => canonical(name.trim())))
+  return new Set(names)
+}
+
+/** Every value of a header, in order. */
+export function valuesOf(raw: RawHeaders, wanted: string): string[] {
+  return raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === wanted)
+}
+
+/**
+ * What of a client's request goes to the service; Host, the framing and the credential are added by others.
+ * `owned` are names, in lower case, that only the credential may set.
+ */
+export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], owned: readonly string[]): string[] {
+  const own = new Set(owned.map(canonical))
+  const kept = filter(raw, name => {
+    if (requestDrops.has(name) || own.has(name) || name.startsWith('proxy-')) return false
+    if (name === 'authorization') return passed.includes('authorization')
+    return name !== 'cookie' || passed.includes('cookies')
+  })
+  // The one TE that has a meaning beyond one hop: without it services leave out the trailers that we pass on.
+  const trailers = valuesOf(raw, 'te').some(value => /(^|[,\s])trailers\s*(,|;|$)/i.test(value))
+  return trailers ? [...kept, 'TE', 'trailers'] : kept
+}
+
+/** What of a WebSocket handshake goes to the service: no extensions, so that frames stay readable. */
+export function handshakeHeaders(kept: RawHeaders): string[] {
+  return filter(kept, name => name !== 'sec-websocket-extensions')
+}
+
+/** What of the service's answer goes to the client; references in it are rewritten by redirects.ts. */
+export function answerHeaders(raw: RawHeaders, passed: readonly Passed[]): string[] {
+  return filter(raw, name => {
+    if (answerDrops.has(name) || name.startsWith('proxy-') || name.startsWith('gate-')) return false
+    // A browser must not be asked for the service's password, nor for one that would not pass.
+    if (name === 'www-authenticate') return passed.includes('authorization')
+    return (name !== 'set-cookie' && name !== 'set-cookie2') || passed.includes('cookies')
+  })
+}
+
+/** What of the trailers goes to the client. */
+export function answerTrailers(raw: RawHeaders, passed: readonly Passed[]): string[] {
+  return filter(answerHeaders(raw, passed), name => !trailerDrops.has(name))
+}
+
+/** The list without one name. */
+export function without(raw: RawHeaders, dropped: string): string[] {
+  return raw.filter((_, index) => raw[index - (index % 2)]?.toLowerCase() !== dropped)
+}

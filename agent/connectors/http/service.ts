@@ -1,0 +1,122 @@
+// What all streams to one HTTP service share: connections, turns, the credential; and how one request goes there.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '@gate/shared/clock'
+import { GateError } from '@gate/shared/errors'
+import type { Pool } from 'undici'
+import type { HttpTarget } from '../../http-target.ts'
+import { bodyStream, hasBody, wholeBody } from './body.ts'
+import { type Credential, credentialOf } from './credential.ts'
+import { createPool } from './dial.ts'
+import { answerError, targetError } from './errors.ts'
+import { Exchange } from './exchange.ts'
+import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders } from './headers.ts'
+import type { Place } from './redirects.ts'
+import { Slots } from './slots.ts'
+
+export interface ForwardOptions {
+  /** Set for a WebSocket handshake: takes the connection, and resolves when it is over. */
+  readonly upgraded?: (socket: Duplex, headers: RawHeaders) => Promise<void>
+}
+
+export class Service {
+  readonly #target: HttpTarget
+  readonly #place: Place
+  readonly #pool: Pool
+  readonly #slots: Slots
+  readonly #credential: Credential
+
+  constructor(target: HttpTarget, clock: Clock) {
+    const { origin, pathname } = new URL(target.url)
+    this.#target = target
+    this.#place = { name: target.name, origin, basePath: pathname.replace(/\/+$/, ''), redirects: target.redirects }
+    this.#pool = createPool(target)
+    this.#slots = new Slots(target.name)
+    this.#credential = credentialOf(target, clock)
+  }
+
+  get pass(): readonly Passed[] {
+    return this.#target.pass
+  }
+
+  /** Writes the request anew to the service and its answer to the response, once; whatever goes wrong becomes the answer. */
+  async forward(
+    request: IncomingMessage,
+    response: ServerResponse,
+    gone: AbortSignal,
+    options: ForwardOptions = {},
+  ): Promise<void> {
+    try {
+      const path = this.#pathOf(request)
+      await this.#slots.take(gone)
+      try {
+        await this.#exchange(request, response, path, gone, options)
+      } finally {
+        this.#slots.give()
+      }
+    } catch (thrown) {
+      // A body that is not read would stand in the way of the next request.
+      request.resume()
+      answerError(response, targetError(this.#target.name, thrown))
+    }
+  }
+
+  async #exchange(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    gone: AbortSignal,
+    { upgraded }: ForwardOptions,
+  ): Promise<void> {
+    const { method = '' } = request
+    const kept = requestHeaders(request.rawHeaders, this.#target.pass, this.#credential.owned)
+    const headers = upgraded === undefined ? kept : handshakeHeaders(kept)
+    const whole = this.#credential.signsBody && hasBody(request) ? await wholeBody(request) : undefined
+    const own = await this.#credential.headers({ method, path, headers, body: whole })
+    let connection: Promise<void> | undefined
+    const exchange = new Exchange({
+      place: this.#place,
+      pass: this.#target.pass,
+      path,
+      response,
+      gone,
+      unauthorized: () => this.#credential.refused(own),
+      ...(upgraded === undefined
+        ? {}
+        : {
+            upgraded: (socket, raw) => {
+              connection = upgraded(socket, raw)
+            },
+          }),
+    })
+    const { 'content-length': length } = request.headers
+    const streams = whole === undefined && hasBody(request)
+    this.#pool.dispatch(
+      {
+        method: method as 'GET',
+        path,
+        headers: [...headers, ...own, ...(streams && length !== undefined ? ['content-length', length] : [])],
+        body: streams ? bodyStream(request) : (whole ?? null),
+        ...(upgraded === undefined ? {} : { upgrade: 'websocket' }),
+      },
+      exchange,
+    )
+    await exchange.done
+    await connection
+  }
+
+  /**
+   * The path at the service.
+   * @throws {GateError} ERR_GATE_PROTOCOL for anything but a path, and for one that climbs out of the base path.
+   */
+  #pathOf({ url = '' }: IncomingMessage): string {
+    if (!url.startsWith('/') || url.includes('#'))
+      throw new GateError('ERR_GATE_PROTOCOL', 'the request does not ask for a path')
+    const { basePath } = this.#place
+    const [path = ''] = url.split('?', 1)
+    const climbs = path.split(/[/\\]|%2f|%5c/i).some(segment => /^(\.|%2e){2}($|;)/i.test(segment))
+    if (basePath !== '' && climbs)
+      throw new GateError('ERR_GATE_PROTOCOL', "the request's path goes up, and the target has a base path")
+    return basePath + url
+  }
+}

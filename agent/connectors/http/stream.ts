@@ -1,0 +1,83 @@
+// The agent's end of a stream: node's strict parser reads requests from it, one after the other, and the answers go back.
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import { type Duplex, duplexPair } from 'node:stream'
+import { GateError } from '@gate/shared/errors'
+import { type Port, socketPort } from '@gate/shared/port'
+import { MAX_HEADER_BYTES } from './dial.ts'
+import { answerError } from './errors.ts'
+import type { Service } from './service.ts'
+import { answerUpgrade, serveUpgrade } from './upgrade.ts'
+
+/** Bytes that stand between the stream and the parser, each way. */
+const PAIR_BYTES = 64 * 1024
+
+/** Makes the server that reads the streams to one service. It listens nowhere: streams are given to it. */
+export function createStreamServer(service: Service): Server {
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    insecureHTTPParser: false,
+    // The relay watches over its clients; here a stream may be silent for hours, before a request as well as within one.
+    requestTimeout: 0,
+    headersTimeout: 0,
+    keepAliveTimeout: 0,
+  })
+  server.timeout = 0
+  // Node drops what is above the number without a word; the size alone is the limit.
+  server.maxHeadersCount = 0
+  // The relay may end its side while an answer is under way: node then closes after it instead of within.
+  Object.assign(server, { httpAllowHalfOpen: true })
+  server.on('request', (request, response) => {
+    if (!isNext(request.socket, response)) return
+    const gone = new AbortController()
+    response.once('close', () => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
+    void service.forward(request, response, gone.signal)
+  })
+  server.on('upgrade', (request, near, head) => {
+    if (isNext(near)) void serveUpgrade(service, request, near, head)
+  })
+  server.on('connect', (request, near) => {
+    if (!isNext(near)) return
+    const response = answerUpgrade(request, near)
+    answerError(response, new GateError('ERR_GATE_USAGE', 'CONNECT is not served'), 501)
+  })
+  server.on('clientError', (error, near) => {
+    near.destroy(
+      error instanceof GateError
+        ? error
+        : new GateError('ERR_GATE_PROTOCOL', 'the request is not HTTP', { cause: error }),
+    )
+  })
+  return server
+}
+
+/** A stream to the service: one end for whoever asks, the other read by the server. */
+export function openStream(server: Server): Port<Buffer> {
+  const [near, far] = duplexPair({ highWaterMark: PAIR_BYTES })
+  tie(near, far)
+  tie(far, near)
+  server.emit('connection', near)
+  return socketPort(far, 'ERR_GATE_TARGET_UNREACHABLE')
+}
+
+/** When one end is closed before everything was said, so is the other, for the same reason: node leaves it open. */
+function tie(end: Duplex, other: Duplex): void {
+  // Whoever reads the end has a listener of its own; between two readers there is none.
+  end.on('error', () => {})
+  end.once('close', () => {
+    if (end.writableFinished && other.writableFinished) return
+    other.destroy(end.errored instanceof GateError ? end.errored : undefined)
+  })
+}
+
+/** The last response of each stream. */
+const last = new WeakMap<Duplex, ServerResponse>()
+
+/** Ends a stream that asks before it is answered: in a queue, answers could be taken for one another's. */
+function isNext(near: Duplex, response?: ServerResponse): boolean {
+  if (last.get(near)?.writableEnded === false) {
+    near.destroy(new GateError('ERR_GATE_PROTOCOL', 'a request came before the answer to the one before it'))
+    return false
+  }
+  if (response !== undefined) last.set(near, response)
+  return true
+}

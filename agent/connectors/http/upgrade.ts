@@ -1,0 +1,68 @@
+// WebSocket through a stream: the handshake is written anew, then bytes go both ways as they are.
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { GateError } from '@gate/shared/errors'
+import { join, socketPort } from '@gate/shared/port'
+import { hasBody } from './body.ts'
+import { answerError } from './errors.ts'
+import { answerHeaders, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
+import type { Service } from './service.ts'
+
+/**
+ * A response on a stream that node's server has let go of, as it does with every upgrade and CONNECT. The stream ends with
+ * it: what the client says after a refused upgrade need not be HTTP.
+ */
+export function answerUpgrade(request: IncomingMessage, near: Duplex): ServerResponse {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(near as Socket)
+  // Node's server would have passed it on.
+  const drained = (): void => void response.emit('drain')
+  near.on('drain', drained)
+  response.once('finish', () => {
+    near.off('drain', drained)
+    response.detachSocket(near as Socket)
+    near.end()
+    near.resume()
+  })
+  return response
+}
+
+/** Asks the service for a WebSocket and joins it with the stream; any other answer is the client's answer. */
+export async function serveUpgrade(
+  service: Service,
+  request: IncomingMessage,
+  near: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const response = answerUpgrade(request, near)
+  if (!isHandshake(request)) {
+    answerError(response, new GateError('ERR_GATE_USAGE', 'only WebSocket is served as an upgrade'), 501)
+    return
+  }
+  if (head.length > 0) near.unshift(head)
+  const gone = new AbortController()
+  near.once('close', () => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
+  await service.forward(request, response, gone.signal, {
+    upgraded: (socket, raw) => {
+      response.writeHead(101, acceptHeaders(raw, service.pass))
+      response.flushHeaders()
+      response.detachSocket(near as Socket)
+      return join(socketPort(near, 'ERR_GATE_AGENT_LOST'), socketPort(socket, 'ERR_GATE_TARGET_UNREACHABLE'))
+    },
+  })
+}
+
+/** RFC 6455 section 4.1. */
+function isHandshake(request: IncomingMessage): boolean {
+  return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket' && !hasBody(request)
+}
+
+/** @throws {GateError} ERR_GATE_TARGET_PROTOCOL for an extension that nobody asked for: its frames would not be readable. */
+function acceptHeaders(raw: RawHeaders, pass: readonly Passed[]): string[] {
+  if (valuesOf(raw, 'sec-websocket-extensions').length > 0)
+    throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'the target chose a WebSocket extension that was not offered')
+  const passed = without(answerHeaders(raw, pass), 'content-length')
+  return ['Connection', 'Upgrade', 'Upgrade', 'websocket', ...passed]
+}
