@@ -1,6 +1,7 @@
 // Every protocol that this relay speaks: one line each.
 import type { Clock } from '@gate/shared/clock'
 import type { Log } from '@gate/shared/log'
+import { createHttp } from './http/index.ts'
 import { createPostgres } from './postgres/index.ts'
 import type { Protocol } from './protocol.ts'
 
@@ -10,5 +11,5 @@ export interface RoomOptions {
 }
 
 export function createProtocols(options: RoomOptions, clock: Clock, log: Log): readonly Protocol[] {
-  return [createPostgres(options, clock, log)]
+  return [createPostgres(options, clock, log), createHttp(options, log)]
 }

@@ -22,18 +22,24 @@ const BROTLI_QUALITY = 4
 
 interface Coding {
   decode(): Transform
-  encode(): Transform
+  encode(isLive: boolean): Transform
 }
 
+const flushing = (isLive: boolean): { flush?: number } => (isLive ? { flush: constants.Z_SYNC_FLUSH } : {})
+
 const codings: ReadonlyMap<string, Coding> = new Map([
-  ['gzip', { decode: () => createGunzip(), encode: () => createGzip() }],
-  ['x-gzip', { decode: () => createGunzip(), encode: () => createGzip() }],
-  ['deflate', { decode: () => createInflate(), encode: () => createDeflate() }],
+  ['gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
+  ['x-gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
+  ['deflate', { decode: () => createInflate(), encode: isLive => createDeflate(flushing(isLive)) }],
   [
     'br',
     {
       decode: () => createBrotliDecompress(),
-      encode: () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY } }),
+      encode: isLive =>
+        createBrotliCompress({
+          params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY },
+          ...(isLive ? { flush: constants.BROTLI_OPERATION_FLUSH } : {}),
+        }),
     },
   ],
 ])
@@ -64,8 +70,9 @@ export function decoders(names: readonly string[]): Transform[] {
   })
 }
 
-export function encoders(names: readonly string[]): Transform[] {
-  return names.flatMap(name => codings.get(name)?.encode() ?? [])
+/** `isLive`: what is encoded leaves at once, at the price of some length. */
+export function encoders(names: readonly string[], isLive: boolean): Transform[] {
+  return names.flatMap(name => codings.get(name)?.encode(isLive) ?? [])
 }
 
 /** Counts what goes in and what comes out of a decoder. */

@@ -1,6 +1,6 @@
 // How a person uses an open port of an HTTP target, and what the port says while no relay can be asked. Pure.
 import type { ConnectHint, OfflineAnswer, OfflineAnswers } from '@gate/shared/model'
-import { problemMessage } from './problem.ts'
+import { rawProblem } from './problem.ts'
 
 export function httpHint(): ConnectHint {
   const url = 'http://{host}:{port}'
@@ -18,7 +18,7 @@ export function httpHint(): ConnectHint {
 const NEED_BYTES = 4
 
 function offline(detail: string, hint: string): OfflineAnswer {
-  const { body, fields } = problemMessage({
+  const reply = rawProblem({
     status: 503,
     title: 'the gate cannot be asked',
     detail,
@@ -26,10 +26,6 @@ function offline(detail: string, hint: string): OfflineAnswer {
     hint,
     session: '',
   })
-  const head = Object.entries({ ...fields, connection: 'close', 'retry-after': '5' })
-    .map(([name, value]) => `${name}: ${value}\r\n`)
-    .join('')
-  const reply = Buffer.concat([Buffer.from(`HTTP/1.1 503 Service Unavailable\r\n${head}\r\n`), body])
   return { need: NEED_BYTES, rules: [{ reply: reply.toString('hex'), end: true }] }
 }
 

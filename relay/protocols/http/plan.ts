@@ -1,12 +1,14 @@
 // What becomes of an answer: passed as it is, masked on its way, or refused because it cannot be masked. Pure.
 import { acceptedCodings, readCodings } from './coding.ts'
 import { answeredFields, type FieldList } from './fields.ts'
-import { type BodyMasker, type BodyMasks, bodyMasker, maskHeaders } from './masking/masks.ts'
+import { type BodyMasks, bodyMasker } from './masking/body.ts'
+import { maskHeaders } from './masking/headers.ts'
+import type { BodyMasker } from './masking/masker.ts'
 import { clearTags, maskedTag } from './tags.ts'
 
 /** What is masked for one request. */
 export interface Masking {
-  readonly body: BodyMasks | undefined
+  readonly body: BodyMasks
   readonly version: string
 }
 
@@ -51,13 +53,12 @@ export function planAnswer(method: string, status: number, raw: FieldList, maski
   if (masking === undefined) return { do: 'pass', fields: answeredFields(raw, none) }
   const { body, version } = masking
   const kept = answeredFields(raw, ofBytes)
-  const fields = maskHeaders(masking.body, kept).map(([name, each]): [string, string] =>
+  const fields = maskHeaders(kept, body).map(([name, each]): [string, string] =>
     name === 'etag' ? [name, maskedTag(each, version)] : [name, each],
   )
-  if (!hasBody(method, status, value('content-length')) || body === undefined) {
-    const length = value('content-length')
-    const isWhole = body === undefined || length === '0'
-    return { do: 'pass', fields: isWhole && length !== undefined ? [...fields, ['content-length', length]] : fields }
+  if (!hasBody(method, status, value('content-length'))) {
+    const isEmpty = method !== 'HEAD' && value('content-length') === '0'
+    return { do: 'pass', fields: isEmpty ? [...fields, ['content-length', '0']] : fields }
   }
   if (status === 206 || value('content-range') !== undefined)
     return { do: 'refuse', why: 'the target answered with a part of the whole' }
@@ -66,5 +67,11 @@ export function planAnswer(method: string, status: number, raw: FieldList, maski
   const type = value('content-type')
   const masker = bodyMasker(type, body)
   if ('unreadable' in masker) return { do: 'refuse', why: masker.unreadable }
-  return { do: 'mask', fields, masker, codings, isLive: live.has((type ?? '').split(';')[0]?.trim().toLowerCase() ?? '') }
+  return {
+    do: 'mask',
+    fields,
+    masker,
+    codings,
+    isLive: live.has((type ?? '').split(';')[0]?.trim().toLowerCase() ?? ''),
+  }
 }

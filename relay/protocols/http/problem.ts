@@ -65,3 +65,12 @@ export function problemMessage(problem: Problem): { readonly body: Buffer; reado
     },
   }
 }
+
+/** A whole answer, for streams that node's server has let go of. */
+export function rawProblem(problem: Problem): Buffer {
+  const { body, fields } = problemMessage(problem)
+  const head = Object.entries({ ...fields, connection: 'close' })
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')
+  return Buffer.concat([Buffer.from(`HTTP/1.1 ${problem.status} ${problem.code}\r\n${head}\r\n`), body])
+}

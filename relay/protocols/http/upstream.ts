@@ -1,6 +1,5 @@
 // The way to the agent: requests written anew, one at a time, on a stream that is opened when the first one goes out.
-import type { Duplex } from 'node:stream'
-import type { Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { Client } from 'undici'
@@ -37,7 +36,8 @@ export class Upstream {
   constructor(open: () => Promise<TargetStream>) {
     this.#open = open
     this.#client = new Client(ORIGIN, {
-      connect: (_options, connected) => void this.#connect(connected as (error: Error | null, socket: Duplex | null) => void),
+      connect: (_options, connected) =>
+        void this.#connect(connected as (error: Error | null, socket: Duplex | null) => void),
       pipelining: 1,
       keepAliveTimeout: NEVER_MS,
       keepAliveMaxTimeout: NEVER_MS,
@@ -46,8 +46,6 @@ export class Upstream {
       bodyTimeout: 0,
       maxHeaderSize: MAX_HEADER_BYTES,
     })
-    // Each request is told of its own failure.
-    this.#client.on('error', () => {})
   }
 
   async #connect(connected: (error: Error | null, socket: Duplex | null) => void): Promise<void> {

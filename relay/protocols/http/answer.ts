@@ -1,0 +1,206 @@
+// The answer of a target on its way to the client: passed on as it comes, masked, or replaced by a problem.
+import type { ServerResponse } from 'node:http'
+import { PassThrough, pipeline, Transform, Writable } from 'node:stream'
+import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
+import { parseRefusal } from '@gate/shared/messages'
+import { decoders, encoders } from './coding.ts'
+import type { FieldList } from './fields.ts'
+import type { BodyMasker } from './masking/masker.ts'
+import { type Masking, type Plan, planAnswer } from './plan.ts'
+import { type Problem, problemOf } from './problem.ts'
+import type { AnswerHandler } from './upstream.ts'
+
+/** What an agent says of its own failure. */
+const MAX_FAILURE_BYTES = 64 * 1024
+
+export interface AnswerContext {
+  /** Answers in the target's place, if nothing was answered yet. */
+  problem(problem: Problem): void
+  observe(status: string, bytes: number): void
+  readonly session: string
+  /** The rule that let the request pass, for what has to be refused after all. */
+  readonly rule: string
+}
+
+type Mask = Extract<Plan, { do: 'mask' }>
+
+export class Answer implements AnswerHandler {
+  readonly #response: ServerResponse
+  readonly #method: string
+  readonly #masking: Masking | undefined
+  readonly #signal: AbortSignal
+  readonly #context: AnswerContext
+  #status = 0
+  #bytes = 0
+  #resume: () => void = () => {}
+  #abort: (cause: GateError) => void = () => {}
+  /** Where the body goes. */
+  #source: Writable | undefined
+  /** What an agent says of a failure, while it comes. */
+  #failure: { readonly code: string; readonly chunks: Buffer[] } | undefined
+  #isOver = false
+
+  constructor(
+    response: ServerResponse,
+    method: string,
+    masking: Masking | undefined,
+    signal: AbortSignal,
+    context: AnswerContext,
+  ) {
+    this.#response = response
+    this.#method = method
+    this.#masking = masking
+    this.#signal = signal
+    this.#context = context
+    signal.addEventListener('abort', this.#aborted, { once: true })
+    response.on('drain', this.#drained)
+  }
+
+  readonly #drained = (): void => this.#resume()
+
+  readonly #aborted = (): void => {
+    const cause = asGateError(this.#signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+    if (this.#status === 0) this.#over('cancelled')
+    this.#abort(cause)
+    this.#break(cause)
+  }
+
+  /** Says once how it ended. */
+  #over(status: string): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#signal.removeEventListener('abort', this.#aborted)
+    this.#response.off('drain', this.#drained)
+    this.#context.observe(status, this.#bytes)
+  }
+
+  head(status: number, raw: FieldList, resume: () => void, abort: (cause: GateError) => void): void {
+    this.#status = status
+    this.#resume = resume
+    this.#abort = abort
+    if (this.#signal.aborted) return this.#aborted()
+    const failure = raw.find(([name]) => name === 'gate-error')?.[1]
+    if (failure !== undefined) {
+      this.#failure = { code: failure, chunks: [] }
+      return
+    }
+    const plan = planAnswer(this.#method, status, raw, this.#masking)
+    switch (plan.do) {
+      case 'pass':
+        this.#writeHead(plan.fields)
+        this.#source = this.#response
+        return
+      case 'mask':
+        this.#source = this.#masked(plan)
+        return
+      case 'refuse':
+        return this.#refuse(
+          new GateError('ERR_GATE_REFUSED', `parts of this answer are masked for you: ${plan.why}`, {
+            hint: 'Ask for JSON or another form in which gate finds fields, or have the masks limited to other routes.',
+          }),
+        )
+    }
+  }
+
+  #writeHead(fields: FieldList): void {
+    this.#response.writeHead(this.#status, fields.flat())
+    this.#response.flushHeaders()
+  }
+
+  /** The way of a body that is masked. The head goes out with the first masked byte: until then the answer can be replaced. */
+  #masked({ fields, masker, codings, isLive }: Mask): Writable {
+    const source = new PassThrough()
+    const sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        if (!this.#response.headersSent) this.#writeHead(fields)
+        if (this.#response.write(chunk)) done()
+        else this.#response.once('drain', () => done())
+      },
+      final: done => {
+        if (!this.#response.headersSent) this.#writeHead(fields)
+        done()
+      },
+    })
+    const stages = [source, ...decoders(codings), maskStage(masker), ...encoders(codings, isLive), sink]
+    pipeline(stages, thrown => {
+      if (thrown === null || thrown === undefined) this.#response.end()
+      else this.#refuse(asGateError(thrown, 'ERR_GATE_TARGET_PROTOCOL', 'the answer cannot be decoded'))
+    })
+    source.on('drain', () => this.#resume())
+    return source
+  }
+
+  /** Refuses what has come: with a problem, or, when parts of it are out already, by breaking off. */
+  #refuse(cause: GateError): void {
+    this.#over(this.#status === 0 ? cause.code : `${this.#status} ${cause.code}`)
+    const problem = problemOf(cause, this.#context.session)
+    if (!this.#response.headersSent) this.#context.problem({ ...problem, rule: this.#context.rule })
+    this.#abort(cause)
+    this.#break(cause)
+  }
+
+  /** What is cut off must not look whole. */
+  #break(cause: GateError): void {
+    this.#source?.destroy()
+    if (this.#response.headersSent && !this.#response.writableEnded) this.#response.destroy(cause)
+  }
+
+  data(chunk: Buffer): boolean {
+    this.#bytes += chunk.length
+    if (this.#failure !== undefined) {
+      if (this.#bytes <= MAX_FAILURE_BYTES) this.#failure.chunks.push(Buffer.from(chunk))
+      return true
+    }
+    if (this.#source === undefined || this.#source.destroyed) return true
+    return this.#source.write(chunk)
+  }
+
+  end(trailers: FieldList): void {
+    if (this.#failure !== undefined) return this.#fail(readFailure(this.#failure))
+    if (this.#source === this.#response && this.#masking === undefined && trailers.length > 0)
+      this.#response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
+    this.#over(String(this.#status))
+    this.#source?.end()
+  }
+
+  fail(cause: GateError): void {
+    if (this.#isOver) return
+    this.#fail(cause)
+  }
+
+  #fail(cause: GateError): void {
+    this.#over(this.#status === 0 || this.#failure !== undefined ? cause.code : `${this.#status} ${cause.code}`)
+    if (!this.#response.headersSent) this.#context.problem(problemOf(cause, this.#context.session))
+    this.#break(cause)
+  }
+}
+
+function maskStage(masker: BodyMasker): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      try {
+        done(null, masker.push(chunk))
+      } catch (thrown) {
+        done(asGateError(thrown))
+      }
+    },
+    flush(done) {
+      try {
+        done(null, masker.end())
+      } catch (thrown) {
+        done(asGateError(thrown))
+      }
+    },
+  })
+}
+
+/** An agent's failure in its own words. */
+function readFailure({ code, chunks }: { readonly code: string; readonly chunks: readonly Buffer[] }): GateError {
+  try {
+    const said = parseRefusal(JSON.parse(Buffer.concat(chunks).toString('utf8')))
+    if (said !== undefined) return said
+  } catch {
+    // Its code is known in any case.
+  }
+  return errorFromBody({ code, message: 'the agent failed to reach the target' })
+}

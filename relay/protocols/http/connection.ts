@@ -1,0 +1,162 @@
+// One connection of a client: its session, its way to the target, and its requests one after the other.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { abortReason, asGateError, GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
+import { portStream } from '@gate/shared/port-stream'
+import type { Session } from '../protocol.ts'
+import { Exchange } from './exchange.ts'
+import { problemOf, rawProblem } from './problem.ts'
+import { Upstream } from './upstream.ts'
+
+/** Requests that a client may send before the first is answered. */
+const MAX_PIPELINED = 16
+/** The head of a request comes within this time from its first byte, and the first one from the connection's beginning. */
+const HEAD_TIMEOUT_MS = 60_000
+/** A client has this long to read the last answer when the session ends under it. */
+const LAST_WORDS_MS = 2_000
+
+export interface Room {
+  /** Hands a stream to node's parser. */
+  accept(stream: Duplex, connection: Connection): void
+  readonly maskKey: Uint8Array
+  readonly recordKey: Uint8Array
+  readonly log: Log
+}
+
+export class Connection {
+  readonly session: Session
+  readonly room: Room
+  readonly #stream: Duplex
+  #upstream: Upstream | undefined
+  #begun: Promise<void> | undefined
+  #queue: Promise<void> = Promise.resolve()
+  #queued = 0
+  readonly #current = new Set<Exchange>()
+  #headTimer: NodeJS.Timeout | undefined
+  /** Why the connection ends, when it is not the client that ended it. */
+  #cause: GateError | undefined
+  #taken = false
+
+  constructor(room: Room, session: Session) {
+    this.room = room
+    this.session = session
+    this.#stream = portStream({
+      [Symbol.asyncIterator]: () => this.#watched(),
+      write: unit => session.client.write(unit),
+      end: () => session.client.end(),
+      destroy: cause => session.client.destroy(cause),
+      get broken() {
+        return session.client.broken
+      },
+    })
+  }
+
+  /** The client's bytes; the first of a request's head starts a clock. */
+  #watched(): AsyncIterator<Buffer> {
+    const units = this.session.client[Symbol.asyncIterator]()
+    return {
+      next: async () => {
+        const result = await units.next()
+        if (result.done !== true && this.#queued === 0 && !this.#taken) this.#startHead()
+        return result
+      },
+    }
+  }
+
+  #startHead(): void {
+    this.#headTimer ??= setTimeout(
+      () => this.end(new GateError('ERR_GATE_TIMEOUT', `no whole request within ${HEAD_TIMEOUT_MS / 1000} s`)),
+      HEAD_TIMEOUT_MS,
+    )
+  }
+
+  #stopHead(): void {
+    clearTimeout(this.#headTimer)
+    this.#headTimer = undefined
+  }
+
+  /** Serves the connection until it ends. @throws {GateError} why it ended, if it was not the client who ended it. */
+  async serve(): Promise<void> {
+    const { signal } = this.session
+    const abort = (): void => this.end(abortReason(signal))
+    signal.addEventListener('abort', abort, { once: true })
+    const closed = new Promise<void>(resolve => this.#stream.once('close', resolve))
+    this.#stream.on('error', thrown => {
+      this.#cause ??= asGateError(thrown)
+    })
+    this.#startHead()
+    this.room.accept(this.#stream, this)
+    if (signal.aborted) abort()
+    await closed
+    this.#stopHead()
+    signal.removeEventListener('abort', abort)
+    const gone = this.#cause ?? new GateError('ERR_GATE_CANCELLED', 'the client went away')
+    for (const exchange of this.#current) exchange.stop(gone)
+    await this.#queue
+    this.#upstream?.destroy(gone)
+    if (this.#cause !== undefined && this.#cause.code !== 'ERR_GATE_CANCELLED') throw this.#cause
+  }
+
+  /** Ends the connection; a request that has no answer yet gets this one. */
+  end(cause: GateError): void {
+    this.#cause ??= cause
+    const said = [...this.#current].map(exchange => exchange.stop(cause))
+    if (!said.some(Boolean)) return void this.#stream.destroy()
+    const late = setTimeout(() => this.#stream.destroy(), LAST_WORDS_MS)
+    this.#stream.once('close', () => clearTimeout(late))
+  }
+
+  /** Takes a request that node has read the head of. `proceed` tells the client that its body is wanted. */
+  take(request: IncomingMessage, response: ServerResponse, proceed: (() => void) | undefined): void {
+    this.#stopHead()
+    this.#queued += 1
+    if (this.#queued > MAX_PIPELINED) {
+      this.#cause ??= new GateError('ERR_GATE_LIMIT', `more than ${MAX_PIPELINED} requests at once on one connection`)
+      return void this.#stream.destroy()
+    }
+    const exchange = new Exchange(this, request, response, proceed)
+    this.#current.add(exchange)
+    this.#queue = this.#queue
+      .then(() => exchange.run())
+      .catch((thrown: unknown) => {
+        const error = asGateError(thrown)
+        this.room.log.error('http.failed', { session: this.session.id, error })
+        exchange.stop(error)
+      })
+      .finally(() => {
+        this.#current.delete(exchange)
+        this.#queued -= 1
+      })
+  }
+
+  /** Nothing else is on its way: the stream may become something other than requests. */
+  get isIdle(): boolean {
+    return this.#queued === 0
+  }
+
+  /** The stream is somebody else's from now on; `until` ends when they are done with it. */
+  hand(until: Promise<void>): void {
+    this.#taken = true
+    this.#stopHead()
+    this.#queue = this.#queue.then(() => until)
+  }
+
+  /** Begins the session's record with the first request. @throws {GateError} when the person may not open the target. */
+  begin(program: string): Promise<void> {
+    this.#begun ??= this.session.start({ program })
+    return this.#begun
+  }
+
+  get upstream(): Upstream {
+    this.#upstream ??= new Upstream(() => this.session.open({}))
+    return this.#upstream
+  }
+
+  /** Answers for which there is no request that could be answered, and ends. */
+  refuse(stream: Duplex, cause: GateError): void {
+    this.#cause ??= cause
+    if (stream.writable) stream.end(rawProblem(problemOf(cause, this.session.id)))
+    setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
+  }
+}

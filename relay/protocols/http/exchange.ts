@@ -1,0 +1,170 @@
+// One request and its answer: read, decided, recorded, sent on, answered.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { abortReason, asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import type { Asked, Verdict } from '../protocol.ts'
+import { Answer } from './answer.ts'
+import type { Connection } from './connection.ts'
+import { type FieldList, forwardedFields } from './fields.ts'
+import { maskingOf } from './masking-of.ts'
+import { type Masking, maskedRequestFields } from './plan.ts'
+import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
+import { bytesToRead, lengthOf, readStart } from './reading.ts'
+import { commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
+import type { SentRequest } from './upstream.ts'
+
+const none: ReadonlySet<string> = new Set()
+
+export class Exchange {
+  readonly #connection: Connection
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #abort = new AbortController()
+  #proceed: (() => void) | undefined
+  readonly #closed: Promise<void>
+
+  constructor(
+    connection: Connection,
+    request: IncomingMessage,
+    response: ServerResponse,
+    proceed: (() => void) | undefined,
+  ) {
+    this.#connection = connection
+    this.#request = request
+    this.#response = response
+    this.#proceed = proceed
+    // What breaks is told by the answer that breaks with it.
+    request.on('error', () => {})
+    response.on('error', () => {})
+    this.#closed = new Promise(resolve => response.once('close', resolve))
+    response.once('close', () => {
+      if (!response.writableFinished) this.#abort.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+    })
+  }
+
+  /** Ends it with an error, which the client is told if it has no answer yet: then true is given. */
+  stop(cause: GateError): boolean {
+    this.#abort.abort(cause)
+    if (this.#response.headersSent || this.#response.destroyed) return false
+    this.#tell(problemOf(cause, this.#connection.session.id))
+    return true
+  }
+
+  /** @throws nothing that the client is not told of. */
+  async run(): Promise<void> {
+    const { signal } = this.#abort
+    try {
+      if (signal.aborted) throw abortReason(signal)
+      await this.#begin()
+      const head = this.#head()
+      await this.#decide(head, await this.#read(head))
+    } catch (thrown) {
+      this.stop(asGateError(thrown))
+    }
+    await this.#closed
+  }
+
+  /** A person who may not open the target has no further request answered on this connection. */
+  async #begin(): Promise<void> {
+    try {
+      await this.#connection.begin(this.#request.headers['user-agent'] ?? '')
+    } catch (thrown) {
+      this.#connection.end(asGateError(thrown))
+      throw thrown
+    }
+  }
+
+  #head(): ReadHead {
+    const { method = '', url = '', rawHeaders } = this.#request
+    return readHead({ method, target: url, raw: rawHeaders, isUpgrade: false }, this.#connection.session.target.name)
+  }
+
+  async #read(head: ReadHead): Promise<ReadContent> {
+    const length = lengthOf(this.#request)
+    if (length === 0) return { start: undefined, isWhole: true, length }
+    const limit = head.fault === undefined ? bytesToRead(length, this.#connection.session.gate.bodyNeed) : 0
+    if (limit === 0) return { start: undefined, isWhole: false, length }
+    this.#continue()
+    const { bytes, isWhole } = await readStart(this.#request, limit)
+    return { start: bytes, isWhole, length }
+  }
+
+  /** Tells a client that waits to be told that its body is wanted. */
+  #continue(): void {
+    this.#proceed?.()
+    this.#proceed = undefined
+  }
+
+  async #decide(head: ReadHead, content: ReadContent): Promise<void> {
+    const { session, room } = this.#connection
+    const decidable = commandOf(head, content, session.gate, room.recordKey)
+    const verdict = await session.gate.decide(
+      [decidable.command],
+      () => askedOf(decidable),
+      notice => session.log.info('http.held', { session: session.id, request: notice.request }),
+      () => this.#abort.signal,
+    )
+    const { settled } = verdict
+    if (settled.effect === 'deny') {
+      const { fault } = head
+      const refusal = decidable.command.refusal
+      const status = refusal === undefined ? 403 : errorCodes[fault?.code ?? 'ERR_GATE_LIMIT'].status
+      return this.#tell(refusalOf(settled, verdict.request, session.id, status))
+    }
+    if (verdict.recorded !== undefined) await verdict.recorded
+    this.#send(head, content, decidable, verdict)
+  }
+
+  #send(head: ReadHead, content: ReadContent, { route }: Decidable, verdict: Verdict): void {
+    const { session, upstream } = this.#connection
+    const [number = 0] = verdict.commands
+    const { signal } = this.#abort
+    const observe = (status: string, bytes: number): void =>
+      session.gate.observe({ command: number, rows: undefined, bytes, status })
+    if (signal.aborted) {
+      observe('cancelled', 0)
+      throw abortReason(signal)
+    }
+    const obligations = verdict.obligations[0] ?? []
+    const masking = maskingOf(obligations, route, this.#connection.room.maskKey)
+    const answer = new Answer(this.#response, head.method, masking, signal, {
+      problem: problem => this.#tell(problem),
+      observe,
+      session: session.id,
+      rule: verdict.settled.rule,
+    })
+    this.#continue()
+    upstream.send(this.#sent(head, content, masking), answer)
+  }
+
+  #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
+    const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id, none)
+    const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
+    return { method, path: `${location.path}${location.query}`, fields: sent, body: this.#body(content) }
+  }
+
+  #body({ start, isWhole, length }: ReadContent): SentRequest['body'] {
+    if (length === 0) return undefined
+    if (isWhole && start !== undefined) return start
+    if (start !== undefined) this.#request.unshift(start)
+    return this.#request
+  }
+
+  /** Answers in the target's place. The rest of a body that nobody wants is not waited for. */
+  #tell(problem: Problem): void {
+    const { body, fields } = problemMessage(problem)
+    const response = this.#response
+    if (response.headersSent || response.destroyed) return
+    const isRead = this.#request.complete && !this.#abort.signal.aborted
+    response.writeHead(problem.status, { ...fields, ...(isRead ? {} : { connection: 'close' }) })
+    response.end(body)
+  }
+}
+
+function askedOf({ command, whole }: Decidable): Asked {
+  return {
+    command: whole ?? command.operation.text,
+    parameters: whole === undefined ? undefined : [],
+    context: {},
+    estimate: () => Promise.resolve(undefined),
+  }
+}

@@ -1,0 +1,86 @@
+// The HTTP room.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { GateError } from '@gate/shared/errors'
+import type { Log } from '@gate/shared/log'
+import { placeholderKey } from '../../mask/placeholder.ts'
+import type { Protocol } from '../protocol.ts'
+import { Connection } from './connection.ts'
+import { httpHint, httpOffline } from './hint.ts'
+import { vocabulary } from './operation.ts'
+import { serveUpgrade } from './upgrade.ts'
+
+/** Names and values of a request's header together. */
+const MAX_HEADER_BYTES = 64 * 1024
+
+export interface HttpOptions {
+  /** Key of hashed masks; that of placeholders in the record is made of it. */
+  readonly maskKey: Uint8Array
+}
+
+export function createHttp(options: HttpOptions, log: Log): Protocol {
+  const parser = new Parser()
+  const room = {
+    accept: (stream: Duplex, connection: Connection) => parser.accept(stream, connection),
+    maskKey: options.maskKey,
+    recordKey: placeholderKey(options.maskKey),
+    log,
+  }
+  return {
+    name: 'http',
+    vocabulary,
+    obligations: ['mask', 'mask-fields'],
+    hint: httpHint,
+    offline: httpOffline,
+    serve: session => new Connection(room, session).serve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+}
+
+/** Node's HTTP parser for the streams of all connections: it never listens, streams are handed to it. */
+class Parser {
+  readonly #connections = new WeakMap<Duplex, Connection>()
+  // Clocks of node's server run only while it listens; the connection has its own.
+  readonly #server = createServer({
+    insecureHTTPParser: false,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    requireHostHeader: false,
+    keepAlive: false,
+    joinDuplicateHeaders: false,
+  })
+
+  constructor() {
+    const take = (request: IncomingMessage, response: ServerResponse, proceed?: () => void): void =>
+      this.#of(request.socket)?.take(request, response, proceed)
+    this.#server.on('request', (request, response) => take(request, response))
+    this.#server.on('checkContinue', (request, response) => take(request, response, () => response.writeContinue()))
+    this.#server.on('upgrade', (request, stream, first) => {
+      const connection = this.#of(stream)
+      if (connection !== undefined) serveUpgrade(connection, request, stream, first)
+    })
+    this.#server.on('connect', (_request, stream) =>
+      this.#of(stream)?.refuse(stream, new GateError('ERR_GATE_PROTOCOL', 'this port is no proxy: CONNECT is refused')),
+    )
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
+      const connection = this.#of(stream)
+      // A stream that broke has nobody who reads.
+      if (connection === undefined || !stream.writable || error.code === 'ECONNRESET') return void stream.destroy()
+      connection.refuse(stream, faultOf(error))
+    })
+  }
+
+  #of(stream: Duplex): Connection | undefined {
+    return this.#connections.get(stream)
+  }
+
+  accept(stream: Duplex, connection: Connection): void {
+    this.#connections.set(stream, connection)
+    this.#server.emit('connection', stream)
+  }
+}
+
+function faultOf(error: NodeJS.ErrnoException): GateError {
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return new GateError('ERR_GATE_LIMIT', `the header of the request is longer than ${MAX_HEADER_BYTES} bytes`)
+  return new GateError('ERR_GATE_PROTOCOL', `this is no request of HTTP/1.1 (${error.code ?? 'cannot be parsed'})`)
+}

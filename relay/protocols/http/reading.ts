@@ -1,0 +1,67 @@
+// Reads the body of a request before it is decided, as far as a rule, people or the record need it.
+import type { IncomingMessage } from 'node:http'
+import { GateError } from '@gate/shared/errors'
+
+/** Bodies that rules or people need are read up to this length; longer ones are refused, or not held. */
+export const MAX_READ_BYTES = 1024 * 1024
+/** Bodies that nobody needs are read for the record when they say that they are no longer than this. */
+const RECORDED_BYTES = 64 * 1024
+/** What is read before a request is decided comes within this time. */
+const READ_TIMEOUT_MS = 60_000
+
+export interface ReadStart {
+  /** The whole body, or its beginning: then the rest is still to come. */
+  readonly bytes: Buffer
+  readonly isWhole: boolean
+}
+
+/** How long the body is as the request says; undefined when it comes in chunks. */
+export function lengthOf(request: IncomingMessage): number | undefined {
+  if (request.headers['transfer-encoding'] !== undefined) return undefined
+  const length = request.headers['content-length']
+  return length === undefined ? 0 : Number(length)
+}
+
+/** How much of a body is read before the request is decided. */
+export function bytesToRead(length: number | undefined, need: 'rules' | 'people' | undefined): number {
+  if (length === 0) return 0
+  if (need !== undefined) return length === undefined || length <= MAX_READ_BYTES ? MAX_READ_BYTES : 0
+  return length !== undefined && length <= RECORDED_BYTES ? RECORDED_BYTES : 0
+}
+
+/**
+ * Reads a body up to `limit` bytes and leaves the rest unread.
+ * @throws {GateError} ERR_GATE_CANCELLED when the client goes away, ERR_GATE_TIMEOUT when it is too slow.
+ */
+export function readStart(request: IncomingMessage, limit: number): Promise<ReadStart> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const timer = setTimeout(() => {
+      done()
+      reject(new GateError('ERR_GATE_TIMEOUT', `the body did not come within ${READ_TIMEOUT_MS / 1000} s`))
+    }, READ_TIMEOUT_MS)
+    const done = (): void => {
+      clearTimeout(timer)
+      request.off('readable', readable).off('end', ended).off('close', closed).off('error', closed)
+    }
+    const readable = (): void => {
+      for (let chunk = request.read() as Buffer | null; chunk !== null; chunk = request.read() as Buffer | null) {
+        chunks.push(chunk)
+        length += chunk.length
+        if (length <= limit) continue
+        done()
+        return resolve({ bytes: Buffer.concat(chunks), isWhole: false })
+      }
+    }
+    const ended = (): void => {
+      done()
+      resolve({ bytes: Buffer.concat(chunks), isWhole: true })
+    }
+    const closed = (): void => {
+      done()
+      reject(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+    }
+    request.on('readable', readable).on('end', ended).on('close', closed).on('error', closed)
+  })
+}
