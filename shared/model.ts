@@ -51,6 +51,8 @@ export interface Operation {
   readonly facts: Readonly<Record<string, Fact>>
   /** The document that it carries, for policy alone (`op.body`): what is recorded of it is in `text`. */
   readonly document?: unknown
+  /** Facts, `text` and `body` among them, that are not known: a condition that asks for one cannot be computed. */
+  readonly unknown?: readonly string[]
   /** Rows that it has written and not committed, when people are asked about their number. */
   readonly rows?: number
 }

@@ -131,7 +131,10 @@ export class Conditions {
       read: operation.resources.filter(resource => resource.mode === 'read').map(resource => resource.name),
       written: operation.resources.filter(resource => resource.mode === 'write').map(resource => resource.name),
     }
+    for (const name of operation.unknown ?? []) delete op[name]
     for (const [name, type] of this.#facts) {
+      if (operation.unknown?.includes(name) === true) continue
+
       const fact = operation.facts[name]
       op[name] =
         fact === undefined || fact === null ? zero[type] : typeof fact === 'number' ? BigInt(Math.trunc(fact)) : fact

@@ -39,7 +39,7 @@ export function mediaType(contentType: string | undefined): string {
 /** What is known of a body that was not read. `bytes` is undefined when it does not say how long it is. */
 export function unreadBody(contentType: string | undefined, bytes: number | undefined): Body {
   const facts = { contentType: mediaType(contentType), bodyBytes: bytes ?? -1, bodyFields: [], ...noGraphql }
-  return { facts: { ...facts, bodyKind: 'unread', graphqlType: 'unknown' }, document: null }
+  return { facts: { ...facts, bodyKind: 'unread' }, document: null }
 }
 
 /**

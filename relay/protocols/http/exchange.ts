@@ -107,7 +107,7 @@ export class Exchange {
     if (settled.effect === 'deny') {
       const { fault } = head
       const refusal = decidable.command.refusal
-      const status = refusal === undefined ? 403 : errorCodes[fault?.code ?? 'ERR_GATE_LIMIT'].status
+      const status = refusal === undefined ? 403 : errorCodes[fault?.code ?? 'ERR_GATE_PROTOCOL'].status
       return this.#tell(refusalOf(settled, verdict.request, session.id, status))
     }
     if (verdict.recorded !== undefined) await verdict.recorded

@@ -46,6 +46,8 @@ class Parser {
     maxHeaderSize: MAX_HEADER_BYTES,
     requireHostHeader: false,
     keepAlive: false,
+    // Idle connections may stay: each belongs to a session that has limits of its own.
+    keepAliveTimeout: 0,
     joinDuplicateHeaders: false,
   })
 

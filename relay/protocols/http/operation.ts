@@ -26,6 +26,9 @@ export const vocabulary: Vocabulary = {
 /** Methods that change nothing (RFC 9110 section 9.2.1). */
 const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
+/** What only a body says. */
+const ofBody: readonly string[] = ['text', 'body', 'bodyFields', 'graphqlType', 'graphqlNames', 'graphqlFields']
+
 export interface Request {
   readonly method: string
   readonly location: Location
@@ -60,6 +63,7 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
       direction: '',
     },
     document: body.document,
+    ...(body.facts.bodyKind === 'unread' ? { unknown: ofBody } : {}),
   }
 }
 

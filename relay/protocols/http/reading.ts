@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { GateError } from '@gate/shared/errors'
 
-/** Bodies that rules or people need are read up to this length; longer ones are refused, or not held. */
+/** Bodies that rules or people need are read up to this length; of longer ones rules cannot know, and nobody can be asked. */
 export const MAX_READ_BYTES = 1024 * 1024
 /** Bodies that nobody needs are read for the record when they say that they are no longer than this. */
 const RECORDED_BYTES = 64 * 1024

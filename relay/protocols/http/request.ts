@@ -12,7 +12,6 @@ import { Fields } from './fields.ts'
 import { type Location, readLocation } from './location.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { operationOf, type Request, textOf } from './operation.ts'
-import { MAX_READ_BYTES } from './reading.ts'
 import { compileRoutes } from './routes.ts'
 
 /** A target that cannot be read is recorded up to this length. */
@@ -92,7 +91,7 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
   try {
     if (isRead || content.length === 0)
       body = readBody(contentType, content.start ?? Buffer.alloc(0), location.parameters)
-    fault ??= bodyFault(body, gate.bodyNeed)
+    fault ??= bodyFault(body)
   } catch (thrown) {
     fault ??= asGateError(thrown)
   }
@@ -112,15 +111,10 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
   return { command, route: routeOf(location.path), whole: isShown ? operation.text : undefined }
 }
 
-/** What rules ask for has to be known before they are asked. */
-function bodyFault(body: Body, need: 'rules' | 'people' | undefined): GateError | undefined {
-  const { bodyKind } = body.facts
-  if (bodyKind === 'form' && Object.hasOwn(body.document as object, '_method'))
-    return new GateError('ERR_GATE_PROTOCOL', 'the form has _method', { hint: 'Send the method itself.' })
-  if (need !== 'rules' || bodyKind !== 'unread') return undefined
-  return new GateError('ERR_GATE_LIMIT', 'rules of this target ask what the body says, and it cannot be read', {
-    hint: `Send it without Content-Encoding, and not longer than ${MAX_READ_BYTES} bytes.`,
-  })
+/** Frameworks take the method from a form's field of this name. */
+function bodyFault(body: Body): GateError | undefined {
+  if (body.facts.bodyKind !== 'form' || !Object.hasOwn(body.document as object, '_method')) return undefined
+  return new GateError('ERR_GATE_PROTOCOL', 'the form has _method', { hint: 'Send the method itself.' })
 }
 
 export function faultDeny(fault: GateError): Deny {

@@ -1,0 +1,297 @@
+// The HTTP room through real processes: unchanged curl and undici, a real service, the whole way.
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { Agent, fetch } from 'undici'
+import { WebSocket } from 'ws'
+import type { Cli, Connection } from '../support/gate.ts'
+import { startHttpWorld } from '../support/http-world.ts'
+
+const CURL = '/usr/bin/curl'
+
+const policy = `
+targets:
+  - match: { labels: { env: prod, protocol: http } }
+    allow: { groups: [engineers, support, dba] }
+    viewers: [dba]
+    routes: ["/users/{id}", "/refunds/{id}", "/graphql"]
+    headers: [x-tenant]
+    rules:
+      - { name: everything, allow: [engineers, support, dba] }
+      - { name: never, when: 'op.path.startsWith("/admin")', deny: "The admin pages are not for people." }
+      - { name: no-deletes, when: 'op.action == "delete" && op.route == "/users/{id}"', deny: "Users are not deleted." }
+      - { name: large-refunds, when: 'op.route == "/refunds/{id}" && op.body.amount > 100', deny: "Too much." }
+      - { name: no-mutations, when: 'op.route == "/graphql" && op.graphqlType != "query"', deny: "Only queries." }
+      - { name: tenants, when: '"x-tenant: 7" in op.headers', deny: "Tenant 7 is closed." }
+      - { name: quiet, when: 'op.action == "message" && op.text == "forbidden"', deny: "Not that word." }
+      - name: refunds
+        when: op.action == "post" && op.route == "/refunds/{id}"
+        hold: { approvers: "1 of dba", expires: 60s }
+    mask:
+      - { fields: ["**.email", "customers.cards.pan"], headers: [x-owner], for: { groups: [support] }, with: redact }
+`
+
+const world = await startHttpWorld({ policy })
+t.teardown(() => world[Symbol.asyncDispose]())
+const alice = await world.person('alice')
+const carol = await world.person('carol')
+const bob = await world.person('bob')
+const open = await alice.connect('billing-api')
+const masked = await carol.connect('billing-api')
+t.teardown(() => open[Symbol.asyncDispose]())
+t.teardown(() => masked[Symbol.asyncDispose]())
+
+const base = ({ port }: Connection): string => `http://127.0.0.1:${port}`
+const agent = new Agent()
+t.teardown(() => agent.close())
+const get = (connection: Connection, path: string, init: Parameters<typeof fetch>[1] = {}): ReturnType<typeof fetch> =>
+  fetch(`${base(connection)}${path}`, { dispatcher: agent, redirect: 'manual', ...init })
+const last = (): (typeof world.service.asked)[number] | undefined => world.service.asked.at(-1)
+const waitingRequests = async (person: Cli): Promise<string[]> =>
+  (JSON.parse((await person.run('requests', '--json')).stdout) as { id: string }[]).map(({ id }) => id)
+
+/** The one request that waits, as soon as there is one. */
+async function waitingRequest(person: Cli): Promise<string> {
+  for (;;) {
+    const [id] = await waitingRequests(person)
+    if (id !== undefined) return id
+    await wait(50)
+  }
+}
+
+const post = (body: unknown): Parameters<typeof fetch>[1] => ({
+  method: 'POST',
+  body: JSON.stringify(body),
+  headers: { 'content-type': 'application/json' },
+})
+
+t.test('requests reach the service with its credential, and nothing of the client’s', async t => {
+  const answer = await get(open, '/a/../things?x=1&y=%20', {
+    headers: { authorization: 'Bearer mine', cookie: 'a=b', 'x-forwarded-for': '6.6.6.6', 'x-own': 'kept' },
+  })
+  t.equal(answer.status, 200)
+  t.match(last(), {
+    method: 'GET',
+    url: '/things?x=1&y=%20',
+    headers: { authorization: 'Bearer service-token', 'x-own': 'kept', 'x-forwarded-proto': 'http' },
+  })
+  t.equal(last()?.headers['x-forwarded-for'], undefined)
+  t.equal(last()?.headers.cookie, undefined)
+  t.match(last()?.headers['forwarded'], /^for=_s_/)
+})
+
+t.test('methods, bodies and answers come through as they are', async t => {
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'PROPFIND']) {
+    const answer = await get(open, '/echo', { method, body: `body of ${method}` })
+    t.match(await answer.json(), { method, body: `body of ${method}` })
+  }
+  const head = await get(open, '/customers', { method: 'HEAD' })
+  t.equal(head.status, 200)
+  t.ok(Number(head.headers.get('content-length')) > 0)
+  t.equal(await head.text(), '')
+  const big = await get(open, '/big')
+  t.equal((await big.arrayBuffer()).byteLength, 64 * 1024 * 1024)
+  const sent = Buffer.alloc(8 * 1024 * 1024, 'u')
+  const uploaded = await get(open, '/echo', { method: 'PUT', body: sent })
+  await uploaded.arrayBuffer()
+  t.equal(last()?.body.length, sent.length)
+})
+
+t.test('policy decides on what the service gets', async t => {
+  const before = world.service.asked.length
+  const refusals: readonly [string, Parameters<typeof fetch>[1], string][] = [
+    ['/admin', {}, 'never'],
+    ['/users/7', { method: 'DELETE' }, 'no-deletes'],
+    ['/refunds/1', post({ amount: 500 }), 'large-refunds'],
+    ['/refunds/1', { ...post({ amount: 500 }), headers: { 'content-type': 'text/plain' } }, 'large-refunds'],
+    ['/refunds/1', post({}), 'large-refunds'],
+    ['/graphql', post({ query: 'mutation { pay }' }), 'no-mutations'],
+    ['/graphql', post([{ query: '{ a }' }, { query: 'mutation { pay }' }]), 'no-mutations'],
+    ['/refunds/1', { method: 'POST', body: Buffer.alloc(2 * 1024 * 1024, 'x') }, 'large-refunds'],
+    ['/refunds/1', { ...post({ amount: 1 }), headers: { 'content-encoding': 'gzip' } }, 'large-refunds'],
+    ['/things', { headers: { 'x-tenant': '7' } }, 'tenants'],
+  ]
+  for (const [path, init, rule] of refusals) {
+    const answer = await get(open, path, init)
+    t.equal(answer.status, 403, path)
+    t.equal(answer.headers.get('content-type'), 'application/problem+json')
+    t.match(await answer.json(), { rule, code: 'ERR_GATE_REFUSED', session: /^s_/ }, `${path} ${rule}`)
+  }
+  t.equal(world.service.asked.length, before, 'nothing reached the service')
+  for (const [path, init] of [
+    ['/users/7', {}],
+    ['/graphql', post({ query: 'query Q { a { b } }' })],
+    ['/things', { headers: { 'x-tenant': '8' } }],
+  ] as const)
+    t.equal((await get(open, path, init)).status, 200, path)
+})
+
+t.test('masked fields and headers', async t => {
+  const clear = await get(open, '/customers')
+  t.match(await clear.text(), 'ann@secret.example')
+  const answer = await get(masked, '/customers')
+  t.same(await answer.json(), {
+    customers: [
+      { id: 1, name: 'Ann', email: '****', cards: [{ pan: '****', holder: 'Ann' }] },
+      { id: 2, name: 'Bob', email: '****', cards: [] },
+    ],
+  })
+  t.equal(answer.headers.get('accept-ranges'), null)
+  const tag = answer.headers.get('etag') ?? ''
+  t.match(tag, /^"gate-[0-9a-f]{12}-v1"$/)
+  const same = await get(masked, '/customers', { headers: { 'if-none-match': tag } })
+  t.equal(same.status, 304)
+  t.equal((await get(masked, '/customers', { headers: { 'if-none-match': '"v1"' } })).status, 200, 'another mask’s tag')
+  t.equal((await get(open, '/customers', { headers: { 'if-none-match': '"v1"' } })).status, 304)
+  t.notMatch(await (await get(masked, '/csv')).text(), 'secret')
+  const owner = await get(masked, '/secrets')
+  t.equal(owner.status, 403, 'text in which fields cannot be found')
+  const head = await get(masked, '/customers', { method: 'HEAD' })
+  t.equal(head.headers.get('content-length'), null, 'the length of the clear body is not told')
+})
+
+t.test('encoded bodies are decoded, masked and encoded again', async t => {
+  for (const name of ['gzip', 'br', 'deflate']) {
+    const answer = await get(masked, '/encoded', { headers: { 'x-encoding': name, 'accept-encoding': name } })
+    t.equal(answer.headers.get('content-encoding'), name)
+    const text = await answer.text()
+    t.match(text, '"name":"Ann"', name)
+    t.notMatch(text, 'secret', name)
+  }
+  const unknown = await get(masked, '/encoded', { headers: { 'x-encoding': 'zstd' } })
+  t.equal(unknown.status, 403)
+  await get(masked, '/customers', { headers: { 'accept-encoding': 'zstd, gzip;q=0.5' } })
+  t.equal(last()?.headers['accept-encoding'], 'gzip;q=0.5')
+  t.rejects((await get(masked, '/bomb')).text(), 'a body that grows too much is cut off')
+})
+
+t.test('what cannot be masked is refused', async t => {
+  for (const path of ['/image', '/part', '/broken-json']) {
+    const answer = await get(masked, path).catch(() => undefined)
+    const text = await answer?.text().catch(() => '')
+    t.notMatch(text ?? '', 'secret', path)
+    if (path !== '/broken-json') t.match(JSON.parse(text ?? ''), { status: 403, rule: 'everything' })
+  }
+  const ranged = await get(masked, '/customers', { headers: { range: 'bytes=0-5' } })
+  t.equal(last()?.headers.range, undefined, 'a part is not asked for')
+  t.equal(ranged.status, 200)
+})
+
+t.test('events and streams are not held back', async t => {
+  for (const [connection, word] of [
+    [open, 'ann@secret.example'],
+    [masked, '****'],
+  ] as const) {
+    const answer = await get(connection, '/events')
+    const seen: { readonly at: number; readonly text: string }[] = []
+    const began = performance.now()
+    for await (const chunk of answer.body ?? [])
+      seen.push({ at: performance.now() - began, text: Buffer.from(chunk as Uint8Array).toString() })
+    t.ok(seen.length >= 2, 'it came in pieces')
+    const all = seen.map(({ text }) => text).join('')
+    t.equal(all.split(word).length - 1, 3)
+  }
+})
+
+t.test('a broken answer is not a whole one', async t => {
+  const answer = await get(open, '/reset')
+  t.equal(answer.status, 200)
+  await t.rejects(answer.text())
+  t.equal((await get(open, '/things')).status, 200, 'and the next connection works')
+})
+
+t.test('trailers and redirects', async t => {
+  if (existsSync(CURL)) {
+    const { stdout } = await promisify(execFile)(CURL, ['-s', '-i', '--raw', `${base(open)}/trailers`])
+    t.match(stdout, /x-sum: 42/i)
+  }
+  const own = await get(open, '/redirect', { headers: { 'x-to': `http://127.0.0.1:${world.service.port}/next?a=1` } })
+  t.equal(own.headers.get('location'), '/next?a=1')
+  const other = await get(open, '/redirect', { headers: { 'x-to': 'http://elsewhere.example/' } })
+  t.equal(other.status, 502)
+})
+
+t.test('nothing of the service’s cookies and origins', async t => {
+  const answer = await get(open, '/secrets')
+  t.equal(answer.headers.get('set-cookie'), null)
+  t.equal(answer.headers.get('access-control-allow-origin'), null)
+  t.equal(answer.headers.get('x-owner'), 'ann@secret.example')
+})
+
+t.test('held until somebody approves', async t => {
+  const waiting = get(open, '/refunds/9', post({ amount: 50 }))
+  const id = await waitingRequest(bob)
+  const [listed] = JSON.parse((await bob.run('requests', '--json')).stdout) as Record<string, unknown>[]
+  t.match(listed, { action: 'post', text: /POST \/refunds\/9/ })
+  t.notOk(world.service.asked.some(({ url }) => url === '/refunds/9'))
+  const approved = await bob.run('approve', id)
+  t.equal(approved.code, 0, approved.stderr)
+  t.match(await (await waiting).json(), { url: '/refunds/9', body: '{"amount":50}' })
+  const again = get(open, '/refunds/10', post({ amount: 60 }))
+  const second = await waitingRequest(bob)
+  await bob.run('deny', second, '--reason', 'no')
+  const refused = await again
+  t.equal(refused.status, 403)
+  t.match(await refused.json(), { rule: 'refunds', request: second, detail: /denied it: no/ })
+  const stop = new AbortController()
+  const given = get(open, '/refunds/11', { ...post({ amount: 70 }), signal: stop.signal }).catch(() => 'gone')
+  const third = await waitingRequest(bob)
+  stop.abort()
+  t.equal(await given, 'gone')
+  while ((await waitingRequests(bob)).includes(third)) await wait(50)
+})
+
+t.test('WebSockets: decided, recorded and masked message by message', async t => {
+  const socket = new WebSocket(`ws://127.0.0.1:${open.port}/echo-socket`, ['chat'])
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  t.equal(socket.protocol, 'chat')
+  const echoed = new Promise(resolve => socket.once('message', data => resolve(String(data))))
+  socket.send('hello over there')
+  t.equal(await echoed, 'hello over there')
+  const closed = new Promise<number>(resolve => socket.once('close', resolve))
+  socket.send('forbidden')
+  t.equal(await closed, 1008)
+  const greeted = new WebSocket(`ws://127.0.0.1:${masked.port}/greeting`)
+  t.equal(
+    await new Promise(resolve => greeted.once('message', data => resolve(String(data)))),
+    '{"email":"****","n":1}',
+  )
+  greeted.close()
+  const refused = new WebSocket(`ws://127.0.0.1:${open.port}/no-socket`)
+  t.match(await new Promise<Error>(resolve => refused.once('error', resolve)), /502/)
+  const admin = new WebSocket(`ws://127.0.0.1:${open.port}/admin`)
+  t.match(await new Promise<Error>(resolve => admin.once('error', resolve)), /403/)
+  const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
+  t.ok(
+    events.some(event => event.type === 'command' && event.action === 'message' && String(event.text).includes('‹redacted:')),
+  )
+})
+
+t.test('curl, unchanged', { skip: existsSync(CURL) ? false : 'there is no curl' }, async t => {
+  const curl = async (...args: string[]): Promise<string> => (await promisify(execFile)(CURL, ['-sS', ...args])).stdout
+  t.match(JSON.parse(await curl('-d', 'a=1', `${base(open)}/form`)), { body: 'a=1' })
+  t.match(JSON.parse(await curl('-T', '/etc/passwd', `${base(open)}/up`)), { method: 'PUT', body: /root/ })
+  t.match(await curl('--http1.0', `${base(open)}/old`), '"url":"/old"')
+  t.match(await curl('-H', 'Expect: 100-continue', '-d', 'x', `${base(open)}/expect`), '"body":"x"')
+  t.match(await curl('--path-as-is', `${base(open)}/x/%2e%2e/admin`), '"rule":"never"')
+  t.match(await curl('--http2', `${base(open)}/upgrade`).catch(String), /no upgrade to h2c/)
+  t.match(await curl('-x', base(open), 'http://elsewhere.example/'), 'ERR_GATE_REFUSED')
+})
+
+t.test('the record has it all, and shows it', async t => {
+  const list = await bob.run('sessions', '--target', 'billing-api', '--json')
+  const ids = list.stdout
+    .trim()
+    .split('\n')
+    .map(line => (JSON.parse(line) as { id: string }).id)
+  t.ok(ids.length > 0)
+  const refused = await bob.run('sessions', '--rule', 'no-deletes', '--json')
+  const [line = ''] = refused.stdout.trim().split('\n')
+  const shown = await bob.run('sessions', 'show', (JSON.parse(line) as { id: string }).id)
+  t.match(shown.stdout, 'DELETE /users/7', shown.stderr)
+  const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
+  t.ok(events.some(event => event.type === 'outcome' && event.status === '200'))
+  t.notOk(JSON.stringify(events).includes('service-token'))
+})
