@@ -17,7 +17,7 @@ const escapes: ReadonlyMap<number, number> = new Map([
 ])
 
 /** A document with the escapes undone, and where each of its bytes comes from. Structure stays as it is. */
-interface Plain {
+export interface Plain {
   readonly bytes: Buffer
   /** Undefined where nothing was escaped. */
   readonly origins: Uint32Array | undefined
@@ -42,8 +42,8 @@ function readEscape(document: Buffer, at: number): { point: number; length: numb
   return { point: unit === QUOTE ? INNER_QUOTE : unit, length: 6 }
 }
 
-/** Undoes the escapes of a valid document; there are none outside of strings. */
-function plain(document: Buffer): Plain {
+/** Undoes the escapes of a valid document, or of whole tokens of one; there are none outside of strings. */
+export function plain(document: Buffer): Plain {
   // A character is never longer in UTF-8 than its escape.
   const bytes = Buffer.allocUnsafe(document.length)
   const origins = new Uint32Array(document.length + 1)
@@ -83,12 +83,12 @@ const isBare = (byte: number | undefined): boolean =>
   byte !== undefined && (bareSigns.has(byte) || /\w/.test(String.fromCharCode(byte)))
 
 /** A finding as part of the document: inside a string, or the whole of a number. */
-interface Place extends Finding {
+export interface Place extends Finding {
   readonly inString: boolean
 }
 
 /** Says of each finding, in order, whether it is in a string; one in a number grows to the whole number. */
-function places(bytes: Buffer, findings: readonly Finding[]): Place[] {
+export function places(bytes: Buffer, findings: readonly Finding[]): Place[] {
   const placed: Place[] = []
   let at = 0
   let inString = false
@@ -105,7 +105,8 @@ function places(bytes: Buffer, findings: readonly Finding[]): Place[] {
   return placed
 }
 
-const quoteAgain = (text: string): string => text.replaceAll(String.fromCharCode(INNER_QUOTE), '"')
+/** Found text as its reader sees it. */
+export const quoteAgain = (text: string): string => text.replaceAll(String.fromCharCode(INNER_QUOTE), '"')
 
 /** Masks a valid document, given as it is searched and where that came from. */
 function maskPlain(document: Buffer, { bytes, origins }: Plain, findings: readonly Finding[], to: Replacement): Buffer {

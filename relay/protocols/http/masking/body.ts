@@ -1,0 +1,111 @@
+// Which masker a body gets, or why it cannot be read: what obligations say, by the type of the body. Pure.
+import type { FieldMaskObligation, Obligation } from '@gate/shared/model'
+import { CsvMasker } from './csv.ts'
+import { compileSearches, fieldMaskOf, type Searches } from './detecting.ts'
+import { EventStreamMasker } from './event-stream.ts'
+import type { FieldMasks } from './field-paths.ts'
+import { FormMasker } from './form.ts'
+import { JsonMasker } from './json-masker.ts'
+import { JsonSearch } from './json-search.ts'
+import type { FieldMask } from './json-values.ts'
+import { type BodyMasker, GuardedMasker, untouched } from './masker.ts'
+import { type BodyForm, formOf, type MediaType, readMediaType } from './media-type.ts'
+import { Paths } from './paths.ts'
+import { TextMasker } from './text.ts'
+
+/** What is masked in the answers of one route for one person. Compiled once; maskers of many bodies share it. */
+export interface BodyMasks {
+  readonly fields: FieldMasks | undefined
+  readonly searches: Searches
+  /** By the names of headers in lower case; of several masks the first. */
+  readonly headers: ReadonlyMap<string, FieldMask>
+  /** For people: what stands in the place of values in forms is not encoded. */
+  readonly isReadable: boolean
+}
+
+/** Why a body cannot be read, for people. It is refused; an empty one has nothing to refuse. */
+export interface Unreadable {
+  readonly unreadable: string
+}
+
+/** The fields of several masks, each with how it is masked; undefined when there are none. */
+export function compileFields(
+  masks: readonly { readonly fields: readonly string[]; readonly mask: FieldMask }[],
+): FieldMasks | undefined {
+  const all = masks.filter(({ fields }) => fields.length > 0)
+  if (all.length === 0) return undefined
+  return { paths: new Paths(all.map(({ fields }) => fields)), masks: all.map(({ mask }) => mask) }
+}
+
+/**
+ * Prepares the masking of bodies and headers that answers of this route need; undefined when they need none.
+ * @throws {GateError} ERR_GATE_CONFIG when a pattern has an empty name or there is no such detector.
+ */
+export function compileBodyMasks(
+  obligations: readonly Obligation[],
+  route: string,
+  key: Uint8Array,
+): BodyMasks | undefined {
+  const applying = obligations
+    .filter((obligation): obligation is FieldMaskObligation => obligation.kind === 'mask-fields')
+    .filter(({ routes }) => routes.length === 0 || routes.includes(route))
+    .map(obligation => ({ ...obligation, mask: fieldMaskOf(obligation, key) }))
+  const headers = new Map<string, FieldMask>()
+  for (const { headers: names, mask } of applying)
+    for (const name of names) if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), mask)
+  const fields = compileFields(applying)
+  const searches = compileSearches(obligations, key)
+  if (fields === undefined && searches.length === 0 && headers.size === 0) return undefined
+  return { fields, searches, headers, isReadable: false }
+}
+
+/** A masker for one body of this type, or why such a body cannot be masked. */
+export function bodyMasker(contentType: string | undefined, masks: BodyMasks): BodyMasker | Unreadable {
+  if (masks.fields === undefined && masks.searches.length === 0) return untouched
+  if (contentType === undefined) return { unreadable: 'The body does not say of what type it is.' }
+  const type = readMediaType(contentType)
+  if (type === undefined) return { unreadable: 'The type of the body is not a valid media type.' }
+  const form = formOf(type)
+  const reason = unreadable(type, form, masks)
+  if (form === undefined || reason !== undefined) return { unreadable: reason ?? '' }
+  return new GuardedMasker(maskerOf(form, type, masks))
+}
+
+function unreadable(type: MediaType, form: BodyForm | undefined, masks: BodyMasks): string | undefined {
+  if (form === undefined) {
+    const charset = type.parameters.get('charset')
+    const shown = charset === undefined ? type.name : `${type.name}, if it is in ${charset.slice(0, 40)},`
+    return `A body of type ${shown} cannot be searched for what has to be masked.`
+  }
+  if (masks.fields === undefined) return undefined
+  if (form === 'text') return `A body of type ${type.name} has no fields that could be masked.`
+  if (form === 'csv' && headerOf(type) === false)
+    return 'CSV without a row of names has no fields that could be masked.'
+  return undefined
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc4180#section-3 */
+function headerOf({ parameters }: MediaType): boolean | undefined {
+  const header = parameters.get('header')?.toLowerCase()
+  return header === undefined ? undefined : header === 'present'
+}
+
+function maskerOf(form: BodyForm, type: MediaType, { fields, searches, isReadable }: BodyMasks): BodyMasker {
+  const search = (): JsonSearch | undefined => (searches.length === 0 ? undefined : new JsonSearch(searches))
+  switch (form) {
+    case 'json':
+      return new JsonMasker(fields, 'one', search())
+    case 'json-lines':
+      return new JsonMasker(fields, 'many', search())
+    case 'json-sequence':
+      return new JsonMasker(fields, 'sequence', search())
+    case 'csv':
+      return new CsvMasker({ fields, searches, header: headerOf(type) })
+    case 'form':
+      return new FormMasker({ fields, searches, isReadable })
+    case 'event-stream':
+      return new EventStreamMasker({ fields, searches })
+    case 'text':
+      return new TextMasker(searches)
+  }
+}

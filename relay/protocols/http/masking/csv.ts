@@ -1,0 +1,165 @@
+// Masks columns of comma-separated values by the names in their first row (RFC 4180). Pure.
+import { GateError } from '@gate/shared/errors'
+import { type Searches, searchValue } from './detecting.ts'
+import { type FieldMasks, maskOfName } from './field-paths.ts'
+import { Held } from './held.ts'
+import { type FieldMask, maskedText } from './json-values.ts'
+import { type BodyMasker, NOTHING } from './masker.ts'
+
+/** One row, line breaks in quotes included. */
+export const MAX_ROW_BYTES = 1_048_576
+
+const [QUOTE, COMMA, CR, LF] = [0x22, 0x2c, 0x0d, 0x0a]
+const BYTE_ORDER_MARK = Buffer.from('\ufeff')
+/** What others put between columns: in names they say that this is not what it claims to be. */
+const otherSeparators = /[;\t|]/
+
+function brokenCsv(what: string): GateError {
+  return new GateError('ERR_GATE_TARGET_PROTOCOL', `the body is not CSV as in RFC 4180: ${what}`)
+}
+
+export interface CsvMasks {
+  readonly fields: FieldMasks | undefined
+  readonly searches: Searches
+  /** Whether the type says that the first row names the columns; undefined when it says nothing. */
+  readonly header: boolean | undefined
+}
+
+interface Cell {
+  /** As it came, quotes included. */
+  readonly raw: string
+  readonly text: string
+}
+
+// Where in a row one is.
+const START_OF_CELL = 0
+const IN_BARE = 1
+const IN_QUOTES = 2
+const BEHIND_QUOTE = 3
+const BEHIND_CR = 4
+
+export class CsvMasker implements BodyMasker {
+  readonly #masks: CsvMasks
+  readonly #row = new Held('a row of CSV', MAX_ROW_BYTES)
+  #state = START_OF_CELL
+  #isStart = true
+  /** The masks of the columns, once their names are known. */
+  #columns: readonly (FieldMask | undefined)[] | undefined
+
+  constructor(masks: CsvMasks) {
+    this.#masks = masks
+  }
+
+  push(bytes: Buffer): Buffer {
+    const out: Buffer[] = []
+    let start = 0
+    // Characters come whole, so this one does.
+    if (this.#isStart && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)) {
+      out.push(BYTE_ORDER_MARK)
+      start = BYTE_ORDER_MARK.length
+    }
+    this.#isStart = false
+    for (let at = start; at < bytes.length; at += 1) {
+      this.#state = after(this.#state, bytes[at] ?? 0)
+      if (bytes[at] !== LF || this.#state !== START_OF_CELL) continue
+      out.push(this.#masked(this.#row.takeWith(bytes, start, at + 1)))
+      start = at + 1
+    }
+    this.#row.add(bytes, start)
+    return Buffer.concat(out)
+  }
+
+  end(): Buffer {
+    if (this.#state === IN_QUOTES) throw brokenCsv('quotes that are not closed')
+    if (this.#state === BEHIND_CR) throw brokenCsv('a carriage return without a line feed')
+    return this.#row.length === 0 ? NOTHING : this.#masked(this.#row.take())
+  }
+
+  #masked(row: Buffer): Buffer {
+    const line = row.toString('utf8')
+    const ending = /\r?\n$/.exec(line)?.[0] ?? ''
+    const cells = cellsOf(line.slice(0, line.length - ending.length))
+    const { fields } = this.#masks
+    if (fields !== undefined && this.#columns === undefined) this.#columns = this.#namesOf(cells, fields)
+    else if (fields !== undefined) {
+      const isEmpty = cells.length === 1 && cells[0]?.raw === ''
+      if (!isEmpty && cells.length !== this.#columns?.length) throw brokenCsv('a row with other columns than the first')
+      return this.#shown(row, cells, ending, isEmpty ? [] : this.#columns)
+    }
+    return this.#shown(row, cells, ending, [])
+  }
+
+  #namesOf(cells: readonly Cell[], fields: FieldMasks): (FieldMask | undefined)[] {
+    const columns = cells.map(({ text }) => maskOfName(fields, text))
+    if (cells.some(({ text }) => otherSeparators.test(text))) throw brokenCsv('columns that no comma separates')
+    // A first row of values would pass for names, and all that is to be masked for something else.
+    if (this.#masks.header !== true && columns.every(mask => mask === undefined))
+      throw brokenCsv('nothing says whether the first row names the columns, and it names none that is masked')
+    return columns
+  }
+
+  #shown(
+    row: Buffer,
+    cells: readonly Cell[],
+    ending: string,
+    columns: readonly (FieldMask | undefined)[] | undefined,
+  ): Buffer {
+    const shown = cells.map((cell, index) => this.#cell(cell, columns?.[index]))
+    if (shown.every((text, index) => text === cells[index]?.raw)) return row
+    return Buffer.from(shown.join(',') + ending)
+  }
+
+  #cell({ raw, text }: Cell, mask: FieldMask | undefined): string {
+    if (mask !== undefined) return quoted(maskedText(mask, text))
+    if (this.#masks.searches.length === 0) return raw
+    const bytes = Buffer.from(text)
+    const masked = searchValue(this.#masks.searches, bytes)
+    return masked === bytes ? raw : quoted(masked.toString('utf8'))
+  }
+}
+
+/** @throws {GateError} ERR_GATE_TARGET_PROTOCOL where readers could differ about the ends of cells and rows. */
+function after(state: number, byte: number): number {
+  switch (state) {
+    case IN_QUOTES:
+      return byte === QUOTE ? BEHIND_QUOTE : IN_QUOTES
+    case BEHIND_CR:
+      if (byte !== LF) throw brokenCsv('a carriage return without a line feed')
+      return START_OF_CELL
+    default:
+      break
+  }
+  if (byte === COMMA || byte === LF) return START_OF_CELL
+  if (byte === CR) return BEHIND_CR
+  if (byte === QUOTE) {
+    if (state === IN_BARE) throw brokenCsv('a quote in a cell without quotes')
+    return IN_QUOTES
+  }
+  if (state === BEHIND_QUOTE) throw brokenCsv('something behind closing quotes')
+  return IN_BARE
+}
+
+/** The cells of a row that `after` let through. */
+function cellsOf(line: string): Cell[] {
+  const cells: Cell[] = []
+  for (let at = 0; at <= line.length; ) {
+    if (line[at] !== '"') {
+      const comma = line.indexOf(',', at)
+      const raw = line.slice(at, comma < 0 ? line.length : comma)
+      cells.push({ raw, text: raw })
+      at += raw.length + 1
+      continue
+    }
+    let end = line.indexOf('"', at + 1)
+    while (line[end + 1] === '"') end = line.indexOf('"', end + 2)
+    const raw = line.slice(at, end + 1)
+    cells.push({ raw, text: raw.slice(1, -1).replaceAll('""', '"') })
+    at = end + 2
+  }
+  return cells
+}
+
+/** Not as the cell was: quotes would tell of commas in what is masked. */
+function quoted(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}

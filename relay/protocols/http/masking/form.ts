@@ -1,0 +1,77 @@
+// Masks members of forms and queries: `name=value&name=value`, each part percent-encoded. Pure.
+import { GateError } from '@gate/shared/errors'
+import { type Searches, searchValue } from './detecting.ts'
+import { type FieldMasks, maskOfName } from './field-paths.ts'
+import { Held } from './held.ts'
+import { maskedText } from './json-values.ts'
+import { type BodyMasker, NOTHING } from './masker.ts'
+
+/** One name with its value. */
+export const MAX_PAIR_BYTES = 1_048_576
+
+const AMPERSAND = 0x26
+
+/** @see https://url.spec.whatwg.org/#urlencoded-parsing */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch (cause) {
+    throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'a form with a percent sign that encodes nothing', { cause })
+  }
+}
+
+const encoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1)
+
+export interface FormMasks {
+  readonly fields: FieldMasks | undefined
+  readonly searches: Searches
+  /** For people: what stands in the place of a value is not encoded. */
+  readonly isReadable: boolean
+}
+
+export class FormMasker implements BodyMasker {
+  readonly #masks: FormMasks
+  readonly #held = new Held('a member of a form', MAX_PAIR_BYTES)
+
+  constructor(masks: FormMasks) {
+    this.#masks = masks
+  }
+
+  push(bytes: Buffer): Buffer {
+    const out: Buffer[] = []
+    let at = 0
+    for (let end = bytes.indexOf(AMPERSAND); end >= 0; end = bytes.indexOf(AMPERSAND, at)) {
+      out.push(this.#pair(this.#held.takeWith(bytes, at, end)), Buffer.from('&'))
+      at = end + 1
+    }
+    this.#held.add(bytes, at)
+    return Buffer.concat(out)
+  }
+
+  end(): Buffer {
+    return this.#held.length === 0 ? NOTHING : this.#pair(this.#held.take())
+  }
+
+  /** A part without `=` is a name that has no value: whichever it is meant to be, it is looked at as both. */
+  #pair(bytes: Buffer): Buffer {
+    const text = bytes.toString('utf8')
+    const equals = text.indexOf('=')
+    const name = decoded(equals < 0 ? text : text.slice(0, equals))
+    const value = equals < 0 ? '' : decoded(text.slice(equals + 1))
+    const mask = this.#masks.fields === undefined ? undefined : maskOfName(this.#masks.fields, name)
+    const shownName = this.#searched(name)
+    const shown = mask === undefined || equals < 0 ? this.#searched(value) : maskedText(mask, value)
+    if (shownName === name && shown === value) return bytes
+    const encode = this.#masks.isReadable ? (clear: string): string => clear : encoded
+    const first = shownName === name ? text.slice(0, equals < 0 ? text.length : equals) : encode(shownName)
+    if (equals < 0) return Buffer.from(first)
+    return Buffer.from(`${first}=${shown === value ? text.slice(equals + 1) : encode(shown)}`)
+  }
+
+  #searched(text: string): string {
+    if (this.#masks.searches.length === 0) return text
+    const bytes = Buffer.from(text)
+    const masked = searchValue(this.#masks.searches, bytes)
+    return masked === bytes ? text : masked.toString('utf8')
+  }
+}

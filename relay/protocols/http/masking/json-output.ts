@@ -1,0 +1,93 @@
+// What leaves of a document that streams by: slices of it as they came, and what stands in the place of hidden values. Pure.
+import { Held } from './held.ts'
+import type { JsonSearch } from './json-search.ts'
+import { type FieldMask, type JsonKind, maskedJson, needsValue } from './json-values.ts'
+import { NOTHING } from './masker.ts'
+
+/** A value that has to be kept to be masked: one that is hashed or shown in part. */
+export const MAX_VALUE_BYTES = 1_048_576
+
+export class JsonOutput {
+  readonly #search: JsonSearch | undefined
+  #bytes: Buffer = NOTHING
+  #out: Buffer[] = []
+  /** Up to here the bytes of this piece have left or are hidden. */
+  #left = 0
+  /** The value that is being hidden: its mask, its kind, the depth it is at, and whether it is kept. */
+  #mask: FieldMask | undefined
+  #kind: JsonKind = 'string'
+  #depth = 0
+  #keeps = false
+  #start = 0
+  readonly #value = new Held('a value that is masked', MAX_VALUE_BYTES)
+
+  constructor(search: JsonSearch | undefined) {
+    this.#search = search
+  }
+
+  get isHiding(): boolean {
+    return this.#mask !== undefined
+  }
+
+  begin(bytes: Buffer): void {
+    this.#bytes = bytes
+    this.#left = 0
+    this.#start = 0
+  }
+
+  /** Lets everything in front of `end` go, unless it is hidden. */
+  leave(end: number): void {
+    if (this.#mask !== undefined || end <= this.#left) return
+    const part = this.#bytes.subarray(this.#left, end)
+    if (this.#search === undefined) this.#out.push(part)
+    else this.#search.add(part, false)
+    this.#left = end
+  }
+
+  hide(mask: FieldMask, kind: JsonKind, depth: number, at: number): void {
+    this.leave(at)
+    this.#mask = mask
+    this.#kind = kind
+    this.#depth = depth
+    this.#keeps = needsValue(mask, kind)
+    this.#start = at
+  }
+
+  /** A value at this depth ends in front of `at`. @throws {GateError} ERR_GATE_LIMIT */
+  valueEnds(depth: number, at: number): void {
+    if (this.#mask === undefined || this.#depth !== depth) return
+    const raw = this.#keeps ? this.#value.takeWith(this.#bytes, this.#start, at) : NOTHING
+    const masked = Buffer.from(maskedJson(this.#mask, this.#kind, raw))
+    if (this.#search === undefined) this.#out.push(masked)
+    else this.#search.add(masked, true)
+    this.#mask = undefined
+    this.#left = at
+  }
+
+  /**
+   * A place between two values where a search may be cut: it depends on the document alone, not on how it came.
+   * @throws {GateError} ERR_GATE_LIMIT
+   */
+  cut(at: number): void {
+    if (this.#search === undefined || this.#mask !== undefined || !this.#search.isEnough(at - this.#left)) return
+    this.leave(at)
+    this.search()
+  }
+
+  /** Lets go what waits to be searched. */
+  search(): void {
+    if (this.#search !== undefined) this.#out.push(this.#search.take())
+  }
+
+  /** The bytes of this piece are all read. @throws {GateError} ERR_GATE_LIMIT */
+  finish(): void {
+    if (this.#mask === undefined) this.leave(this.#bytes.length)
+    else if (this.#keeps) this.#value.add(this.#bytes, this.#start)
+  }
+
+  take(): Buffer {
+    const out = this.#out
+    this.#out = []
+    return out.length === 1 ? (out[0] ?? NOTHING) : Buffer.concat(out)
+  }
+}

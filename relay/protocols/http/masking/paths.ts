@@ -1,0 +1,145 @@
+// Patterns of fields as an automaton: one step for each name of a document, whatever the number of patterns. Pure.
+import { GateError } from '@gate/shared/errors'
+
+/** Sets of places that are remembered; beyond, they are worked out again. */
+const MAX_STATES = 1024
+
+/** The number of a name that no pattern holds. */
+export const OTHER_NAME = 0
+const ANY_NAME = -1
+const ANY_NAMES = -2
+
+/** Where one is in a document, as far as patterns are concerned. */
+export interface PathState {
+  /** The first of the masks that hide what stands here; -1 when none does. */
+  readonly mask: number
+  /** Whether anything below could be hidden. */
+  readonly alive: boolean
+  /** Places in patterns, in order. */
+  readonly places: readonly number[]
+  /** Next states by the number of the name, as far as they are known. */
+  next: (PathState | undefined)[]
+}
+
+/** A place stands before a name of a pattern, or at its end. */
+interface Place {
+  readonly name: number
+  readonly mask: number
+}
+
+/** The end of a pattern; also no name's number. */
+const END = -3
+
+interface Name {
+  readonly bytes: Buffer
+  readonly number: number
+}
+
+/** Buckets by length and both ends: nearly every other name is told apart without being looked at. */
+function bucket(length: number, first: number, last: number): number {
+  return length * 65_536 + first * 256 + last
+}
+
+/**
+ * The patterns of several masks: names joined by dots, `*` for any one name, `**` for any number of them, none included.
+ * Memory is limited by the number of places in patterns times a named limit.
+ */
+export class Paths {
+  readonly start: PathState
+  readonly #places: Place[] = []
+  readonly #numbers = new Map<string, number>()
+  readonly #buckets = new Map<number, Name[]>()
+  readonly #lengths: boolean[] = []
+  readonly #states = new Map<string, PathState>()
+
+  /** @throws {GateError} ERR_GATE_CONFIG when a pattern has a name of no letters. */
+  constructor(masks: readonly (readonly string[])[]) {
+    const first: number[] = []
+    for (const [mask, patterns] of masks.entries()) {
+      for (const pattern of patterns) {
+        first.push(this.#places.length)
+        for (const name of pattern.split('.')) this.#places.push({ name: this.#read(name, pattern), mask })
+        this.#places.push({ name: END, mask })
+      }
+    }
+    this.start = this.#state(first)
+  }
+
+  /** The state below, after a name with this number. */
+  next(state: PathState, name: number): PathState {
+    const known = state.next[name]
+    if (known !== undefined) return known
+    const found = this.#state(this.#after(state, name))
+    // After the states were forgotten this one may be among them: it must not keep others alive.
+    if (this.#states.get(state.places.join()) === state) state.next[name] = found
+    return found
+  }
+
+  /** The number of a name in UTF-8. */
+  numberOf(bytes: Buffer, start: number, end: number): number {
+    const length = end - start
+    if (this.#lengths[length] !== true) return OTHER_NAME
+    const names = this.#buckets.get(bucket(length, bytes[start] ?? 0, bytes[end - 1] ?? 0))
+    if (names === undefined) return OTHER_NAME
+    for (const name of names) if (name.bytes.compare(bytes, start, end) === 0) return name.number
+    return OTHER_NAME
+  }
+
+  numberOfText(name: string): number {
+    return this.#numbers.get(name) ?? OTHER_NAME
+  }
+
+  #read(name: string, pattern: string): number {
+    if (name === '') throw new GateError('ERR_GATE_CONFIG', `${JSON.stringify(pattern)} has an empty name`)
+    if (name === '*') return ANY_NAME
+    if (name === '**') return ANY_NAMES
+    const known = this.#numbers.get(name)
+    if (known !== undefined) return known
+    const number = this.#numbers.size + 1
+    this.#numbers.set(name, number)
+    const bytes = Buffer.from(name, 'utf8')
+    const key = bucket(bytes.length, bytes[0] ?? 0, bytes.at(-1) ?? 0)
+    const names = this.#buckets.get(key) ?? []
+    names.push({ bytes, number })
+    this.#buckets.set(key, names)
+    this.#lengths[bytes.length] = true
+    return number
+  }
+
+  #after(state: PathState, name: number): number[] {
+    const after: number[] = []
+    for (const at of state.places) {
+      const wanted = this.#places[at]?.name ?? END
+      if (wanted === ANY_NAMES) after.push(at)
+      else if (wanted === ANY_NAME || wanted === name) after.push(at + 1)
+    }
+    return after
+  }
+
+  #state(from: readonly number[]): PathState {
+    const all = new Set<number>()
+    for (let at of from) {
+      all.add(at)
+      // `**` may stand for nothing.
+      while (this.#places[at]?.name === ANY_NAMES) {
+        at += 1
+        all.add(at)
+      }
+    }
+    const places = [...all].sort((a, b) => a - b)
+    const key = places.join()
+    const known = this.#states.get(key)
+    if (known !== undefined) return known
+    if (this.#states.size >= MAX_STATES) this.#forget()
+    const ended = places.filter(at => this.#places[at]?.name === END)
+    const mask = ended.length === 0 ? -1 : Math.min(...ended.map(at => this.#places[at]?.mask ?? 0))
+    const state: PathState = { mask, alive: ended.length < places.length, places, next: [] }
+    this.#states.set(key, state)
+    return state
+  }
+
+  #forget(): void {
+    for (const state of this.#states.values()) state.next = []
+    this.#states.clear()
+  }
+}

@@ -1,0 +1,69 @@
+// What is recorded of the bodies and queries of requests: without what is masked for anybody, and without what detectors find. Pure.
+import { isUtf8 } from 'node:buffer'
+import { GateError } from '@gate/shared/errors'
+import type { FieldMaskObligation } from '@gate/shared/model'
+import { placeholderOf } from '../../../mask/placeholder.ts'
+import { hideFound } from '../../../mask/recorded.ts'
+import { type BodyMasks, bodyMasker, compileFields } from './body.ts'
+import { recordSearches } from './detecting.ts'
+import { FormMasker } from './form.ts'
+import { type BodyMasker, GuardedMasker } from './masker.ts'
+
+/**
+ * A request names a field without all that is around it in an answer, so a field counts wherever it is, and the last name
+ * of a pattern on its own.
+ */
+function recordedFields(fields: readonly FieldMaskObligation[]): string[] {
+  const anywhere = fields
+    .flatMap(mask => mask.fields)
+    .flatMap(pattern => {
+      const last = pattern.split('.').at(-1) ?? ''
+      return last.startsWith('*') ? [`**.${pattern}`] : [`**.${pattern}`, `**.${last}`]
+    })
+  return [...new Set(anywhere)]
+}
+
+function recordMasks(fields: readonly FieldMaskObligation[], key: Uint8Array): BodyMasks {
+  return {
+    fields: compileFields([{ fields: recordedFields(fields), mask: { with: 'placeholder', key } }]),
+    searches: recordSearches(key),
+    headers: new Map(),
+    isReadable: true,
+  }
+}
+
+/** All of it at once; undefined when it cannot be read. */
+function run(masker: BodyMasker, body: Buffer): string | undefined {
+  try {
+    return Buffer.concat([masker.push(body), masker.end()]).toString('utf8')
+  } catch (thrown) {
+    if (thrown instanceof GateError) return undefined
+    throw thrown
+  }
+}
+
+/**
+ * The body of a request as it is recorded. What cannot be read, whole or because of its type, is replaced whole when
+ * fields are masked for anybody; otherwise text has only what detectors find replaced.
+ * @param key that of placeholders
+ */
+export function recordedBody(
+  contentType: string | undefined,
+  body: Buffer,
+  fields: readonly FieldMaskObligation[],
+  key: Uint8Array,
+): string {
+  if (body.length === 0) return ''
+  const masks = recordMasks(fields, key)
+  const masker = bodyMasker(contentType, masks)
+  const read = 'unreadable' in masker ? undefined : run(masker, body)
+  if (read !== undefined) return read
+  return masks.fields === undefined && isUtf8(body) ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body)
+}
+
+/** The query of a request, without its question mark, as it is recorded; one that cannot be read is replaced whole. */
+export function recordedQuery(query: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
+  return (
+    run(new GuardedMasker(new FormMasker(recordMasks(fields, key))), Buffer.from(query)) ?? placeholderOf(key, query)
+  )
+}

@@ -1,0 +1,99 @@
+// Columns of CSV: quotes, line breaks in quotes, rows that are not what they should be, and any split.
+import { hashText } from '@gate/relay/mask/values'
+import fc from 'fast-check'
+import t from 'tap'
+import { detect, everySplit, fields, maskBody, maskKey, maskPieces, masksOf } from '#support/masking'
+
+const email = masksOf(fields(['email']))
+
+const cases: readonly (readonly [name: string, clear: string, masked: string])[] = [
+  ['a column', 'id,email,city\r\n1,a@b.c,x\r\n2,d@e.f,"y"\r\n', 'id,email,city\r\n1,****,x\r\n2,****,"y"\r\n'],
+  ['line feeds alone, none at the end', 'email\na\nb', 'email\n****\n****'],
+  ['quotes and line breaks', 'id,"email"\n"1\r\n2,3","a\n""b"",c"\n4,d\n', 'id,"email"\n"1\r\n2,3",****\n4,****\n'],
+  ['an empty cell', 'a,email\n,\n"",""\n', 'a,email\n,****\n"",****\n'],
+  ['two columns of one name', 'email,a,email\n1,2,3\n', 'email,a,email\n****,2,****\n'],
+  ['a byte order mark', '\ufeffemail,a\n1,2\n', '\ufeffemail,a\n****,2\n'],
+  ['a byte order mark and quotes', '\ufeff"email",a\n1,2\n', '\ufeff"email",a\n****,2\n'],
+  ['empty rows', 'email,a\n\n1,2\n\n', 'email,a\n\n****,2\n\n'],
+  ['names with quotes in them', '"e""mail",email\n1,2\n', '"e""mail",email\n1,****\n'],
+]
+
+for (const [name, clear, masked] of cases) {
+  t.test(`CSV, ${name}: at every split`, async t => {
+    for (const pieces of everySplit(Buffer.from(clear))) t.equal(maskPieces('text/csv', email, pieces), masked)
+  })
+}
+
+t.test('how a cell is masked', async t => {
+  const masked = (...masks: Parameters<typeof masksOf>): string =>
+    maskBody('text/csv', masksOf(...masks), 'e,n\n"ada@example.com",1\n')
+  t.equal(masked(fields(['e'], 'partial')), 'e,n\na***@***.com,1\n')
+  t.equal(masked(fields(['*'], 'null')), 'e,n\n,\n')
+  t.equal(masked(fields(['*'], 'fixed', 'a "b", c')), 'e,n\n"a ""b"", c","a ""b"", c"\n')
+  t.equal(masked(fields(['e'], 'hash')), `e,n\n${hashText(maskKey, Buffer.from('ada@example.com'))},1\n`)
+  t.equal(masked(fields(['n'], 'redact'), detect(['email'])), 'e,n\n****,****\n')
+  t.equal(masked(detect(['email'], 'null')), 'e,n\n,1\n')
+})
+
+t.test('columns by paths: one name, or the names that it is made of', async t => {
+  const masks = masksOf(fields(['customer.email', '**.ssn']))
+  t.equal(
+    maskBody('text/csv', masks, 'customer.email,email,a.ssn,ssn\n1,2,3,4\n'),
+    'customer.email,email,a.ssn,ssn\n****,2,****,****\n',
+  )
+})
+
+t.test('what other readers could read otherwise is refused', async t => {
+  for (const text of [
+    'email,a\n1\n',
+    'email,a\n1,2,3\n',
+    'email\n"1',
+    'email\n1"2"\n',
+    'email\n"1"2\n',
+    'email\r1\r',
+    'email\n1\r',
+    'email\n"1" \n',
+    'id;email\n1;2\n',
+    'id\temail\n',
+    'email,"a|b"\n1,2\n',
+    'email\n\u00001\n',
+  ])
+    t.throws(() => maskBody('text/csv', email, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, JSON.stringify(text))
+  t.throws(() => maskBody('text/csv', email, `email\n${'x'.repeat(1_048_577)}`), { code: 'ERR_GATE_LIMIT' })
+})
+
+t.test('a first row that may be no row of names is refused, unless the type says so', async t => {
+  t.throws(() => maskBody('text/csv', email, '1,ada@example.com\n'), { code: 'ERR_GATE_TARGET_PROTOCOL' })
+  t.equal(maskBody('text/csv; header=present', email, 'id,city\n1,x\n'), 'id,city\n1,x\n')
+  t.throws(() => maskBody('text/csv;header="Absent"', email, ''), /without a row of names/)
+  const search = masksOf(detect(['email']))
+  t.equal(maskBody('text/csv; header=absent', search, '1,ada@example.com\n2;3\n'), '1,****\n2;3\n')
+})
+
+/** Replaced once the row is written, so that it has no quotes. */
+const SHOWN = 'shown instead'
+const cell = fc
+  .oneof(fc.constantFrom('', 'SECRET', 'a,b', '"', 'x\ny', 'é'), fc.string({ unit: 'grapheme', maxLength: 5 }))
+  .map(text => text.replaceAll('\0', ''))
+const write = (rows: readonly (readonly string[])[], quotes: boolean): string =>
+  rows
+    .map(row => row.map(text => (quotes || /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(','))
+    .join('\r\n')
+
+t.test('any table: the named columns are masked, the rest keeps its bytes', async t => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(cell, cell, cell), { maxLength: 5 }),
+      fc.boolean(),
+      fc.nat(),
+      (rows, quotes, place) => {
+        const body = Buffer.from(write([['a', 'email', 'b'], ...rows], quotes))
+        const masked = write([['a', 'email', 'b'], ...rows.map(([a, , b]) => [a, SHOWN, b])], quotes)
+          .replaceAll(`"${SHOWN}"`, '****')
+          .replaceAll(SHOWN, '****')
+        const at = place % (body.length + 1)
+        t.equal(maskPieces('text/csv', email, [body.subarray(0, at), body.subarray(at)]), masked)
+      },
+    ),
+  )
+})

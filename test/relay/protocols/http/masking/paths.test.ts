@@ -1,0 +1,84 @@
+// Patterns of fields: the automaton says what trying every pattern says.
+import { Paths } from '@gate/relay/protocols/http/masking/paths'
+import fc from 'fast-check'
+import t from 'tap'
+import { isHit } from '#support/masking'
+
+function maskAt(paths: Paths, names: readonly string[]): number {
+  return names.reduce((state, name) => {
+    const bytes = Buffer.from(`"${name}"`)
+    const number = paths.numberOf(bytes, 1, bytes.length - 1)
+    t.equal(paths.numberOfText(name), number)
+    return paths.next(state, number)
+  }, paths.start).mask
+}
+
+t.test('a name, any name, any number of names', async t => {
+  const paths = new Paths([['customers.email'], ['*.ssn', '**.password_hash'], ['billing.**.pan']])
+  const cases: readonly (readonly [string, number])[] = [
+    ['customers.email', 0],
+    ['customers.emails', -1],
+    ['customers', -1],
+    ['email', -1],
+    ['x.customers.email', -1],
+    ['x.ssn', 1],
+    ['ssn', -1],
+    ['x.y.ssn', -1],
+    ['password_hash', 1],
+    ['a.b.c.password_hash', 1],
+    ['billing.pan', 2],
+    ['billing.cards.main.pan', 2],
+    ['billing', -1],
+    ['Customers.email', -1],
+  ]
+  for (const [names, mask] of cases) t.equal(maskAt(paths, names.split('.')), mask, names)
+})
+
+t.test('the first of several masks counts, and two stars alone are everything', async t => {
+  t.equal(maskAt(new Paths([['a.b'], ['**.b'], ['**']]), ['a', 'b']), 0)
+  t.equal(maskAt(new Paths([['c'], ['**.b'], ['a.b']]), ['a', 'b']), 1)
+  t.equal(new Paths([['**']]).start.mask, 0)
+  t.equal(new Paths([['a']]).start.mask, -1)
+})
+
+t.test('below a place where nothing is masked nothing is looked at', async t => {
+  const paths = new Paths([['a.b']])
+  t.equal(paths.start.alive, true)
+  t.equal(paths.next(paths.start, paths.numberOfText('x')).alive, false)
+})
+
+t.test('a pattern with an empty name is a mistake', async t => {
+  for (const pattern of ['', 'a..b', '.a', 'a.']) t.throws(() => new Paths([[pattern]]), { code: 'ERR_GATE_CONFIG' })
+})
+
+const name = fc.constantFrom('a', 'b', 'email', 'émail', 'c')
+const pattern = fc.array(fc.oneof(name, fc.constantFrom('*', '**')), { minLength: 1, maxLength: 5 })
+
+t.test('any patterns and names: as if each pattern were tried', async t => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(pattern, { maxLength: 3 }), { maxLength: 4 }),
+      fc.array(fc.oneof(name, fc.constant('x')), { maxLength: 7 }),
+      (masks, names) => {
+        const paths = new Paths(masks.map(patterns => patterns.map(parts => parts.join('.'))))
+        t.equal(
+          maskAt(paths, names),
+          masks.findIndex(patterns => patterns.some(parts => isHit(parts, names))),
+        )
+      },
+    ),
+    { numRuns: 500 },
+  )
+})
+
+t.test('patterns of very many states stay right after states were forgotten', async t => {
+  // Of the names before the last twelve each may or may not have been an a: 4096 sets.
+  const parts = ['**', 'a', ...Array.from({ length: 12 }, () => '*')]
+  const paths = new Paths([[parts.join('.')]])
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom('a', 'b'), { minLength: 13, maxLength: 300 }), names => {
+      t.equal(maskAt(paths, names), names.at(-13) === 'a' ? 0 : -1)
+    }),
+    { numRuns: 100 },
+  )
+})

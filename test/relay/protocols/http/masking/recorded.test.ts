@@ -1,0 +1,66 @@
+// What is recorded of requests: placeholders in the place of what is masked for anybody, wherever it stands.
+import { placeholderOf } from '@gate/relay/mask/placeholder'
+import { recordedBody, recordedQuery } from '@gate/relay/protocols/http/masking/recorded'
+import t from 'tap'
+import { fields, maskKey } from '#support/masking'
+
+const masked = [fields(['customers.email'], 'partial'), { ...fields(['**.ssn', 'billing.*']), routes: ['other'] }]
+const hidden = (clear: string): string => placeholderOf(maskKey, clear)
+const JSON_TYPE = 'application/json'
+
+t.test('fields of JSON, also without what is around them in answers', async t => {
+  t.equal(
+    recordedBody(
+      JSON_TYPE,
+      Buffer.from(
+        '{"email":"x","a":{"customers":[{"email":"\\u0079","n":1}]}, "ssn": 1.0, "billing":{"pan":"z"},"email":null}',
+      ),
+      masked,
+      maskKey,
+    ),
+    `{"email":"${hidden('x')}","a":{"customers":[{"email":"${hidden('y')}","n":1}]}, "ssn": "${hidden('1')}", "billing":{"pan":"${hidden('z')}"},"email":null}`,
+  )
+  t.equal(
+    recordedBody(JSON_TYPE, Buffer.from('{"ssn":{"a":[1]}}'), masked, maskKey),
+    `{"ssn":"${hidden('{"a":[1]}')}"}`,
+  )
+})
+
+t.test('forms, lines and queries', async t => {
+  t.equal(
+    recordedBody('application/x-www-form-urlencoded', Buffer.from('customer%5Bemail%5D=x%20y&n=%31'), masked, maskKey),
+    `customer%5Bemail%5D=${hidden('x y')}&n=%31`,
+  )
+  t.equal(
+    recordedBody('application/x-ndjson', Buffer.from('{"ssn":"a"}\n{"b":1}\n'), masked, maskKey),
+    `{"ssn":"${hidden('a')}"}\n{"b":1}\n`,
+  )
+  t.equal(recordedQuery('email=x&page=2&q=%7E', masked, maskKey), `email=${hidden('x')}&page=2&q=%7E`)
+  t.equal(recordedQuery('', masked, maskKey), '')
+  t.equal(recordedQuery('a=%zz&email=x', masked, maskKey), hidden('a=%zz&email=x'))
+})
+
+t.test('what detectors find is replaced, escaped or not, masked fields or none', async t => {
+  t.equal(
+    recordedBody(JSON_TYPE, Buffer.from('{"to":"ada\\u0040example.com"}'), [], maskKey),
+    `{"to":"${hidden('ada@example.com')}"}`,
+  )
+  t.equal(recordedBody('text/plain', Buffer.from('to ada@example.com'), [], maskKey), `to ${hidden('ada@example.com')}`)
+  t.equal(recordedQuery('to=ada%40example.com', [], maskKey), `to=${hidden('ada@example.com')}`)
+})
+
+t.test('what cannot be read is replaced whole where fields are masked', async t => {
+  const whole = (type: string | undefined, body: Buffer): void => {
+    t.equal(recordedBody(type, body, masked, maskKey), placeholderOf(maskKey, body))
+  }
+  whole(JSON_TYPE, Buffer.from('{"email":"x"'))
+  whole('text/plain', Buffer.from('email: x'))
+  whole(undefined, Buffer.from('{"email":"x"}'))
+  whole('application/octet-stream', Buffer.from([0xff, 0x00]))
+  t.equal(recordedBody(JSON_TYPE, Buffer.alloc(0), masked, maskKey), '')
+  t.equal(
+    recordedBody('application/octet-stream', Buffer.from([0xff]), [], maskKey),
+    placeholderOf(maskKey, Buffer.from([0xff])),
+  )
+  t.equal(recordedBody(JSON_TYPE, Buffer.from('{"a"'), [], maskKey), '{"a"')
+})

@@ -1,0 +1,86 @@
+// Bodies of HTTP answers through their maskers, whole or in pieces, and what fields of JSON should become, worked out another way.
+
+import { hashBytes, hashText, partialText } from '@gate/relay/mask/values'
+import { type BodyMasks, bodyMasker, compileBodyMasks } from '@gate/relay/protocols/http/masking/body'
+import { canonicalJsonNumber } from '@gate/relay/protocols/http/masking/json-values'
+import type { FieldMaskObligation, MaskKind, MaskObligation, Obligation } from '@gate/shared/model'
+
+export const maskKey = Buffer.alloc(32, 7)
+
+export function fields(patterns: readonly string[], kind: MaskKind = 'redact', fixed?: string): FieldMaskObligation {
+  return { kind: 'mask-fields', fields: patterns, headers: [], routes: [], with: kind, fixed }
+}
+
+export function detect(kinds: readonly string[], kind: MaskKind = 'redact', fixed?: string): MaskObligation {
+  return { kind: 'mask', columns: [], detect: kinds, with: kind, fixed, computed: 'deny', predicates: 'allow' }
+}
+
+export function masksOf(...obligations: Obligation[]): BodyMasks {
+  const masks = compileBodyMasks(obligations, 'route', maskKey)
+  if (masks === undefined) throw new Error('nothing to mask')
+  return masks
+}
+
+/** @throws {GateError} as the masker; an Error when there is none for the type. */
+export function maskPieces(type: string | undefined, masks: BodyMasks, pieces: readonly Buffer[]): string {
+  const masker = bodyMasker(type, masks)
+  if ('unreadable' in masker) throw new Error(masker.unreadable)
+  // What a masker gives may be a slice of what it got, which is overwritten once it has left.
+  const out = pieces.map(piece => {
+    const own = Buffer.from(piece)
+    const given = Buffer.from(masker.push(own))
+    own.fill(0x78)
+    return given
+  })
+  return Buffer.concat([...out, Buffer.from(masker.end())]).toString('utf8')
+}
+
+export function maskBody(type: string | undefined, masks: BodyMasks, body: string | Buffer): string {
+  return maskPieces(type, masks, [Buffer.from(body)])
+}
+
+/** A body in two pieces at every place, byte by byte, and with empty pieces between. */
+export function* everySplit(body: Buffer): Generator<Buffer[]> {
+  for (let at = 0; at <= body.length; at += 1) yield [body.subarray(0, at), body.subarray(at)]
+  yield [...body].map(byte => Buffer.from([byte]))
+  yield [...body].flatMap(byte => [Buffer.from([byte]), Buffer.alloc(0)])
+}
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json }
+
+/** Whether names in a row are what a pattern says. */
+export function isHit(pattern: readonly string[], names: readonly string[]): boolean {
+  const [first, ...rest] = pattern
+  if (first === undefined) return names.length === 0
+  if (first === '**') return isHit(rest, names) || (names.length > 0 && isHit(pattern, names.slice(1)))
+  return names.length > 0 && (first === '*' || first === names[0]) && isHit(rest, names.slice(1))
+}
+
+/** What a document should become, one field after another. */
+export function maskedFields(value: Json, masks: readonly FieldMaskObligation[], names: readonly string[] = []): Json {
+  const mask = masks.find(each => each.fields.some(pattern => isHit(pattern.split('.'), names)))
+  if (mask !== undefined && value !== null) return maskedWhole(value, mask)
+  if (Array.isArray(value)) return value.map((element: Json) => maskedFields(element, masks, names))
+  if (value === null || typeof value !== 'object') return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [name, maskedFields(member, masks, [...names, name])]),
+  )
+}
+
+/** The hash of an object or array is that of its bytes, so documents are written without blanks. */
+function maskedWhole(value: Json, { with: kind, fixed = '' }: FieldMaskObligation): Json {
+  if (kind === 'null') return null
+  if (kind === 'fixed') return typeof value === 'number' && /^\d+$/.test(fixed) ? Number(fixed) : fixed
+  if (typeof value === 'string') {
+    if (kind === 'hash') return hashText(maskKey, Buffer.from(value))
+    return kind === 'partial' ? partialText(value) : '****'
+  }
+  if (typeof value === 'boolean') return false
+  if (typeof value === 'number') {
+    if (kind !== 'hash') return 0
+    const digest = hashBytes(maskKey, Buffer.from(canonicalJsonNumber(JSON.stringify(value))))
+    return Number(digest.readBigUInt64BE() / 2048n)
+  }
+  if (kind === 'hash') return hashText(maskKey, Buffer.from(JSON.stringify(value)))
+  return Array.isArray(value) ? [] : {}
+}
