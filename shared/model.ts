@@ -138,6 +138,8 @@ export interface Hold {
   readonly approvers: Quorum
   readonly timeoutMs: number
   readonly obligations: readonly Obligation[]
+  /** Whether the command waits for people, or is refused until it comes again with their approval. */
+  readonly mode: 'wait' | 'retry'
   /** How long one approval may stand for repetitions; undefined when it stands for one command only. */
   readonly grants: { readonly maxMs: number } | undefined
   /** Whether approvers are told what the target expects the command to do. */

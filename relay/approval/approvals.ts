@@ -1,5 +1,5 @@
 // Holds: a command waits in the store until people decide, time runs out, or whoever asked goes away.
-import { type BoundParameter, commandSha256, parameterBytes, type SignedDecision } from '@gate/shared/approval'
+import { type BoundParameter, parameterBytes, type SignedDecision } from '@gate/shared/approval'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { newId, newSecret } from '@gate/shared/id'
@@ -14,6 +14,7 @@ import { type SignedWord, takeWord } from './deciding.ts'
 import { forgotten, settledStates } from './forgetting.ts'
 import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
+import { expireLater, findLater, hashesOf } from './later.ts'
 import { isSamePerson } from './person.ts'
 import {
   type ApprovalRequest,
@@ -101,6 +102,7 @@ export class Approvals implements AsyncDisposable {
         .set({ state: 'withdrawn', settled_ms: clock.now(), ...forgotten })
         .where('relay', '=', options.relay)
         .where('kind', '=', 'command')
+        .where('later', '=', false)
         .where('state', 'in', ['waiting', 'approved'])
         .execute(),
     )
@@ -142,6 +144,34 @@ export class Approvals implements AsyncDisposable {
     }
     this.#notices.request('request.waiting', request)
     return this.#waiting.until(request.id, request.expiresMs, signal)
+  }
+
+  /**
+   * Gives the approval of exactly this command, if there is one that is not used up, or makes a request that waits without
+   * the client; the same command waits once. An approval still has to be used.
+   * @throws {GateError} when the request cannot be made.
+   */
+  async askLater(
+    asking: Asking,
+    made: (request: ApprovalRequest) => void,
+  ): Promise<{ readonly request: string; readonly answer: Answer | undefined }> {
+    await expireLater(this.#store, this.#clock.now())
+    const known = await findLater(this.#store, asking, this.#clock.now())
+    if (known?.state === 'approved') {
+      const decisions = await storeErrors(() => readDecisions(this.#store, known.id))
+      return { request: known.id, answer: { request: known.id, state: 'approved', decisions } }
+    }
+    if (known !== undefined) return { request: known.id, answer: undefined }
+    const request = await storeErrors(() => this.#createCommand(asking, true))
+    try {
+      made(request)
+    } catch (thrown) {
+      await this.#waiting.withdraw(request.id)
+      throw thrown
+    }
+    this.#notices.request('request.waiting', request)
+    await this.#waiting.announce(request.id)
+    return { request: request.id, answer: undefined }
   }
 
   async #tellEnd(id: string): Promise<void> {
@@ -239,12 +269,14 @@ export class Approvals implements AsyncDisposable {
     return grant
   }
 
-  #createCommand(asking: Asking): Promise<ApprovalRequest> {
+  #createCommand(asking: Asking, later = false): Promise<ApprovalRequest> {
     const { session, access, hold, policy, command, context, history, estimate } = asking
     const { subject, target, operation } = access
     const parameters = parameterBytes(asking.parameters)
+    const { commandHash, parametersHash } = hashesOf(asking)
     return this.#create(subject, {
       kind: 'command',
+      later,
       session_id: session,
       target: target.name,
       protocol: target.protocol,
@@ -253,8 +285,8 @@ export class Approvals implements AsyncDisposable {
       ...ruleColumns(hold),
       action: operation.action,
       operation: JSON.stringify({ ...operation, recorded: asking.recorded }),
-      command_hash: commandSha256(Buffer.from(command)),
-      parameters_hash: commandSha256(parameters),
+      command_hash: commandHash,
+      parameters_hash: parametersHash,
       exact: JSON.stringify({ command, parameters: parameters.toString('base64') }),
       context: JSON.stringify(context),
       history: JSON.stringify(history),

@@ -34,6 +34,8 @@ export interface ApprovalRequest extends DecidedRequest {
   readonly grantMs: number | undefined
   /** How long one may be given for; undefined when the rule permits none. */
   readonly grantMaxMs: number | undefined
+  /** Nobody's connection waits: the command comes again when it is approved. */
+  readonly later: boolean
   readonly state: RequestState
   readonly createdMs: number
   readonly settledMs: number | undefined
@@ -68,7 +70,17 @@ export async function readRequest(store: Reads, id: string): Promise<ApprovalReq
 const listedColumns = [
   ...(['id', 'kind', 'session_id', 'relay', 'subject_id', 'email', 'groups', 'target', 'protocol', 'task'] as const),
   ...(['reason', 'rule', 'approvers', 'action', 'command_hash', 'parameters_hash', 'context', 'estimate'] as const),
-  ...(['grant_ms', 'grant_max_ms', 'nonce', 'policy', 'state', 'created_ms', 'expires_ms', 'settled_ms'] as const),
+  ...([
+    'grant_ms',
+    'grant_max_ms',
+    'nonce',
+    'policy',
+    'later',
+    'state',
+    'created_ms',
+    'expires_ms',
+    'settled_ms',
+  ] as const),
 ] as const
 
 /**
@@ -131,6 +143,7 @@ function toRequest(row: Selectable<Schema['requests']>): ApprovalRequest {
     grantMaxMs: row.grant_max_ms ?? undefined,
     nonce: row.nonce,
     policy: row.policy,
+    later: row.later,
     state: row.state,
     createdMs: row.created_ms,
     expiresMs: row.expires_ms,

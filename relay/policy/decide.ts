@@ -178,6 +178,6 @@ function effectOf(rules: readonly Rule[], blocks: readonly Block[], request: Acc
 }
 
 function holdOf(rule: string, terms: HoldTerms, obligations: Obligation[]): Hold {
-  const { approvers, timeoutMs, grants, estimate, breakGlass } = terms
-  return { effect: 'hold', rule, approvers, timeoutMs, grants, estimate, breakGlass, obligations }
+  const { approvers, timeoutMs, mode, grants, estimate, breakGlass } = terms
+  return { effect: 'hold', rule, approvers, timeoutMs, mode, grants, estimate, breakGlass, obligations }
 }

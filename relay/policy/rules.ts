@@ -43,7 +43,7 @@ export interface Rule {
 }
 
 /** What a hold asks for, whatever it holds. */
-export type HoldTerms = Pick<Hold, 'approvers' | 'timeoutMs' | 'grants' | 'estimate' | 'breakGlass'>
+export type HoldTerms = Pick<Hold, 'approvers' | 'timeoutMs' | 'mode' | 'grants' | 'estimate' | 'breakGlass'>
 
 export interface Mask {
   readonly isFor: (groups: readonly string[]) => boolean
@@ -201,6 +201,7 @@ function holdTerms(hold: HoldText): HoldTerms {
   return {
     approvers: parseQuorum(hold.approvers),
     timeoutMs: hold.expires,
+    mode: hold.mode,
     grants: hold.grants === undefined ? undefined : { maxMs: hold.grants.max },
     estimate: hold.estimate,
     breakGlass: hold.break_glass ?? [],
@@ -211,7 +212,10 @@ function compileLimit(rule: RuleText): RowLimitObligation | undefined {
   if (rule.limit === undefined) return undefined
   const { then } = rule.limit
   // Rows stay locked while people think: a hold that was made for commands that have not begun does not say how long.
-  const own = rule.hold === undefined ? undefined : { ...rule.hold, expires: Math.min(rule.hold.expires, rowHoldMs) }
+  const own =
+    rule.hold === undefined
+      ? undefined
+      : { ...rule.hold, mode: 'wait' as const, expires: Math.min(rule.hold.expires, rowHoldMs) }
   const hold = rule.limit.hold ?? own
   return {
     kind: 'row-limit',

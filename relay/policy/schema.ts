@@ -19,6 +19,8 @@ const DAY_MS = 24 * HOUR_MS
 const hold = z.strictObject({
   approvers: z.string().max(512),
   expires: duration(1_000, 7 * DAY_MS).default(15 * 60_000),
+  /** Clients that are not patient are refused at once, and pass when they come again with what was approved. */
+  mode: z.enum(['wait', 'retry']).default('wait'),
   /** An approver may let the person repeat what the rule holds, for at most so long. */
   grants: z.strictObject({ max: duration(1_000, 30 * DAY_MS) }).optional(),
   /** Ask the target what it expects the command to do, and tell the approvers. */
@@ -30,7 +32,11 @@ const hold = z.strictObject({
 /** How long people may think about rows that are written: others wait for their locks meanwhile. */
 export const rowHoldMs = 60_000
 
-const rowHold = hold.extend({ expires: duration(1_000, HOUR_MS).default(rowHoldMs) })
+/** Rows that are written cannot come again. */
+const rowHold = hold.extend({
+  mode: z.literal('wait').default('wait'),
+  expires: duration(1_000, HOUR_MS).default(rowHoldMs),
+})
 
 const recordLevel = z.literal('full')
 

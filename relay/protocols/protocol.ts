@@ -59,6 +59,8 @@ export interface Asked {
   readonly parameters: readonly BoundParameter[] | undefined
   /** Where it would run, in the protocol's words: database, role, … */
   readonly context: Readonly<Record<string, string>>
+  /** The client does not wait for people: it is refused, and passes when it sends the same again with their approval. */
+  readonly later?: boolean
   /** What the target expects it to do; undefined when it does not say. Never changes anything. */
   estimate(signal: AbortSignal): Promise<Estimate | undefined>
 }
@@ -72,6 +74,8 @@ export interface Verdict {
   readonly obligations: readonly (readonly Obligation[])[]
   /** The approval request that was made, if any. */
   readonly request: string | undefined
+  /** It was refused only for now: the request waits, and the same command passes once when it is approved. */
+  readonly isPending: boolean
   /** What approvers signed, for agents that check it themselves. */
   readonly approvals: readonly SignedDecision[]
   /** What was allowed goes to the target when this resolves, and if it rejects not at all; undefined: at once. */

@@ -123,7 +123,8 @@ export class SessionGate implements Gate {
       settled,
       commands,
       obligations: judged.map(({ decision }) => obligationsOf(decision)),
-      request: passage.requests.at(-1),
+      request: passage.pending ?? passage.requests.at(-1),
+      isPending: passage.pending !== undefined,
       approvals: passage.approvals,
       recorded: undefined,
     }

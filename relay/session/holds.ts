@@ -3,6 +3,7 @@
 import type { SignedDecision } from '@gate/shared/approval'
 import { abortReason, asGateError } from '@gate/shared/errors'
 import type { Deny, Estimate, Hold, Operation } from '@gate/shared/model'
+import type { Asking } from '../approval/approvals.ts'
 import type { ApprovalRequest, EarlierCommand } from '../approval/requests.ts'
 import type { Answer } from '../approval/waiting.ts'
 import type { Policy } from '../policy/decide.ts'
@@ -20,6 +21,8 @@ export interface Passage {
   /** Requests that were made, in order; those that were approved still have to be used. */
   readonly requests: readonly string[]
   readonly grants: readonly string[]
+  /** A request that waits on, without the client. */
+  readonly pending: string | undefined
   readonly brokeGlass: boolean
   /** What approvers signed. */
   readonly approvals: readonly SignedDecision[]
@@ -35,7 +38,16 @@ export interface Question {
 }
 
 /** A command that nothing holds. */
-export const free: Passage = { deny: undefined, requests: [], grants: [], brokeGlass: false, approvals: [] }
+export const free: Passage = {
+  deny: undefined,
+  requests: [],
+  grants: [],
+  pending: undefined,
+  brokeGlass: false,
+  approvals: [],
+}
+
+type AskedWhole = Asked & { readonly parameters: NonNullable<Asked['parameters']> }
 
 export class Holds {
   readonly #context: GateContext
@@ -114,24 +126,41 @@ export class Holds {
       const reason = `rule ${hold.rule} holds it, and its parameters are too large to be shown to anybody`
       return { ...free, deny: { effect: 'deny', rule: hold.rule, reason, hint: undefined } }
     }
+    if (asked.later === true || hold.mode === 'retry')
+      return this.#passLater(question, policy, { ...asked, parameters }, waiting, signal)
     const answer = await this.#ask(question, policy, { ...asked, parameters }, waiting, signal)
     const requests = [answer.request]
     if (answer.state !== 'approved') return { ...free, requests, deny: refusedByPeople(hold, answer) }
     return { ...free, requests, approvals: answer.decisions.flatMap(decision => decision.signed ?? []) }
   }
 
-  /** Asks people about one operation, and records that and their answer. */
-  async #ask(
-    { operation, recorded, hold }: Question,
+  /** Passes with an approval that was given for exactly this; without one people are asked, and the client is refused for now. */
+  async #passLater(
+    question: Question,
     policy: Policy,
-    asked: Asked & { readonly parameters: NonNullable<Asked['parameters']> },
+    asked: AskedWhole,
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
-  ): Promise<Answer> {
-    const { session, approvals, recorder, log } = this.#context
+  ): Promise<Passage> {
+    const { hold } = question
+    const { approvals, recorder, session } = this.#context
+    const asking = await this.#asking(question, policy, asked, signal)
+    const { request, answer } = await approvals.askLater(asking, this.#made(question, waiting))
+    if (answer !== undefined) {
+      recorder.append(approvalEvent(session, answer))
+      return { ...free, requests: [request], approvals: answer.decisions.flatMap(decision => decision.signed ?? []) }
+    }
+    const reason = `it waits for ${hold.approvers.text} to approve it`
+    const hint = `Send exactly the same again when it is approved: gate requests --mine shows ${request}.`
+    return { ...free, pending: request, deny: { effect: 'deny', rule: hold.rule, reason, hint } }
+  }
+
+  /** Records a request that was made, and tells the client. @throws {GateError} ERR_GATE_RECORD. */
+  #made({ operation, hold }: Question, waiting: (notice: HoldNotice) => void): (request: ApprovalRequest) => void {
+    const { session, recorder, log } = this.#context
     const { rows } = operation
     this.#held += 1
-    const made = ({ id, approvers, commandSha256, expiresMs }: ApprovalRequest): void => {
+    return ({ id, approvers, commandSha256, expiresMs }: ApprovalRequest): void => {
       recorder.append({
         type: 'hold',
         session,
@@ -146,23 +175,40 @@ export class Holds {
       log.info('command.held', { session, request: id, rule: hold.rule, action: operation.action })
       waiting({ request: id, approvers, rule: hold.rule, expiresMs, rows })
     }
-    const estimate = hold.estimate && rows === undefined ? await this.#estimate(asked, signal) : undefined
-    const answer = await approvals.ask(
-      {
-        session,
-        access: requestOf(this.#context, operation),
-        hold,
-        policy: policy.version,
-        command: asked.command,
-        parameters: asked.parameters,
-        recorded,
-        context: asked.context,
-        history: this.#history(),
-        estimate,
-      },
-      made,
-      signal,
-    )
+  }
+
+  async #asking(
+    { operation, recorded, hold }: Question,
+    policy: Policy,
+    asked: AskedWhole,
+    signal: AbortSignal,
+  ): Promise<Asking> {
+    const isEstimated = hold.estimate && operation.rows === undefined
+    return {
+      session: this.#context.session,
+      access: requestOf(this.#context, operation),
+      hold,
+      policy: policy.version,
+      command: asked.command,
+      parameters: asked.parameters,
+      recorded,
+      context: asked.context,
+      history: this.#history(),
+      estimate: isEstimated ? await this.#estimate(asked, signal) : undefined,
+    }
+  }
+
+  /** Asks people about one operation, and records that and their answer. */
+  async #ask(
+    question: Question,
+    policy: Policy,
+    asked: AskedWhole,
+    waiting: (notice: HoldNotice) => void,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const { session, approvals, recorder } = this.#context
+    const asking = await this.#asking(question, policy, asked, signal)
+    const answer = await approvals.ask(asking, this.#made(question, waiting), signal)
     recorder.append(approvalEvent(session, answer))
     return answer
   }
@@ -185,6 +231,7 @@ function join(a: Passage, b: Passage): Passage {
     deny: a.deny ?? b.deny,
     requests: [...a.requests, ...b.requests],
     grants: [...a.grants, ...b.grants],
+    pending: a.pending ?? b.pending,
     brokeGlass: a.brokeGlass || b.brokeGlass,
     approvals: [...a.approvals, ...b.approvals],
   }

@@ -159,6 +159,8 @@ export interface Schema {
     grant_ms: number | null
     /** How long one may be given for, when the rule permits any. */
     grant_max_ms: number | null
+    /** Nobody's connection waits for it: its command is sent again. */
+    later: Generated<boolean>
     /** Signed along, so that a signature fits one request only. */
     nonce: string
     policy: string

@@ -4,7 +4,7 @@ import { abortReason, asGateError, errorCodes, GateError } from '@gate/shared/er
 import type { Asked, Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
 import type { Connection } from './connection.ts'
-import { type FieldList, forwardedFields } from './fields.ts'
+import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
@@ -99,7 +99,7 @@ export class Exchange {
     const decidable = commandOf(head, content, session.gate, room.recordKey)
     const verdict = await session.gate.decide(
       [decidable.command],
-      () => askedOf(decidable),
+      () => askedOf(decidable, prefersAsync(head.fields)),
       notice => session.log.info('http.held', { session: session.id, request: notice.request }),
       () => this.#abort.signal,
     )
@@ -107,7 +107,9 @@ export class Exchange {
     if (settled.effect === 'deny') {
       const { fault } = head
       const refusal = decidable.command.refusal
-      const status = refusal === undefined ? 403 : errorCodes[fault?.code ?? 'ERR_GATE_PROTOCOL'].status
+      // RFC 7240 section 4.1: the client asked for it to be done later.
+      const later = verdict.isPending && prefersAsync(head.fields) ? 202 : 403
+      const status = refusal === undefined ? later : errorCodes[fault?.code ?? 'ERR_GATE_PROTOCOL'].status
       return this.#tell(refusalOf(settled, verdict.request, session.id, status))
     }
     if (verdict.recorded !== undefined) await verdict.recorded
@@ -160,11 +162,12 @@ export class Exchange {
   }
 }
 
-function askedOf({ command, whole }: Decidable): Asked {
+function askedOf({ command, whole }: Decidable, later: boolean): Asked {
   return {
     command: whole ?? command.operation.text,
     parameters: whole === undefined ? undefined : [],
     context: {},
+    later,
     estimate: () => Promise.resolve(undefined),
   }
 }

@@ -53,6 +53,7 @@ const hold = (approvers = '1 of dba', timeoutMs = 15 * MINUTE, more: Partial<Hol
   rule: 'wide-writes',
   approvers: parseQuorum(approvers),
   timeoutMs,
+  mode: 'wait',
   obligations: [],
   grants: undefined,
   estimate: false,

@@ -43,6 +43,7 @@ const request = (id: string, more: Partial<ApprovalRequest> = {}): ApprovalReque
   context: {},
   policy: 'p',
   nonce: 'n',
+  later: false,
   state: 'waiting',
   createdMs: 0,
   expiresMs: 60_000,
