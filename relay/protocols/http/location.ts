@@ -65,6 +65,8 @@ function normalisePath(path: string): string {
     const character = String.fromCharCode(Number.parseInt(hex, 16))
     return unreserved.test(character) ? character : whole.toUpperCase()
   })
+  // Undone escapes can be the digits of another.
+  if (doubleEscape.test(plain)) throw refuse('is percent-encoded twice')
   return withoutDots(plain)
 }
 

@@ -4,8 +4,20 @@ import { compileBodyMasks } from './masking/body.ts'
 import type { Masking } from './plan.ts'
 import { maskVersion } from './tags.ts'
 
-/** Undefined when nothing is masked. */
+/** Routes of one set of obligations; beyond them all are forgotten. */
+const MAX_ROUTES = 10_000
+
+/** Decisions that are used again have the same obligations; to compile masks costs more than most answers. */
+const compiled = new WeakMap<readonly Obligation[], Map<string, Masking | undefined>>()
+
+/** Undefined when nothing is masked. `key` is always the same. */
 export function maskingOf(obligations: readonly Obligation[], route: string, key: Uint8Array): Masking | undefined {
+  const known = compiled.get(obligations) ?? new Map<string, Masking | undefined>()
+  compiled.set(obligations, known)
+  if (known.has(route)) return known.get(route)
   const body = compileBodyMasks(obligations, route, key)
-  return body === undefined ? undefined : { body, version: maskVersion(obligations) }
+  const masking = body === undefined ? undefined : { body, version: maskVersion(obligations) }
+  if (known.size >= MAX_ROUTES) known.clear()
+  known.set(route, masking)
+  return masking
 }

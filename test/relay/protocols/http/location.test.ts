@@ -1,0 +1,145 @@
+// Request targets: one form for policy and target, and nothing that servers read in different ways.
+
+import { readLocation } from '@gate/relay/protocols/http/location'
+import { compileRoutes } from '@gate/relay/protocols/http/routes'
+import { GateError } from '@gate/shared/errors'
+import fc from 'fast-check'
+import t from 'tap'
+
+const path = (target: string, method = 'GET'): string => readLocation(method, target).path
+
+t.test('the same path however it is written', async t => {
+  const forms: Readonly<Record<string, readonly string[]>> = {
+    '/': ['/', '//', '/.', '/..', '/a/..', 'http://localhost', 'HTTP://localhost/', '/%2e', '/%2E%2e/'],
+    '/admin': ['/admin', '//admin', '/./admin', '/x/../admin', '/%61dmin', '/x/%2e%2E/admin', '/../../admin'],
+    '/admin/': ['/admin/', '/admin/.', '/admin/x/..', '/admin//'],
+    '/a%20b/%C3%A9': ['/a%20b/%c3%a9'],
+    '/~a-b_c.d': ['/%7ea%2Db%5fc%2ed'],
+    "/a!$&'()*+,=:@": ["/a!$&'()*+,=:@"],
+  }
+  for (const [expected, written] of Object.entries(forms))
+    for (const each of written) t.equal(path(each), expected, each)
+  t.equal(path('*', 'OPTIONS'), '*')
+})
+
+t.test('what is refused', async t => {
+  const refused = [
+    ...['', 'admin', '*', '/a\\b', '/a%5cb', '/a%2fb', '/a%2Fb', '/%00', '/a%0d%0ab', '/a;b=1', '/a%3bb'],
+    ...[
+      '/a%252e',
+      '/%25%32%65'.replace('%32%65', '32'),
+      '/a#b',
+      '/a b',
+      '/é',
+      '/%c0%ae',
+      '/%e0%80%af',
+      '/%ff',
+      '/a%',
+      '/a%2',
+      '/a%zz',
+    ],
+    ...[
+      '/<script>',
+      '/{id}',
+      '/a|b',
+      '/a^b',
+      '/a`b',
+      '/"',
+      'ftp://localhost/',
+      'http://user@localhost/',
+      `/${'a'.repeat(40_000)}`,
+    ],
+    ...['/a?b=%0', '/a?b c', '/?é'],
+  ]
+  for (const target of refused) t.throws(() => path(target), { code: 'ERR_GATE_PROTOCOL' }, target.slice(0, 40))
+  t.throws(() => readLocation('GET', `/?${'a&'.repeat(1_001)}`), { code: 'ERR_GATE_LIMIT' })
+})
+
+t.test('queries', async t => {
+  t.match(readLocation('GET', '/a?x=1&y=%20&x=2+3'), {
+    path: '/a',
+    query: '?x=1&y=%20&x=2+3',
+    parameters: [
+      ['x', '1'],
+      ['y', ' '],
+      ['x', '2 3'],
+    ],
+  })
+  t.match(readLocation('GET', 'http://LocalHost:80?x=/..//'), {
+    path: '/',
+    query: '?x=/..//',
+    authority: 'localhost:80',
+  })
+})
+
+t.test('reading is settled: what was read is read the same again, and only GateErrors are thrown', async () => {
+  const piece = fc.constantFrom(
+    '/',
+    '.',
+    '..',
+    '%2e',
+    '%2E',
+    '%25',
+    '%2f',
+    'a',
+    'A',
+    '%41',
+    '%c3%a9',
+    ';',
+    '\\',
+    '?',
+    '//',
+    '#',
+    '%',
+  )
+  fc.assert(
+    fc.property(fc.array(fc.oneof(piece, fc.string({ maxLength: 3 })), { maxLength: 12 }), pieces => {
+      const target = `/${pieces.join('')}`
+      let location: ReturnType<typeof readLocation>
+      try {
+        location = readLocation('GET', target)
+      } catch (thrown) {
+        return thrown instanceof GateError
+      }
+      const segments = location.path.split('/')
+      const again = readLocation('GET', `${location.path}${location.query}`)
+      // WHATWG's parser, which browsers and node use, sees the same path.
+      const known = new URL(`http://h${location.path}`).pathname
+      return (
+        again.path === location.path && known === location.path && !segments.some(each => each === '..' || each === '.')
+      )
+    }),
+    { numRuns: 3_000 },
+  )
+})
+
+t.test('routes: the most exact template', async t => {
+  const routeOf = compileRoutes([
+    ...[
+      '/users/{id}',
+      '/users/me',
+      '/users/{id}/cards/{card}',
+      '/{a}/{b}',
+      '/files/**',
+      '/report.{format}',
+      '/{name}',
+      '/',
+    ],
+  ])
+  const expected: Readonly<Record<string, string>> = {
+    '/users/7': '/users/{id}',
+    '/users/me': '/users/me',
+    '/users/7/cards/9': '/users/{id}/cards/{card}',
+    '/things/7': '/{a}/{b}',
+    '/files/a/b/c': '/files/**',
+    '/files': '/files/**',
+    '/report.pdf': '/report.{format}',
+    '/report.': '/{name}',
+    '/other': '/{name}',
+    '/': '/',
+    '/users/7/other': '',
+    '/users/': '',
+  }
+  for (const [path, route] of Object.entries(expected)) t.equal(routeOf(path), route, path)
+  t.equal(compileRoutes([])('/a'), '')
+})

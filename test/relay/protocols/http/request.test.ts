@@ -1,0 +1,186 @@
+// Heads and bodies of requests: what is refused, and what rules see.
+import { admit } from '@gate/relay/protocols/http/admission'
+import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
+import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
+import { readHead } from '@gate/relay/protocols/http/request'
+import { clearTags, maskedTag } from '@gate/relay/protocols/http/tags'
+import { GateError } from '@gate/shared/errors'
+import fc from 'fast-check'
+import t from 'tap'
+
+const fields = (given: Readonly<Record<string, string | string[]>>): Fields =>
+  new Fields(Object.entries(given).flatMap(([name, values]) => [values].flat().flatMap(value => [name, value])))
+const local = { host: 'localhost:1234' }
+
+t.test('who may send requests', async t => {
+  const ok = (given: Record<string, string>, method = 'GET', authority?: string): void =>
+    void t.doesNotThrow(() => admit(method, authority, fields(given), 'billing-api'), JSON.stringify(given))
+  const no = (given: Record<string, string>, code: string, method = 'GET', authority?: string): void =>
+    void t.throws(() => admit(method, authority, fields(given), 'billing-api'), { code }, JSON.stringify(given))
+  for (const host of ['localhost', 'LOCALHOST:1', '127.0.0.1:80', '[::1]:80', 'billing-api.localhost:9']) ok({ host })
+  for (const host of [
+    'evil.example',
+    'localhost.evil.example',
+    '127.0.0.1.nip.io',
+    '10.0.0.1',
+    'localhost:1:2',
+    '[::2]',
+    'a@localhost',
+    '0.0.0.0:80',
+    '127.1',
+  ])
+    no({ host }, 'ERR_GATE_FORBIDDEN')
+  no({}, 'ERR_GATE_PROTOCOL')
+  no({ host: '' }, 'ERR_GATE_PROTOCOL')
+  ok(local, 'GET', 'localhost:1234')
+  no(local, 'ERR_GATE_PROTOCOL', 'GET', 'elsewhere.example')
+  ok({ ...local, origin: 'http://localhost:1234' }, 'POST')
+  for (const origin of ['http://localhost:9', 'https://localhost:1234', 'https://evil.example', 'null'])
+    no({ ...local, origin }, 'ERR_GATE_FORBIDDEN', 'POST')
+  ok({ ...local, 'sec-fetch-site': 'same-origin' }, 'POST')
+  ok({ ...local, 'sec-fetch-site': 'none' })
+  no({ ...local, 'sec-fetch-site': 'same-site' }, 'ERR_GATE_FORBIDDEN')
+  no({ ...local, 'sec-fetch-site': 'cross-site' }, 'ERR_GATE_FORBIDDEN')
+  const visit = { ...local, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
+  ok(visit)
+  no(visit, 'ERR_GATE_FORBIDDEN', 'POST')
+  no({ ...visit, 'sec-fetch-dest': 'iframe' }, 'ERR_GATE_FORBIDDEN')
+  no({ ...local, 'x-http-method-override': 'DELETE' }, 'ERR_GATE_PROTOCOL', 'POST')
+})
+
+t.test('heads that servers read in different ways', async t => {
+  const fault = (raw: string[], method = 'POST', target = '/a'): unknown =>
+    readHead({ method, target, raw: ['Host', 'localhost', ...raw], isUpgrade: false }, 'x').fault?.code
+  t.equal(fault([]), undefined)
+  for (const raw of [
+    ['Host', 'localhost'],
+    ['Content-Length', '1', 'Content-Length', '1'],
+    ['Content-Length', '+1'],
+    ['Content-Length', '0x1'],
+    ['Content-Length', '1, 1'],
+    ['Transfer-Encoding', 'gzip, chunked'],
+    ['Transfer-Encoding', 'chunked', 'Transfer-Encoding', 'chunked'],
+    ['Transfer-Encoding', 'chunked', 'Content-Length', '1'],
+    ['Content-Type', 'a/b', 'content-type', 'c/d'],
+    ['X-HTTP-Method', 'PUT'],
+  ])
+    t.equal(fault(raw), 'ERR_GATE_PROTOCOL', raw.join(' '))
+  t.equal(fault([], 'TRACE'), 'ERR_GATE_PROTOCOL')
+  t.equal(fault([], 'POST', '/a?_method=DELETE'), 'ERR_GATE_PROTOCOL')
+  t.equal(fault(Array.from({ length: 402 }, (_, index) => `x${index}`)), 'ERR_GATE_LIMIT')
+})
+
+t.test('fields of one hop and those of the gate stay behind', async t => {
+  const given = fields({
+    ...local,
+    connection: ['keep-alive, X-Hop'],
+    'x-hop': 'gone',
+    'x-kept': ['1', '2'],
+    te: 'trailers',
+    'transfer-encoding': 'chunked',
+    upgrade: 'h2c',
+    'proxy-authorization': 'gone',
+    'x-forwarded-for': '6.6.6.6',
+    forwarded: 'for=6.6.6.6',
+    'x-original-url': '/admin',
+    prefer: 'respond-async, return=minimal',
+  })
+  t.same(forwardedFields(given, 's_1', new Set()), [
+    ['x-kept', '1'],
+    ['x-kept', '2'],
+    ['prefer', ' return=minimal'],
+    ['host', 'localhost:1234'],
+    ['forwarded', 'for=_s_1;host="localhost:1234";proto=http'],
+    ['x-forwarded-host', 'localhost:1234'],
+    ['x-forwarded-proto', 'http'],
+    ['via', '1.1 gate'],
+  ])
+  t.ok(prefersAsync(given))
+  t.notOk(prefersAsync(fields({ prefer: 'wait=10' })))
+  const answered = answeredFields(
+    [
+      ['Connection', 'x-hop'],
+      ['x-hop', '1'],
+      ['gate-error', 'x'],
+      ['access-control-allow-origin', '*'],
+      ['etag', '"a"'],
+    ].map(([name = '', value = '']): [string, string] => [name.toLowerCase(), value]),
+    new Set(),
+  )
+  t.same(answered, [['etag', '"a"']])
+})
+
+t.test('bodies', async t => {
+  const body = (text: string, type = 'application/json', query: [string, string][] = []): ReturnType<typeof readBody> =>
+    readBody(type, Buffer.from(text), query)
+  t.match(body('{"a":{"b":[{"c":1}]},"d":2}'), {
+    facts: { bodyKind: 'json', bodyFields: ['a', 'a.b', 'a.b.c', 'd'], bodyBytes: 27, graphqlType: '' },
+    document: { d: 2 },
+  })
+  t.match(body('a=1&b=2&a=3', 'application/x-www-form-urlencoded'), {
+    facts: { bodyKind: 'form', bodyFields: ['a', 'b'] },
+    document: { a: ['1', '3'], b: '2' },
+  })
+  t.match(body('{"a":1}', 'text/plain'), { facts: { bodyKind: 'json' } }, 'by what it holds, not by its name')
+  t.match(body('plain', 'text/plain'), { facts: { bodyKind: 'other', graphqlType: 'unknown' }, document: null })
+  t.match(body('', ''), { facts: { bodyKind: 'none', graphqlType: '' } })
+  t.match(unreadBody('a/B; c=d', undefined), { facts: { bodyKind: 'unread', bodyBytes: -1, contentType: 'a/b' } })
+  for (const twice of ['{"a":1,"a":2}', '{"x":[{"a":1,"\\u0061":2}]}', '{"a":{"b":1},"a":{}}'])
+    t.throws(() => body(twice), { code: 'ERR_GATE_PROTOCOL' }, twice)
+  t.doesNotThrow(() => body('{"a":{"a":{"a":1}},"b":"\\"a\\":","c":["a","a"]}'))
+  t.throws(() => body(`${'['.repeat(100)}${']'.repeat(100)}`), { code: 'ERR_GATE_PROTOCOL' })
+})
+
+t.test('GraphQL', async t => {
+  const graphql = (value: unknown, query: [string, string][] = []): unknown =>
+    readBody('application/json', Buffer.from(value === undefined ? '' : JSON.stringify(value)), query).facts
+  t.match(graphql({ query: 'query Q { user { name } ...F } fragment F on Query { cards { pan } }' }), {
+    graphqlType: 'query',
+    graphqlNames: ['Q'],
+    graphqlFields: ['user', 'cards'],
+  })
+  t.match(graphql({ query: '{ a: user { x } ... on Query { b } }' }), { graphqlFields: ['user', 'b'] })
+  t.match(graphql({ query: 'query A { a } mutation B { pay }', operationName: 'A' }), { graphqlType: 'mutation' })
+  t.match(graphql([{ query: '{ a }' }, { query: 'mutation { pay }' }]), {
+    graphqlType: 'mutation',
+    graphqlFields: ['a', 'pay'],
+  })
+  t.match(graphql({ query: 'not graphql {' }), { graphqlType: 'unknown' })
+  t.match(graphql({ extensions: { persistedQuery: { sha256Hash: 'x' } } }), { graphqlType: 'unknown' })
+  t.match(graphql({ query: 'subscription { news }' }), { graphqlType: 'subscription' })
+  t.match(graphql(undefined, [['query', 'mutation { pay }']]), { graphqlType: 'mutation' })
+  t.match(graphql(undefined, [['query', 'shoes']]), { graphqlType: '' })
+  t.match(graphql({ query: '{ ...A } fragment A on Q { ...B } fragment B on Q { ...A x }' }), { graphqlFields: ['x'] })
+})
+
+t.test('any body gives facts or a GateError', async () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.json(),
+        fc.string(),
+        fc.uint8Array().map(bytes => Buffer.from(bytes).toString('latin1')),
+      ),
+      text => {
+        try {
+          const { facts, document } = readBody('application/json', Buffer.from(text), [])
+          return facts.bodyKind === 'json'
+            ? JSON.stringify(document) === JSON.stringify(JSON.parse(text.replace(/^\ufeff/, '')))
+            : true
+        } catch (thrown) {
+          return thrown instanceof GateError
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  )
+})
+
+t.test('entity tags of masked answers', async t => {
+  t.equal(maskedTag('"v1"', 'abc'), '"gate-abc-v1"')
+  t.equal(maskedTag('W/"v1"', 'abc'), 'W/"gate-abc-v1"')
+  t.equal(clearTags('"gate-abc-v1", W/"gate-abc-v2"', 'abc', true), '"v1", W/"v2"')
+  t.equal(clearTags('"v1", "gate-other-v1"', 'abc', true), undefined)
+  t.equal(clearTags('"v1", "gate-abc-v2"', 'abc', false), '"v1", "v2"')
+  t.equal(clearTags('*', 'abc', true), '*')
+})
