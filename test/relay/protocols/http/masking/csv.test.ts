@@ -11,6 +11,7 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
   ['line feeds alone, none at the end', 'email\na\nb', 'email\n****\n****'],
   ['quotes and line breaks', 'id,"email"\n"1\r\n2,3","a\n""b"",c"\n4,d\n', 'id,"email"\n"1\r\n2,3",****\n4,****\n'],
   ['an empty cell', 'a,email\n,\n"",""\n', 'a,email\n,****\n"",****\n'],
+  ['blanks around a name', 'a, email ,b\n1, 2,3\n', 'a, email ,b\n1,****,3\n'],
   ['two columns of one name', 'email,a,email\n1,2,3\n', 'email,a,email\n****,2,****\n'],
   ['a byte order mark', '\ufeffemail,a\n1,2\n', '\ufeffemail,a\n****,2\n'],
   ['a byte order mark and quotes', '\ufeff"email",a\n1,2\n', '\ufeff"email",a\n****,2\n'],
