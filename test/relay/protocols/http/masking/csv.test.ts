@@ -51,6 +51,7 @@ t.test('what other readers could read otherwise is refused', async t => {
     'email\n"1',
     'email\n1"2"\n',
     'email\n"1"2\n',
+    'email,a\n"1"x2\n',
     'email\r1\r',
     'email\n1\r',
     'email\n"1" \n',
