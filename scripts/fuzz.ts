@@ -1,17 +1,19 @@
-// Random statements against two databases that differ in their masked values alone, and random bytes against the machine: `npm run fuzz`.
+// Random statements against two databases that differ in their masked values alone, random bytes against the machine, and random bodies against the masks of fields: `npm run fuzz`.
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { GateError } from '@gate/shared/errors'
 import { Harness, split } from '#support/machine'
+import { fields, type Json, maskedFields, maskPieces, masksOf } from '#support/masking'
 import { RandomSql, seeded } from '#support/random-sql'
 import { startTwins, type Twins } from '#support/twins'
 
 const usage = `node scripts/dist/fuzz.js [--seconds <n>] [--seed <n>]
 
 Fails, with the statement, when two databases that differ only in masked values answer differently to a person from whom
-they are masked; and with the bytes, when the machine of the protocol throws anything but a GateError.
+they are masked; with the bytes, when the machine of the protocol throws anything but a GateError; and with the body, when
+fields of JSON are masked otherwise than in the parsed document, or what is no JSON is not refused.
 
-  --seconds <n>  how long, half of it for each (60)
+  --seconds <n>  how long, a third of it for each (60)
   --seed <n>     the first random number; printed at the start, so that a run can be repeated
 `
 
@@ -67,6 +69,67 @@ function fuzzBytes(seed: number, untilMs: number): string | undefined {
   return undefined
 }
 
+const bodyParts = [
+  '{',
+  '}',
+  '[',
+  ']',
+  ',',
+  ':',
+  '"a"',
+  '"\\u0061"',
+  '"b"',
+  '"x\\n"',
+  '12',
+  '-0.5e1',
+  'true',
+  'null',
+  ' ',
+  '\\',
+  '"',
+]
+
+/** Mostly documents, some of them with a part too many or too few. */
+function randomDocument(random: () => number, depth: number): string {
+  const pick = (below: number): number => Math.floor(random() * below)
+  if (random() < 0.01) return bodyParts[pick(bodyParts.length)] ?? ''
+  const inner = (): string => randomDocument(random, depth + 1)
+  const members = Array.from({ length: pick(4) })
+  if (depth < 5 && random() < 0.3) return `[${members.map(inner).join(', ')}]`
+  if (depth < 5 && random() < 0.6)
+    return `{${members.map(() => `${['"a"', '"\\u0061"', '"b"'][pick(3)]}: ${inner()}`).join()}}`
+  return bodyParts[8 + pick(6)] ?? ''
+}
+
+function fuzzBodies(seed: number, untilMs: number): string | undefined {
+  const random = seeded(seed)
+  const patterns = [['a'], ['*.a'], ['**.a'], ['a.**.b'], ['b.*', 'a.a']].map(each => fields(each))
+  const counts = { masked: 0, refused: 0 }
+  while (Date.now() < untilMs) {
+    const text = randomDocument(random, 0)
+    const mask = patterns[Math.floor(random() * patterns.length)] ?? fields(['a'])
+    const pieces = split(Buffer.from(text), [Math.floor(random() * 40), Math.floor(random() * 40)])
+    const expected = outcome(() => maskedFields(JSON.parse(text), [mask]))
+    const found = outcome(() => JSON.parse(maskPieces('application/json', masksOf(mask), pieces)))
+    if (found.thrown !== undefined && !(found.thrown instanceof GateError)) return `${found.thrown}\nbody ${text}`
+    const isEmpty = text === ''
+    const isSame = JSON.stringify(expected.value) === JSON.stringify(found.value)
+    if (!isEmpty && (!isSame || (expected.thrown === undefined) !== (found.thrown === undefined)))
+      return `${mask.fields}: ${text}\n--- expected\n${JSON.stringify(expected)}\n--- found\n${JSON.stringify(found)}`
+    counts[found.thrown === undefined ? 'masked' : 'refused'] += 1
+  }
+  process.stdout.write(`bodies: ${counts.masked} were masked, ${counts.refused} refused\n`)
+  return undefined
+}
+
+function outcome(run: () => Json): { value?: Json; thrown?: unknown } {
+  try {
+    return { value: run() }
+  } catch (thrown) {
+    return { thrown }
+  }
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' }, help: { type: 'boolean' } },
@@ -80,8 +143,11 @@ async function main(): Promise<number> {
   if (!Number.isInteger(seconds) || seconds < 1 || !Number.isInteger(seed)) throw new Error(usage)
   process.stdout.write(`seed ${seed}\n`)
   await using twins = await startTwins()
-  const half = seconds * 500
-  const found = (await fuzzStatements(twins, seed, Date.now() + half)) ?? fuzzBytes(seed, Date.now() + half)
+  const thirdMs = (seconds * 1_000) / 3
+  const found =
+    (await fuzzStatements(twins, seed, Date.now() + thirdMs)) ??
+    fuzzBytes(seed, Date.now() + thirdMs) ??
+    fuzzBodies(seed, Date.now() + thirdMs)
   if (found === undefined) return 0
   process.stdout.write(`seed ${seed}: ${found}\n`)
   return 1

@@ -90,7 +90,8 @@ export class CsvMasker implements BodyMasker {
   }
 
   #namesOf(cells: readonly Cell[], fields: FieldMasks): (FieldMask | undefined)[] {
-    const columns = cells.map(({ text }) => maskOfName(fields, text))
+    // Many readers take the blanks around a name away.
+    const columns = cells.map(({ text }) => maskOfName(fields, text.trim()))
     if (cells.some(({ text }) => otherSeparators.test(text))) throw brokenCsv('columns that no comma separates')
     // A first row of values would pass for names, and all that is to be masked for something else.
     if (this.#masks.header !== true && columns.every(mask => mask === undefined))

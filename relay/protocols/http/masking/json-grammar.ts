@@ -27,6 +27,8 @@ export function brokenJson(what: string): GateError {
 /** How far into an escape a string is: 0 outside, 1 behind the backslash, 2 to 5 before a hex digit. */
 export interface StringScan {
   escape: number
+  /** Whether there was one; for whoever begins a string to set. */
+  hasEscapes: boolean
 }
 
 /**
@@ -48,6 +50,7 @@ export function scanString(bytes: Buffer, from: number, scan: StringScan): numbe
       if (byte === QUOTE) return at
       if (byte !== BACKSLASH) throw brokenJson('a control character in a string')
       inEscape = 1
+      scan.hasEscapes = true
     } else if (inEscape === 1) {
       if (escapes[byte] !== 1) throw brokenJson('an inEscape that does not exist')
       inEscape = byte === LETTER_U ? 2 : 0

@@ -4,7 +4,6 @@ import { GateError } from '@gate/shared/errors'
 import type { FieldMasks } from './field-paths.ts'
 import { Held } from './held.ts'
 import {
-  BACKSLASH,
   blanks,
   brokenJson,
   type NumberScan,
@@ -58,7 +57,7 @@ export class JsonMasker implements BodyMasker {
   readonly #masks: readonly FieldMask[]
   readonly #output: JsonOutput
   readonly #documents: Documents
-  readonly #scan: StringScan & NumberScan = { escape: 0, number: 0 }
+  readonly #scan: StringScan & NumberScan = { escape: 0, hasEscapes: false, number: 0 }
   #next = START_OF_BODY
   #bytes: Buffer = NOTHING
   /** Containers around, and the path of each; the last is the one we are in. */
@@ -176,6 +175,7 @@ export class JsonMasker implements BodyMasker {
   #beginName(at: number): number {
     this.#next = IN_NAME
     this.#scan.escape = 0
+    this.#scan.hasEscapes = false
     this.#nameStart = at
     return this.#inName(at + 1)
   }
@@ -190,9 +190,14 @@ export class JsonMasker implements BodyMasker {
   }
 
   #numberOfName(end: number): number {
+    if (this.#name.length === 0 && !this.#scan.hasEscapes) {
+      this.#name.check(end - this.#nameStart)
+      return this.#paths.numberOf(this.#bytes, this.#nameStart + 1, end - 1)
+    }
     const raw = this.#name.takeWith(this.#bytes, this.#nameStart, end)
-    if (raw.includes(BACKSLASH)) return this.#paths.numberOfText(textOfString(raw))
-    return this.#paths.numberOf(raw, 1, raw.length - 1)
+    return this.#scan.hasEscapes
+      ? this.#paths.numberOfText(textOfString(raw))
+      : this.#paths.numberOf(raw, 1, raw.length - 1)
   }
 
   #beginValue(byte: number, at: number): number {

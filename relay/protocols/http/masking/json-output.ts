@@ -1,4 +1,5 @@
 // What leaves of a document that streams by: slices of it as they came, and what stands in the place of hidden values. Pure.
+import { Gathered } from './gathered.ts'
 import { Held } from './held.ts'
 import type { JsonSearch } from './json-search.ts'
 import { type FieldMask, type JsonKind, maskedJson, needsValue } from './json-values.ts'
@@ -10,7 +11,7 @@ export const MAX_VALUE_BYTES = 1_048_576
 export class JsonOutput {
   readonly #search: JsonSearch | undefined
   #bytes: Buffer = NOTHING
-  #out: Buffer[] = []
+  readonly #out = new Gathered()
   /** Up to here the bytes of this piece have left or are hidden. */
   #left = 0
   /** The value that is being hidden: its mask, its kind, the depth it is at, and whether it is kept. */
@@ -38,9 +39,8 @@ export class JsonOutput {
   /** Lets everything in front of `end` go, unless it is hidden. */
   leave(end: number): void {
     if (this.#mask !== undefined || end <= this.#left) return
-    const part = this.#bytes.subarray(this.#left, end)
-    if (this.#search === undefined) this.#out.push(part)
-    else this.#search.add(part, false)
+    if (this.#search === undefined) this.#out.add(this.#bytes, this.#left, end)
+    else this.#search.add(this.#bytes.subarray(this.#left, end), false)
     this.#left = end
   }
 
@@ -57,8 +57,8 @@ export class JsonOutput {
   valueEnds(depth: number, at: number): void {
     if (this.#mask === undefined || this.#depth !== depth) return
     const raw = this.#keeps ? this.#value.takeWith(this.#bytes, this.#start, at) : NOTHING
-    const masked = Buffer.from(maskedJson(this.#mask, this.#kind, raw))
-    if (this.#search === undefined) this.#out.push(masked)
+    const masked = maskedJson(this.#mask, this.#kind, raw)
+    if (this.#search === undefined) this.#out.add(masked, 0, masked.length)
     else this.#search.add(masked, true)
     this.#mask = undefined
     this.#left = at
@@ -76,7 +76,9 @@ export class JsonOutput {
 
   /** Lets go what waits to be searched. */
   search(): void {
-    if (this.#search !== undefined) this.#out.push(this.#search.take())
+    if (this.#search === undefined) return
+    const searched = this.#search.take()
+    this.#out.add(searched, 0, searched.length)
   }
 
   /** The bytes of this piece are all read. @throws {GateError} ERR_GATE_LIMIT */
@@ -86,8 +88,6 @@ export class JsonOutput {
   }
 
   take(): Buffer {
-    const out = this.#out
-    this.#out = []
-    return out.length === 1 ? (out[0] ?? NOTHING) : Buffer.concat(out)
+    return this.#out.take()
   }
 }

@@ -17,13 +17,14 @@ const MAX_CANONICAL_LENGTH = 1_000
 /** Digits that a double holds exactly, so that every reader gets the same number. */
 const HASHED_NUMBER_BITS = 53n
 
-const redactedJson: Readonly<Record<JsonKind, string>> = {
-  string: JSON.stringify(REDACTED_TEXT),
-  number: '0',
-  boolean: 'false',
-  object: '{}',
-  array: '[]',
+const redactedJson: Readonly<Record<JsonKind, Buffer>> = {
+  string: Buffer.from(JSON.stringify(REDACTED_TEXT)),
+  number: Buffer.from('0'),
+  boolean: Buffer.from('false'),
+  object: Buffer.from('{}'),
+  array: Buffer.from('[]'),
 }
+const NULL = Buffer.from('null')
 
 const numberForm = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
@@ -67,30 +68,34 @@ export function textOfString(raw: Buffer): string {
 }
 
 /** JSON in the place of `raw`, which is not null and is empty when it is not needed. */
-export function maskedJson(mask: FieldMask, kind: JsonKind, raw: Buffer): string {
+export function maskedJson(mask: FieldMask, kind: JsonKind, raw: Buffer): Buffer {
   switch (mask.with) {
     case 'redact':
       return redactedJson[kind]
     case 'null':
-      return 'null'
+      return NULL
     case 'fixed':
-      return kind === 'number' && numberForm.test(mask.value) ? mask.value : JSON.stringify(mask.value)
+      return kind === 'number' && numberForm.test(mask.value) ? Buffer.from(mask.value) : quoted(mask.value)
     case 'partial':
-      return kind === 'string' ? JSON.stringify(partialText(textOfString(raw))) : redactedJson[kind]
+      return kind === 'string' ? quoted(partialText(textOfString(raw))) : redactedJson[kind]
     case 'hash':
       return hashedJson(mask.key, kind, raw)
     case 'placeholder':
-      return JSON.stringify(recordedPlaceholder(mask.key, plainText(kind, raw)))
+      return quoted(recordedPlaceholder(mask.key, plainText(kind, raw)))
   }
 }
 
-function hashedJson(key: Uint8Array, kind: JsonKind, raw: Buffer): string {
+function quoted(text: string): Buffer {
+  return Buffer.from(JSON.stringify(text))
+}
+
+function hashedJson(key: Uint8Array, kind: JsonKind, raw: Buffer): Buffer {
   if (kind === 'boolean') return redactedJson.boolean
   if (kind === 'number') {
     const digest = hashBytes(key, Buffer.from(canonicalJsonNumber(raw.toString('latin1'))))
-    return String(digest.readBigUInt64BE() >> (64n - HASHED_NUMBER_BITS))
+    return Buffer.from(String(digest.readBigUInt64BE() >> (64n - HASHED_NUMBER_BITS)))
   }
-  return JSON.stringify(hashText(key, kind === 'string' ? Buffer.from(textOfString(raw)) : raw))
+  return quoted(hashText(key, kind === 'string' ? Buffer.from(textOfString(raw)) : raw))
 }
 
 function plainText(kind: JsonKind, raw: Buffer): string {

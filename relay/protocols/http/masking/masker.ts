@@ -5,7 +5,8 @@ import { GateError } from '@gate/shared/errors'
 /** Masks one body, piece by piece. */
 export interface BodyMasker {
   /**
-   * Masked bytes that can leave now; often none, and sometimes those of earlier pieces.
+   * Masked bytes that can leave now; often none, and sometimes those of earlier pieces. They may be a slice of `bytes`;
+   * nothing else keeps a hold of these.
    * @throws {GateError} ERR_GATE_TARGET_PROTOCOL when the body is not what its type says, ERR_GATE_LIMIT when a part of
    * it is too long. Nothing that must be masked has left then, and every later call throws the same.
    */

@@ -43,8 +43,8 @@ function run(masker: BodyMasker, body: Buffer): string | undefined {
 }
 
 /**
- * The body of a request as it is recorded. What cannot be read, whole or because of its type, is replaced whole when
- * fields are masked for anybody; otherwise text has only what detectors find replaced.
+ * The body of a request as it is recorded. One that is not what its type says is replaced whole. So is one of a type that
+ * cannot be read, unless no fields are masked for anybody: then text has only what detectors find replaced.
  * @param key that of placeholders
  */
 export function recordedBody(
@@ -56,8 +56,7 @@ export function recordedBody(
   if (body.length === 0) return ''
   const masks = recordMasks(fields, key)
   const masker = bodyMasker(contentType, masks)
-  const read = 'unreadable' in masker ? undefined : run(masker, body)
-  if (read !== undefined) return read
+  if (!('unreadable' in masker)) return run(masker, body) ?? placeholderOf(key, body)
   return masks.fields === undefined && isUtf8(body) ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body)
 }
 

@@ -1,6 +1,8 @@
 // Which bodies can be masked, which cannot, and texts that have no fields.
 import { bodyMasker, compileBodyMasks } from '@gate/relay/protocols/http/masking/body'
 import { readMediaType } from '@gate/relay/protocols/http/masking/media-type'
+import { GateError } from '@gate/shared/errors'
+import fc from 'fast-check'
 import t from 'tap'
 import { detect, everySplit, fields, maskBody, maskKey, maskPieces, masksOf } from '#support/masking'
 
@@ -93,4 +95,72 @@ t.test('parameters of media types', async t => {
   )
   for (const text of ['a', 'a/b/c', 'a/b c', 'a/b;c=', 'a/b;c="', 'a/b;=d', 'a/b;c =d', 'a/b;c= d', 'a/b,c'])
     t.equal(readMediaType(text), undefined, text)
+})
+
+t.test('any bytes of any type in any pieces: the same text or a GateError', async t => {
+  const masks = masksOf(fields(['email', '*.a'], 'hash'), detect(['email', 'secret'], 'null'))
+  const part = fc.constantFrom(
+    ...[
+      'email',
+      'a',
+      ',',
+      '"',
+      '\n',
+      '\r',
+      '=',
+      '&',
+      '%40',
+      '%',
+      '+',
+      '[',
+      ']',
+      '{',
+      '}',
+      ':',
+      'data: ',
+      '1',
+      'ada@example.com',
+      '\u001e',
+      ';',
+      'é',
+      '\ufeff',
+    ],
+  )
+  const text = fc.array(part, { maxLength: 20 }).map(parts => Buffer.from(parts.join('')))
+  const body = fc.oneof(
+    text,
+    fc.uint8Array({ maxLength: 12 }).map(bytes => Buffer.from(bytes)),
+  )
+  const outcome = (type: string, pieces: readonly Buffer[]): string => {
+    try {
+      return maskPieces(type, masks, pieces)
+    } catch (thrown) {
+      if (!(thrown instanceof GateError)) throw thrown
+      return thrown.code
+    }
+  }
+  const types = [
+    'application/json',
+    'application/x-ndjson',
+    'application/json-seq',
+    'text/csv',
+    'application/x-www-form-urlencoded',
+    'text/event-stream',
+  ]
+  fc.assert(
+    fc.property(fc.constantFrom(...types), body, fc.nat(), (type, bytes, place) => {
+      const at = place % (bytes.length + 1)
+      const whole = outcome(type, [bytes])
+      t.equal(outcome(type, [bytes.subarray(0, at), bytes.subarray(at)]), whole)
+      t.equal(
+        outcome(
+          type,
+          [...bytes].map(byte => Buffer.from([byte])),
+        ),
+        whole,
+      )
+      return type !== 'text/csv' || whole.startsWith('ERR') || !whole.includes('ada@example.com')
+    }),
+    { numRuns: 3_000 },
+  )
 })

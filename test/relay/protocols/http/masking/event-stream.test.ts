@@ -23,6 +23,11 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
     'data: {"email":0}\rdata: \r\rdata: {"b":1}\r\r',
   ],
   ['both', 'data: {"email":1}\r\n\r\ndata: {"email":2}\r\n\r\n', 'data: {"email":0}\r\n\r\ndata: {"email":0}\r\n\r\n'],
+  [
+    'both, in several lines',
+    'data: {"email":\r\ndata: 1}\r\nid: 2\r\n\r\ndata: 3',
+    'data: {"email":\r\ndata: 0}\r\nid: 2\r\n\r\ndata: 3',
+  ],
   ['no end', 'data: {"email":1}', 'data: {"email":0}\n'],
   ['a byte order mark', '\ufeffdata: {"email":1}\n\n', '\ufeffdata: {"email":0}\n\n'],
   ['the mark of the end', 'data: [DONE]\n\n:\n\n\n', 'data: [DONE]\n\n:\n\n\n'],

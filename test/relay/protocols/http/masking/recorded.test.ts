@@ -62,5 +62,6 @@ t.test('what cannot be read is replaced whole where fields are masked', async t 
     recordedBody('application/octet-stream', Buffer.from([0xff]), [], maskKey),
     placeholderOf(maskKey, Buffer.from([0xff])),
   )
-  t.equal(recordedBody(JSON_TYPE, Buffer.from('{"a"'), [], maskKey), '{"a"')
+  t.equal(recordedBody(JSON_TYPE, Buffer.from('{"a\\u0040"'), [], maskKey), hidden('{"a\\u0040"'))
+  t.equal(recordedBody('image/x', Buffer.from('to ada@example.com'), [], maskKey), `to ${hidden('ada@example.com')}`)
 })
