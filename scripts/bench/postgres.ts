@@ -1,17 +1,14 @@
 // Measures gate against a bare forwarder and against no gateway at all: `npm run bench`. See README.md beside this file.
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { cpus, loadavg, tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
+import { runBenchmark, say } from './harness.ts'
 import { idleMemory, type StreamMemory, streamMemory } from './memory.ts'
 import { type Options, readOptions, usage } from './options.ts'
-import { ownChildren } from './proc.ts'
 import { format, type Report } from './report.ts'
 import { measure, type Result, type Window } from './rounds.ts'
 import { type Setup, setUp } from './setup.ts'
 import { checkRoutes, workloads } from './workloads.ts'
-
-const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** A row of `people` and of `documents` on the wire, with its header, roughly: to ask for so many bytes. */
 const PEOPLE_ROW_BYTES = 78
@@ -75,67 +72,11 @@ async function machine({ postgres }: Setup, loadBefore: number): Promise<Report[
   }
 }
 
-/** Children that were told to stop have this long; PostgreSQL and gate end by themselves well before. */
-const STOP_MS = 8_000
-const LOOK_MS = 100
-
-async function stopChildren(): Promise<void> {
-  const deadline = performance.now() + STOP_MS
-  for (let round = 0; ; round += 1) {
-    const children = await ownChildren()
-    if (children.length === 0) return
-    const late = performance.now() > deadline
-    // Once is enough: told twice, gate stops in the middle of its own cleaning up.
-    for (const pid of round === 0 || late ? children : []) {
-      try {
-        process.kill(pid, late ? 'SIGKILL' : 'SIGINT')
-      } catch {
-        // It ended by itself in between.
-      }
-    }
-    await wait(LOOK_MS)
-  }
-}
-
-/** Rejects when somebody interrupts. */
-function interruption(): { signal: AbortSignal; interrupted: Promise<never> } {
-  const controller = new AbortController()
-  const interrupted = new Promise<never>((_resolve, reject) => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(name, () => {
-        const reason = new Interrupted(`stopped by ${name}`)
-        controller.abort(reason)
-        reject(reason)
-      })
-    }
-  })
-  return { signal: controller.signal, interrupted }
-}
-
-class Interrupted extends Error {}
-
-async function main(options: Options): Promise<void> {
-  const { signal, interrupted } = interruption()
-  // One place for all temporary directories, which PostgreSQL's user has to be able to enter.
-  const directory = await mkdtemp(join(tmpdir(), 'gate-bench-'))
-  await chmod(directory, 0o711)
-  process.env['TMPDIR'] = directory
-  let code = 0
-  try {
-    const report = await Promise.race([bench(options, signal), interrupted])
-    process.stdout.write(`${options.json ? JSON.stringify(report, undefined, 2) : format(report)}\n`)
-  } catch (thrown) {
-    say(thrown instanceof Interrupted ? thrown.message : String((thrown as Error).stack))
-    code = thrown instanceof Interrupted ? 130 : 1
-  } finally {
-    // Also after a failure half-way, when nobody owns what was started.
-    await stopChildren()
-    await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
-  }
-  process.exit(code)
-}
-
-if (process.platform !== 'linux') throw new Error('the benchmark reads /proc: it needs Linux')
 const options = readOptions(process.argv.slice(2))
 if (options === undefined) process.stdout.write(usage)
-else await main(options)
+else {
+  await runBenchmark(async signal => {
+    const report = await bench(options, signal)
+    return options.json ? JSON.stringify(report, undefined, 2) : format(report)
+  })
+}

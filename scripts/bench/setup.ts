@@ -56,7 +56,7 @@ targets:
         with: redact
 `
 
-const limits = 'limits: { connections_per_subject: 1000 }'
+export const limits = 'limits: { connections_per_subject: 1000 }'
 
 export async function setUp(options: SetupOptions): Promise<Setup> {
   const cleanup = new Cleanup()
@@ -144,10 +144,10 @@ async function initPgbench(postgres: PostgresServer, say: (text: string) => void
 const preload = new URL('./preload.js', import.meta.url)
 
 /** Both routes are profiled: the question is where gate loses against the bare forwarder. */
-const profiling = (directory: string | undefined): Record<string, string> =>
+export const profiling = (directory: string | undefined): Record<string, string> =>
   directory === undefined ? {} : { NODE_OPTIONS: `--import=${preload.href}`, BENCH_PROFILE: directory }
 
-async function startForwarder(cleanup: Cleanup, target: Endpoint, profile: string | undefined): Promise<Route> {
+export async function startForwarder(cleanup: Cleanup, target: Endpoint, profile: string | undefined): Promise<Route> {
   const main = fileURLToPath(new URL('./forwarder.js', import.meta.url))
   const hop = async (...args: (string | number)[]): Promise<[Running, number]> => {
     const running = cleanup.use(start(process.execPath, [main, ...args.map(String)], { env: profiling(profile) }))
