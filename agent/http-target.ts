@@ -13,6 +13,7 @@ const isLoopback = (host: string): boolean => host === 'localhost' || host === '
 
 /** Where a service is: no credential, query or fragment in it. */
 const serviceUrl = z.url({ protocol: /^https?$/ }).refine(text => {
+  if (!URL.canParse(text)) return false
   const { username, password, search, hash } = new URL(text)
   return [username, password, search, hash].every(part => part === '')
 }, 'expected http(s)://host[:port][/path] without a user, a query or a fragment')
@@ -20,7 +21,7 @@ const serviceUrl = z.url({ protocol: /^https?$/ }).refine(text => {
 const tokenUrl = z
   .url({ protocol: /^https?$/ })
   .refine(
-    text => new URL(text).protocol === 'https:' || isLoopback(new URL(text).hostname),
+    text => URL.canParse(text) && (new URL(text).protocol === 'https:' || isLoopback(new URL(text).hostname)),
     'expected https: a client secret is sent there',
   )
 
@@ -110,7 +111,7 @@ export function httpFaults(config: HttpTarget): string[] {
   const faults: string[] = []
   if ((config.client_certificate === undefined) !== (config.client_key === undefined))
     faults.push('client_certificate and client_key go together')
-  if (new URL(url).protocol === 'http:' && tls.some(value => value !== undefined))
+  if (url.toLowerCase().startsWith('http:') && tls.some(value => value !== undefined))
     faults.push('ca, tls_server_name, client_certificate and client_key need an https url')
   const own = credential !== undefined && (!('header' in credential) || /^authorization$/i.test(credential.header.name))
   if (own && pass.includes('authorization'))

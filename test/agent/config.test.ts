@@ -137,6 +137,102 @@ t.test('each of these alone is a mistake, and no password is in its text', async
   }
 })
 
+const service = (lines: string): string => `relay: http://127.0.0.1:8443/
+name: web-agent
+state: ./state
+targets:
+  - name: billing-api
+    protocol: http
+    url: https://billing.internal:8443/base
+${lines}`
+
+t.test('an HTTP target is read with its defaults, and its paths are relative to the file', async t => {
+  t.match((await read(service(''))).targets, [
+    { labels: {}, pass: [], redirects: [], timeouts: { connect: 10_000, headers: 300_000 } },
+  ])
+  const at = (file: string): string => join(directory.path, file)
+  t.match(
+    (
+      await read(
+        service(`    ca: ca.pem
+    client_certificate: c.pem
+    client_key: k.pem
+    tls_server_name: billing
+    timeouts: { connect: 2s, headers: 1h }
+    credential: { oauth2: { token_url: 'https://sso/token', client_id: a, client_secret: { file: s }, ca: sso.pem } }
+`),
+      )
+    ).targets,
+    [
+      {
+        ca: at('ca.pem'),
+        client_certificate: at('c.pem'),
+        client_key: at('k.pem'),
+        timeouts: { connect: 2_000, headers: 3_600_000 },
+        credential: { oauth2: { client_secret: { file: at('s') }, ca: at('sso.pem'), scopes: [], auth: 'basic' } },
+      },
+    ],
+  )
+  for (const [credential, expected] of [
+    ['{ bearer: { file: s } }', { bearer: { file: at('s') } }],
+    ['{ basic: { user: u, password: { file: s } } }', { basic: { password: { file: at('s') } } }],
+    ['{ header: { name: X-Api-Key, value: { file: s } } }', { header: { value: { file: at('s') } } }],
+    [
+      '{ aws_sigv4: { region: r, service: s3, access_key_id: { file: i }, secret_access_key: { file: s }, session_token: { file: t } } }',
+      {
+        aws_sigv4: {
+          access_key_id: { file: at('i') },
+          secret_access_key: { file: at('s') },
+          session_token: { file: at('t') },
+        },
+      },
+    ],
+  ] as const)
+    t.match((await read(service(`    credential: ${credential}\n`))).targets, [{ credential: expected }])
+})
+
+t.test('what the relay learns of an HTTP target is not where it is, nor how to get in', async t => {
+  const [target] = (await read(service('    credential: { bearer: { file: s } }\n'))).targets
+  if (target === undefined) throw new Error('a target')
+  t.same(connectorFor(target).announce(target), { name: 'billing-api', protocol: 'http', labels: {}, options: {} })
+})
+
+t.test('each of these alone is a mistake of an HTTP target', async t => {
+  for (const [lines, expected] of [
+    ["require_approval: ['*']", /require_approval: an agent does not check approvals for http targets/],
+    ['approver_keys: [aaaaaaaaaaaaaaaaaaaaaaaaaa]', /approver_keys: an agent does not check approvals/],
+    ['credential: { bearer: { file: s }, basic: { user: a, password: { file: s } } }', /credential/],
+    ['credential: {}', /credential/],
+    ['credential: { bearer: hunter2 }', /credential\.bearer/],
+    ['credential: { basic: { user: "a:b", password: { file: s } } }', /credential\.basic\.user/],
+    ['credential: { header: { name: Host, value: { file: s } } }', /cannot carry a credential/],
+    ['credential: { header: { name: Cookie, value: { file: s } } }', /cannot carry a credential/],
+    ['credential: { header: { name: "a b", value: { file: s } } }', /name of a header/],
+    [
+      "credential: { oauth2: { token_url: 'http://sso/token', client_id: a, client_secret: { file: s } } }",
+      /expected https/,
+    ],
+    ['credential: { bearer: { file: s } }\n    pass: [authorization]', /cannot pass beside it/],
+    ['pass: [everything]', /pass\.0/],
+    ["redirects: ['https://sso.example.com/']", /redirects\.0/],
+    ['client_key: k.pem', /client_certificate and client_key go together/],
+    ['timeouts: { connect: 10 }', /timeouts\.connect/],
+    ['timeouts: { body: 10s }', /"body"/],
+    ['http2: true', /"http2"/],
+  ] as const) {
+    const found = (await mistakes(service(`    ${lines}\n`))).join('\n')
+    t.match(found, expected, lines)
+    t.notMatch(found, 'hunter2')
+  }
+  for (const url of ['ftp://a', 'https://user:hunter2@a', 'https://a/?b', 'https://a/#b', 'a']) {
+    const found = (await mistakes(service('').replace('https://billing.internal:8443/base', url))).join('\n')
+    t.match(found, /targets\.0\.url/, url)
+    t.notMatch(found, 'hunter2')
+  }
+  const plain = service('    ca: ca.pem\n').replace('https:', 'http:')
+  t.match((await mistakes(plain)).join('\n'), /need an https url/)
+})
+
 t.test('a file that is not there says so', async t => {
   await t.rejects(readAgentConfig(join(directory.path, 'none.yaml')), { code: 'ERR_GATE_CONFIG', message: /ENOENT/ })
   await t.rejects(readAgentConfig(directory.path), { code: 'ERR_GATE_CONFIG', message: /EISDIR/ })

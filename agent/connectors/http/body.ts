@@ -22,9 +22,10 @@ export function bodyStream(request: IncomingMessage): Readable {
   request.once('close', () => {
     if (!request.complete) body.destroy(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
   })
-  // Nobody wants the rest: it is read, so that the next request can be.
+  request.pipe(body)
+  // Nobody wants the rest: it is read, so that the next request can be. The pipe's own listener, before this, pauses.
   body.once('close', () => request.resume())
-  return request.pipe(body)
+  return body
 }
 
 /** The whole body. @throws {GateError} ERR_GATE_LIMIT above 8 MiB, ERR_GATE_CANCELLED when it breaks off. */

@@ -8,6 +8,9 @@ import { MAX_CONNECTIONS } from './slots.ts'
 /** Of an answer's headers, and of a request's. */
 export const MAX_HEADER_BYTES = 64 * 1024
 
+/** What a reset by the service is called here. */
+const RESET = 'connection reset'
+
 /** Makes the pool; nothing is dialled before the first request. HTTP/1.1 only. */
 export function createPool(target: HttpTarget): Pool {
   return new Pool(new URL(target.url).origin, {
@@ -42,11 +45,22 @@ export function dialer(target: TlsFiles, timeoutMs: number): buildConnector.conn
           ...files,
           ...(servername === undefined ? {} : { servername }),
         })
-        connect(options, callback)
+        connect(options, (...dialled) => {
+          dialled[1]?.on('error', markReset)
+          callback(...dialled)
+        })
       },
       (error: GateError) => callback(error, null),
     )
   }
+}
+
+/**
+ * undici takes a reset for the end of an answer that only the connection's end delimits: half of it would look like all. It
+ * goes by the code, and its listener comes after this one.
+ */
+function markReset(error: NodeJS.ErrnoException): void {
+  if (error.code === 'ECONNRESET') error.code = RESET
 }
 
 async function readFiles(target: TlsFiles): Promise<{ ca?: Buffer; cert?: Buffer; key?: Buffer }> {

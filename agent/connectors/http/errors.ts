@@ -1,6 +1,7 @@
 // What goes wrong between the agent and an HTTP service, in words that hold no address and no credential.
 import type { ServerResponse } from 'node:http'
 import { GateError } from '@gate/shared/errors'
+import { errors } from 'undici'
 
 /** Set on answers that are gate's own; a service's headers of this kind do not pass. */
 const ERROR_HEADER = 'gate-error'
@@ -21,9 +22,9 @@ export function targetError(name: string, cause: unknown): GateError {
     return new GateError('ERR_GATE_TIMEOUT', `the agent got no connection to ${name} in time`, { cause })
   if (code === 'UND_ERR_HEADERS_TIMEOUT')
     return new GateError('ERR_GATE_TIMEOUT', `${name} did not answer in time`, { cause })
-  if (code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'HPE_HEADER_OVERFLOW')
-    return broken('sent headers that are too long')
-  if (code.startsWith('HPE_')) return broken(`sent an answer that is not HTTP (${code})`)
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') return broken('sent headers that are too long')
+  if (cause instanceof errors.HTTPParserError || /^ERR_(INVALID|HTTP)_/.test(code))
+    return broken('sent an answer that is not HTTP')
   if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return broken('sent more or less than it said it would')
   if (code === 'UND_ERR_SOCKET' && cause instanceof Error && cause.message.startsWith('bad '))
     return broken('sent an answer that does not belong to the request')

@@ -28,6 +28,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #resolve: () => void = () => {}
   #reject: (cause: unknown) => void = () => {}
   #stop = (): void => {}
+  #started = false
   /** Resolves when the answer is complete; rejects when there is none, or not all of it. */
   readonly done: Promise<void>
 
@@ -42,8 +43,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Controller): void {
     const { gone, response } = this.#options
     const abort = (): void => controller.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
-    // undici reports here before it writes the first byte: what is given up by now is never sent.
-    if (gone.aborted) return abort()
+    // undici reports here before it writes the first byte: what is given up by now is never sent, and nothing is sent twice.
+    if (gone.aborted || this.#started) return abort()
+    this.#started = true
     const resume = (): void => controller.resume()
     gone.addEventListener('abort', abort, { once: true })
     response.on('drain', resume)
@@ -84,9 +86,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     // Node insists that Trailer stands only where trailers can.
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
     response.sendDate = false
-    response.writeHead(status, statusMessage ?? '', headers)
-    // The first event of a stream may be a long time off.
+    const { socket } = response
+    response.writeHead(status, sendable(statusMessage ?? ''), headers)
+    // One chunk for what comes in one piece; but the first event of a stream may be a long time off.
+    socket?.cork()
     response.flushHeaders()
+    process.nextTick(() => socket?.uncork())
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
@@ -112,6 +117,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
         : cause,
     )
   }
+}
+
+/** A reason phrase means nothing to programs: one that node would not write is left out. */
+function sendable(reason: string): string {
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(reason) ? reason : ''
 }
 
 function canHaveTrailers(response: ServerResponse, status: number, raw: RawHeaders): boolean {

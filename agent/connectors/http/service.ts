@@ -6,11 +6,12 @@ import { GateError } from '@gate/shared/errors'
 import type { Pool } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
 import { bodyStream, hasBody, wholeBody } from './body.ts'
-import { type Credential, credentialOf } from './credential.ts'
+import type { Credential } from './credential.ts'
 import { createPool } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders } from './headers.ts'
+import { credentialOf } from './login.ts'
 import type { Place } from './redirects.ts'
 import { Slots } from './slots.ts'
 
@@ -90,18 +91,27 @@ export class Service {
           }),
     })
     const { 'content-length': length } = request.headers
-    const streams = whole === undefined && hasBody(request)
+    const stream = whole === undefined && hasBody(request) ? bodyStream(request) : undefined
     this.#pool.dispatch(
       {
         method: method as 'GET',
         path,
-        headers: [...headers, ...own, ...(streams && length !== undefined ? ['content-length', length] : [])],
-        body: streams ? bodyStream(request) : (whole ?? null),
+        headers: [
+          ...headers,
+          ...own,
+          ...(stream !== undefined && length !== undefined ? ['content-length', length] : []),
+        ],
+        body: stream ?? whole ?? null,
         ...(upgraded === undefined ? {} : { upgrade: 'websocket' }),
       },
       exchange,
     )
-    await exchange.done
+    try {
+      await exchange.done
+    } finally {
+      // Without a connection undici leaves it as it is, full, and the next request behind it.
+      stream?.destroy()
+    }
     await connection
   }
 

@@ -1,0 +1,148 @@
+// Much of it through the agent: memory, connections and turns have limits.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
+import { Readable } from 'node:stream'
+import { MAX_CONNECTIONS, MAX_WAITING, Slots } from '@gate/agent/connectors/http/slots'
+import t from 'tap'
+import { Agent, request } from 'undici'
+import { startFront, startService } from '../../support/http-connector.ts'
+
+t.test('64 MiB go up and come down unchanged, and hardly any of them are in memory', async t => {
+  const TOTAL = 64 * 1024 * 1024
+  const chunk = randomBytes(256 * 1024)
+  await using service = await startService((incoming, outgoing) => {
+    // The peer is slower than we are: what does not fit would pile up between.
+    outgoing.writeHead(200, { 'content-length': String(TOTAL) })
+    incoming.pipe(outgoing)
+  })
+  await using front = await startFront({ url: service.url })
+  const sent = createHash('sha256')
+  let produced = 0
+  let received = 0
+  let widest = 0
+  const source = Readable.from(
+    (function* () {
+      for (; produced < TOTAL; produced += chunk.length) {
+        sent.update(chunk)
+        yield chunk
+      }
+    })(),
+    { highWaterMark: 1 },
+  )
+  const got = createHash('sha256')
+  const { body } = await request(front.url, {
+    method: 'POST',
+    body: source,
+    headers: { 'content-length': String(TOTAL) },
+  })
+  for await (const bytes of body) {
+    got.update(bytes)
+    received += (bytes as Buffer).length
+    widest = Math.max(widest, produced - received)
+  }
+  t.equal(got.digest('hex'), sent.digest('hex'))
+  t.equal(received, TOTAL)
+  // Six sockets' kernel buffers are in it as well.
+  t.ok(widest < TOTAL / 2, `at most ${widest} bytes were under way`)
+})
+
+t.test('a client that does not read stops the service, not the memory', async t => {
+  let written = 0
+  let stopped: () => void = () => {}
+  const full = new Promise<void>(resolve => {
+    stopped = resolve
+  })
+  await using service = await startService((_incoming, outgoing) => {
+    const chunk = Buffer.alloc(1024 * 1024)
+    const more = (): void => {
+      for (let flowing = true; flowing && written < 512; ) {
+        flowing = outgoing.write(chunk)
+        written += 1
+      }
+      // Nobody drains it any more: the wait is over when nothing moved for a while.
+      clearTimeout(timer)
+      timer = setTimeout(stopped, 500)
+    }
+    let timer = setTimeout(stopped, 5_000)
+    outgoing.on('drain', more)
+    more()
+  })
+  await using front = await startFront({ url: service.url })
+  const socket = connect({ port: front.port, host: '127.0.0.1' })
+  socket.pause()
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  await full
+  t.ok(written < 64, `${written} MiB were taken`)
+  socket.destroy()
+})
+
+t.test('10,000 requests in a row leave nothing behind', async t => {
+  await using service = await startService((incoming, outgoing) => {
+    incoming.resume()
+    outgoing.end('ok')
+  })
+  await using front = await startFront({ url: service.url })
+  const client = new Agent({ connections: 1 })
+  const warnings: Error[] = []
+  const warned = (warning: Error): number => warnings.push(warning)
+  process.on('warning', warned)
+  for (let index = 0; index < 10_000; index += 1) {
+    const answer = await request(`${front.url}/${index}`, {
+      dispatcher: client,
+      ...(index % 3 === 0 ? { method: 'POST', body: 'x' } : {}),
+    })
+    if ((await answer.body.text()) !== 'ok') t.fail(`request ${index}`)
+  }
+  process.off('warning', warned)
+  t.same(warnings, [])
+  t.ok(service.opened < 10, `${service.opened} connections to the service`)
+  t.ok(front.opened < 10, `${front.opened} connections to the connector`)
+  for (const socket of service.sockets)
+    for (const event of ['drain', 'close', 'error', 'data'])
+      t.ok(socket.listenerCount(event) < 10, `${socket.listenerCount(event)} listeners for ${event}`)
+  await client.close()
+})
+
+t.test('more requests than connections wait, and every one is answered', async t => {
+  const held: (() => void)[] = []
+  let holds = true
+  await using service = await startService((_incoming, outgoing) => {
+    const answer = (): void => void outgoing.end('ok')
+    if (holds) held.push(answer)
+    else answer()
+  })
+  await using front = await startFront({ url: service.url })
+  const answers = Array.from({ length: 400 }, async () => (await request(front.url)).body.text())
+  while (held.length < MAX_CONNECTIONS) await new Promise(resolve => setTimeout(resolve, 20))
+  await new Promise(resolve => setTimeout(resolve, 200))
+  t.equal(held.length, MAX_CONNECTIONS)
+  t.equal(service.opened, MAX_CONNECTIONS)
+  holds = false
+  for (const answer of held) answer()
+  t.equal((await Promise.all(answers)).filter(text => text === 'ok').length, 400)
+})
+
+t.test('of those that wait there are only so many, and one that gives up makes room', async t => {
+  const slots = new Slots('billing-api', 1)
+  const never = new AbortController().signal
+  await slots.take(never)
+  const order: number[] = []
+  const quits = new AbortController()
+  const waiting = Array.from({ length: MAX_WAITING }, (_, index) =>
+    slots.take(index === 0 ? quits.signal : never).then(() => void order.push(index)),
+  )
+  await t.rejects(slots.take(never), { code: 'ERR_GATE_LIMIT' })
+  quits.abort()
+  await t.rejects(waiting[0] ?? Promise.resolve(), { code: 'ERR_GATE_CANCELLED' })
+  waiting.push(slots.take(never).then(() => void order.push(MAX_WAITING)))
+  for (let given = 0; given < MAX_WAITING; given += 1) slots.give()
+  await Promise.all(waiting.slice(1))
+  t.same(
+    order,
+    Array.from({ length: MAX_WAITING }, (_, index) => index + 1),
+  )
+  slots.give()
+  await slots.take(never)
+  await t.rejects(slots.take(AbortSignal.abort()), { code: 'ERR_GATE_CANCELLED' })
+})

@@ -1,0 +1,134 @@
+// Where an answer may send a client: within the service, to hosts that are named, and nowhere else.
+
+import { rewriteReferences } from '@gate/agent/connectors/http/redirects'
+import { GateError } from '@gate/shared/errors'
+import t from 'tap'
+import { request } from 'undici'
+import { gateError, startFront, startService } from '../../support/http-connector.ts'
+
+const place = {
+  name: 'billing-api',
+  origin: 'https://billing.internal:8443',
+  basePath: '/base',
+  redirects: ['sso.example.com', 'files.example.com:8443'],
+}
+
+/** The rewritten value, or the error's message. */
+function rewritten(value: string, name = 'Location', where: Partial<typeof place> = {}): string {
+  try {
+    return rewriteReferences([name, value], '/base/a/b?c', { ...place, ...where })[1] ?? ''
+  } catch (thrown) {
+    if (thrown instanceof GateError && thrown.code === 'ERR_GATE_TARGET_PROTOCOL') return thrown.message
+    throw thrown
+  }
+}
+
+t.test('references within the service lose its origin and its base path', async t => {
+  for (const [given, expected] of [
+    ['https://billing.internal:8443/base/x?y=1#z', '/x?y=1#z'],
+    ['https://user:password@billing.internal:8443/base/x', '/x'],
+    ['https://billing.internal:8443/base', '/'],
+    ['https://BILLING.internal:8443/base/', '/'],
+    ['/base/x', '/x'],
+    ['//billing.internal:8443/base/x', '/x'],
+    ['x', '/a/x'],
+    ['../x', '/x'],
+    ['?y', '/a/b?y'],
+    ['', '/a/b?c'],
+    ['/base/caf\u00c3\u00a9', '/caf%C3%A9'],
+  ] as const) {
+    t.equal(rewritten(given), expected, given)
+    t.equal(rewritten(given, 'Content-Location'), expected, given)
+  }
+  t.equal(rewritten('/x', 'Location', { basePath: '' }), '/x')
+})
+
+t.test('no path becomes a host', async t => {
+  for (const given of [
+    'https://billing.internal:8443/base//evil.example/x',
+    '/base//evil.example/x',
+    '/base/\\evil.example/x',
+    '/base/./\\/evil.example/x',
+  ]) {
+    const value = rewritten(given)
+    t.equal(new URL(value, 'http://localhost:1').origin, 'http://localhost:1', `${given} → ${value}`)
+    t.match(value, /^\/(?![/\\])/)
+  }
+})
+
+t.test('other hosts have to be named', async t => {
+  t.equal(rewritten('https://sso.example.com/login?x'), 'https://sso.example.com/login?x')
+  t.equal(rewritten('https:\\\\sso.example.com\\login'), 'https://sso.example.com/login')
+  t.equal(rewritten('https://files.example.com:8443/f'), 'https://files.example.com:8443/f')
+  t.equal(rewritten('https://any.example/', 'Location', { redirects: ['*'] }), 'https://any.example/')
+  for (const given of [
+    'https://evil.example/',
+    '//evil.example/',
+    '\\\\evil.example/',
+    'https://sso.example.com:444/',
+    'https://files.example.com/',
+    'https://sso.example.com.evil.example/',
+    'https://sso.example.com@evil.example/',
+    'https://evil.example\\@sso.example.com/',
+    'http://billing.internal:8443/base/x',
+    'https://billing.internal/base/x',
+    ' https://evil.example/',
+    '/\t/evil.example/',
+  ])
+    t.match(rewritten(given), /^the target billing-api redirects to \S+, which is not among its redirects$/, given)
+  for (const given of ['javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', 'myapp://x'])
+    t.match(rewritten(given, 'Location', { redirects: ['*'] }), /an address that begins with/, given)
+  for (const given of ['/elsewhere', '/basement/x', '/base/../x', '../../x', '/base/%2e%2e/x'])
+    t.match(rewritten(given), /outside of its base path/, given)
+  for (const given of ['https://', 'https://[::1', 'http://a b/']) t.match(rewritten(given), /no address/, given)
+})
+
+t.test('Refresh is a redirect too', async t => {
+  const refresh = (value: string): string => rewritten(value, 'Refresh')
+  for (const [given, expected] of [
+    ['5', '5'],
+    [' 5.5 ', '5'],
+    ['5; url=/base/x', '5; url=/x'],
+    ['5;URL="https://billing.internal:8443/base/x"', '5; url=/x'],
+    ["0, url = '/base/x' ignored", '0; url=/x'],
+    ['0 https://sso.example.com/', '0; url=https://sso.example.com/'],
+  ] as const)
+    t.equal(refresh(given), expected, given)
+  for (const given of [
+    '0; url=https://evil.example/',
+    '0;https://evil.example/',
+    '0 url=//evil.example/',
+    "0;url='https://evil.example/'",
+    '0;url="https://evil.example/',
+    'url=https://evil.example/',
+  ])
+    t.match(refresh(given), /not among its redirects|not understood/, given)
+})
+
+t.test('an answer that leads elsewhere is replaced, one within comes with its own path', async t => {
+  await using service = await startService((incoming, outgoing) => {
+    const to = new URL(incoming.url ?? '', 'http://x').searchParams.get('to') ?? ''
+    outgoing.writeHead(302, { location: to }).end('the body says a secret')
+  })
+  await using front = await startFront({ url: `${service.url}/base`, redirects: ['sso.example.com'] })
+  const ask = (to: string) => request(`${front.url}/x?to=${encodeURIComponent(to)}`)
+  const inside = await ask(`${service.url}/base/y`)
+  t.match({ status: inside.statusCode, location: inside.headers['location'] }, { status: 302, location: '/y' })
+  await inside.body.dump()
+  const named = await ask('https://sso.example.com/login')
+  t.equal(named.headers['location'], 'https://sso.example.com/login')
+  await named.body.dump()
+  const elsewhere = await ask('https://evil.example/')
+  t.equal(elsewhere.headers['location'], undefined)
+  t.match(await gateError(elsewhere), {
+    status: 502,
+    header: 'ERR_GATE_TARGET_PROTOCOL',
+    body: {
+      code: 'ERR_GATE_TARGET_PROTOCOL',
+      message: 'the target billing-api redirects to evil.example, which is not among its redirects',
+      hint: /redirects/,
+    },
+  })
+  // The stream is still good.
+  t.equal((await ask('/base/z')).headers['location'], '/z')
+})

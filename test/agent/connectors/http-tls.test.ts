@@ -1,0 +1,104 @@
+// TLS to the service: whom the agent believes, what it shows of itself, and what becomes of doubt.
+
+import { readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import t from 'tap'
+import { request } from 'undici'
+import { createAuthority } from '../../support/certificates.ts'
+import { gateError, startFront, startService } from '../../support/http-connector.ts'
+import { temporaryDirectory } from '../../support/tmp.ts'
+
+const directory = await temporaryDirectory('http-tls')
+t.teardown(() => directory[Symbol.asyncDispose]())
+const authority = await createAuthority(directory.path)
+const here = await authority.issue('here')
+const elsewhere = await authority.issue('elsewhere', { hosts: ['billing.internal'] })
+const agent = await authority.issue('agent')
+
+async function tls(pair: { certificate: string; key: string }): Promise<{ cert: Buffer; key: Buffer }> {
+  return { cert: await readFile(pair.certificate), key: await readFile(pair.key) }
+}
+
+t.test('a certificate of the pinned authority is believed, one of an unknown authority is not', async t => {
+  let seen: string | false | null = null
+  await using service = await startService(
+    (incoming, outgoing) => {
+      seen = (incoming.socket as TLSSocket).alpnProtocol
+      outgoing.end('secret')
+    },
+    await tls(here),
+  )
+  await using pinned = await startFront({ url: service.url, ca: authority.certificate })
+  t.equal(await (await request(pinned.url)).body.text(), 'secret')
+  t.not(seen, 'h2')
+
+  await using unpinned = await startFront({ url: service.url })
+  const error = await gateError(await request(unpinned.url))
+  t.match(error, { status: 502, header: 'ERR_GATE_TARGET_UNREACHABLE', body: { message: /TLS: UNABLE_TO_/ } })
+  t.notMatch(JSON.stringify(error), /127\.0\.0\.1|secret/)
+})
+
+t.test('the name in the certificate has to be the host, or the one that is configured', async t => {
+  await using service = await startService((_incoming, outgoing) => outgoing.end('secret'), await tls(elsewhere))
+  await using wrong = await startFront({ url: service.url, ca: authority.certificate })
+  const error = await gateError(await request(wrong.url))
+  t.match(error, {
+    status: 502,
+    header: 'ERR_GATE_TARGET_UNREACHABLE',
+    body: { message: /TLS: ERR_TLS_CERT_ALTNAME_INVALID/ },
+  })
+  await using right = await startFront({
+    url: service.url,
+    ca: authority.certificate,
+    tls_server_name: 'billing.internal',
+  })
+  t.equal(await (await request(right.url)).body.text(), 'secret')
+})
+
+t.test(
+  'a client certificate is shown, read anew for each connection, and its absence is the service’s refusal',
+  async t => {
+    const names: string[] = []
+    await using service = await startService(
+      (incoming, outgoing) => {
+        names.push(String((incoming.socket as TLSSocket).getPeerCertificate().subject?.CN))
+        outgoing.writeHead(200, { connection: 'close' }).end('ok')
+      },
+      { ...(await tls(here)), ca: await readFile(authority.certificate), requestCert: true, rejectUnauthorized: true },
+    )
+    const [certificate, key] = [join(directory.path, 'client.crt'), join(directory.path, 'client.key')]
+    const settings = { url: service.url, ca: authority.certificate }
+    await using front = await startFront({ ...settings, client_certificate: certificate, client_key: key })
+    t.match(await gateError(await request(front.url)), {
+      header: 'ERR_GATE_TARGET_LOGIN',
+      body: { message: 'a certificate or key for billing-api cannot be read' },
+    })
+    await rename(agent.certificate, certificate)
+    await rename(agent.key, key)
+    t.equal(await (await request(front.url)).body.text(), 'ok')
+    const next = await authority.issue('rotated')
+    await rename(next.certificate, certificate)
+    await rename(next.key, key)
+    t.equal(await (await request(front.url)).body.text(), 'ok')
+    t.same(names, ['agent', 'rotated'])
+
+    await using without = await startFront(settings)
+    t.match(await gateError(await request(without.url)), { status: 502, header: /^ERR_GATE_TARGET_UNREACHABLE$/ })
+  },
+)
+
+t.test('a service that speaks no TLS is an error, and hears no request', async t => {
+  let requests = 0
+  await using service = await startService((_incoming, outgoing) => {
+    requests += 1
+    outgoing.end()
+  })
+  await using front = await startFront({ url: service.url.replace('http', 'https'), ca: authority.certificate })
+  t.match(await gateError(await request(front.url)), {
+    status: 502,
+    header: 'ERR_GATE_TARGET_UNREACHABLE',
+    body: { message: /TLS: / },
+  })
+  t.equal(requests, 0)
+})
