@@ -1,50 +1,28 @@
 // Holds: a command waits in the store until people decide, time runs out, or whoever asked goes away.
-import { type BoundParameter, parameterBytes, type SignedDecision } from '@gate/shared/approval'
+import { parameterBytes, type SignedDecision } from '@gate/shared/approval'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { newId, newSecret } from '@gate/shared/id'
 import type { Log } from '@gate/shared/log'
-import type { AccessRequest, Estimate, Hold, Operation, Subject } from '@gate/shared/model'
+import type { Hold, Operation, Subject } from '@gate/shared/model'
 import type { Insertable } from 'kysely'
 import type { Notices } from '../notices/notices.ts'
 import { mayApprove, parseQuorum } from '../policy/quorum.ts'
 import type { Schema } from '../store/schema.ts'
 import { type Store, storeErrors } from '../store/store.ts'
+import type { Asking } from './asking.ts'
 import { type SignedWord, takeWord } from './deciding.ts'
 import { forgotten, settledStates } from './forgetting.ts'
 import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
 import { expireLater, findLater, hashesOf } from './later.ts'
 import { isSamePerson } from './person.ts'
-import {
-  type ApprovalRequest,
-  type Decision,
-  type EarlierCommand,
-  readDecisions,
-  readRequest,
-  readRequests,
-} from './requests.ts'
+import { type ApprovalRequest, type Decision, readDecisions, readRequest, readRequests } from './requests.ts'
 import { type Review, Reviews } from './reviews.ts'
 import { type Answer, Waiting } from './waiting.ts'
 
 /** A wish for a grant can be decided for this long. */
 const GRANT_REQUEST_MS = 60 * 60_000
-
-/** A command that people are asked about. */
-export interface Asking {
-  readonly session: string
-  readonly access: AccessRequest
-  readonly hold: Hold
-  readonly policy: string
-  /** The command's exact text and values, and where it would run. */
-  readonly command: string
-  readonly parameters: readonly BoundParameter[]
-  /** What stays of them when the request is over. */
-  readonly recorded: Pick<Operation, 'text' | 'parameters'>
-  readonly context: Readonly<Record<string, string>>
-  readonly history: readonly EarlierCommand[]
-  readonly estimate: Estimate | undefined
-}
 
 /** A grant that somebody asks for ahead. */
 export interface Wish {

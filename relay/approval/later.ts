@@ -2,7 +2,7 @@
 import { commandSha256, parameterBytes } from '@gate/shared/approval'
 import { canonicalJson } from '@gate/shared/canonical'
 import { type Store, storeErrors } from '../store/store.ts'
-import type { Asking } from './approvals.ts'
+import type { Asking } from './asking.ts'
 import { forgetting } from './forgetting.ts'
 
 /** SHA-256 of the command and of its parameters, in hexadecimal. */

@@ -5,7 +5,7 @@ import { asGateError, type GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { createPolicy, type Policy } from './decide.ts'
-import { describedBy, readRoutes } from './openapi.ts'
+import { describedBy, routesIn } from './openapi.ts'
 import { type Abilities, compilePolicy, type PolicySource } from './rules.ts'
 
 /** How often the files' times are looked at; watching by inotify misses editors that replace files and network mounts. */
@@ -25,7 +25,7 @@ async function readSources(files: readonly string[]): Promise<PolicySource[]> {
     files.map(async file => {
       const text = await readText(file)
       const openapi = new Map<string, readonly string[]>()
-      for (const [name, path] of describedBy(file, text)) openapi.set(name, await readRoutes(path))
+      for (const [name, path] of describedBy(file, text)) openapi.set(name, routesIn(path, await readText(path)))
       return { file, text, openapi }
     }),
   )

@@ -1,7 +1,5 @@
-// The paths of an OpenAPI description, as routes for rules.
-import { readFile } from 'node:fs/promises'
+// The paths of an OpenAPI description, as routes for rules. Pure.
 import { dirname, resolve } from 'node:path'
-import { asGateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
 import { isRouteTemplate, policyFile } from './schema.ts'
@@ -34,14 +32,7 @@ export function describedBy(file: string, text: string): ReadonlyMap<string, str
   return new Map(names.map(name => [name, resolve(dirname(file), name)]))
 }
 
-/** The routes of a description in YAML or JSON. @throws {GateError} ERR_GATE_CONFIG when it cannot be read. */
-export async function readRoutes(file: string): Promise<readonly string[]> {
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
-    throw asGateError(cause, 'ERR_GATE_CONFIG', `${file}: cannot be read (${code})`)
-  }
+/** The routes of a description in YAML or JSON. @throws {GateError} ERR_GATE_CONFIG when it is none. */
+export function routesIn(file: string, text: string): readonly string[] {
   return routesOf(parseYaml(file, text, description).value.paths)
 }

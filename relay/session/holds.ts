@@ -3,7 +3,7 @@
 import type { SignedDecision } from '@gate/shared/approval'
 import { abortReason, asGateError } from '@gate/shared/errors'
 import type { Deny, Estimate, Hold, Operation } from '@gate/shared/model'
-import type { Asking } from '../approval/approvals.ts'
+import type { Asking } from '../approval/asking.ts'
 import type { ApprovalRequest, EarlierCommand } from '../approval/requests.ts'
 import type { Answer } from '../approval/waiting.ts'
 import type { Policy } from '../policy/decide.ts'

@@ -28,7 +28,6 @@ export class Answer implements AnswerHandler {
   readonly #response: ServerResponse
   readonly #method: string
   readonly #masking: Masking | undefined
-  readonly #signal: AbortSignal
   readonly #context: AnswerContext
   #status = 0
   #bytes = 0
@@ -39,27 +38,21 @@ export class Answer implements AnswerHandler {
   /** What an agent says of a failure, while it comes. */
   #failure: { readonly code: string; readonly chunks: Buffer[] } | undefined
   #isOver = false
+  #stopped: GateError | undefined
 
-  constructor(
-    response: ServerResponse,
-    method: string,
-    masking: Masking | undefined,
-    signal: AbortSignal,
-    context: AnswerContext,
-  ) {
+  constructor(response: ServerResponse, method: string, masking: Masking | undefined, context: AnswerContext) {
     this.#response = response
     this.#method = method
     this.#masking = masking
-    this.#signal = signal
     this.#context = context
-    signal.addEventListener('abort', this.#aborted, { once: true })
     response.on('drain', this.#drained)
   }
 
   readonly #drained = (): void => this.#resume()
 
-  readonly #aborted = (): void => {
-    const cause = asGateError(this.#signal.reason, 'ERR_GATE_CANCELLED', 'the client went away')
+  /** Nobody waits for the answer any more. */
+  stop(cause: GateError): void {
+    this.#stopped = cause
     if (this.#status === 0) this.#over('cancelled')
     this.#abort(cause)
     this.#break(cause)
@@ -69,7 +62,6 @@ export class Answer implements AnswerHandler {
   #over(status: string): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#signal.removeEventListener('abort', this.#aborted)
     this.#response.off('drain', this.#drained)
     this.#context.observe(status, this.#bytes)
   }
@@ -78,7 +70,7 @@ export class Answer implements AnswerHandler {
     this.#status = status
     this.#resume = resume
     this.#abort = abort
-    if (this.#signal.aborted) return this.#aborted()
+    if (this.#stopped !== undefined) return this.stop(this.#stopped)
     const failure = raw.find(([name]) => name === 'gate-error')?.[1]
     if (failure !== undefined) {
       this.#failure = { code: failure, chunks: [] }
@@ -103,8 +95,13 @@ export class Answer implements AnswerHandler {
   }
 
   #writeHead(fields: FieldList): void {
-    this.#response.writeHead(this.#status, fields.flat())
-    this.#response.flushHeaders()
+    const response = this.#response
+    response.writeHead(this.#status, fields.flat())
+    // Head and body that come together leave together; but the first event of a stream may be a long time off.
+    const { socket } = response
+    socket?.cork()
+    response.flushHeaders()
+    process.nextTick(() => socket?.uncork())
   }
 
   /** The way of a body that is masked. The head goes out with the first masked byte: until then the answer can be replaced. */

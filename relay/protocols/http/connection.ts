@@ -7,6 +7,7 @@ import { portStream } from '@gate/shared/port-stream'
 import type { Session } from '../protocol.ts'
 import { Exchange } from './exchange.ts'
 import { problemOf, rawProblem } from './problem.ts'
+import type { Keys, Shared } from './room.ts'
 import { Upstream } from './upstream.ts'
 
 /** Requests that a client may send before the first is answered. */
@@ -16,17 +17,14 @@ const HEAD_TIMEOUT_MS = 60_000
 /** A client has this long to read the last answer when the session ends under it. */
 const LAST_WORDS_MS = 2_000
 
-export interface Room {
-  /** Hands a stream to node's parser. */
-  accept(stream: Duplex, connection: Connection): void
-  readonly maskKey: Uint8Array
-  readonly recordKey: Uint8Array
-  readonly log: Log
-}
+/** Hands a stream to node's parser. */
+export type Accept = (stream: Duplex, connection: Connection) => void
 
-export class Connection {
+export class Connection implements Shared {
   readonly session: Session
-  readonly room: Room
+  readonly keys: Keys
+  readonly log: Log
+  readonly #accept: Accept
   readonly #stream: Duplex
   #upstream: Upstream | undefined
   #begun: Promise<void> | undefined
@@ -38,8 +36,10 @@ export class Connection {
   #cause: GateError | undefined
   #taken = false
 
-  constructor(room: Room, session: Session) {
-    this.room = room
+  constructor(keys: Keys, accept: Accept, session: Session, log: Log) {
+    this.keys = keys
+    this.log = log
+    this.#accept = accept
     this.session = session
     this.#stream = portStream({
       [Symbol.asyncIterator]: () => this.#watched(),
@@ -86,7 +86,7 @@ export class Connection {
       this.#cause ??= asGateError(thrown)
     })
     this.#startHead()
-    this.room.accept(this.#stream, this)
+    this.#accept(this.#stream, this)
     if (signal.aborted) abort()
     await closed
     this.#stopHead()
@@ -98,7 +98,6 @@ export class Connection {
     if (this.#cause !== undefined && this.#cause.code !== 'ERR_GATE_CANCELLED') throw this.#cause
   }
 
-  /** Ends the connection; a request that has no answer yet gets this one. */
   end(cause: GateError): void {
     this.#cause ??= cause
     const said = [...this.#current].map(exchange => exchange.stop(cause))
@@ -121,7 +120,7 @@ export class Connection {
       .then(() => exchange.run())
       .catch((thrown: unknown) => {
         const error = asGateError(thrown)
-        this.room.log.error('http.failed', { session: this.session.id, error })
+        this.log.error('http.failed', { session: this.session.id, error })
         exchange.stop(error)
       })
       .finally(() => {
@@ -130,19 +129,16 @@ export class Connection {
       })
   }
 
-  /** Nothing else is on its way: the stream may become something other than requests. */
   get isIdle(): boolean {
     return this.#queued === 0
   }
 
-  /** The stream is somebody else's from now on; `until` ends when they are done with it. */
   hand(until: Promise<void>): void {
     this.#taken = true
     this.#stopHead()
     this.#queue = this.#queue.then(() => until)
   }
 
-  /** Begins the session's record with the first request. @throws {GateError} when the person may not open the target. */
   begin(program: string): Promise<void> {
     this.#begun ??= this.session.start({ program })
     return this.#begun
@@ -153,7 +149,6 @@ export class Connection {
     return this.#upstream
   }
 
-  /** Answers for which there is no request that could be answered, and ends. */
   refuse(stream: Duplex, cause: GateError): void {
     this.#cause ??= cause
     if (stream.writable) stream.end(rawProblem(problemOf(cause, this.session.id)))

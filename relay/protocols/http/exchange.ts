@@ -1,29 +1,32 @@
 // One request and its answer: read, decided, recorded, sent on, answered.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { abortReason, asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import type { Asked, Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
-import type { Connection } from './connection.ts'
 import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
 import { bytesToRead, lengthOf, readStart } from './reading.ts'
 import { commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
+import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
 
 const none: ReadonlySet<string> = new Set()
 
 export class Exchange {
-  readonly #connection: Connection
+  readonly #connection: Shared
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  readonly #abort = new AbortController()
+  /** Why nobody waits for an answer any more. */
+  #gone: GateError | undefined
+  /** Told when that happens. */
+  #onGone: ((cause: GateError) => void) | undefined
   #proceed: (() => void) | undefined
   readonly #closed: Promise<void>
 
   constructor(
-    connection: Connection,
+    connection: Shared,
     request: IncomingMessage,
     response: ServerResponse,
     proceed: (() => void) | undefined,
@@ -37,13 +40,27 @@ export class Exchange {
     response.on('error', () => {})
     this.#closed = new Promise(resolve => response.once('close', resolve))
     response.once('close', () => {
-      if (!response.writableFinished) this.#abort.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+      if (!response.writableFinished) this.#leave(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     })
+  }
+
+  #leave(cause: GateError): void {
+    if (this.#gone !== undefined) return
+    this.#gone = cause
+    this.#onGone?.(cause)
+  }
+
+  /** A signal that is aborted when nobody waits any more. It costs more than most requests, so few have one. */
+  readonly #signal = (): AbortSignal => {
+    const controller = new AbortController()
+    if (this.#gone === undefined) this.#onGone = cause => controller.abort(cause)
+    else controller.abort(this.#gone)
+    return controller.signal
   }
 
   /** Ends it with an error, which the client is told if it has no answer yet: then true is given. */
   stop(cause: GateError): boolean {
-    this.#abort.abort(cause)
+    this.#leave(cause)
     if (this.#response.headersSent || this.#response.destroyed) return false
     this.#tell(problemOf(cause, this.#connection.session.id))
     return true
@@ -51,9 +68,8 @@ export class Exchange {
 
   /** @throws nothing that the client is not told of. */
   async run(): Promise<void> {
-    const { signal } = this.#abort
     try {
-      if (signal.aborted) throw abortReason(signal)
+      if (this.#gone !== undefined) throw this.#gone
       await this.#begin()
       const head = this.#head()
       await this.#decide(head, await this.#read(head))
@@ -95,13 +111,13 @@ export class Exchange {
   }
 
   async #decide(head: ReadHead, content: ReadContent): Promise<void> {
-    const { session, room } = this.#connection
-    const decidable = commandOf(head, content, session.gate, room.recordKey)
+    const { session, keys } = this.#connection
+    const decidable = commandOf(head, content, session.gate, keys.recordKey)
     const verdict = await session.gate.decide(
       [decidable.command],
       () => askedOf(decidable, prefersAsync(head.fields)),
       notice => session.log.info('http.held', { session: session.id, request: notice.request }),
-      () => this.#abort.signal,
+      this.#signal,
     )
     const { settled } = verdict
     if (settled.effect === 'deny') {
@@ -119,21 +135,21 @@ export class Exchange {
   #send(head: ReadHead, content: ReadContent, { route }: Decidable, verdict: Verdict): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
-    const { signal } = this.#abort
     const observe = (status: string, bytes: number): void =>
       session.gate.observe({ command: number, rows: undefined, bytes, status })
-    if (signal.aborted) {
+    if (this.#gone !== undefined) {
       observe('cancelled', 0)
-      throw abortReason(signal)
+      throw this.#gone
     }
     const obligations = verdict.obligations[0] ?? []
-    const masking = maskingOf(obligations, route, this.#connection.room.maskKey)
-    const answer = new Answer(this.#response, head.method, masking, signal, {
+    const masking = maskingOf(obligations, route, this.#connection.keys.maskKey)
+    const answer = new Answer(this.#response, head.method, masking, {
       problem: problem => this.#tell(problem),
       observe,
       session: session.id,
       rule: verdict.settled.rule,
     })
+    this.#onGone = cause => answer.stop(cause)
     this.#continue()
     upstream.send(this.#sent(head, content, masking), answer)
   }
@@ -156,7 +172,7 @@ export class Exchange {
     const { body, fields } = problemMessage(problem)
     const response = this.#response
     if (response.headersSent || response.destroyed) return
-    const isRead = this.#request.complete && !this.#abort.signal.aborted
+    const isRead = this.#request.complete && this.#gone === undefined
     response.writeHead(problem.status, { ...fields, ...(isRead ? {} : { connection: 'close' }) })
     response.end(body)
   }

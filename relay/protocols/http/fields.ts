@@ -17,6 +17,8 @@ const hopByHop: ReadonlySet<string> = new Set([
   ...['proxy-authenticate', 'proxy-authorization', 'proxy-authentication-info', 'http2-settings'],
 ])
 
+const nothing: ReadonlySet<string> = new Set()
+
 /** Names, in lower case, and values, in the order in which they came. */
 export type FieldList = readonly (readonly [name: string, value: string])[]
 
@@ -57,7 +59,7 @@ export class Fields {
 
   /** Fields that are meant for the other end: without those of one hop, those that `Connection` names, and `except`. */
   endToEnd(except: ReadonlySet<string>): [string, string][] {
-    const named = new Set(this.members('connection'))
+    const named = this.#first.has('connection') ? new Set(this.members('connection')) : nothing
     return this.list
       .filter(([name]) => !hopByHop.has(name) && !named.has(name) && !except.has(name))
       .map(([name, value]): [string, string] => [name, value])

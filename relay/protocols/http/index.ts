@@ -20,19 +20,15 @@ export interface HttpOptions {
 
 export function createHttp(options: HttpOptions, log: Log): Protocol {
   const parser = new Parser()
-  const room = {
-    accept: (stream: Duplex, connection: Connection) => parser.accept(stream, connection),
-    maskKey: options.maskKey,
-    recordKey: placeholderKey(options.maskKey),
-    log,
-  }
+  const keys = { maskKey: options.maskKey, recordKey: placeholderKey(options.maskKey) }
+  const accept = (stream: Duplex, connection: Connection): void => parser.accept(stream, connection)
   return {
     name: 'http',
     vocabulary,
     obligations: ['mask', 'mask-fields'],
     hint: httpHint,
     offline: httpOffline,
-    serve: session => new Connection(room, session).serve(),
+    serve: session => new Connection(keys, accept, session, log).serve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }

@@ -8,6 +8,7 @@ import { bodyMasker } from './masking/body.ts'
 import { recordedBody } from './masking/recorded.ts'
 import { messageOperation } from './operation.ts'
 import type { Masking } from './plan.ts'
+import type { Keys } from './room.ts'
 
 /** Longer messages end the WebSocket. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024
@@ -25,7 +26,7 @@ const MAX_REASON_BYTES = 123
 
 export interface MessageContext {
   readonly session: Session
-  readonly room: { readonly recordKey: Uint8Array }
+  readonly keys: Pick<Keys, 'recordKey'>
   readonly path: string
   readonly route: string
   readonly masking: Masking | undefined
@@ -93,7 +94,7 @@ function join(
 }
 
 async function pass(
-  { session, room, path, route, masking, signal }: MessageContext,
+  { session, keys, path, route, masking, signal }: MessageContext,
   direction: 'sent' | 'received',
   message: Buffer,
   isBinary: boolean,
@@ -104,7 +105,7 @@ async function pass(
   const type = text === undefined ? undefined : typeOf(text)
   const fields = session.gate.recordFields
   const recorded =
-    type === undefined ? operation.text : hideFound(recordedBody(type, message, fields, room.recordKey), room.recordKey)
+    type === undefined ? operation.text : hideFound(recordedBody(type, message, fields, keys.recordKey), keys.recordKey)
   const verdict = await session.gate.decide(
     [{ operation, recorded: { text: recorded, isCut: false, parameters: [], parameterCount: 0 }, people: 'now' }],
     () => ({

@@ -4,12 +4,12 @@ import type { Duplex } from 'node:stream'
 import { asGateError, errorCodes, errorFromBody, GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { WebSocket, WebSocketServer } from 'ws'
-import type { Connection } from './connection.ts'
 import { forwardedFields } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { commandOf, readHead } from './request.ts'
+import type { Shared } from './room.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 30_000
 /** Of a handshake itself, which is made anew on each side; extensions would make frames that cannot be read. */
@@ -30,7 +30,7 @@ const server = new WebSocketServer({
 const chosen = new WeakMap<IncomingMessage, string>()
 
 /** Takes over a stream whose client asked for an upgrade. */
-export function serveUpgrade(connection: Connection, request: IncomingMessage, stream: Duplex, first: Buffer): void {
+export function serveUpgrade(connection: Shared, request: IncomingMessage, stream: Duplex, first: Buffer): void {
   if (request.headers.upgrade?.toLowerCase() !== 'websocket' || request.method !== 'GET') {
     const hint = 'Use HTTP/1.1 as it is (curl --http1.1); WebSocket is the only upgrade.'
     const protocol = (request.headers.upgrade ?? '').slice(0, 50)
@@ -42,7 +42,7 @@ export function serveUpgrade(connection: Connection, request: IncomingMessage, s
   connection.hand(run(connection, request, stream, first))
 }
 
-async function run(connection: Connection, request: IncomingMessage, stream: Duplex, first: Buffer): Promise<void> {
+async function run(connection: Shared, request: IncomingMessage, stream: Duplex, first: Buffer): Promise<void> {
   const { session } = connection
   const gone = new AbortController()
   const lost = (): void => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
@@ -65,17 +65,17 @@ function tell(stream: Duplex, problem: Problem): void {
 }
 
 async function upgrade(
-  connection: Connection,
+  connection: Shared,
   request: IncomingMessage,
   stream: Duplex,
   first: Buffer,
   signal: AbortSignal,
 ): Promise<void> {
-  const { session, room } = connection
+  const { session, keys } = connection
   const { method = '', url = '', rawHeaders } = request
   const head = readHead({ method, target: url, raw: rawHeaders, isUpgrade: true }, session.target.name)
   const content = { start: undefined, isWhole: true, length: 0 }
-  const decidable = commandOf(head, content, session.gate, room.recordKey)
+  const decidable = commandOf(head, content, session.gate, keys.recordKey)
   const whole = decidable.command.operation.text
   const verdict = await session.gate.decide(
     [decidable.command],
@@ -91,7 +91,7 @@ async function upgrade(
   const observe = (status: string, bytes: number): void =>
     session.gate.observe({ command: number, rows: undefined, bytes, status })
   if (verdict.recorded !== undefined) await verdict.recorded
-  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.route, room.maskKey)
+  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.route, keys.maskKey)
   let target: WebSocket
   try {
     const sent = forwardedFields(head.fields, session.id, ofHandshake)
@@ -103,7 +103,7 @@ async function upgrade(
   if (target.protocol !== '') chosen.set(request, target.protocol)
   const client = await new Promise<WebSocket>(resolve => server.handleUpgrade(request, stream, first, resolve))
   const { path } = head.location
-  const bytes = await relayMessages({ session, room, path, route: decidable.route, masking, signal }, client, target)
+  const bytes = await relayMessages({ session, keys, path, route: decidable.route, masking, signal }, client, target)
   observe('101', bytes)
 }
 
@@ -116,7 +116,7 @@ function protocolsOf(request: IncomingMessage): string[] {
 
 /** Opens the target's WebSocket through an agent. @throws {GateError} what the agent or the target answered instead. */
 async function dial(
-  { session }: Connection,
+  { session }: Shared,
   path: string,
   fields: readonly (readonly [string, string])[],
   protocols: string[],

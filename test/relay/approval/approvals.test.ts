@@ -1,5 +1,6 @@
 // Holds in both stores: who may decide, who wins a race, and every way in which a request ends without a yes.
-import type { Approvals, Asking } from '@gate/relay/approval/approvals'
+import type { Approvals } from '@gate/relay/approval/approvals'
+import type { Asking } from '@gate/relay/approval/asking'
 import { parseQuorum } from '@gate/relay/policy/quorum'
 import { openStore, type Store } from '@gate/relay/store/store'
 import { commandSha256, parametersSha256 } from '@gate/shared/approval'
