@@ -79,6 +79,7 @@ function createProgram(app: App, command: readonly string[], exit: (code: number
       '--break-glass',
       'pass holds without being approved, where a rule allows it; needs --reason, and is reviewed',
     )
+    .option('--stdio', 'no port: one connection on standard input and output')
     .option('--json', 'print JSON, one object per target')
     .action(async (names: string[], options) => exit(await connect(app, names, options, command)))
   program

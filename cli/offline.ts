@@ -1,5 +1,5 @@
 // Answers a local client in its own protocol while the relay cannot: plays what the relay gave for that moment.
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { OfflineAnswer } from '@gate/shared/model'
 import { z } from 'zod'
 
@@ -19,16 +19,17 @@ const PATIENCE_MS = 5_000
 const MAX_ROUNDS = 8
 
 /** Takes over a socket that nobody has read from, answers, and closes it. */
-export function answerOffline(socket: Socket, { need, rules }: OfflineAnswer): void {
+export function answerOffline(socket: Duplex, { need, rules }: OfflineAnswer): void {
   let bytes = Buffer.alloc(0)
   let rounds = 0
   const end = (): void => {
+    clearTimeout(patience)
     socket.end()
     // Unread bytes would make the close a reset, and the client would lose the answer.
     socket.resume()
     setTimeout(() => socket.destroy(), PATIENCE_MS).unref()
   }
-  socket.setTimeout(PATIENCE_MS, end)
+  const patience = setTimeout(end, PATIENCE_MS).unref()
   socket.on('error', () => socket.destroy())
   socket.on('data', (chunk: Buffer) => {
     bytes = Buffer.concat([bytes, chunk])

@@ -1,5 +1,5 @@
 // One local connection as one WebSocket to the relay. Knows no protocol: bytes go through, refusals come back in them.
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import type { OfflineAnswers } from '@gate/shared/model'
 import { join, socketPort } from '@gate/shared/port'
@@ -25,8 +25,8 @@ export interface StreamContext {
   notice(text: string): void
 }
 
-/** Serves one socket until it is done. Never throws: what goes wrong is said to the client and at the terminal. */
-export async function serveStream(socket: Socket, context: StreamContext): Promise<void> {
+/** Serves one socket, or what stands for one, until it is done. Never throws: what goes wrong is said to the client and at the terminal. */
+export async function serveStream(socket: Duplex, context: StreamContext): Promise<void> {
   let channel: Channel
   const gone = new AbortController()
   const close = (): void => gone.abort()

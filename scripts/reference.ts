@@ -2,6 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { stateDiagram } from '@gate/relay/approval/states'
+import { vocabulary } from '@gate/relay/protocols/http/operation'
+import * as http from '@gate/relay/protocols/http/reference'
 import { noFacts } from '@gate/relay/protocols/postgres/analysis/facts'
 import { actionExamples, factExamples, otherActions, routineActions } from '@gate/relay/protocols/postgres/reference'
 import { EVENT_VERSION, eventBody } from '@gate/relay/record/events'
@@ -32,9 +34,31 @@ function facts(): string {
   return ['| fact | type | what it says | for example |', '| --- | --- | --- | --- |', ...rows].join('\n')
 }
 
+function httpRequest({ method = 'GET', target, headers = {}, body }: http.Example): string {
+  const shown = Object.entries(headers).filter(([name]) => name !== 'content-type')
+  return [`${method} ${target}`, ...shown.map(([name, value]) => `${name}: ${value}`), body ?? '']
+    .filter(Boolean)
+    .join(' ')
+}
+
+function httpReference(): string {
+  const actionRows = Object.entries(http.actions).map(
+    ([name, says]) => `| ${name.split(', ').map(code).join(', ').replace('`…`', '…')} | ${says} |`,
+  )
+  const factRows = Object.entries(http.factExamples).map(([name, { says, example, value }]) => {
+    const type = vocabulary[name as keyof typeof vocabulary].replace('list<string>', 'list of string')
+    return `| ${code(name)} | ${type} | ${says} | ${code(httpRequest(example))} → ${code(JSON.stringify(value))} |`
+  })
+  return [
+    ['| `op.action` | what it is |', '| --- | --- |', ...actionRows].join('\n'),
+    ['| fact | type | what it says | for example |', '| --- | --- | --- | --- |', ...factRows].join('\n'),
+  ].join('\n\n')
+}
+
 /** The blocks that the code makes, by their mark in the document. */
 const blocks = {
   reference: { file: 'docs/postgres.md', text: () => `${actions()}\n\n${facts()}` },
+  http: { file: 'docs/http.md', text: httpReference },
   states: { file: 'docs/approvals.md', text: () => `\`\`\`mermaid\n${stateDiagram()}\n\`\`\`` },
 }
 

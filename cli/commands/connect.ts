@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { join } from 'node:path'
-import { asGateError, GateError } from '@gate/shared/errors'
+import { Duplex } from 'node:stream'
+import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import type { ConnectHint, OfflineAnswers } from '@gate/shared/model'
 import { z } from 'zod'
 import { type App, type Connected, connectApp } from '../app.ts'
@@ -11,7 +12,7 @@ import { type Listener, listen } from '../listen.ts'
 import { offlineAnswers } from '../offline.ts'
 import { portFor } from '../ports.ts'
 import { fetchReceipts } from '../receipts.ts'
-import { serveStream } from '../stream.ts'
+import { type StreamContext, serveStream } from '../stream.ts'
 import { printable } from '../text.ts'
 
 export interface ConnectOptions {
@@ -20,6 +21,7 @@ export interface ConnectOptions {
   readonly reason?: string
   readonly breakGlass?: boolean
   readonly json?: boolean
+  readonly stdio?: boolean
 }
 
 const text = z.string().max(4096)
@@ -59,7 +61,10 @@ export async function connect(
     throw new GateError('ERR_GATE_USAGE', '--port goes with one target')
   if (options.breakGlass === true && options.reason === undefined)
     throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
+  if (options.stdio === true && (names.length > 1 || command.length > 0 || options.port !== undefined))
+    throw new GateError('ERR_GATE_USAGE', '--stdio is one connection to one target, without a port or a command')
   await using connected = await connectApp(app)
+  if (options.stdio === true) return await connectStdio(connected, names[0] ?? '', options)
   const infos = await Promise.all(names.map(name => fetchInfo(connected, name)))
   const stop = new AbortController()
   const opened: Opened[] = []
@@ -108,27 +113,11 @@ interface Opened {
 }
 
 async function open(connected: Connected, target: TargetInfo, options: ConnectOptions): Promise<Opened> {
-  const { app, profile, client, credentials } = connected
+  const { app, profile, credentials } = connected
   const port =
     options.port === undefined ? await portFor(app.config.home, profile.relay, target.name) : parsePort(options.port)
-  const offline = target.offline as OfflineAnswers
-  const say = throttled(error =>
-    app.note(
-      `${app.style.bad('!')} ${target.name}: ${printable(error.message)}${error.hint === undefined ? '' : ` — ${printable(error.hint)}`}`,
-    ),
-  )
-  const context = {
-    relay: profile.relay,
-    tls: client.tls,
-    target: target.name,
-    task: options.task,
-    reason: options.reason,
-    breakGlass: options.breakGlass === true,
-    offline,
-    token: () => credentials.token(),
-    say,
-    notice: (text: string) => app.note(`${app.style.wait('!')} ${target.name}: ${printable(text)}`),
-  }
+  const say = throttled(error => complain(app, target.name, error))
+  const context = streamContext(connected, target, options, say)
   const listener = await listen(
     port,
     socket => void serveStream(socket, context),
@@ -149,6 +138,53 @@ async function open(connected: Connected, target: TargetInfo, options: ConnectOp
     environment,
     lines: target.hint.lines.map(line => ({ label: line.label, text: fill(line.text) })),
   }
+}
+
+function complain(app: App, target: string, error: GateError): void {
+  const hint = error.hint === undefined ? '' : ` — ${printable(error.hint)}`
+  app.note(`${app.style.bad('!')} ${target}: ${printable(error.message)}${hint}`)
+}
+
+/** What every connection to the target is made with. */
+function streamContext(
+  { app, profile, client, credentials }: Connected,
+  target: TargetInfo,
+  options: ConnectOptions,
+  say: (error: GateError) => void,
+): StreamContext {
+  return {
+    relay: profile.relay,
+    tls: client.tls,
+    target: target.name,
+    task: options.task,
+    reason: options.reason,
+    breakGlass: options.breakGlass === true,
+    offline: target.offline as OfflineAnswers,
+    token: () => credentials.token(),
+    say,
+    notice: text => app.note(`${app.style.wait('!')} ${target.name}: ${printable(text)}`),
+  }
+}
+
+/** One connection on standard input and output, for programs that bring their own; returns the exit code. */
+async function connectStdio(connected: Connected, name: string, options: ConnectOptions): Promise<number> {
+  const { app } = connected
+  const target = await fetchInfo(connected, name)
+  let code = 0
+  const say = (error: GateError): void => {
+    code = errorCodes[error.code].exit
+    complain(app, name, error)
+  }
+  const stream = Duplex.from({ readable: process.stdin, writable: process.stdout })
+  const stop = (): void => void stream.destroy()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop)
+  const closed = new Promise(resolve => stream.once('close', resolve))
+  const renewing = keepLogin(connected, new AbortController().signal)
+  await serveStream(stream, streamContext(connected, target, options, say))
+  await closed
+  clearInterval(renewing)
+  await keepReceipts(connected)
+  return code
 }
 
 function parsePort(text: string): number {

@@ -299,6 +299,18 @@ t.test('WebSockets: decided, recorded and masked message by message', async t =>
   )
 })
 
+t.test('one connection on standard input and output', async t => {
+  await using running = alice.start(['connect', 'billing-api', '--stdio'])
+  running.child.stdin?.write('GET /stdio HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const [answer] = await running.waitFor(/"body":""\}/)
+  t.ok(answer)
+  running.child.stdin?.write('GET /admin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  const done = await running.finished()
+  t.equal(done.code, 0, done.stderr)
+  t.match(done.stdout, /^HTTP\/1\.1 200 OK[\s\S]*"url":"\/stdio"[\s\S]*HTTP\/1\.1 403 Forbidden[\s\S]*"rule":"never"/)
+  t.equal((await alice.run('connect', 'billing-api', '--stdio', '--port', '0')).code, 2)
+})
+
 t.test('curl, unchanged', { skip: existsSync(CURL) ? false : 'there is no curl' }, async t => {
   const curl = async (...args: string[]): Promise<string> => (await promisify(execFile)(CURL, ['-sS', ...args])).stdout
   t.match(JSON.parse(await curl('-d', 'a=1', `${base(open)}/form`)), { body: 'a=1' })

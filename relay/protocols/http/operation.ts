@@ -6,7 +6,7 @@ import type { Location } from './location.ts'
 import type { RouteOf } from './routes.ts'
 
 /** The facts of this room's operations, by type, for policy. */
-export const vocabulary: Vocabulary = {
+export const vocabulary = {
   method: 'string',
   path: 'string',
   route: 'string',
@@ -21,7 +21,7 @@ export const vocabulary: Vocabulary = {
   graphqlNames: 'list<string>',
   graphqlFields: 'list<string>',
   direction: 'string',
-}
+} as const satisfies Vocabulary
 
 /** Methods that change nothing (RFC 9110 section 9.2.1). */
 const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
