@@ -6,6 +6,7 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
 import { noticeKinds } from './notices/notice.ts'
+import { durabilities } from './session/durability.ts'
 import {
   defaultRecordLimits,
   LARGEST_EVENT_BYTES,
@@ -103,6 +104,8 @@ const schema = z.strictObject({
     .strictObject({
       /** Groups whose members may read the whole record, of all targets. */
       auditors: z.array(z.string().min(1)).max(100).default([]),
+      /** Which commands wait for the disk; where it is not said, those that write. */
+      durability: z.enum(durabilities).optional(),
       /** Where events are sent on to, as JSON lines. */
       sinks: z
         .array(sink)

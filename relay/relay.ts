@@ -171,6 +171,7 @@ async function recordTerms({ record }: RelayConfig, maskKey: Uint8Array, clock: 
     key: placeholderKey(maskKey),
     targetBytes: new TargetBytes(),
     seal: sealer === undefined ? undefined : text => sealer.seal(text),
+    durability: record.durability,
   }
 }
 

@@ -39,8 +39,9 @@ export class Recorder {
   #later: string[] = []
   #laterBytes = 0
   #timer: NodeJS.Timeout | undefined
-  /** Lines in the journal that the tree does not have yet. */
+  /** Lines in the journal that the tree does not have yet, and the number of the first of them. */
   #unarchived: string[] = []
+  #unarchivedFrom: number
   #unarchivedBytes = 0
   #archiveTimer: NodeJS.Timeout | undefined
   #archiving: Promise<void> | undefined
@@ -59,6 +60,7 @@ export class Recorder {
     this.#log = log
     this.#sequence = sequence
     this.#written = sequence
+    this.#unarchivedFrom = sequence + 1
   }
 
   /**
@@ -215,7 +217,7 @@ export class Recorder {
   /** The lines of events between two numbers, as they were written. */
   async *lines(first: number, last: number | undefined): AsyncGenerator<string> {
     this.#flushLater()
-    const { size } = this.#archive.head
+    const size = this.#unarchivedFrom - 1
     const unarchived = this.#unarchived.slice()
     const end = Math.min(last ?? Number.MAX_SAFE_INTEGER, size + unarchived.length)
     for await (const line of this.#archive.lines(Math.max(0, first - 1), Math.min(end, size)))
@@ -254,6 +256,8 @@ export class Recorder {
 
   #write(lines: readonly string[]): void {
     const text = `${lines.join('\n')}\n`
+    // What the journal may have lost is safe when the tree has it: its files are written anew and synced.
+    if (this.#journal.isDistrusted && this.#unarchivedFrom > this.#written) this.#journal.renew(this.#written + 1)
     this.#journal.write(text, this.#written + 1)
     this.#unarchived.push(...lines)
     this.#unarchivedBytes += text.length
@@ -294,6 +298,7 @@ export class Recorder {
     try {
       await this.#archive.extend(lines.map(line => Buffer.from(line)))
       this.#unarchived.splice(0, lines.length)
+      this.#unarchivedFrom += lines.length
       this.#unarchivedBytes -= lines.reduce((sum, line) => sum + line.length + 1, 0)
       this.#archiveFailing = false
       for (const listener of this.#headWatchers) listener(this.#archive.head, this.#archive.note)

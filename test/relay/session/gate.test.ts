@@ -245,6 +245,27 @@ t.test('what is allowed is in the record before it is allowed, and what writes i
   t.match(await opened.recorded('outcome'), [{ command: 2, rows: 1, bytes: 10, status: 'INSERT 0 1' }])
 })
 
+t.test('whether a command waits for the disk is what it does, unless it is said for all', async t => {
+  const kinds = {
+    read: command('select'),
+    write: command('insert'),
+    routine: command('transaction', 'begin', { routine: true }),
+  }
+  for (const [durability, waits] of [
+    [undefined, ['write']],
+    ['fsync', ['read', 'write', 'routine']],
+    ['write', []],
+  ] as const) {
+    await using opened = await open(undefined, undefined, recordTerms({ durability }))
+    for (const [kind, each] of Object.entries(kinds)) {
+      const { recorded } = await opened.decide([each])
+      t.equal(recorded !== undefined, (waits as readonly string[]).includes(kind), `${durability}: ${kind}`)
+      await recorded
+    }
+    t.equal((await opened.recorded('command')).length, 3, 'it is written before it goes on, whatever is said')
+  }
+})
+
 t.test('commands that go together stand or fall together, and the record says which one it was', async t => {
   await using opened = await open()
   const verdict = await opened.decide([command('insert'), command('drop'), command('select')])
