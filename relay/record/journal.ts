@@ -131,7 +131,7 @@ export class Journal {
       ftruncateSync(this.#file, this.#size)
       this.#torn = false
     }
-    if (this.#size >= this.#segmentBytes) this.#rotate(first)
+    if (this.#size >= this.#segmentBytes) this.rotate(first)
     const bytes = Buffer.from(text)
     this.#torn = true
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
@@ -139,7 +139,9 @@ export class Journal {
     this.#size += bytes.length
   }
 
-  #rotate(first: number): void {
+  /** Begins another file, once the newest one is on the disk. `first` is the number of its first line. */
+  rotate(first: number): void {
+    if (this.#distrusted !== undefined) throw this.#distrusted
     try {
       fsyncSync(this.#file)
     } catch (cause) {
@@ -221,6 +223,12 @@ export class Journal {
       await unlink(join(this.#directory, oldest.name))
       this.#segments = this.#segments.slice(1)
     }
+  }
+
+  /** Whether a file may hold events up to `sequence`; the oldest, or the one that is written to. */
+  holds(sequence: number, which: 'oldest' | 'newest'): boolean {
+    const segment = which === 'oldest' ? this.#segments[0] : this.#segments.at(-1)
+    return segment !== undefined && segment.first <= sequence
   }
 
   /** Bytes of the newest file. */

@@ -112,7 +112,7 @@ t.test('who waits behind a sync that fails is not served by a later one of the s
 
 t.test('a file that was full before its sync failed is not believed either', async t => {
   await using directory = await temporaryDirectory('record')
-  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 10)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, { segmentBytes: 10 })
   await hold()
   recorder.append(outcome(1))
   const synced = recorder.sync()

@@ -89,7 +89,7 @@ let sessions = 0
 /** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
 async function open(groups = ['engineers'], segmentBytes?: number, record = recordTerms()) {
   const directory = await temporaryDirectory('gate')
-  const recorder = await Recorder.open(directory.path, testTree, clock, silentLog, segmentBytes)
+  const recorder = await Recorder.open(directory.path, testTree, clock, silentLog, { segmentBytes })
   const state = { policy: compile(text), subject: person('alice', ...groups) }
   sessions += 1
   const session = `s_${sessions}`
