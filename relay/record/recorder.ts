@@ -138,7 +138,8 @@ export class Recorder {
       const uploads = terms === undefined ? undefined : await Uploads.open(directory, archive, terms, clock, log)
       const recorder = new Recorder({ archive, journal, uploads, retention, options }, sequence, clock, log)
       uploads?.start()
-      recorder.#expiring = recorder.#expireNowAndThen()
+      // What an earlier configuration has decided to delete is still deleted.
+      if (options.retentionMs !== undefined || retention.isPending) recorder.#expiring = recorder.#expireNowAndThen()
       if (cutBytes > 0) log.warn('record.torn-line-removed', { bytes: cutBytes })
       if (sequence === 0) recorder.append({ type: 'log.start', version: EVENT_VERSION, relay: tree.origin })
       return recorder

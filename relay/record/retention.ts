@@ -60,6 +60,11 @@ export class Retention {
     }
   }
 
+  /** Something is decided and not done. */
+  get isPending(): boolean {
+    return this.#state.removed < this.#state.deleted
+  }
+
   /** Events up to this number are deleted. */
   get deleted(): number {
     return this.#state.deleted
