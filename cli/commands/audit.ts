@@ -116,14 +116,23 @@ function progress(app: App, json: boolean): (done: number, size: number) => void
   }
 }
 
-function show(app: App, { head, bytes, approvals, findings, cut }: Verified, durationMs: number, json: boolean): void {
+function show(
+  app: App,
+  { head, bytes, approvals, deleted, findings, cut }: Verified,
+  durationMs: number,
+  json: boolean,
+): void {
   if (json) {
     const root = head.root.toString('base64')
     const good = findings.length === 0
     return app.print(
-      JSON.stringify({ good, origin: head.origin, records: head.size, root, bytes, approvals, findings, cut }),
+      JSON.stringify({ good, origin: head.origin, records: head.size, root, bytes, approvals, deleted, findings, cut }),
     )
   }
+  for (const { first, last, byRecord, timeMs } of deleted)
+    app.print(
+      `records ${first} to ${last} were deleted by retention on ${new Date(timeMs).toISOString().slice(0, 10)} (record ${byRecord}); their hashes are as they were signed`,
+    )
   for (const { what } of findings) app.print(`${app.style.bad('✗')} ${printable(what)}`)
   if (cut) app.print(`${app.style.bad('✗')} … and more`)
   const rate = `${(bytes / 1e6).toFixed(1)} MB in ${(durationMs / 1000).toFixed(1)} s`

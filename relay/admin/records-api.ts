@@ -1,7 +1,4 @@
 // The API behind gate receipts and gate audit: checkpoints and proofs for everybody, the record itself for auditors.
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
 import type { Subject } from '@gate/shared/model'
 import type { Receipt } from '@gate/shared/record/receipt'
@@ -33,7 +30,6 @@ export interface RecordsApiContext {
   readonly store: Store
   readonly logins: Logins
   readonly recorder: Recorder
-  readonly records: string
   readonly relay: string
   /** Groups whose members may read all of the record. */
   readonly auditors: readonly string[]
@@ -120,15 +116,14 @@ async function receiptOf(recorder: Recorder, session: string, last: number): Pro
 }
 
 /** A file of the log, as C2SP's tlog-tiles names it. */
-async function sendPart({ records }: RecordsApiContext, path: string, reply: FastifyReply): Promise<FastifyReply> {
+async function sendPart({ recorder }: RecordsApiContext, path: string, reply: FastifyReply): Promise<FastifyReply> {
   const isPart = path === 'checkpoint' || TILE.test(path)
-  const file = join(records, path)
-  const found = isPart ? await stat(file).catch(() => undefined) : undefined
-  if (found?.isFile() !== true) throw new GateError('ERR_GATE_NOT_FOUND', 'the log has no such part')
+  const bytes = isPart ? await recorder.part(path) : undefined
+  if (bytes === undefined) throw new GateError('ERR_GATE_NOT_FOUND', 'the log has no such part')
   return reply
     .type(path === 'checkpoint' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
     .header('cache-control', 'no-store')
-    .send(createReadStream(file))
+    .send(bytes)
 }
 
 /** Sends every event from a number on; with `follow` also those to come, until the reader goes. A slow one is read for slowly. */
@@ -138,7 +133,7 @@ async function sendEvents(
   follow: boolean,
   out: NodeJS.WritableStream & { readonly destroyed?: boolean },
 ): Promise<void> {
-  let next = from
+  let next = Math.max(from, recorder.oldest)
   let wake = (): void => {}
   using _watching = recorder.watch(() => wake())
   do {

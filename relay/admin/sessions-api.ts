@@ -88,7 +88,7 @@ function filterOf({ text, ...rest }: z.infer<typeof query>): SessionFilter {
  * @throws {GateError} ERR_GATE_NOT_FOUND also for one that is none of their business, or on another relay.
  */
 export async function visibleSession(
-  { store, policy, relay }: SessionsApiContext,
+  { store, policy, relay, recorder }: SessionsApiContext,
   subject: Subject,
   id: string,
 ): Promise<SessionRow> {
@@ -99,6 +99,10 @@ export async function visibleSession(
   if (row.relay !== relay)
     throw new GateError('ERR_GATE_NOT_FOUND', `the record of ${row.id} is on relay ${row.relay}`, {
       hint: `This is ${relay}. Log in to the other one.`,
+    })
+  if (row.last_event !== null && row.last_event < recorder.oldest)
+    throw new GateError('ERR_GATE_NOT_FOUND', `the events of ${row.id} were deleted by age`, {
+      hint: 'relay.yaml says how long they are kept: record.retention. A receipt of the session still holds.',
     })
   return row
 }

@@ -32,6 +32,7 @@ const learned = new Set([
   'hold',
   'rows',
   'view',
+  'retention',
 ] satisfies StoredEvent['body']['type'][] as string[])
 
 interface Known {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { EventBody } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
+import { durabilities } from '@gate/relay/session/durability'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import { createVerifier } from '@gate/shared/record/checkpoint'
@@ -49,20 +50,22 @@ try {
   say('append, µs an event', ((inAppend / count) * 1000).toFixed(1))
   await recorder.seal()
   say('append and tree, µs an event', (((performance.now() - began) / count) * 1000).toFixed(1))
-  const synced = performance.now()
-  for (let index = 0; index < SYNCS; index += 1) {
-    recorder.append(command(index))
-    await recorder.sync()
+  // What a command pays under each durability: `write` waits for nothing, `fsync` shares a sync with whoever comes meanwhile.
+  for (const clients of [1, 8, 64]) {
+    for (const durability of durabilities) {
+      const from = performance.now()
+      await Promise.all(
+        Array.from({ length: clients }, async () => {
+          for (let index = 0; index < SYNCS; index += 1) {
+            recorder.append(command(index))
+            if (durability === 'fsync') await recorder.sync()
+          }
+        }),
+      )
+      const each = ((performance.now() - from) / SYNCS / clients) * 1000
+      say(`${durability}, ${clients} at once, µs a command`, each.toFixed(each < 100 ? 1 : 0))
+    }
   }
-  say('append and fdatasync, µs an event', (((performance.now() - synced) / SYNCS) * 1000).toFixed(0))
-  const together = performance.now()
-  await Promise.all(
-    Array.from({ length: SYNCS }, (_, index) => {
-      recorder.append(command(index))
-      return recorder.sync()
-    }),
-  )
-  say('the same, 200 at once', (((performance.now() - together) / SYNCS) * 1000).toFixed(0))
   await recorder.close()
   const verifier = createVerifier(testTree.origin, testTree.key)
   const read = (path: string): Promise<Buffer | undefined> => readFile(join(directory, path)).catch(() => undefined)

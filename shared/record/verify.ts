@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import { isSignedBy, signedDecision, statementBytes } from '../approval.ts'
 import { GateError } from '../errors.ts'
 import { openCheckpoint, type TreeHead, type Verifier } from './checkpoint.ts'
+import { type Deleted, Deletions } from './deletions.ts'
 import {
   bundlePath,
   edgeRoot,
@@ -29,6 +30,8 @@ export interface Verified {
   readonly head: TreeHead
   readonly bytes: number
   readonly approvals: number
+  /** What its own retention deleted; the rest was checked. */
+  readonly deleted: readonly Deleted[]
   /** Empty when everything is as it was signed. */
   readonly findings: readonly Finding[]
   /** There were more findings than are listed. */
@@ -71,6 +74,7 @@ export async function verifyRecord({ read, verifier, kept, progress }: VerifyOpt
   const head = openCheckpoint(note.toString('utf8'), verifier)
   const findings = new Findings()
   const others = [...new Set(kept)].map(other => openCheckpoint(other, verifier)).sort((a, b) => a.size - b.size)
+  const deletions = new Deletions()
   let edge = emptyEdge
   let bytes = 0
   let approvals = 0
@@ -80,7 +84,8 @@ export async function verifyRecord({ read, verifier, kept, progress }: VerifyOpt
     while (ahead.length < READ_AHEAD && index + ahead.length < bundles)
       ahead.push(quiet(readBundle(read, index + ahead.length, head.size)))
     const bundle = await (ahead.shift() ?? readBundle(read, index, head.size))
-    const leaves = compareBundle(bundle, findings)
+    const leaves = compareBundle(bundle, findings, deletions)
+    if (leaves !== undefined && bundle.bytes !== undefined) deletions.look(index, bundle.bytes)
     approvals += leaves === undefined ? 0 : checkApprovals(bundle, findings)
     bytes += bundle.bytes?.length ?? 0
     // Where records are missing the rest is still compared, with the hashes that were kept for them.
@@ -102,12 +107,14 @@ export async function verifyRecord({ read, verifier, kept, progress }: VerifyOpt
       size,
       `the record ends with ${head.size}, and a checkpoint that was kept has ${size}: its end was cut off`,
     )
+  const { deleted, missing } = deletions.settle()
+  for (const { first, last } of missing) findings.add(first, `records ${first} to ${last} cannot be read`)
   if (!edgeRoot(edge).equals(head.root) && findings.all.length === 0)
     findings.add(
       undefined,
       'the records are not those that were signed, and the hashes kept with them were changed along',
     )
-  return { head, bytes, approvals, findings: findings.all, cut: findings.cut }
+  return { head, bytes, approvals, deleted, findings: findings.all, cut: findings.cut }
 }
 
 /** A rejection of something that is read ahead is met when its turn comes. */
@@ -157,10 +164,14 @@ function endsOf(bytes: Buffer): number[] | undefined {
 }
 
 /** The hashes of a bundle's records, one after the other, after comparing them with those that were kept. */
-function compareBundle(bundle: Bundle, findings: Findings): Buffer | undefined {
+function compareBundle(bundle: Bundle, findings: Findings, deletions: Deletions): Buffer | undefined {
   const { index, width, bytes, tile } = bundle
   const first = index * TILE_WIDTH + 1
   const ends = bytes === undefined ? undefined : endsOf(bytes)
+  if (bytes === undefined && tile !== undefined && width === TILE_WIDTH) {
+    deletions.miss(first)
+    return undefined
+  }
   if (bytes === undefined || ends === undefined) {
     findings.add(first, `records ${first} to ${first + width - 1} cannot be read`)
     return undefined

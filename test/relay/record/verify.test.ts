@@ -229,7 +229,7 @@ t.test('a record that was left at any moment is gone on with, and stays good', a
   await using directory = await temporaryDirectory('verify-again')
   let commands = 0
   for (let life = 0; life < 12; life += 1) {
-    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 5_000)
+    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, { segmentBytes: 5_000 })
     for (let more = 0; more < 37 * (life % 5); more += 1) {
       commands += 1
       if (more % 3 === 0) recorder.later(outcome(commands))
