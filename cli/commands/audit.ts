@@ -176,5 +176,20 @@ export async function receipts(app: App, { json }: { readonly json?: boolean }):
     ])
     app.print(table(['SESSION', 'ENDED', 'EVENTS', 'RECORD', 'RECEIPT'], rows, app.style))
   }
+  await sayElsewhere(app, connected)
   if (broken.length > 0) throw new GateError('ERR_GATE_TAMPERED', `${broken.length} receipts do not hold`)
+}
+
+const elsewhereAnswer = z.object({
+  relays: z.array(z.object({ relay: z.string(), url: z.string().nullable(), sessions: z.number() })),
+})
+
+/** Each relay gives receipts for its own record only: who worked through others has to ask them. */
+async function sayElsewhere(app: App, { client, credentials }: Connected): Promise<void> {
+  const path = '/v1/receipts/elsewhere'
+  const { relays } = await client.call({ method: 'GET', path, token: await credentials.token() }, elsewhereAnswer)
+  for (const { relay, url, sessions } of relays) {
+    const where = printable(url === null ? relay : `${relay} at ${url}`)
+    app.note(`${sessions} of your sessions ended on ${where}: their receipts come from there.`)
+  }
 }

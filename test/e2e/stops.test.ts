@@ -278,6 +278,21 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     t.equal((await carol.run('lock', 'planet', 'earth', '--reason', 'x')).code, 2)
   })
 
+  await t.test('receipts come from the relay that a session was on, and the other one says which that is', async t => {
+    await using aliceElsewhere = await createCli()
+    t.equal((await aliceElsewhere.login(second, world.oidc, 'alice')).code, 0)
+    const asked = await aliceElsewhere.run('receipts')
+    t.equal(asked.code, 0, asked.stderr)
+    t.match(asked.stderr, /There are no receipts yet/)
+    t.match(
+      asked.stderr,
+      new RegExp(`\\d+ of your sessions ended on relay_\\w+ at ${world.relay.url}: their receipts come from`),
+    )
+    const own = await alice.run('receipts')
+    t.match(own.stdout, /^s_\w+ .* good$/m)
+    t.notMatch(own.stderr, /ended on/)
+  })
+
   await t.test('of a session on a relay that is down another says where its record is', async t => {
     const [ended] = JSON.parse((await bobElsewhere.run('sessions', '--json')).stdout) as { id: string; relay: string }[]
     const headers = { authorization: `Bearer ${await tokenOf(bobElsewhere, second.url)}`, 'gate-asked-by': 'relay_x' }
