@@ -37,8 +37,8 @@ export interface Verified {
 
 export interface VerifyOptions {
   readonly read: ReadFile
-  /** The record's own checkpoint, as `readNote` gives it. */
-  readonly note: string
+  /** The record's own checkpoint, where it has been read already. */
+  readonly note?: string
   readonly verifier: Verifier
   /** Checkpoints that somebody else kept, with the same key. */
   readonly kept: readonly string[]
@@ -72,9 +72,12 @@ export async function readNote(read: ReadFile): Promise<string> {
   return note.toString('utf8')
 }
 
-/** Checks every record, hash and signature. @throws {GateError} ERR_GATE_TAMPERED when the checkpoint is not signed by the key. */
+/**
+ * Checks every record, hash and signature.
+ * @throws {GateError} ERR_GATE_TAMPERED when there is no checkpoint, or it is not signed by the key.
+ */
 export async function verifyRecord({ read, note, verifier, kept, progress }: VerifyOptions): Promise<Verified> {
-  const head = openCheckpoint(note, verifier)
+  const head = openCheckpoint(note ?? (await readNote(read)), verifier)
   const findings = new Findings()
   const others = [...new Set(kept)].map(other => openCheckpoint(other, verifier)).sort((a, b) => a.size - b.size)
   let edge = emptyEdge
