@@ -11,6 +11,7 @@ import { takeLock } from '@gate/shared/lock'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { addApi } from './admin/api.ts'
+import { rememberRelay } from './admin/elsewhere.ts'
 import { addKill } from './admin/kill-api.ts'
 import { addLocks } from './admin/locks-api.ts'
 import { addRecords } from './admin/records-api.ts'
@@ -86,6 +87,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
     opened => opened.close(),
   )
   const store = opening.use(await openStore(await storeConfig(config), clock, log))
+  await rememberRelay(store, relay, config.url, clock.now())
   opening.use(await SessionIndexer.start(store, relay, recorder, clock, log))
   opening.use(await Sinks.start(await sinksOf(config), join(config.state, 'sinks'), recorder, clock, log))
   const { token: tokenMs, maximum_session: maximumMs } = config.identity

