@@ -73,18 +73,14 @@ async function addTallies(db: Kysely<Schema>, events: readonly StoredEvent[]): P
       held: known.held + tally.held,
     })
   }
-  for (const [id, { commands, refused, held }] of tallies) {
-    await db
-      .updateTable('sessions')
-      .set(({ eb }) => ({
-        commands: eb('commands', '+', commands),
-        refused: eb('refused', '+', refused),
-        held: eb('held', '+', held),
-      }))
-      .where('id', '=', id)
-      .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
-      .execute()
-  }
+  if (tallies.size === 0) return
+  const all = [...tallies.values()]
+  // One statement for all sessions: an embedded store takes a millisecond for each.
+  await sql`update sessions
+    set commands = sessions.commands + new.commands, refused = sessions.refused + new.refused, held = sessions.held + new.held
+    from unnest(${[...tallies.keys()]}::text[], ${all.map(({ commands }) => commands)}::int[],
+      ${all.map(({ refused }) => refused)}::int[], ${all.map(({ held }) => held)}::int[]) new (id, commands, refused, held)
+    where sessions.id = new.id and (sessions.ended_ms is null or sessions.end_code = 'lost')`.execute(db)
 }
 
 async function addViews(db: Kysely<Schema>, { relay, events }: Batch): Promise<void> {

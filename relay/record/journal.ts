@@ -125,14 +125,13 @@ export class Journal {
   }
 
   /** Writes all or nothing: what a failed write left behind is cut off before anything else is written. `first` is the number of the first line. */
-  write(text: string, first: number): void {
+  write(bytes: Buffer, first: number): void {
     if (this.#distrusted !== undefined) throw this.#distrusted
     if (this.#torn) {
       ftruncateSync(this.#file, this.#size)
       this.#torn = false
     }
     if (this.#size >= this.#segmentBytes) this.rotate(first)
-    const bytes = Buffer.from(text)
     this.#torn = true
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
     this.#torn = false

@@ -66,11 +66,12 @@ export class Recorder {
   /** The number of the newest event in the journal; what waits comes after it. */
   #written: number
   #failing = false
-  #later: string[] = []
+  #later: Buffer[] = []
   #laterBytes = 0
   #timer: NodeJS.Timeout | undefined
-  /** Lines in the journal that the tree does not have yet, and the number of the first of them. */
-  #unarchived: string[] = []
+  /** Lines in the journal that the tree does not have yet, each with its newline. Bytes: as texts the collector would move them. */
+  #unarchived: Buffer[] = []
+  /** The number of the first of them. */
   #unarchivedFrom: number
   #unarchivedBytes = 0
   #archiveTimer: NodeJS.Timeout | undefined
@@ -176,7 +177,7 @@ export class Recorder {
     const timeMs = this.#clock.now()
     const line = this.#format(timeMs, body)
     try {
-      this.#write([...this.#later, line])
+      this.#write(this.#later.length === 0 ? [line] : [...this.#later, line])
     } catch (cause) {
       throw this.#fail(cause)
     }
@@ -206,10 +207,10 @@ export class Recorder {
     this.#took(timeMs, body, line)
   }
 
-  #format(timeMs: number, body: EventBody): string {
-    const line = formatLine(this.#sequence + 1, timeMs, this.#sealed(body))
-    // Every UTF-16 code unit is at most three bytes: the exact length is only asked for when it matters.
-    if (line.length * 3 > MAX_RECORD_BYTES && Buffer.byteLength(line) > MAX_RECORD_BYTES)
+  /** The line with its newline, in the form in which it is written, hashed and kept. */
+  #format(timeMs: number, body: EventBody): Buffer {
+    const line = Buffer.from(`${formatLine(this.#sequence + 1, timeMs, this.#sealed(body))}\n`)
+    if (line.length - 1 > MAX_RECORD_BYTES)
       throw new GateError(
         'ERR_GATE_RECORD',
         `an event is larger than ${MAX_RECORD_BYTES} bytes, so the command was not run`,
@@ -224,14 +225,14 @@ export class Recorder {
     return digest === undefined ? body : { ...body, events: digest.events, sha256: digest.hash.copy().digest('hex') }
   }
 
-  #took(timeMs: number, body: EventBody, line: string): void {
+  #took(timeMs: number, body: EventBody, line: Buffer): void {
     if (isSessionEvent(body)) {
       if (body.type === 'session.start') this.#digests.set(body.session, { events: 0, hash: createHash('sha256') })
       if (body.type === 'session.end') this.#digests.delete(body.session)
       const digest = this.#digests.get(body.session)
       if (digest !== undefined) {
         digest.events += 1
-        digest.hash.update(`${line}\n`)
+        digest.hash.update(line)
       }
     }
     for (const listener of this.#watchers) listener({ sequence: this.#sequence, timeMs, body })
@@ -272,8 +273,8 @@ export class Recorder {
     const end = Math.min(last ?? Number.MAX_SAFE_INTEGER, size + unarchived.length)
     for await (const line of this.#archive.lines(Math.max(0, first - 1, this.#archive.deleted), Math.min(end, size)))
       yield line.toString('utf8')
-    for (let sequence = Math.max(first, size + 1); sequence <= end; sequence += 1)
-      yield unarchived[sequence - size - 1] ?? ''
+    for (const line of unarchived.slice(Math.max(0, first - size - 1), Math.max(0, end - size)))
+      yield line.toString('utf8', 0, line.length - 1)
   }
 
   /** Resolves when everything appended so far is on the disk. @throws {GateError} ERR_GATE_RECORD when the disk refuses. */
@@ -304,13 +305,14 @@ export class Recorder {
     this.#laterBytes = 0
   }
 
-  #write(lines: readonly string[]): void {
-    const text = `${lines.join('\n')}\n`
+  #write(lines: readonly Buffer[]): void {
+    const [first] = lines
+    const bytes = lines.length === 1 && first !== undefined ? first : Buffer.concat(lines)
     // What the journal may have lost is safe when the tree has it: its files are written anew and synced.
     if (this.#journal.isDistrusted && this.#unarchivedFrom > this.#written) this.#journal.renew(this.#written + 1)
-    this.#journal.write(text, this.#written + 1)
-    this.#unarchived.push(...lines)
-    this.#unarchivedBytes += text.length
+    this.#journal.write(bytes, this.#written + 1)
+    for (const line of lines) this.#unarchived.push(line)
+    this.#unarchivedBytes += bytes.length
     this.#archiveTimer ??= setTimeout(() => void this.#archiveSoon(), CHECKPOINT_DELAY_MS)
   }
 
@@ -346,10 +348,10 @@ export class Recorder {
   async #archiveStep(): Promise<void> {
     const lines = this.#unarchived.slice(0, ARCHIVE_STEP)
     try {
-      await this.#archive.extend(lines.map(line => Buffer.from(line)))
+      await this.#archive.extend(lines.map(line => line.subarray(0, -1)))
       this.#unarchived.splice(0, lines.length)
       this.#unarchivedFrom += lines.length
-      const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0)
+      const bytes = lines.reduce((sum, line) => sum + line.length, 0)
       this.#unarchivedBytes -= bytes
       this.#uploads?.grew(bytes)
       this.#archiveFailing = false

@@ -61,6 +61,8 @@ export class SessionGate implements Gate {
     const judged = commands.map(command => ({ command, decision: this.#decisions.judge(command, policy) }))
     const deny = denyOf(judged)
     if (deny !== undefined) return this.#record(judged, deny, free, asked, policy)
+    if (!judged.some(({ decision }) => decision.effect === 'hold'))
+      return this.#record(judged, allowOf(judged), free, asked, policy)
     const holds = judged.flatMap(({ command, decision }) =>
       decision.effect === 'hold' && command.people === 'now' ? [decision] : [],
     )

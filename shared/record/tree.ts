@@ -6,11 +6,15 @@ export const HASH_BYTES = 32
 /** No proof in a tree of 2^53 leaves is longer. */
 const MAX_PROOF_LENGTH = 64
 
-const LEAF = Buffer.of(0)
+/** The byte before a record. */
+const LEAF = 0
 /** The byte before the hashes of a node's two sides. */
 const NODE = 1
 /** A node's bytes are put together here: hashing is synchronous, and most of a node's cost would be in making a buffer. */
 const nodeBytes = Buffer.alloc(1 + 2 * HASH_BYTES, NODE)
+/** The same for records up to this size; hardly any is larger. */
+const SHORT_RECORD_BYTES = 4 * 1024
+const leafBytes = Buffer.alloc(1 + SHORT_RECORD_BYTES, LEAF)
 
 /** The hash of a tree without leaves: that of no bytes at all. */
 export const EMPTY_ROOT: Buffer = sha256(Buffer.alloc(0))
@@ -22,7 +26,9 @@ function sha256(bytes: Buffer): Buffer {
 
 /** The hash of one record. @see https://www.rfc-editor.org/rfc/rfc6962#section-2.1 */
 export function leafHash(record: Uint8Array): Buffer {
-  return sha256(Buffer.concat([LEAF, record]))
+  if (record.length > SHORT_RECORD_BYTES) return sha256(Buffer.concat([Buffer.of(LEAF), record]))
+  leafBytes.set(record, 1)
+  return sha256(leafBytes.subarray(0, 1 + record.length))
 }
 
 /** The hash of a node above two others. */

@@ -125,7 +125,7 @@ async function open(groups = ['engineers'], segmentBytes?: number, record = reco
       ),
     /** What stands in the files, of the kinds asked for. */
     recorded: async (...types: EventBody['type'][]): Promise<EventBody[]> => {
-      const names = (await readdir(directory.path)).sort()
+      const names = (await readdir(directory.path)).filter(name => name.endsWith('.jsonl')).sort()
       const files = await Promise.all(names.map(name => readFile(join(directory.path, name), 'utf8')))
       const bodies = files
         .join('')
