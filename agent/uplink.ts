@@ -1,4 +1,5 @@
 // The way out to one relay: a control socket that proves who we are, and data sockets dialled ahead.
+import { Backoff, type BackoffLimits } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
@@ -11,8 +12,7 @@ import type { Streams } from './serve.ts'
 
 const DIAL_TIMEOUT_MS = 10_000
 const HELLO_TIMEOUT_MS = 15_000
-const FIRST_BACKOFF_MS = 200
-const LONGEST_BACKOFF_MS = 10_000
+const BACKOFF: BackoffLimits = { firstMs: 200, longestMs: 10_000 }
 /** A connection that lasted this long was a good one: the next failure starts over. */
 const STEADY_MS = 30_000
 /** How often the agent asks for the newest checkpoint of the relay's record. */
@@ -33,7 +33,7 @@ export interface UplinkContext {
 /** Keeps the agent connected to a relay until the signal aborts. */
 export async function uplink(context: UplinkContext, signal: AbortSignal): Promise<void> {
   const { relay, clock, log } = context
-  let backoffMs = FIRST_BACKOFF_MS
+  const backoff = new Backoff(BACKOFF, clock)
   while (!signal.aborted) {
     const began = clock.monotonic()
     try {
@@ -43,10 +43,9 @@ export async function uplink(context: UplinkContext, signal: AbortSignal): Promi
       if (signal.aborted) return
       log.warn('uplink.failed', { url: relay, error: thrown })
     }
-    if (clock.monotonic() - began > STEADY_MS) backoffMs = FIRST_BACKOFF_MS
+    if (clock.monotonic() - began > STEADY_MS) backoff.reset()
     // Jitter, so that a restarted relay is not met by all its agents in one moment.
-    await clock.sleep(backoffMs * (0.5 + Math.random()), signal).catch(() => {})
-    backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
+    await backoff.wait(signal, 0.5 + Math.random())
   }
 }
 

@@ -61,6 +61,8 @@ export const eventSchema = z.object({
     agent: z.string().optional(),
     lock: z.string().optional(),
     from: z.number().optional(),
+    first: z.number().optional(),
+    last: z.number().optional(),
     of: z.string().optional(),
     limitBytes: z.number().optional(),
     kind: z.string().optional(),

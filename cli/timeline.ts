@@ -156,6 +156,8 @@ export class Timeline {
         ]
       case 'audit':
         return [' ', dim(`the record is read by ${people}, from ${body.from} on`)]
+      case 'retention':
+        return [' ', dim(`records ${body.first} to ${body.last} are deleted by age`)]
       case 'kill': {
         const lock = body.lock === undefined ? '' : ` (lock ${body.lock})`
         return [bad('✗'), `ended by ${people}: ${reason}${lock}`]

@@ -6,6 +6,8 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
 import { noticeKinds } from './notices/notice.ts'
+import { MAX_BACKLOG_BYTES } from './record/uploads.ts'
+import { durabilities } from './session/durability.ts'
 import {
   defaultRecordLimits,
   LARGEST_EVENT_BYTES,
@@ -55,6 +57,28 @@ const sink = z.union([
   }),
 ])
 
+const s3 = z.strictObject({
+  /** Of a server that speaks the same as Amazon's; without it that one. */
+  endpoint: z.url({ protocol: /^https?$/ }).optional(),
+  region: z.string().min(1).default('us-east-1'),
+  bucket: z.string().min(3).max(63),
+  /** Set before the name of the relay, which is set before every object's. */
+  prefix: z
+    .string()
+    .max(500)
+    .regex(/^(?:[^/].*\/)?$/, 'expected a name that ends with /')
+    .default(''),
+  /** A file with the id of an access key on its first line and the secret on its second; without it the client looks for itself. */
+  credentials_file: z.string().optional(),
+  force_path_style: z.boolean().default(false),
+  /** Bytes of events that may wait for the bucket before commands are refused. */
+  backlog_bytes: z
+    .int()
+    .min(1024 * 1024)
+    .max(Number.MAX_SAFE_INTEGER)
+    .default(MAX_BACKLOG_BYTES),
+})
+
 const schema = z.strictObject({
   /** How clients and agents reach this relay. */
   url: z.url({ protocol: /^https?$/ }),
@@ -103,6 +127,12 @@ const schema = z.strictObject({
     .strictObject({
       /** Groups whose members may read the whole record, of all targets. */
       auditors: z.array(z.string().min(1)).max(100).default([]),
+      /** Which commands wait for the disk; where it is not said, those that write. */
+      durability: z.enum(durabilities).optional(),
+      /** How long events are kept; without it forever. */
+      retention: duration(DAY_MS, 100 * 365 * DAY_MS).optional(),
+      /** Where the record is kept beside this machine; without it in the state directory alone. */
+      storage: z.strictObject({ s3 }).optional(),
       /** Where events are sent on to, as JSON lines. */
       sinks: z
         .array(sink)
@@ -155,6 +185,7 @@ export async function readRelayConfig(file: string): Promise<RelayConfig> {
     policy: value.policy.map(path),
     record: {
       ...value.record,
+      ...(value.record.storage === undefined ? {} : { storage: withPaths(value.record.storage, path) }),
       sinks: value.record.sinks.map(each => {
         if ('file' in each) return { ...each, file: path(each.file) }
         return each.token_file === undefined ? each : { ...each, token_file: path(each.token_file) }
@@ -164,6 +195,12 @@ export async function readRelayConfig(file: string): Promise<RelayConfig> {
       'command' in hook || hook.secret_file === undefined ? hook : { ...hook, secret_file: path(hook.secret_file) },
     ),
   }
+}
+
+type StorageConfig = NonNullable<RelayConfig['record']['storage']>
+
+function withPaths({ s3 }: StorageConfig, path: (relative: string) => string): StorageConfig {
+  return s3.credentials_file === undefined ? { s3 } : { s3: { ...s3, credentials_file: path(s3.credentials_file) } }
 }
 
 export function isLoopback(host: string): boolean {

@@ -11,6 +11,7 @@ import { takeLock } from '@gate/shared/lock'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { addApi } from './admin/api.ts'
+import { rememberRelay } from './admin/elsewhere.ts'
 import { addKill } from './admin/kill-api.ts'
 import { addLocks } from './admin/locks-api.ts'
 import { addRecords } from './admin/records-api.ts'
@@ -36,8 +37,10 @@ import { followPolicy } from './policy/load.ts'
 import type { Abilities } from './policy/rules.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { createProtocols } from './protocols/registry.ts'
+import { openBucket } from './record/object-store.ts'
 import { Recorder } from './record/recorder.ts'
 import { Sealer } from './record/sealer.ts'
+import type { UploadTerms } from './record/uploads.ts'
 import { Kills } from './session/kills.ts'
 import { TargetBytes } from './session/record-limits.ts'
 import type { RecordTerms } from './session/recorded-text.ts'
@@ -78,8 +81,13 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const records = join(config.state, 'records')
   const recordKey = await persistent(join(config.state, 'record.key'), newSigningKey)
   const tree = { origin: `${new URL(config.url).host}/${relay}`, key: createPrivateKey(recordKey) }
-  const recorder = opening.adopt(await Recorder.open(records, tree, clock, log), opened => opened.close())
+  const uploads = await uploadTerms(config, relay)
+  const recorder = opening.adopt(
+    await Recorder.open(records, tree, clock, log, { uploads, retentionMs: config.record.retention }),
+    opened => opened.close(),
+  )
   const store = opening.use(await openStore(await storeConfig(config), clock, log))
+  await rememberRelay(store, relay, config.url, clock.now())
   opening.use(await SessionIndexer.start(store, relay, recorder, clock, log))
   opening.use(await Sinks.start(await sinksOf(config), join(config.state, 'sinks'), recorder, clock, log))
   const { token: tokenMs, maximum_session: maximumMs } = config.identity
@@ -130,7 +138,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   })
   addRequests(app, { approvals, logins, agents, policy, now: () => clock.now(), log })
   addReviews(app, approvals, logins, log)
-  addRecords(app, { store, logins, recorder, records, relay, auditors: config.record.auditors })
+  addRecords(app, { store, logins, recorder, relay, auditors: config.record.auditors })
   const sessionsApi = { store, logins, policy, recorder, sessions, relay, maximumMs, clock, log }
   addSessions(app, sessionsApi)
   addSessionWatch(app, sessionsApi)
@@ -153,6 +161,27 @@ export function abilitiesOf({ record }: RelayConfig): Abilities {
   return { seals: record.recipients.length > 0 }
 }
 
+/** Where the record is uploaded to. @throws {GateError} ERR_GATE_CONFIG when the credentials cannot be read. */
+async function uploadTerms({ record }: RelayConfig, relay: string): Promise<UploadTerms | undefined> {
+  if (record.storage === undefined) return undefined
+  const { endpoint, region, bucket, force_path_style: forcePathStyle, credentials_file: file } = record.storage.s3
+  // Each relay has a tree of its own, so none may write over another's.
+  const prefix = `${record.storage.s3.prefix}${relay}/`
+  const credentials = file === undefined ? undefined : readCredentials(file, await readSecret(file))
+  const store = await openBucket({ endpoint, region, bucket, prefix, credentials, forcePathStyle })
+  const place = [endpoint ?? region, bucket, prefix].join(' ')
+  return { store, place, backlogBytes: record.storage.s3.backlog_bytes }
+}
+
+function readCredentials(file: string, text: string): { accessKeyId: string; secretAccessKey: string } {
+  const [accessKeyId = '', secretAccessKey = ''] = text.split('\n').map(line => line.trim())
+  if (accessKeyId !== '' && secretAccessKey !== '') return { accessKeyId, secretAccessKey }
+  throw new GateError(
+    'ERR_GATE_CONFIG',
+    `${file}: expected the id of an access key on one line and its secret on the next`,
+  )
+}
+
 /** The key of hashed masks, of which that of placeholders is made; made at first use. */
 export async function readMaskKey(state: string): Promise<Uint8Array> {
   const hex = await persistent(join(state, 'mask.key'), () => randomBytes(32).toString('hex'))
@@ -171,6 +200,7 @@ async function recordTerms({ record }: RelayConfig, maskKey: Uint8Array, clock: 
     key: placeholderKey(maskKey),
     targetBytes: new TargetBytes(),
     seal: sealer === undefined ? undefined : text => sealer.seal(text),
+    durability: record.durability,
   }
 }
 

@@ -54,6 +54,12 @@ module.exports = {
       '^(node:)?(fs|net|http|https|tls|child_process|worker_threads|timers|dns|process)(/|$)',
     ),
     rule(
+      'one-file-knows-s3',
+      'The client of S3 is behind relay/record/object-store.ts, and loaded only where there is a bucket.',
+      '^(?!relay/(dist/)?record/object-store\\.|test/)',
+      '(^|/)node_modules/@aws-sdk/',
+    ),
+    rule(
       'one-file-knows-ws',
       'gate’s own WebSockets are behind shared/websocket.ts; those of services are read by the HTTP room.',
       '^(?!shared/(dist/)?websocket\\.|relay/protocols/http/(upgrade|messages)\\.|test/|scripts/)',

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { GateError } from '@gate/shared/errors'
 import { openCheckpoint, parseVerifier, type Verifier } from '@gate/shared/record/checkpoint'
-import { type ReadFile, type Verified, verifyRecord } from '@gate/shared/record/verify'
+import { type ReadFile, readNote, type Verified, verifyRecord } from '@gate/shared/record/verify'
 import { z } from 'zod'
 import { type App, type Connected, connectApp, interruptible } from '../app.ts'
 import { fetchReceipts, keptReceipts, keptRecord } from '../receipts.ts'
@@ -24,11 +24,13 @@ export async function auditVerify(app: App, options: VerifyOptions): Promise<num
   const { read, kept, close } = await sourceOf(app, options)
   try {
     const files = await Promise.all((options.checkpoint ?? []).map(readCheckpoint))
-    const verifier = await verifierOf(options, kept, read)
+    const note = await readNote(read)
+    const verifier = verifierOf(options, kept, note)
     const ofKey = kept !== undefined && kept.verifier === verifier.text ? [kept.checkpoint] : []
     const began = performance.now()
     const verified = await verifyRecord({
       read,
+      note,
       verifier,
       kept: [...files.flatMap(file => pick(file, verifier)), ...ofKey],
       progress: progress(app, options.json === true),
@@ -68,16 +70,11 @@ function relaySource({ client, credentials }: Connected): ReadFile {
 }
 
 /** The key that is given; else the one that was kept; else a checkpoint's own is not believed. */
-async function verifierOf(
-  { key, from }: VerifyOptions,
-  kept: { readonly verifier: string } | undefined,
-  read: ReadFile,
-): Promise<Verifier> {
+function verifierOf({ key }: VerifyOptions, kept: { readonly verifier: string } | undefined, note: string): Verifier {
   if (key !== undefined) return parseVerifier(key)
-  const note = (await read('checkpoint'))?.toString('utf8')
-  const [origin] = note?.split('\n') ?? []
+  const [origin = ''] = note.split('\n')
   if (kept !== undefined && parseVerifier(kept.verifier).name === origin) return parseVerifier(kept.verifier)
-  throw new GateError('ERR_GATE_USAGE', `there is no key to check ${printable(origin ?? from ?? 'the record')} with`, {
+  throw new GateError('ERR_GATE_USAGE', `there is no key to check ${printable(origin)} with`, {
     hint: 'Add --key; gate audit key prints that of the relay you are logged in to.',
   })
 }
@@ -116,14 +113,23 @@ function progress(app: App, json: boolean): (done: number, size: number) => void
   }
 }
 
-function show(app: App, { head, bytes, approvals, findings, cut }: Verified, durationMs: number, json: boolean): void {
+function show(
+  app: App,
+  { head, bytes, approvals, deleted, findings, cut }: Verified,
+  durationMs: number,
+  json: boolean,
+): void {
   if (json) {
     const root = head.root.toString('base64')
     const good = findings.length === 0
     return app.print(
-      JSON.stringify({ good, origin: head.origin, records: head.size, root, bytes, approvals, findings, cut }),
+      JSON.stringify({ good, origin: head.origin, records: head.size, root, bytes, approvals, deleted, findings, cut }),
     )
   }
+  for (const { first, last, byRecord, timeMs } of deleted)
+    app.print(
+      `records ${first} to ${last} were deleted by retention on ${new Date(timeMs).toISOString().slice(0, 10)} (record ${byRecord}); their hashes are as they were signed`,
+    )
   for (const { what } of findings) app.print(`${app.style.bad('✗')} ${printable(what)}`)
   if (cut) app.print(`${app.style.bad('✗')} … and more`)
   const rate = `${(bytes / 1e6).toFixed(1)} MB in ${(durationMs / 1000).toFixed(1)} s`
@@ -179,5 +185,20 @@ export async function receipts(app: App, { json }: { readonly json?: boolean }):
     ])
     app.print(table(['SESSION', 'ENDED', 'EVENTS', 'RECORD', 'RECEIPT'], rows, app.style))
   }
+  await sayElsewhere(app, connected)
   if (broken.length > 0) throw new GateError('ERR_GATE_TAMPERED', `${broken.length} receipts do not hold`)
+}
+
+const elsewhereAnswer = z.object({
+  relays: z.array(z.object({ relay: z.string(), url: z.string().nullable(), sessions: z.number() })),
+})
+
+/** Each relay gives receipts for its own record only: who worked through others has to ask them. */
+async function sayElsewhere(app: App, { client, credentials }: Connected): Promise<void> {
+  const path = '/v1/receipts/elsewhere'
+  const { relays } = await client.call({ method: 'GET', path, token: await credentials.token() }, elsewhereAnswer)
+  for (const { relay, url, sessions } of relays) {
+    const where = printable(url === null ? relay : `${relay} at ${url}`)
+    app.note(`${sessions} of your sessions ended on ${where}: their receipts come from there.`)
+  }
 }

@@ -1,7 +1,4 @@
 // The API behind gate receipts and gate audit: checkpoints and proofs for everybody, the record itself for auditors.
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
 import type { Subject } from '@gate/shared/model'
 import type { Receipt } from '@gate/shared/record/receipt'
@@ -33,7 +30,6 @@ export interface RecordsApiContext {
   readonly store: Store
   readonly logins: Logins
   readonly recorder: Recorder
-  readonly records: string
   readonly relay: string
   /** Groups whose members may read all of the record. */
   readonly auditors: readonly string[]
@@ -59,6 +55,10 @@ export function addRecords(app: FastifyInstance, context: RecordsApiContext): vo
       verifier: recorder.verifier.text,
       ...(await recorder.consistency(size)),
     }
+  })
+  app.get('/v1/receipts/elsewhere', async request => {
+    const { subject } = await authenticated(logins, request)
+    return { relays: await endedElsewhere(context, subject) }
   })
   app.get<{ Params: { '*': string } }>('/v1/records/log/*', async (request, reply) => {
     audits(context, (await authenticated(logins, request)).subject)
@@ -109,6 +109,26 @@ async function endedSessions(
   return rows.map(({ id, ended_ms: endedMs, last_event: last }) => ({ id, endedMs: endedMs ?? 0, last: last ?? 0 }))
 }
 
+/** Relays that have receipts for this person too; each gives those of the sessions that ran on it. */
+async function endedElsewhere(
+  { store, relay }: RecordsApiContext,
+  subject: Subject,
+): Promise<{ relay: string; url: string | null; sessions: number }[]> {
+  const rows = await storeErrors(() =>
+    store.db
+      .selectFrom('sessions')
+      .leftJoin('relays', 'relays.id', 'sessions.relay')
+      .select(({ fn }) => ['sessions.relay', 'relays.url', fn.countAll<number>().as('sessions')])
+      .where('subject_id', '=', subject.id)
+      .where('sessions.relay', '!=', relay)
+      .where('last_event', 'is not', null)
+      .groupBy(['sessions.relay', 'relays.url'])
+      .orderBy('sessions.relay')
+      .execute(),
+  )
+  return rows.map(row => ({ ...row, sessions: Number(row.sessions) }))
+}
+
 /** None when the session's end could not be recorded: the log has said so. */
 async function receiptOf(recorder: Recorder, session: string, last: number): Promise<Receipt[]> {
   try {
@@ -120,15 +140,14 @@ async function receiptOf(recorder: Recorder, session: string, last: number): Pro
 }
 
 /** A file of the log, as C2SP's tlog-tiles names it. */
-async function sendPart({ records }: RecordsApiContext, path: string, reply: FastifyReply): Promise<FastifyReply> {
+async function sendPart({ recorder }: RecordsApiContext, path: string, reply: FastifyReply): Promise<FastifyReply> {
   const isPart = path === 'checkpoint' || TILE.test(path)
-  const file = join(records, path)
-  const found = isPart ? await stat(file).catch(() => undefined) : undefined
-  if (found?.isFile() !== true) throw new GateError('ERR_GATE_NOT_FOUND', 'the log has no such part')
+  const bytes = isPart ? await recorder.part(path) : undefined
+  if (bytes === undefined) throw new GateError('ERR_GATE_NOT_FOUND', 'the log has no such part')
   return reply
     .type(path === 'checkpoint' ? 'text/plain; charset=utf-8' : 'application/octet-stream')
     .header('cache-control', 'no-store')
-    .send(createReadStream(file))
+    .send(bytes)
 }
 
 /** Sends every event from a number on; with `follow` also those to come, until the reader goes. A slow one is read for slowly. */
@@ -138,7 +157,7 @@ async function sendEvents(
   follow: boolean,
   out: NodeJS.WritableStream & { readonly destroyed?: boolean },
 ): Promise<void> {
-  let next = from
+  let next = Math.max(from, recorder.oldest)
   let wake = (): void => {}
   using _watching = recorder.watch(() => wake())
   do {

@@ -16,6 +16,7 @@ import type { Sessions } from '../session/sessions.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'
 import { drained } from './drained.ts'
+import { answerFromElsewhere } from './elsewhere.ts'
 
 /** Words that one question may ask for. */
 const MAX_WORDS = 20
@@ -58,6 +59,7 @@ export function addSessions(app: FastifyInstance, context: SessionsApiContext): 
   app.get<{ Params: { id: string } }>('/v1/sessions/:id', async (request, reply) => {
     const { subject } = await authenticated(logins, request)
     const row = await visibleSession(context, subject, request.params.id)
+    if (row.relay !== context.relay) return answerFromElsewhere(context, request, reply, row, '')
     recordView(context, subject, row)
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
@@ -84,11 +86,11 @@ function filterOf({ text, ...rest }: z.infer<typeof query>): SessionFilter {
 }
 
 /**
- * A session whose record is here and that the person may see.
- * @throws {GateError} ERR_GATE_NOT_FOUND also for one that is none of their business, or on another relay.
+ * A session that the person may see, whichever relay has its record.
+ * @throws {GateError} ERR_GATE_NOT_FOUND also for one that is none of their business.
  */
 export async function visibleSession(
-  { store, policy, relay }: SessionsApiContext,
+  { store, policy, relay, recorder }: SessionsApiContext,
   subject: Subject,
   id: string,
 ): Promise<SessionRow> {
@@ -96,9 +98,10 @@ export async function visibleSession(
     store.db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst(),
   )
   if (row === undefined || !maySee(policy(), subject, row)) throw noSession(id)
-  if (row.relay !== relay)
-    throw new GateError('ERR_GATE_NOT_FOUND', `the record of ${row.id} is on relay ${row.relay}`, {
-      hint: `This is ${relay}. Log in to the other one.`,
+  // Of another relay's record only that relay knows what it still has.
+  if (row.relay === relay && row.last_event !== null && row.last_event < recorder.oldest)
+    throw new GateError('ERR_GATE_NOT_FOUND', `the events of ${row.id} were deleted by age`, {
+      hint: 'relay.yaml says how long they are kept: record.retention. A receipt of the session still holds.',
     })
   return row
 }

@@ -6,6 +6,7 @@ import type { SessionRow } from '../history/find.ts'
 import type { StoredEvent } from '../record/events.ts'
 import { authenticated } from './api.ts'
 import { drained } from './drained.ts'
+import { answerFromElsewhere } from './elsewhere.ts'
 import { maySee, recordView, type SessionsApiContext, summary, visibleSession } from './sessions-api.ts'
 
 const MAX_WATCHERS = 200
@@ -21,6 +22,7 @@ export function addSessionWatch(app: FastifyInstance, context: SessionsApiContex
   app.get<{ Params: { id: string } }>('/v1/sessions/:id/watch', async (request, reply) => {
     const login = await authenticated(context.logins, request)
     const row = await visibleSession(context, login.subject, request.params.id)
+    if (row.relay !== context.relay) return answerFromElsewhere(context, request, reply, row, '/watch')
     if (watchers >= MAX_WATCHERS) throw new GateError('ERR_GATE_LIMIT', `${watchers} sessions are watched already`)
     recordView(context, login.subject, row)
     const watched = context.logins.watch(login)

@@ -36,6 +36,7 @@ export function writeBatch(store: Store, batch: Batch): Promise<number> {
     if (batch.repairing) await restoreSessions(db, batch)
     await addTallies(db, batch.events)
     await addViews(db, batch)
+    await forgetDeleted(db, batch)
     const count = await addTerms(db, batch.terms)
     await db
       .insertInto('record_positions')
@@ -72,18 +73,14 @@ async function addTallies(db: Kysely<Schema>, events: readonly StoredEvent[]): P
       held: known.held + tally.held,
     })
   }
-  for (const [id, { commands, refused, held }] of tallies) {
-    await db
-      .updateTable('sessions')
-      .set(({ eb }) => ({
-        commands: eb('commands', '+', commands),
-        refused: eb('refused', '+', refused),
-        held: eb('held', '+', held),
-      }))
-      .where('id', '=', id)
-      .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
-      .execute()
-  }
+  if (tallies.size === 0) return
+  const all = [...tallies.values()]
+  // One statement for all sessions: an embedded store takes a millisecond for each.
+  await sql`update sessions
+    set commands = sessions.commands + new.commands, refused = sessions.refused + new.refused, held = sessions.held + new.held
+    from unnest(${[...tallies.keys()]}::text[], ${all.map(({ commands }) => commands)}::int[],
+      ${all.map(({ refused }) => refused)}::int[], ${all.map(({ held }) => held)}::int[]) new (id, commands, refused, held)
+    where sessions.id = new.id and (sessions.ended_ms is null or sessions.end_code = 'lost')`.execute(db)
 }
 
 async function addViews(db: Kysely<Schema>, { relay, events }: Batch): Promise<void> {
@@ -96,6 +93,16 @@ async function addViews(db: Kysely<Schema>, { relay, events }: Batch): Promise<v
     .values(views)
     .onConflict(conflict => conflict.doNothing())
     .execute()
+}
+
+/** What the record no longer has cannot be shown: sessions all of whose events were deleted by age leave the lists, words and all. */
+async function forgetDeleted(db: Kysely<Schema>, { relay, events }: Batch): Promise<void> {
+  const last = Math.max(0, ...events.map(({ body }) => (body.type === 'retention' ? body.last : 0)))
+  if (last === 0) return
+  const gone = db.selectFrom('sessions').select('id').where('relay', '=', relay).where('last_event', '<=', last)
+  await db.deleteFrom('session_terms').where('session_id', 'in', gone).execute()
+  await db.deleteFrom('session_views').where('session_id', 'in', gone).execute()
+  await db.deleteFrom('sessions').where('relay', '=', relay).where('last_event', '<=', last).execute()
 }
 
 /** Makes rows of sessions that the store has lost, from what the record says of them. */

@@ -1,5 +1,5 @@
 // Finds sessions: by who, where, when, for what, and by what was done in them.
-import { type Expression, type Selectable, type SelectQueryBuilder, type SqlBool, sql } from 'kysely'
+import { type RawBuilder, type Selectable, type SqlBool, sql } from 'kysely'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { actionTerm, ruleTerm, wordTerm } from './terms.ts'
@@ -28,71 +28,145 @@ export interface Sight {
   readonly targets: readonly string[] | undefined
 }
 
-/** How often a term occurs is counted up to here, to begin with the rarest. */
-const MAX_COUNTED = 5_000
+/** How many sessions have something is counted up to here, to begin with what the fewest have. */
+const MAX_COUNTED = 500
 
-type Query = SelectQueryBuilder<Schema, 'sessions', object>
+type Condition = RawBuilder<SqlBool>
+type Column = RawBuilder<unknown>
+/** When a session began, as far as that is asked for. */
+type Bounds = (started: Column) => Condition
+/** All else that is asked for, of the session with this beginning and id. */
+type Rest = (started: Column, id: Column) => Condition
 
-/** Sessions that match everything asked for, newest first. `maximumMs` is the longest that one can last. */
+/** Something asked for that narrows the search down: a term, or a condition on the row of a session. */
+type Way = { readonly term: string } | { readonly condition: Condition }
+
+/**
+ * Sessions that match everything asked for, newest first. `maximumMs` is the longest that one can last.
+ *
+ * What the fewest sessions have is read in order, and all else looked up for each of them until there are enough. The planner
+ * is left no choice in this: it does not know which words meet in one session, and where it guessed wrong a list took seconds.
+ */
 export async function findSessions(
   store: Store,
   filter: SessionFilter,
   sight: Sight,
   maximumMs: number,
 ): Promise<SessionRow[]> {
-  const [rarest, ...others] = await byRarity(store, termsAsked(filter))
-  let query: Query = store.db.selectFrom('sessions')
-  // The index of terms has each term's sessions in the order of their beginnings: reading it backwards ends with the limit.
-  if (rarest !== undefined)
-    query = query
-      .innerJoin('session_terms', 'session_terms.session_id', 'sessions.id')
-      .where('session_terms.term', '=', rarest) as unknown as Query
-  if (sight.targets?.length === 0) query = query.where('subject_id', '=', sight.subject)
-  else if (sight.targets !== undefined) {
-    const { targets, subject } = sight
-    query = query.where(({ or, eb }) => or([eb('target_key', 'in', targets), eb('subject_id', '=', subject)]))
-  }
-  query = byPlace(query, filter)
-  query = byTime(query, filter, maximumMs)
-  for (const term of others) query = query.where(hasTerm(term))
-  const started = rarest === undefined ? sql.ref('sessions.started_ms') : sql.ref('session_terms.started_ms')
-  const id = rarest === undefined ? sql.ref('sessions.id') : sql.ref('session_terms.session_id')
-  return query.selectAll('sessions').orderBy(started, 'desc').orderBy(id, 'desc').limit(filter.limit).execute()
+  const bounds = (started: Column): Condition => startedBetween(started, filter, maximumMs)
+  const terms = termsAsked(filter).map((term): Way => ({ term }))
+  const conditions = conditionsOf(filter, sight).map((condition): Way => ({ condition }))
+  const best = await narrowest(store, [...terms, ...conditions], bounds)
+  const others = [...terms, ...conditions].filter(way => way !== best)
+  const rest = (started: Column, id: Column): Condition =>
+    all([...others.map(way => lookUp(way, started, id)), openSince(filter)])
+  const { rows } = await queryOf(best, bounds, rest, filter.limit).execute(store.db)
+  return rows
 }
 
-/** The terms, beginning with the one that the fewest sessions have. */
-async function byRarity(store: Store, terms: readonly string[]): Promise<string[]> {
-  if (terms.length < 2) return [...terms]
-  const { rows } = await sql<{ term: string; count: number }>`
-    select asked.term, (select count(*) from (
-      select from session_terms t where t.term = asked.term limit ${sql.lit(MAX_COUNTED)}) counted) as count
-    from unnest(${terms}::text[]) asked (term)`.execute(store.db)
-  return rows.sort((a, b) => a.count - b.count).map(({ term }) => term)
+function queryOf(best: Way | undefined, bounds: Bounds, rest: Rest, limit: number): RawBuilder<SessionRow> {
+  if (best === undefined) return byTime(bounds, rest, limit)
+  return 'term' in best ? byTerm(best.term, bounds, rest, limit) : byCondition(best.condition, bounds, rest, limit)
 }
 
-function byPlace(query: Query, { target, user, task }: SessionFilter): Query {
-  let narrowed = query
-  if (target !== undefined) narrowed = narrowed.where('target', '=', target)
-  if (user !== undefined)
-    narrowed = narrowed.where(({ or, eb }) =>
-      or([eb(sql`lower(email)`, '=', user.toLowerCase()), eb('subject_id', '=', user)]),
-    )
-  if (task !== undefined) {
-    const steps = `${task.replace(/[\\%_]/g, '\\$&')}/%`
-    narrowed = narrowed.where(({ or, eb }) => or([eb('task', '=', task), eb('task', 'like', steps)]))
-  }
-  return narrowed
+const column = (name: string): Column => sql.ref(name)
+const STARTED = column('sessions.started_ms')
+const ID = column('sessions.id')
+
+function byTime(bounds: Bounds, rest: Rest, limit: number): RawBuilder<SessionRow> {
+  return sql<SessionRow>`select * from sessions where ${bounds(STARTED)} and ${rest(STARTED, ID)}
+    order by started_ms desc, id desc limit ${limit}`
 }
 
-function byTime(query: Query, { sinceMs, untilMs }: SessionFilter, maximumMs: number): Query {
-  let narrowed = query
-  if (untilMs !== undefined) narrowed = narrowed.where('sessions.started_ms', '<=', untilMs)
-  if (sinceMs !== undefined)
-    narrowed = narrowed
-      // None that began earlier can have been open still: so the index by start is enough.
-      .where('sessions.started_ms', '>=', sinceMs - maximumMs)
-      .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('ended_ms', '>=', sinceMs)]))
-  return narrowed
+/** The index of terms has each term's sessions in the order of their beginnings: read backwards, it ends with the limit. */
+function byTerm(term: string, bounds: Bounds, rest: Rest, limit: number): RawBuilder<SessionRow> {
+  return sql<SessionRow>`select sessions.* from session_terms had
+    cross join lateral (select * from sessions s where s.id = had.session_id limit 1) sessions
+    where had.term = ${term} and ${bounds(column('had.started_ms'))}
+      and ${rest(column('had.started_ms'), column('had.session_id'))}
+    order by had.started_ms desc, had.session_id desc limit ${limit}`
+}
+
+/** `offset 0` keeps the inner query apart: it is few rows, whatever the planner thinks of them together with the rest. */
+function byCondition(condition: Condition, bounds: Bounds, rest: Rest, limit: number): RawBuilder<SessionRow> {
+  return sql<SessionRow>`select * from (
+      select * from sessions where ${condition} and ${bounds(STARTED)}
+      order by started_ms desc, id desc offset 0) sessions
+    where ${rest(STARTED, ID)} order by started_ms desc, id desc limit ${limit}`
+}
+
+/**
+ * The way that leads to the fewest sessions; among those that many lead to the sparsest term. Undefined where there are
+ * conditions alone and many sessions meet them: what is known of a session's own row the planner judges well.
+ */
+async function narrowest(store: Store, ways: readonly Way[], bounds: Bounds): Promise<Way | undefined> {
+  const [only] = ways
+  if (ways.length < 2) return only !== undefined && 'term' in only ? only : undefined
+  const looks = ways.map((way, index) => sql`(${newestOf(way, bounds)}) ${sql.ref(`way${index}`)}`)
+  const looked = ways.map((_, index) => sql`to_json(${sql.ref(`way${index}`)}) ${sql.ref(`way${index}`)}`)
+  const { rows } = await sql<Record<string, Sparseness>>`
+    select ${sql.join(looked)} from ${sql.join(looks, sql` cross join `)}`.execute(store.db)
+  const [best] = ways
+    .map((way, index) => ({ way, ...(rows[0]?.[`way${index}`] as Sparseness) }))
+    .sort((a, b) => a.count - b.count || a.since - b.since)
+  return best === undefined || ('condition' in best.way && best.count >= MAX_COUNTED) ? undefined : best.way
+}
+
+interface Sparseness {
+  /** Up to MAX_COUNTED. */
+  readonly count: number
+  /** When the oldest of those that were counted began; of a condition the end of time, since they are not the newest. */
+  readonly since: number
+}
+
+/** The order makes it an index scan: without it all of a common term's rows were fetched before the first was counted. */
+function newestOf(way: Way, bounds: Bounds): RawBuilder<Sparseness> {
+  if ('condition' in way)
+    return sql`select count(*) as count, ${sql.lit(Number.MAX_SAFE_INTEGER)} as since
+      from (select from sessions where ${way.condition} and ${bounds(STARTED)} limit ${sql.lit(MAX_COUNTED)}) counted`
+  return sql`select count(*) as count, coalesce(min(started_ms), 0) as since
+    from (select started_ms from session_terms had where had.term = ${way.term} and ${bounds(column('had.started_ms'))}
+      order by had.started_ms desc, had.session_id desc limit ${sql.lit(MAX_COUNTED)}) counted`
+}
+
+/** Conditions on rows of sessions that an index can answer. */
+function conditionsOf({ target, user, task }: SessionFilter, { targets, subject }: Sight): Condition[] {
+  const steps = `${(task ?? '').replace(/[\\%_]/g, '\\$&')}/%`
+  return [
+    ...(targets === undefined
+      ? []
+      : targets.length === 0
+        ? [sql<SqlBool>`subject_id = ${subject}`]
+        : [sql<SqlBool>`(target_key in (${sql.join(targets)}) or subject_id = ${subject})`]),
+    ...(target === undefined ? [] : [sql<SqlBool>`target = ${target}`]),
+    ...(user === undefined ? [] : [sql<SqlBool>`(lower(email) = ${user.toLowerCase()} or subject_id = ${user})`]),
+    ...(task === undefined ? [] : [sql<SqlBool>`(task = ${task} or task like ${steps})`]),
+  ]
+}
+
+const all = (conditions: readonly Condition[]): Condition =>
+  conditions.length === 0 ? sql<SqlBool>`true` : sql<SqlBool>`${sql.join(conditions, sql` and `)}`
+
+/** None that began earlier than that can have been open still: so what is in the order of beginnings is enough. */
+function startedBetween(started: Column, { sinceMs, untilMs }: SessionFilter, maximumMs: number): Condition {
+  return all([
+    ...(untilMs === undefined ? [] : [sql<SqlBool>`${started} <= ${untilMs}`]),
+    ...(sinceMs === undefined ? [] : [sql<SqlBool>`${started} >= ${sinceMs - maximumMs}`]),
+  ])
+}
+
+function openSince({ sinceMs }: SessionFilter): Condition {
+  return sinceMs === undefined ? all([]) : sql<SqlBool>`(ended_ms is null or ended_ms >= ${sinceMs})`
+}
+
+/**
+ * Whether a session has it too. A subquery with a limit stays one, looked up in the index for each session that everything
+ * else leaves: as EXISTS it became a join of two long lists, which took seconds.
+ */
+function lookUp(way: Way, started: Column, id: Column): Condition {
+  if ('condition' in way) return way.condition
+  return sql<SqlBool>`(select true from session_terms t where t.term = ${way.term}
+    and t.started_ms = ${started} and t.session_id = ${id} limit 1)`
 }
 
 export function termsAsked({ action, rule, words }: SessionFilter): string[] {
@@ -101,13 +175,4 @@ export function termsAsked({ action, rule, words }: SessionFilter): string[] {
     ...(rule === undefined ? [] : [ruleTerm(rule)]),
     ...words.map(wordTerm),
   ]
-}
-
-/**
- * Whether the session has this term too. A subquery with a limit stays one, looked up in the index for each session that
- * everything else leaves: as EXISTS it became a join of two long lists, which took seconds.
- */
-function hasTerm(term: string): Expression<SqlBool> {
-  return sql<SqlBool>`(select true from session_terms t where t.term = ${term}
-    and t.started_ms = sessions.started_ms and t.session_id = sessions.id limit 1)`
 }

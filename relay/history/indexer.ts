@@ -2,14 +2,14 @@
 import type { Clock } from '@gate/shared/clock'
 import type { Log } from '@gate/shared/log'
 import { sql } from 'kysely'
-import type { StoredEvent } from '../record/events.ts'
+import type { EventBody, StoredEvent } from '../record/events.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { type Batch, readPosition, writeBatch } from './batch.ts'
 import type { EventSource } from './source.ts'
 import { termsOf } from './terms.ts'
 
 /** Events wait this long for others to be written with. */
-const BATCH_DELAY_MS = 500
+const BATCH_DELAY_MS = 1_000
 const BATCH_EVENTS = 1_000
 /** Events, and characters of their texts, that wait for the store; what comes then is read from the record afterwards. */
 const MAX_QUEUED_EVENTS = 5_000
@@ -32,11 +32,25 @@ const learned = new Set([
   'hold',
   'rows',
   'view',
+  'retention',
 ] satisfies StoredEvent['body']['type'][] as string[])
+
+/** Texts of one session whose words are remembered as taken; beyond them all are forgotten. */
+const MAX_TAKEN_TEXTS = 100
+/** Longer ones are read again. */
+const TAKEN_TEXT_LENGTH = 1_000
 
 interface Known {
   readonly terms: Set<string>
+  /** Statements with which the terms were taken, as `sayingOf` says them: the same one adds nothing. */
+  readonly taken: Set<string>
   count: number
+}
+
+/** All that the terms of a command depend on; undefined when it is not worth remembering. */
+function sayingOf(body: EventBody): string | undefined {
+  if (body.type !== 'command' || body.text.length > TAKEN_TEXT_LENGTH) return undefined
+  return `${body.action}\0${body.decision.rule}\0${body.settled?.rule ?? ''}\0${body.text}`
 }
 
 export class SessionIndexer implements AsyncDisposable {
@@ -184,7 +198,7 @@ export class SessionIndexer implements AsyncDisposable {
 
   async #write(events: readonly StoredEvent[], repairing: boolean, position?: number): Promise<void> {
     const terms = new Map<string, string[]>()
-    for (const { body } of events) if ('session' in body) this.#collect(terms, body.session, termsOf(body))
+    for (const { body } of events) if ('session' in body) this.#collect(terms, body.session, body)
     const batch: Batch = {
       relay: this.#relay,
       events,
@@ -207,14 +221,20 @@ export class SessionIndexer implements AsyncDisposable {
   }
 
   /** Adds the terms that the session does not have yet. */
-  #collect(terms: Map<string, string[]>, session: string, found: readonly string[]): void {
+  #collect(terms: Map<string, string[]>, session: string, body: EventBody): void {
+    const before = this.#sessions.get(session)
+    const saying = sayingOf(body)
+    if (before !== undefined && (before.count >= MAX_TERMS_PER_SESSION || before.taken.has(saying ?? ''))) return
+    const found = termsOf(body)
     if (found.length === 0) return
     if (this.#remembered > MAX_REMEMBERED_TERMS) {
       this.#sessions.clear()
       this.#remembered = 0
     }
-    const known = this.#sessions.get(session) ?? { terms: new Set<string>(), count: 0 }
+    const known = this.#sessions.get(session) ?? { terms: new Set<string>(), taken: new Set<string>(), count: 0 }
     this.#sessions.set(session, known)
+    if (known.taken.size >= MAX_TAKEN_TEXTS) known.taken.clear()
+    if (saying !== undefined) known.taken.add(saying)
     const news = found.filter(term => !known.terms.has(term)).slice(0, MAX_TERMS_PER_SESSION - known.count)
     for (const term of news) known.terms.add(term)
     known.count += news.length

@@ -1,5 +1,7 @@
 // Tells the hooks what happens, each in its own time: a slow or broken one waits, is tried again, and in the end is given up.
+import { Backoff, DELIVERY_BACKOFF } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
+import { GateError } from '@gate/shared/errors'
 import { newId } from '@gate/shared/id'
 import type { Log } from '@gate/shared/log'
 import type { Grant } from '../approval/grants.ts'
@@ -10,10 +12,10 @@ import { grantNotice, type Notice, requestNotice, reviewNotice } from './notice.
 
 /** Notices that wait for one hook; beyond it the newest are dropped, and that is logged. */
 const MAX_WAITING = 1_000
-const FIRST_RETRY_MS = 1_000
-const LONGEST_RETRY_MS = 60_000
 /** With the waits in between about a quarter of an hour. */
 const MAX_ATTEMPTS = 20
+/** A relay that goes down has this long to deliver what waits; then it is lost, and that is logged. */
+const LAST_DELIVERIES_MS = 3_000
 
 export class Notices implements AsyncDisposable {
   readonly #relay: string
@@ -57,6 +59,8 @@ class Queue {
   readonly #clock: Clock
   readonly #log: Log
   readonly #notices: Notice[] = []
+  /** Aborts when nothing new comes: what waits is tried once more each, without waits in between. */
+  readonly #closing = new AbortController()
   readonly #closed = new AbortController()
   #delivering: Promise<void> | undefined
 
@@ -68,8 +72,8 @@ class Queue {
 
   add(notice: Notice): void {
     if (this.#hook.kinds?.includes(notice.kind) === false) return
-    if (this.#notices.length >= MAX_WAITING) {
-      this.#log.error('notice.dropped', { hook: this.#hook.name, kind: notice.kind, notice: notice.id })
+    if (this.#notices.length >= MAX_WAITING || this.#closing.signal.aborted) {
+      this.#drop(notice)
       return
     }
     this.#notices.push(notice)
@@ -81,31 +85,45 @@ class Queue {
   /** One after the other, so that whoever reads them reads them in order. */
   async #run(): Promise<void> {
     for (let notice = this.#notices[0]; notice !== undefined; notice = this.#notices[0]) {
-      await this.#deliver(notice)
-      if (this.#closed.signal.aborted) return
+      const isTaken = await this.#deliver(notice)
+      // The next one would fare no better, and must not be read before this one.
+      if (!isTaken && this.#closing.signal.aborted) return
+      if (!isTaken) this.#drop(notice)
       this.#notices.shift()
     }
   }
 
-  async #deliver(notice: Notice): Promise<void> {
-    const { signal } = this.#closed
-    let retryMs = FIRST_RETRY_MS
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS && !signal.aborted; attempt += 1) {
+  async #deliver(notice: Notice): Promise<boolean> {
+    const backoff = new Backoff(DELIVERY_BACKOFF, this.#clock)
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS && !this.#closed.signal.aborted; attempt += 1) {
+      const isLast = this.#closing.signal.aborted
       try {
-        return await this.#hook.deliver(notice, signal)
+        await this.#hook.deliver(notice, this.#closed.signal)
+        return true
       } catch (error) {
-        if (signal.aborted) return
         this.#log.warn('notice.failed', { hook: this.#hook.name, notice: notice.id, count: attempt, error })
       }
-      await this.#clock.sleep(retryMs, signal).catch(() => {})
-      retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)
+      if (isLast) return false
+      await backoff.wait(this.#closing.signal)
     }
-    if (!signal.aborted)
-      this.#log.error('notice.dropped', { hook: this.#hook.name, kind: notice.kind, notice: notice.id })
+    return false
   }
 
+  #drop(notice: Notice): void {
+    this.#log.error('notice.dropped', { hook: this.#hook.name, kind: notice.kind, notice: notice.id })
+  }
+
+  /** Delivers what waits, as far as the hook takes it at once. */
   async close(): Promise<void> {
-    this.#closed.abort()
+    this.#closing.abort(new GateError('ERR_GATE_SHUTDOWN', 'the relay is going down'))
+    const enough = new AbortController()
+    const limit = this.#clock.sleep(LAST_DELIVERIES_MS, enough.signal).then(
+      () => this.#closed.abort(new GateError('ERR_GATE_SHUTDOWN', 'the relay is down')),
+      () => {},
+    )
     await this.#delivering
+    enough.abort(new GateError('ERR_GATE_SHUTDOWN', 'everything was tried'))
+    await limit
+    for (const notice of this.#notices.splice(0)) this.#drop(notice)
   }
 }

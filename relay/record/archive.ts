@@ -39,9 +39,15 @@ export interface TreeKey {
   readonly key: KeyObject
 }
 
+/** Gives a part that is no longer here; undefined when it is not there either. */
+export type ReadElsewhere = (path: string) => Promise<Buffer | undefined>
+
 export class Archive {
   readonly verifier: Verifier
   readonly #directory: string
+  readonly #elsewhere: ReadElsewhere
+  /** Events up to this number are deleted: only their hashes are here. */
+  deleted = 0
   readonly #key: KeyObject
   #edge: Edge
   /** Events of the bundle that is not whole yet. */
@@ -57,8 +63,10 @@ export class Archive {
     verifier: Verifier,
     key: KeyObject,
     state: { edge: Edge; bundle: readonly Buffer[]; head: TreeHead; note: string },
+    elsewhere: ReadElsewhere,
   ) {
     this.#directory = directory
+    this.#elsewhere = elsewhere
     this.verifier = verifier
     this.#key = key
     this.#edge = state.edge
@@ -68,17 +76,17 @@ export class Archive {
   }
 
   /** @throws {GateError} ERR_GATE_RECORD when the directory's tree is not the one that its checkpoint says, or another key signed it. */
-  static async open(directory: string, { origin, key }: TreeKey): Promise<Archive> {
+  static async open(
+    directory: string,
+    { origin, key }: TreeKey,
+    elsewhere: ReadElsewhere = async () => undefined,
+  ): Promise<Archive> {
     const verifier = createVerifier(origin, key)
     const note = await readIfThere(join(directory, CHECKPOINT_FILE))
     if (note === undefined) {
       const head = { origin, size: 0, root: EMPTY_ROOT }
-      return new Archive(directory, verifier, key, {
-        edge: emptyEdge,
-        bundle: [],
-        head,
-        note: signCheckpoint(head, verifier, key),
-      })
+      const empty = { edge: emptyEdge, bundle: [], head, note: signCheckpoint(head, verifier, key) }
+      return new Archive(directory, verifier, key, empty, elsewhere)
     }
     const head = openCheckpoint(note.toString('utf8'), verifier)
     const edge = await readEdge(directory, head.size)
@@ -89,7 +97,7 @@ export class Archive {
     const width = head.size % TILE_WIDTH
     const bundle =
       width === 0 ? [] : parseBundle(await readPart(directory, bundlePath(Math.floor(head.size / TILE_WIDTH), width)))
-    return new Archive(directory, verifier, key, { edge, bundle, head, note: note.toString('utf8') })
+    return new Archive(directory, verifier, key, { edge, bundle, head, note: note.toString('utf8') }, elsewhere)
   }
 
   get head(): TreeHead {
@@ -194,6 +202,27 @@ export class Archive {
     return read.then(hashes => hashes.slice(0, width))
   }
 
+  /** The events of a whole bundle: from here, or checked against their hashes, which are always here. */
+  async wholeBundle(index: number): Promise<readonly Buffer[]> {
+    const path = bundlePath(index)
+    const here = await readIfThere(join(this.#directory, path))
+    if (here !== undefined) return parseBundle(here)
+    const there = await this.#elsewhere(path)
+    if (there === undefined) throw new GateError('ERR_GATE_RECORD', `${path} is missing`)
+    const bundle = parseBundle(there)
+    const hashes = await this.#tile(0, index, TILE_WIDTH)
+    if (bundle.length !== TILE_WIDTH || bundle.some((line, at) => hashes[at]?.equals(leafHash(line)) !== true))
+      throw new GateError('ERR_GATE_TAMPERED', `${path} of the storage is not what was put there`, {
+        hint: 'gate audit verify says which records were changed.',
+      })
+    return bundle
+  }
+
+  /** A part as it lies here or in the storage, unchecked; undefined when there is none. */
+  async part(path: string): Promise<Buffer | undefined> {
+    return (await readIfThere(join(this.#directory, path))) ?? (await this.#elsewhere(path))
+  }
+
   /** The hash of an event that is in the tree. */
   async leaf(index: number): Promise<Buffer> {
     return this.nodes().hash(0, index)
@@ -204,10 +233,11 @@ export class Archive {
     const end = Math.min(to, this.#head.size)
     const { whole } = this
     const partial = this.#bundle
-    for (let index = Math.floor(from / TILE_WIDTH); index * TILE_WIDTH < end; index += 1) {
+    const begin = Math.max(from, this.deleted)
+    for (let index = Math.floor(begin / TILE_WIDTH); index * TILE_WIDTH < end; index += 1) {
       const start = index * TILE_WIDTH
-      const bundle = start >= whole ? partial : parseBundle(await readPart(this.#directory, bundlePath(index)))
-      yield* bundle.slice(Math.max(0, from - start), end - start)
+      const bundle = start >= whole ? partial : await this.wholeBundle(index)
+      yield* bundle.slice(Math.max(0, begin - start), end - start)
     }
   }
 }

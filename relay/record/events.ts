@@ -152,6 +152,22 @@ export const eventBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('view'), session: z.string(), by: z.string() }),
   /** Somebody reads the whole record, from this number on. */
   z.strictObject({ type: z.literal('audit'), by: z.string(), from: z.int() }),
+  /** Events became older than they are kept: those up to `last` are deleted once this is signed. */
+  z.strictObject({
+    type: z.literal('retention'),
+    /** Numbers of the first and last event that are deleted now; those before them were earlier. */
+    first: z.int(),
+    last: z.int(),
+    count: z.int(),
+    /** When the oldest and the newest of them were recorded. */
+    firstMs: z.number(),
+    lastMs: z.number(),
+    /** How long events are kept. */
+    ageMs: z.number(),
+    /** Records of a signed tree that covers them, and its root in base64. */
+    size: z.int(),
+    root: z.string(),
+  }),
   /** Somebody ended the session, by itself or with a lock. */
   z.strictObject({
     type: z.literal('kill'),
@@ -182,6 +198,14 @@ export const eventBody = z.discriminatedUnion('type', [
 ])
 
 export type EventBody = z.infer<typeof eventBody>
+
+/** An event that a session itself brings about. */
+export type SessionEvent = Exclude<Extract<EventBody, { session: string }>, { type: 'view' }>
+
+/** Whether a session itself brings the event about, unlike `view`: that is of a session, and others cause it. */
+export function isSessionEvent(body: EventBody): body is SessionEvent {
+  return 'session' in body && body.type !== 'view'
+}
 
 export interface StoredEvent {
   /** Counts the events of a relay from 1. */

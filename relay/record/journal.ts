@@ -1,5 +1,14 @@
 // The write-ahead files of the record: events are here before anything goes on, and in the tree a moment later.
-import { closeSync, createReadStream, fdatasync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  createReadStream,
+  fdatasync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import { readdir, stat, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
@@ -55,6 +64,8 @@ export class Journal {
   #size: number
   /** True while a broken write may have left half a line behind. */
   #torn = false
+  /** Why nothing more is written to the newest file. */
+  #distrusted: Error | undefined
   #syncing: Promise<void> | undefined
   #nextSync: Promise<void> | undefined
 
@@ -114,22 +125,53 @@ export class Journal {
   }
 
   /** Writes all or nothing: what a failed write left behind is cut off before anything else is written. `first` is the number of the first line. */
-  write(text: string, first: number): void {
+  write(bytes: Buffer, first: number): void {
+    if (this.#distrusted !== undefined) throw this.#distrusted
     if (this.#torn) {
       ftruncateSync(this.#file, this.#size)
       this.#torn = false
     }
-    if (this.#size >= this.#segmentBytes) this.#rotate(first)
-    const bytes = Buffer.from(text)
+    if (this.#size >= this.#segmentBytes) this.rotate(first)
     this.#torn = true
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
     this.#torn = false
     this.#size += bytes.length
   }
 
-  #rotate(first: number): void {
-    fsyncSync(this.#file)
+  /** Begins another file, once the newest one is on the disk. `first` is the number of its first line. */
+  rotate(first: number): void {
+    if (this.#distrusted !== undefined) throw this.#distrusted
+    try {
+      fsyncSync(this.#file)
+    } catch (cause) {
+      this.#distrusted = cause as Error
+      throw cause
+    }
+    this.#begin(first)
+  }
+
+  /**
+   * True after the disk has failed to keep what was written. The system may then have dropped those bytes and forgotten
+   * about them: the next sync of the same file would succeed, and say nothing (https://lwn.net/Articles/752063/).
+   */
+  get isDistrusted(): boolean {
+    return this.#distrusted !== undefined
+  }
+
+  /** Goes on in a new file, once everything that the others hold is safe elsewhere. `first` is the number of its first line. */
+  renew(first: number): void {
+    this.#begin(first)
+    this.#distrusted = undefined
+    this.#torn = false
+  }
+
+  #begin(first: number): void {
     const segment = { name: segmentName(first), first }
+    // It begins where the newest one does: no line was written to that yet.
+    if (this.#segments.at(-1)?.name === segment.name) {
+      unlinkSync(join(this.#directory, segment.name))
+      this.#segments = this.#segments.slice(0, -1)
+    }
     const next = openSync(join(this.#directory, segment.name), 'ax', 0o600)
     const full = this.#file
     const close = (): void => closeSync(full)
@@ -142,7 +184,10 @@ export class Journal {
     syncDirectoryNow(this.#directory)
   }
 
-  /** Resolves when everything written so far is on the disk; what waits when a sync begins is served by that one. */
+  /**
+   * Resolves when everything written so far is on the disk; what waits when a sync begins is served by that one. Once a sync
+   * has failed, all do until `renew`.
+   */
   sync(): Promise<void> {
     // A sync that is under way may have begun before our bytes were written; the next one covers them.
     if (this.#syncing === undefined) return this.#startSync()
@@ -155,11 +200,14 @@ export class Journal {
 
   #startSync(): Promise<void> {
     this.#nextSync = undefined
+    if (this.#distrusted !== undefined) return Promise.reject(this.#distrusted)
     const started = new Promise<void>((resolve, reject) => {
       fdatasync(this.#file, error => {
         this.#syncing = undefined
-        if (error === null) resolve()
-        else reject(error)
+        if (error === null) return resolve()
+        // Also when that file is no longer the newest: which of its bytes were lost, nobody says.
+        this.#distrusted = error
+        reject(error)
       })
     })
     this.#syncing = started
@@ -176,13 +224,22 @@ export class Journal {
     }
   }
 
+  /** Whether a file may hold events up to `sequence`; the oldest, or the one that is written to. */
+  holds(sequence: number, which: 'oldest' | 'newest'): boolean {
+    const segment = which === 'oldest' ? this.#segments[0] : this.#segments.at(-1)
+    return segment !== undefined && segment.first <= sequence
+  }
+
   /** Bytes of the newest file. */
   get size(): number {
     return this.#size
   }
 
   async close(): Promise<void> {
-    await this.sync()
-    closeSync(this.#file)
+    try {
+      await this.sync()
+    } finally {
+      closeSync(this.#file)
+    }
   }
 }

@@ -9,9 +9,12 @@ import type { Receipt } from '@gate/shared/record/receipt'
 import { MAX_RECORD_BYTES } from '@gate/shared/record/tiles'
 import { consistencyProof, inclusionProof, leafHash } from '@gate/shared/record/tree'
 import { Archive, type TreeKey } from './archive.ts'
-import { EVENT_VERSION, type EventBody, type StoredEvent } from './events.ts'
+import { EVENT_VERSION, type EventBody, isSessionEvent, type StoredEvent } from './events.ts'
 import { Journal } from './journal.ts'
 import { formatLine, parseEvent, parseLine, sessionMark } from './line.ts'
+import type { ObjectStore } from './object-store.ts'
+import { Retention } from './retention.ts'
+import { Uploads, type UploadTerms } from './uploads.ts'
 
 /** A file of the journal that reached this size is closed and a new one begun. */
 const SEGMENT_BYTES = 64 * 1024 * 1024
@@ -26,7 +29,34 @@ const MAX_UNARCHIVED_BYTES = 64 * 1024 * 1024
 /** Events that go into the tree in one step. */
 const ARCHIVE_STEP = 4_096
 
+export interface RecorderOptions {
+  readonly segmentBytes?: number | undefined
+  /** Where the tree is uploaded to. */
+  readonly uploads?: UploadTerms | undefined
+  /** Events older than this are deleted; undefined: never. */
+  readonly retentionMs?: number | undefined
+}
+
+/** How often it is looked whether events became too old, and how soon when something is left to do. */
+const RETENTION_CHECK_MS = 60 * 60_000
+const RETENTION_SOON_MS = 10_000
+
+interface Parts {
+  readonly archive: Archive
+  readonly journal: Journal
+  readonly uploads: Uploads | undefined
+  readonly retention: Retention
+  readonly options: RecorderOptions
+}
+
 export class Recorder {
+  readonly #uploads: Uploads | undefined
+  readonly #elsewhere: ObjectStore | undefined
+  readonly #retention: Retention
+  readonly #retentionMs: number | undefined
+  readonly #stop = new AbortController()
+  #expiring: Promise<void> | undefined
+  #expiringNow: Promise<boolean> | undefined
   readonly #origin: string
   readonly #archive: Archive
   readonly #journal: Journal
@@ -36,11 +66,13 @@ export class Recorder {
   /** The number of the newest event in the journal; what waits comes after it. */
   #written: number
   #failing = false
-  #later: string[] = []
+  #later: Buffer[] = []
   #laterBytes = 0
   #timer: NodeJS.Timeout | undefined
-  /** Lines in the journal that the tree does not have yet. */
-  #unarchived: string[] = []
+  /** Lines in the journal that the tree does not have yet, each with its newline. Bytes: as texts the collector would move them. */
+  #unarchived: Buffer[] = []
+  /** The number of the first of them. */
+  #unarchivedFrom: number
   #unarchivedBytes = 0
   #archiveTimer: NodeJS.Timeout | undefined
   #archiving: Promise<void> | undefined
@@ -51,7 +83,16 @@ export class Recorder {
   readonly #watchers = new Set<(event: StoredEvent) => void>()
   readonly #headWatchers = new Set<(head: TreeHead, note: string) => void>()
 
-  private constructor(archive: Archive, journal: Journal, sequence: number, clock: Clock, log: Log) {
+  private constructor(
+    { archive, journal, uploads, retention, options }: Parts,
+    sequence: number,
+    clock: Clock,
+    log: Log,
+  ) {
+    this.#uploads = uploads
+    this.#retention = retention
+    this.#retentionMs = options.retentionMs
+    this.#elsewhere = options.uploads?.store
     this.#archive = archive
     this.#origin = archive.verifier.name
     this.#journal = journal
@@ -59,6 +100,7 @@ export class Recorder {
     this.#log = log
     this.#sequence = sequence
     this.#written = sequence
+    this.#unarchivedFrom = sequence + 1
   }
 
   /**
@@ -70,11 +112,18 @@ export class Recorder {
     tree: TreeKey,
     clock: Clock,
     log: Log,
-    segmentBytes = SEGMENT_BYTES,
+    options: RecorderOptions = {},
   ): Promise<Recorder> {
+    const { segmentBytes = SEGMENT_BYTES, uploads: terms } = options
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 })
-      const archive = await Archive.open(directory, tree)
+      const archive = await Archive.open(
+        directory,
+        tree,
+        terms === undefined ? undefined : terms.store.get.bind(terms.store),
+      )
+      const retention = await Retention.open(directory)
+      archive.deleted = retention.deleted
       const { size } = archive.head
       let found: Buffer[] = []
       const look = async (line: Buffer, sequence: number): Promise<void> => {
@@ -87,7 +136,11 @@ export class Recorder {
       }
       const { journal, sequence, cutBytes } = await Journal.open(directory, size, segmentBytes, look)
       await archive.extend(found)
-      const recorder = new Recorder(archive, journal, sequence, clock, log)
+      const uploads = terms === undefined ? undefined : await Uploads.open(directory, archive, terms, clock, log)
+      const recorder = new Recorder({ archive, journal, uploads, retention, options }, sequence, clock, log)
+      uploads?.start()
+      // What an earlier configuration has decided to delete is still deleted.
+      if (options.retentionMs !== undefined || retention.isPending) recorder.#expiring = recorder.#expireNowAndThen()
       if (cutBytes > 0) log.warn('record.torn-line-removed', { bytes: cutBytes })
       if (sequence === 0) recorder.append({ type: 'log.start', version: EVENT_VERSION, relay: tree.origin })
       return recorder
@@ -120,11 +173,11 @@ export class Recorder {
    * @throws {GateError} ERR_GATE_RECORD when it could not be written; the record is then as it was before.
    */
   append(body: EventBody): number {
-    if (this.#unarchivedBytes > MAX_UNARCHIVED_BYTES) throw this.#behind()
+    if (this.#unarchivedBytes > MAX_UNARCHIVED_BYTES || this.#uploads?.isFull === true) throw this.#behind()
     const timeMs = this.#clock.now()
     const line = this.#format(timeMs, body)
     try {
-      this.#write([...this.#later, line])
+      this.#write(this.#later.length === 0 ? [line] : [...this.#later, line])
     } catch (cause) {
       throw this.#fail(cause)
     }
@@ -154,10 +207,10 @@ export class Recorder {
     this.#took(timeMs, body, line)
   }
 
-  #format(timeMs: number, body: EventBody): string {
-    const line = formatLine(this.#sequence + 1, timeMs, this.#sealed(body))
-    // Every UTF-16 code unit is at most three bytes: the exact length is only asked for when it matters.
-    if (line.length * 3 > MAX_RECORD_BYTES && Buffer.byteLength(line) > MAX_RECORD_BYTES)
+  /** The line with its newline, in the form in which it is written, hashed and kept. */
+  #format(timeMs: number, body: EventBody): Buffer {
+    const line = Buffer.from(`${formatLine(this.#sequence + 1, timeMs, this.#sealed(body))}\n`)
+    if (line.length - 1 > MAX_RECORD_BYTES)
       throw new GateError(
         'ERR_GATE_RECORD',
         `an event is larger than ${MAX_RECORD_BYTES} bytes, so the command was not run`,
@@ -172,14 +225,14 @@ export class Recorder {
     return digest === undefined ? body : { ...body, events: digest.events, sha256: digest.hash.copy().digest('hex') }
   }
 
-  #took(timeMs: number, body: EventBody, line: string): void {
-    if ('session' in body && body.type !== 'view') {
+  #took(timeMs: number, body: EventBody, line: Buffer): void {
+    if (isSessionEvent(body)) {
       if (body.type === 'session.start') this.#digests.set(body.session, { events: 0, hash: createHash('sha256') })
       if (body.type === 'session.end') this.#digests.delete(body.session)
       const digest = this.#digests.get(body.session)
       if (digest !== undefined) {
         digest.events += 1
-        digest.hash.update(`${line}\n`)
+        digest.hash.update(line)
       }
     }
     for (const listener of this.#watchers) listener({ sequence: this.#sequence, timeMs, body })
@@ -215,13 +268,13 @@ export class Recorder {
   /** The lines of events between two numbers, as they were written. */
   async *lines(first: number, last: number | undefined): AsyncGenerator<string> {
     this.#flushLater()
-    const { size } = this.#archive.head
+    const size = this.#unarchivedFrom - 1
     const unarchived = this.#unarchived.slice()
     const end = Math.min(last ?? Number.MAX_SAFE_INTEGER, size + unarchived.length)
-    for await (const line of this.#archive.lines(Math.max(0, first - 1), Math.min(end, size)))
+    for await (const line of this.#archive.lines(Math.max(0, first - 1, this.#archive.deleted), Math.min(end, size)))
       yield line.toString('utf8')
-    for (let sequence = Math.max(first, size + 1); sequence <= end; sequence += 1)
-      yield unarchived[sequence - size - 1] ?? ''
+    for (const line of unarchived.slice(Math.max(0, first - size - 1), Math.max(0, end - size)))
+      yield line.toString('utf8', 0, line.length - 1)
   }
 
   /** Resolves when everything appended so far is on the disk. @throws {GateError} ERR_GATE_RECORD when the disk refuses. */
@@ -252,11 +305,14 @@ export class Recorder {
     this.#laterBytes = 0
   }
 
-  #write(lines: readonly string[]): void {
-    const text = `${lines.join('\n')}\n`
-    this.#journal.write(text, this.#written + 1)
-    this.#unarchived.push(...lines)
-    this.#unarchivedBytes += text.length
+  #write(lines: readonly Buffer[]): void {
+    const [first] = lines
+    const bytes = lines.length === 1 && first !== undefined ? first : Buffer.concat(lines)
+    // What the journal may have lost is safe when the tree has it: its files are written anew and synced.
+    if (this.#journal.isDistrusted && this.#unarchivedFrom > this.#written) this.#journal.renew(this.#written + 1)
+    this.#journal.write(bytes, this.#written + 1)
+    for (const line of lines) this.#unarchived.push(line)
+    this.#unarchivedBytes += bytes.length
     this.#archiveTimer ??= setTimeout(() => void this.#archiveSoon(), CHECKPOINT_DELAY_MS)
   }
 
@@ -292,12 +348,15 @@ export class Recorder {
   async #archiveStep(): Promise<void> {
     const lines = this.#unarchived.slice(0, ARCHIVE_STEP)
     try {
-      await this.#archive.extend(lines.map(line => Buffer.from(line)))
+      await this.#archive.extend(lines.map(line => line.subarray(0, -1)))
       this.#unarchived.splice(0, lines.length)
-      this.#unarchivedBytes -= lines.reduce((sum, line) => sum + line.length + 1, 0)
+      this.#unarchivedFrom += lines.length
+      const bytes = lines.reduce((sum, line) => sum + line.length, 0)
+      this.#unarchivedBytes -= bytes
+      this.#uploads?.grew(bytes)
       this.#archiveFailing = false
       for (const listener of this.#headWatchers) listener(this.#archive.head, this.#archive.note)
-      await this.#journal.forget(this.#archive.whole)
+      await this.#journal.forget(Math.min(this.#archive.whole, this.#uploads?.whole ?? this.#archive.whole))
     } catch (cause) {
       if (!this.#archiveFailing) this.#log.error('record.tree-failing', { error: cause, relay: this.#origin })
       this.#archiveFailing = true
@@ -306,6 +365,12 @@ export class Recorder {
   }
 
   #behind(): GateError {
+    if (this.#uploads?.isFull === true)
+      return new GateError(
+        'ERR_GATE_RECORD',
+        'too much of the record has not reached its storage yet, so the command was not run',
+        { hint: 'Ask whoever runs the relay to look at record.storage; it goes on by itself.' },
+      )
     return new GateError(
       'ERR_GATE_RECORD',
       'too much of the record is not in its tree yet, so the command was not run',
@@ -364,9 +429,78 @@ export class Recorder {
     this.#log.info('record.writing-again', { relay: this.#origin })
   }
 
+  /** The number of the oldest event that was not deleted by age. */
+  get oldest(): number {
+    return this.#archive.deleted + 1
+  }
+
+  /** Events that are where they are kept, under a signed checkpoint: in the storage, where there is one. */
+  get kept(): number {
+    return this.#uploads?.size ?? this.#archive.head.size
+  }
+
+  /** Deletes events that became too old; true when something is left to do at once. @throws what disk and storage say. */
+  expire(): Promise<boolean> {
+    this.#expiringNow ??= this.#expireNow().finally(() => {
+      this.#expiringNow = undefined
+    })
+    return this.#expiringNow
+  }
+
+  #expireNow(): Promise<boolean> {
+    const archive = this.#archive
+    return this.#retention.expire(this.#retentionMs, {
+      now: () => this.#clock.now(),
+      kept: () => this.kept,
+      head: archive.head,
+      bundle: index => archive.wholeBundle(index),
+      record: async body => {
+        const sequence = this.append(body)
+        await this.sync()
+        await this.seal()
+        return sequence
+      },
+      forget: deleted => {
+        archive.deleted = deleted
+      },
+      forgetJournal: deleted => this.#forgetJournal(deleted),
+      signal: this.#stop.signal,
+      removeElsewhere: async path => this.#elsewhere?.delete(path),
+    })
+  }
+
+  /** A journal that never became full would keep what the tree has long deleted. */
+  async #forgetJournal(deleted: number): Promise<boolean> {
+    await this.seal()
+    if (this.#journal.holds(deleted, 'newest')) this.#journal.rotate(this.#written + 1)
+    // What is in the tree is in no need of the journal, whether its bundle is whole or not.
+    await this.#journal.forget(this.kept)
+    return !this.#journal.holds(deleted, 'oldest')
+  }
+
+  /** Never rejects. */
+  async #expireNowAndThen(): Promise<void> {
+    const { signal } = this.#stop
+    let failing = false
+    while (!signal.aborted) {
+      let more = false
+      try {
+        more = await this.expire()
+        failing = false
+      } catch (thrown) {
+        if (!failing) this.#log.warn('record.retention-failing', { error: asGateError(thrown) })
+        failing = true
+      }
+      const sleepMs = more || failing ? RETENTION_SOON_MS : RETENTION_CHECK_MS
+      await this.#clock.sleep(sleepMs, signal).catch(() => {})
+    }
+  }
+
   /** Writes what waits, signs a last checkpoint, and closes the record. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#stop.abort()
+    await this.#expiring
     clearTimeout(this.#archiveTimer)
     try {
       await this.seal()
@@ -376,7 +510,13 @@ export class Recorder {
     }
     clearTimeout(this.#timer)
     clearTimeout(this.#archiveTimer)
+    await this.#uploads?.close()
     await this.#journal.close()
+  }
+
+  /** A file of the log, as C2SP's tlog-tiles names it; from the storage when it is no longer here. */
+  part(path: string): Promise<Buffer | undefined> {
+    return this.#archive.part(path)
   }
 
   /** Bytes of the journal's newest file; for tests and health. */

@@ -5,6 +5,7 @@ import { hideFound } from '../mask/recorded.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
 import type { Recorded } from '../protocols/protocol.ts'
+import type { EventBody } from '../record/events.ts'
 import type { Passage } from './holds.ts'
 import type { GateContext, Judged } from './judge.ts'
 import { type CommandBody, cutText, fitCommand, LARGEST_EVENT_BYTES, textBytes, withoutTexts } from './record-limits.ts'
@@ -20,7 +21,7 @@ const HISTORY_TEXT_LENGTH = 200
 export class CommandRecord {
   readonly #context: GateContext
   #commands = 0
-  readonly #history: EarlierCommand[] = []
+  readonly #history: (EarlierCommand & { status: string | undefined })[] = []
   /** Numbers of the commands that texts were recorded with, and whether they were sealed as well. */
   readonly #texts = new Map<string, { readonly command: number; readonly sealed: boolean }>()
   readonly #bytes: SessionBytes
@@ -38,7 +39,7 @@ export class CommandRecord {
 
   /** What was done last in this session, oldest first: approvers want to know. */
   get history(): readonly EarlierCommand[] {
-    return [...this.#history]
+    return this.#history.map(each => ({ ...each }))
   }
 
   /** Commands go on now: their time begins. */
@@ -57,30 +58,30 @@ export class CommandRecord {
   ): number {
     const { operation, recorded } = command
     const number = this.#commands + 1
-    const final =
-      settled !== undefined && (settled.effect !== decision.effect || settled.rule !== decision.rule)
-        ? settled
-        : undefined
     const { record } = this.#context
     const isSealed =
       record.seal !== undefined && (decision.record === 'full' || policy.recordsInFull(this.#context.target))
-    const texts = this.#saidTexts(operation, recorded, isSealed)
+    // Put together field by field: to spread what is mostly empty takes as long as everything else here.
     const body: CommandBody = {
       type: 'command',
       session: this.#context.session,
       command: number,
-      ...(prepared ? { prepared: true as const } : {}),
       action: operation.action,
-      ...texts,
-      resources: operation.resources.map(resource => ({ ...resource, name: hideFound(resource.name, record.key) })),
+      text: recorded.text,
+      resources: saidResources(operation, record.key),
       facts: saidFacts(operation, record.key),
       decision: verdictOf(decision, record.key),
-      ...(final === undefined ? {} : { settled: verdictOf(final, record.key) }),
-      ...(requests.length === 0 ? {} : { request: requests.at(-1) }),
-      ...(grants.length === 0 ? {} : { grant: grants.at(-1) }),
-      ...(brokeGlass ? { passedByBreakingGlass: true as const } : {}),
       policy: policy.version,
     }
+    if (prepared) body.prepared = true
+    this.#sayTexts(body, operation, recorded, isSealed)
+    if (settled !== undefined && (settled.effect !== decision.effect || settled.rule !== decision.rule))
+      body.settled = verdictOf(settled, record.key)
+    const request = requests.at(-1)
+    if (request !== undefined) body.request = request
+    const grant = grants.at(-1)
+    if (grant !== undefined) body.grant = grant
+    if (brokeGlass) body.passedByBreakingGlass = true
     const fitted = this.#limit(body, operation, recorded)
     this.#context.recorder.append(fitted)
     // Counted only when it is written: a number that is not in the record would look like a lost event.
@@ -99,22 +100,18 @@ export class CommandRecord {
   }
 
   /** The text, unless an earlier command has it, and the parameters. */
-  #saidTexts(
-    operation: Operation,
-    recorded: Recorded,
-    isSealed: boolean,
-  ): Pick<CommandBody, 'text'> & Partial<CommandBody> {
+  #sayTexts(body: CommandBody, operation: Operation, recorded: Recorded, isSealed: boolean): void {
     const { seal, key } = this.#context.record
     const earlier = recorded.text.length > SHORT_TEXT ? this.#texts.get(recorded.text) : undefined
     const same = earlier !== undefined && (earlier.sealed || !isSealed) ? earlier.command : undefined
+    if (same !== undefined) {
+      body.text = ''
+      body.sameTextAs = same
+    } else if (recorded.isCut) Object.assign(body, cutMark(operation, recorded, key))
     const { parameters, parameterCount } = recorded
-    return {
-      ...(same === undefined ? { text: recorded.text } : { text: '', sameTextAs: same }),
-      ...(recorded.isCut && same === undefined ? cutMark(operation, recorded, key) : {}),
-      ...(parameters.length === 0 ? {} : { parameters: [...parameters] }),
-      ...(parameterCount > parameters.length ? { parametersCutFrom: parameterCount } : {}),
-      ...(isSealed && seal !== undefined ? sealed(operation, recorded, same !== undefined, seal) : {}),
-    }
+    if (parameters.length > 0) body.parameters = [...parameters]
+    if (parameterCount > parameters.length) body.parametersCutFrom = parameterCount
+    if (isSealed && seal !== undefined) Object.assign(body, sealed(operation, recorded, same !== undefined, seal))
   }
 
   /** The event as it fits; without texts when the bytes for them are used up, which is said once. */
@@ -139,40 +136,54 @@ export class CommandRecord {
   observe(outcome: Outcome): void {
     const began = this.#began.get(outcome.command)
     this.#began.delete(outcome.command)
-    const past = this.#history.findIndex(({ command }) => command === outcome.command)
-    const known = this.#history[past]
-    if (known !== undefined) this.#history[past] = { ...known, status: outcome.status }
-    this.#context.recorder.later({
+    const past = this.#history.findLast(({ command }) => command === outcome.command)
+    if (past !== undefined) past.status = outcome.status
+    const body: OutcomeBody = {
       type: 'outcome',
       session: this.#context.session,
       command: outcome.command,
-      ...(outcome.rows === undefined ? {} : { rows: outcome.rows }),
       bytes: outcome.bytes,
-      ...(began === undefined
-        ? {}
-        : { durationMs: Math.round((this.#context.clock.monotonic() - began) * 1000) / 1000 }),
       status: outcome.status,
-    })
+    }
+    if (outcome.rows !== undefined) body.rows = outcome.rows
+    if (began !== undefined) body.durationMs = Math.round((this.#context.clock.monotonic() - began) * 1000) / 1000
+    this.#context.recorder.later(body)
   }
 }
+
+type OutcomeBody = Extract<EventBody, { type: 'outcome' }>
 
 /** Longer reasons say nothing more. */
 const REASON_BYTES = 2_000
 
-export function verdictOf(
-  decision: Decision,
-  key: Uint8Array,
-): { effect: Decision['effect']; rule: string; reason?: string } {
-  return {
-    effect: decision.effect,
-    rule: decision.rule,
-    ...(decision.effect === 'deny' ? { reason: cutText(hideFound(decision.reason, key), REASON_BYTES) } : {}),
-  }
+/** Decisions that are used again are said again. */
+const verdictsSaidBefore = new WeakMap<Decision, CommandBody['decision']>()
+
+export function verdictOf(decision: Decision, key: Uint8Array): CommandBody['decision'] {
+  const known = verdictsSaidBefore.get(decision)
+  if (known !== undefined) return known
+  const { effect, rule } = decision
+  const said =
+    effect === 'deny'
+      ? { effect, rule, reason: cutText(hideFound(decision.reason, key), REASON_BYTES) }
+      : { effect, rule }
+  verdictsSaidBefore.set(decision, said)
+  return said
+}
+
+/** Rooms that know a command from before give the same resources and facts again. */
+const resourcesSaidBefore = new WeakMap<Operation['resources'], CommandBody['resources']>()
+
+function saidResources({ resources }: Operation, key: Uint8Array): CommandBody['resources'] {
+  const known = resourcesSaidBefore.get(resources)
+  if (known !== undefined) return known
+  const said = resources.map(({ kind, name, mode }) => ({ kind, name: hideFound(name, key), mode }))
+  resourcesSaidBefore.set(resources, said)
+  return said
 }
 
 type SaidFacts = Record<string, string | number | boolean | null | string[]>
 
-/** Rooms that know a command from before give the same facts again. */
 const saidBefore = new WeakMap<Operation['facts'], SaidFacts>()
 
 /** Facts that say nothing are left out of the record: they are the same for every command. */

@@ -14,6 +14,7 @@ import type {
 } from '../protocols/protocol.ts'
 import { CommandRecord } from './command-record.ts'
 import { Decisions } from './decisions.ts'
+import { waitsForDisk } from './durability.ts'
 import { distinct, free, Holds, type Passage } from './holds.ts'
 import { allowOf, denyOf, type GateContext, held, heldRecorded, type Judged, judge, obligationsOf } from './judge.ts'
 import { RowDecisions } from './row-decisions.ts'
@@ -76,6 +77,8 @@ export class SessionGate implements Gate {
     const judged = commands.map(command => ({ command, decision: this.#decisions.judge(command, policy) }))
     const deny = denyOf(judged)
     if (deny !== undefined) return this.#record(judged, deny, free, asked, policy)
+    if (!judged.some(({ decision }) => decision.effect === 'hold'))
+      return this.#record(judged, allowOf(judged), free, asked, policy)
     const holds = judged.flatMap(({ command, decision }) =>
       decision.effect === 'hold' && command.people === 'now' ? [decision] : [],
     )
@@ -136,7 +139,8 @@ export class SessionGate implements Gate {
     this.#commands.begin(commands)
     if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
       this.#rows.remember(judged, commands, asked)
-    if (!judged.some(({ command }) => command.operation.writes && !command.operation.routine)) return verdict
+    const operations = judged.map(({ command }) => command.operation)
+    if (!waitsForDisk(this.#context.record.durability, operations)) return verdict
     return { ...verdict, recorded: this.#context.recorder.sync() }
   }
 

@@ -16,7 +16,7 @@ import type {
 import type { Approvals } from '../approval/approvals.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Asked, Command } from '../protocols/protocol.ts'
-import type { EventBody } from '../record/events.ts'
+import { type EventBody, isSessionEvent } from '../record/events.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { cutText, LARGEST_EVENT_BYTES } from './record-limits.ts'
 import type { RecordTerms } from './recorded-text.ts'
@@ -27,8 +27,7 @@ export type SessionRecorder = Pick<Recorder, 'append' | 'later' | 'sync'>
 
 /** Marks every event of a session in which the glass was broken. */
 export function markedRecorder(recorder: Recorder): SessionRecorder {
-  const mark = (body: EventBody): EventBody =>
-    'session' in body && body.type !== 'view' ? { ...body, brokeGlass: true } : body
+  const mark = (body: EventBody): EventBody => (isSessionEvent(body) ? { ...body, brokeGlass: true } : body)
   return {
     append: body => recorder.append(mark(body)),
     later: body => recorder.later(mark(body)),

@@ -70,7 +70,8 @@ function beginning(text: string, bytes: number): string {
  * the marks of a text that is cut.
  */
 export function fitCommand(body: CommandBody, { eventBytes }: RecordLimits, mark: () => CutMark): CommandBody {
-  const fitted = { ...body, ...fitText(body, eventBytes, mark) }
+  const text = fitText(body, eventBytes, mark)
+  const fitted = text === undefined ? body : { ...body, ...text }
   if (isSmall(fitted)) return fitted
   return {
     ...fitted,
@@ -82,9 +83,9 @@ export function fitCommand(body: CommandBody, { eventBytes }: RecordLimits, mark
   }
 }
 
-function fitText(body: CommandBody, eventBytes: number, mark: () => CutMark): Partial<CommandBody> {
+function fitText(body: CommandBody, eventBytes: number, mark: () => CutMark): Partial<CommandBody> | undefined {
   const text = cutText(body.text, eventBytes, body.sealed === undefined ? TEXT_BYTES : TEXT_BESIDE_SEALED_BYTES)
-  return text === body.text ? {} : { text, ...mark() }
+  return text === body.text ? undefined : { text, ...mark() }
 }
 
 /** Most events are: counting their characters costs less than writing them twice. */
@@ -92,9 +93,21 @@ function isSmall({ text, parameters, resources, facts, sealed, decision, settled
   let characters = text.length + (decision.reason?.length ?? 0) + (settled?.reason?.length ?? 0)
   for (const parameter of parameters ?? []) characters += 60 + (parameter.text?.length ?? 0)
   for (const { name, kind } of resources) characters += 40 + name.length + kind.length
+  characters += charactersOf(facts)
+  return characters * LARGEST_CHARACTER_BYTES + (sealed?.length ?? 0) <= MAX_EVENT_BYTES - ENVELOPE_BYTES
+}
+
+/** The same facts come with every run of a statement. */
+const counted = new WeakMap<CommandBody['facts'], number>()
+
+function charactersOf(facts: CommandBody['facts']): number {
+  const known = counted.get(facts)
+  if (known !== undefined) return known
+  let characters = 0
   for (const value of Object.values(facts))
     characters += 40 + (Array.isArray(value) ? size(value) : String(value).length)
-  return characters * LARGEST_CHARACTER_BYTES + (sealed?.length ?? 0) <= MAX_EVENT_BYTES - ENVELOPE_BYTES
+  counted.set(facts, characters)
+  return characters
 }
 
 const size = (texts: readonly string[]): number => texts.reduce((sum, text) => sum + text.length + 3, 0)
@@ -147,8 +160,9 @@ function fitVerdict(verdict: CommandBody['decision']): CommandBody['decision'] {
 
 /** Bytes that the texts of a command take, of what sessions and targets have. */
 export function textBytes({ text, parameters, sealed }: CommandBody): number {
-  const values = (parameters ?? []).reduce((sum, { text }) => sum + (text === null ? 0 : Buffer.byteLength(text)), 0)
-  return Buffer.byteLength(text) + values + (sealed?.length ?? 0)
+  let bytes = Buffer.byteLength(text) + (sealed?.length ?? 0)
+  for (const { text: value } of parameters ?? []) bytes += value === null ? 0 : Buffer.byteLength(value)
+  return bytes
 }
 
 /** The event without its texts. */

@@ -3,6 +3,7 @@ import { createHash, createHmac } from 'node:crypto'
 import type { Log } from '@gate/shared/log'
 import type { Operation, Target } from '@gate/shared/model'
 import type { Recorded } from '../protocols/protocol.ts'
+import type { Durability } from './durability.ts'
 import { type CommandBody, type CutMark, cutText, type RecordLimits, type TargetBytes } from './record-limits.ts'
 
 /** How commands are written down, the same for all sessions of a relay. */
@@ -13,6 +14,8 @@ export interface RecordTerms {
   readonly targetBytes: TargetBytes
   /** Undefined where the relay has no recipients; policy then asks for nothing to be sealed. */
   readonly seal: ((text: string) => string) | undefined
+  /** Undefined where the configuration leaves it to what each command does. */
+  readonly durability: Durability | undefined
 }
 
 /** Bytes of JSON that are sealed; in base64, with age's header, they stay below SEALED_BYTES. */

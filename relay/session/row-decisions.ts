@@ -175,7 +175,8 @@ export class RowDecisions {
       }
     }
     const verdict = { settled, request }
-    if (settled.effect === 'allow') return recorder.sync().then(() => verdict)
+    if (settled.effect === 'allow')
+      return this.#context.record.durability === 'write' ? verdict : recorder.sync().then(() => verdict)
     this.#refused += 1
     log.info('command.refused', { session, rule: settled.rule })
     return verdict

@@ -1,6 +1,7 @@
 // Sends the record on to sinks, each at its own pace and at least once: where it is stands in a file, and moves only when events were taken.
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Backoff, DELIVERY_BACKOFF } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
@@ -15,8 +16,6 @@ const BATCH_EVENTS = 500
 const BATCH_CHARACTERS = 4 * 1024 * 1024
 /** Events wait this long for others. */
 const BATCH_DELAY_MS = 500
-const FIRST_BACKOFF_MS = 1_000
-const LONGEST_BACKOFF_MS = 60_000
 
 const placeSchema = z.object({ origin: z.string(), sequence: z.int().nonnegative() })
 
@@ -97,17 +96,16 @@ class Follower {
     using _watching = this.#source.watch(() => this.#wake())
     const woken = (): void => this.#wake()
     signal.addEventListener('abort', woken)
-    let backoffMs = FIRST_BACKOFF_MS
+    const backoff = new Backoff(DELIVERY_BACKOFF, this.#clock)
     while (!signal.aborted) {
       try {
         if (!(await this.#sendOn(signal))) await this.#sleep(signal)
-        backoffMs = FIRST_BACKOFF_MS
+        backoff.reset()
       } catch (thrown) {
         if (signal.aborted) break
         if (!this.#failing) this.#log.warn('sink.failing', { sink: this.#sink.name, error: asGateError(thrown) })
         this.#failing = true
-        await this.#clock.sleep(backoffMs, signal).catch(() => {})
-        backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS)
+        await backoff.wait(signal)
       }
     }
     signal.removeEventListener('abort', woken)

@@ -87,6 +87,12 @@ export interface Schema {
     protocol: string
     labels: Json<Record<string, string>>
   }
+  /** Where each relay that shares the store is reached. */
+  relays: {
+    id: string
+    url: string
+    started_ms: number
+  }
   /** What sessions are found by: `action:…`, `rule:…`, `word:…`, once per session. */
   session_terms: {
     term: string

@@ -8,7 +8,8 @@ import type { Engine } from './engine.ts'
 import * as first from './migrations/001-first.ts'
 import * as approvals from './migrations/002-approvals.ts'
 import * as sessions from './migrations/003-sessions.ts'
-import * as later from './migrations/004-later.ts'
+import * as relays from './migrations/004-relays.ts'
+import * as later from './migrations/005-later.ts'
 import type { Schema } from './schema.ts'
 import { openServer } from './server.ts'
 
@@ -24,7 +25,13 @@ export type StoreConfig =
   | { readonly kind: 'embedded'; readonly directory: string }
   | { readonly kind: 'postgres'; readonly url: string; readonly maximumConnections: number }
 
-const migrations = { '001-first': first, '002-approvals': approvals, '003-sessions': sessions, '004-later': later }
+const migrations = {
+  '001-first': first,
+  '002-approvals': approvals,
+  '003-sessions': sessions,
+  '004-relays': relays,
+  '005-later': later,
+}
 
 /**
  * Opens the store and brings its tables up to date.

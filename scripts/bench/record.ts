@@ -1,18 +1,21 @@
 // Measures the record alone: writing events, waiting for the disk, and checking what was written. See README.md beside this file.
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { directorySource } from '@gate/cli/record-source'
 import type { EventBody } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
+import { durabilities } from '@gate/relay/session/durability'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import { createVerifier } from '@gate/shared/record/checkpoint'
-import { verifyRecord } from '@gate/shared/record/verify'
+import { readNote, verifyRecord } from '@gate/shared/record/verify'
 import { testTree } from '#support/record'
 
 const BATCH = 500
 const SYNCS = 200
+const VERIFY_ROUNDS = 5
 
 const { values } = parseArgs({ options: { events: { type: 'string', default: '200000' } } })
 const count = Number(values.events)
@@ -49,29 +52,36 @@ try {
   say('append, µs an event', ((inAppend / count) * 1000).toFixed(1))
   await recorder.seal()
   say('append and tree, µs an event', (((performance.now() - began) / count) * 1000).toFixed(1))
-  const synced = performance.now()
-  for (let index = 0; index < SYNCS; index += 1) {
-    recorder.append(command(index))
-    await recorder.sync()
+  // What a command pays under each durability: `write` waits for nothing, `fsync` shares a sync with whoever comes meanwhile.
+  for (const clients of [1, 8, 64]) {
+    for (const durability of durabilities) {
+      const from = performance.now()
+      await Promise.all(
+        Array.from({ length: clients }, async () => {
+          for (let index = 0; index < SYNCS; index += 1) {
+            recorder.append(command(index))
+            if (durability === 'fsync') await recorder.sync()
+          }
+        }),
+      )
+      const each = ((performance.now() - from) / SYNCS / clients) * 1000
+      say(`${durability}, ${clients} at once, µs a command`, each.toFixed(each < 100 ? 1 : 0))
+    }
   }
-  say('append and fdatasync, µs an event', (((performance.now() - synced) / SYNCS) * 1000).toFixed(0))
-  const together = performance.now()
-  await Promise.all(
-    Array.from({ length: SYNCS }, (_, index) => {
-      recorder.append(command(index))
-      return recorder.sync()
-    }),
-  )
-  say('the same, 200 at once', (((performance.now() - together) / SYNCS) * 1000).toFixed(0))
   await recorder.close()
   const verifier = createVerifier(testTree.origin, testTree.key)
-  const read = (path: string): Promise<Buffer | undefined> => readFile(join(directory, path)).catch(() => undefined)
-  for (const round of [1, 2]) {
+  const read = directorySource(directory)
+  for (let round = 1; round <= VERIFY_ROUNDS; round += 1) {
+    const used = process.cpuUsage()
     const from = performance.now()
-    const { bytes, findings, head } = await verifyRecord({ read, verifier, kept: [] })
+    const { bytes, findings, head } = await verifyRecord({ read, note: await readNote(read), verifier, kept: [] })
     if (findings.length > 0) throw new Error(JSON.stringify(findings))
-    const rate = bytes / 1e6 / ((performance.now() - from) / 1000)
-    say(`verify, MB/s (round ${round}, ${head.size} records)`, rate.toFixed(0))
+    const { user, system } = process.cpuUsage(used)
+    const rate = (bytes / 1e3 / (performance.now() - from)).toFixed(0)
+    say(
+      `verify, MB/s (round ${round}, ${head.size} records)`,
+      `${rate}, of CPU ${(bytes / (user + system)).toFixed(0)}`,
+    )
   }
 } finally {
   await rm(directory, { recursive: true, force: true })

@@ -6,11 +6,15 @@ export const HASH_BYTES = 32
 /** No proof in a tree of 2^53 leaves is longer. */
 const MAX_PROOF_LENGTH = 64
 
-const LEAF = Buffer.of(0)
+/** The byte before a record. */
+const LEAF = 0
 /** The byte before the hashes of a node's two sides. */
 const NODE = 1
 /** A node's bytes are put together here: hashing is synchronous, and most of a node's cost would be in making a buffer. */
 const nodeBytes = Buffer.alloc(1 + 2 * HASH_BYTES, NODE)
+/** The same for records up to this size; hardly any is larger. */
+const SHORT_RECORD_BYTES = 4 * 1024
+const leafBytes = Buffer.alloc(1 + SHORT_RECORD_BYTES, LEAF)
 
 /** The hash of a tree without leaves: that of no bytes at all. */
 export const EMPTY_ROOT: Buffer = sha256(Buffer.alloc(0))
@@ -22,7 +26,9 @@ function sha256(bytes: Buffer): Buffer {
 
 /** The hash of one record. @see https://www.rfc-editor.org/rfc/rfc6962#section-2.1 */
 export function leafHash(record: Uint8Array): Buffer {
-  return sha256(Buffer.concat([LEAF, record]))
+  if (record.length > SHORT_RECORD_BYTES) return sha256(Buffer.concat([Buffer.of(LEAF), record]))
+  leafBytes.set(record, 1)
+  return sha256(leafBytes.subarray(0, 1 + record.length))
 }
 
 /** The hash of a node above two others. */
@@ -41,16 +47,31 @@ export function rootOf(hashes: readonly Buffer[]): Buffer {
   return nodeHash(rootOf(hashes.slice(0, split)), rootOf(hashes.slice(split)))
 }
 
+/** Hashes whose root is worked out without a copy for each node. */
+const PACKED_WIDTH = 256
+const NODE_BYTES = 1 + 2 * HASH_BYTES
+/** Nodes as they are hashed, side by side; what one comes to is written into its parent, which stands where the two were read. */
+const packedNodes = Buffer.alloc((PACKED_WIDTH / 2) * NODE_BYTES, NODE)
+const packedViews = Array.from({ length: PACKED_WIDTH / 2 }, (_, at) =>
+  packedNodes.subarray(at * NODE_BYTES, (at + 1) * NODE_BYTES),
+)
+
 /** The root over hashes that lie one after the other, as many as a power of two. */
 export function packedRoot(hashes: Buffer): Buffer {
-  const nodes = Buffer.from(hashes)
-  for (let length = nodes.length / 2; length >= HASH_BYTES; length /= 2) {
-    for (let at = 0; at < length; at += HASH_BYTES) {
-      nodes.copy(nodeBytes, 1, at * 2, at * 2 + 2 * HASH_BYTES)
-      nodes.write(hash('sha256', nodeBytes, 'binary'), at, 'latin1')
+  if (hashes.length <= HASH_BYTES) return hashes
+  const middle = hashes.length / 2
+  if (hashes.length > PACKED_WIDTH * HASH_BYTES)
+    return nodeHash(packedRoot(hashes.subarray(0, middle)), packedRoot(hashes.subarray(middle)))
+  let count = middle / HASH_BYTES
+  for (let at = 0; at < count; at += 1)
+    hashes.copy(packedNodes, at * NODE_BYTES + 1, at * 2 * HASH_BYTES, (at + 1) * 2 * HASH_BYTES)
+  for (; count > 1; count /= 2) {
+    for (let at = 0; at < count; at += 1) {
+      const place = (at >> 1) * NODE_BYTES + 1 + (at & 1) * HASH_BYTES
+      packedNodes.write(hash('sha256', packedViews[at] as Buffer, 'binary'), place, 'latin1')
     }
   }
-  return nodes.subarray(0, HASH_BYTES)
+  return sha256(packedViews[0] as Buffer)
 }
 
 /** The largest power of two below a number of at least 2. */

@@ -19,6 +19,20 @@ const examples: { readonly [Type in EventBody['type']]: readonly [Extract<EventB
     { type: 'limit', session, of: 'session', limitBytes: 1000 },
     /! +1000 bytes of the session are recorded: from here on texts are kept as hashes/,
   ],
+  retention: [
+    {
+      type: 'retention',
+      first: 1,
+      last: 512,
+      count: 512,
+      firstMs: 0,
+      lastMs: 1,
+      ageMs: 86_400_000,
+      size: 700,
+      root: 'AAAA',
+    },
+    /records 1 to 512 are deleted by age/,
+  ],
   'log.start': [{ type: 'log.start', version: 1, relay: 'relay_1' }, /record of relay relay_1 begins/],
   'session.start': [
     {

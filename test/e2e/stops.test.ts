@@ -109,14 +109,28 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     t.match(await cutOff(running.client), /alice@example\.com ended this session: mine/)
   })
 
-  await t.test('a session is ended from another relay than the one it runs on, and is watched only there', async t => {
+  await t.test('a session is followed, shown and ended from another relay than the one it runs on', async t => {
     await using running = await open('elsewhere')
-    const watched = await bobElsewhere.run('sessions', 'watch', running.id)
-    t.equal(watched.code, 5)
-    t.match(watched.stderr, /the record of s_\w+ is on relay relay_\w+/)
+    await using watching = bobElsewhere.start(['sessions', 'watch', running.id])
+    await watching.waitFor(/✓ +1 {2}select 'elsewhere'/)
+    running.client.child.stdin?.write('select 40 + 2;\n')
+    await watching.waitFor(/✓ +2 {2}select 40 \+ 2/)
+    const shown = await bobElsewhere.run('sessions', 'show', running.id)
+    t.equal(shown.code, 0, shown.stderr)
+    t.match(shown.stdout, /select 'elsewhere'/)
+    const views = async (): Promise<Event['body'][]> =>
+      (await eventsOf(running.id)).filter(({ type }) => type === 'view')
+    t.equal((await views()).length, 2, 'who looks is recorded where the session is')
+    const here = ((await second.events()) as unknown as Event[]).filter(({ body }) => body.session === running.id)
+    t.same(here, [], 'and only there')
     const done = await bobElsewhere.run('sessions', 'kill', running.id, '--reason', 'from afar', '--json')
     t.match(JSON.parse(done.stdout), { id: running.id, state: 'ended' })
     t.match(await cutOff(running.client), /bob@example\.com ended this session: from afar/)
+    const followed = await watching.finished()
+    t.equal(followed.code, 0, followed.stderr)
+    t.match(followed.stdout, /from afar[\s\S]*ended/)
+    const exported = await bobElsewhere.run('sessions', 'export', running.id, '--format', 'jsonl')
+    t.match(exported.stdout, /"type":"session\.start"[\s\S]*"type":"session\.end"/)
   })
 
   await t.test('a session is followed while it runs, until it ends, and looking is recorded first', async t => {
@@ -262,6 +276,40 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     t.equal((await carol.run('locks')).stdout, '')
     t.equal((await carol.run('lock', 'target', 'prod-db', '--reason', 'x', '--until', '2020-01-01')).code, 2)
     t.equal((await carol.run('lock', 'planet', 'earth', '--reason', 'x')).code, 2)
+  })
+
+  await t.test('receipts come from the relay that a session was on, and the other one says which that is', async t => {
+    await using aliceElsewhere = await createCli()
+    t.equal((await aliceElsewhere.login(second, world.oidc, 'alice')).code, 0)
+    const asked = await aliceElsewhere.run('receipts')
+    t.equal(asked.code, 0, asked.stderr)
+    t.match(asked.stderr, /There are no receipts yet/)
+    t.match(
+      asked.stderr,
+      new RegExp(`\\d+ of your sessions ended on relay_\\w+ at ${world.relay.url}: their receipts come from`),
+    )
+    const own = await alice.run('receipts')
+    t.match(own.stdout, /^s_\w+ .* good$/m)
+    t.notMatch(own.stderr, /ended on/)
+  })
+
+  await t.test('of a session on a relay that is down another says where its record is', async t => {
+    const [ended] = JSON.parse((await bobElsewhere.run('sessions', '--json')).stdout) as { id: string; relay: string }[]
+    const headers = { authorization: `Bearer ${await tokenOf(bobElsewhere, second.url)}`, 'gate-asked-by': 'relay_x' }
+    const circle = await fetch(`${second.url}/v1/sessions/${ended?.id}`, { headers })
+    t.equal(circle.status, 404, 'who is asked by a relay asks no other one')
+    await world.relay.kill()
+    for (const what of ['show', 'watch']) {
+      const asked = await bobElsewhere.run('sessions', what, ended?.id ?? '')
+      t.equal(asked.code, 5)
+      t.match(
+        asked.stderr,
+        `the record of ${ended?.id} is on relay ${ended?.relay} at ${world.relay.url}, which relay_`,
+      )
+      t.match(asked.stderr, `gate login --relay ${world.relay.url}`)
+    }
+    await world.relay.restart()
+    t.equal((await bobElsewhere.run('sessions', 'show', ended?.id ?? '')).code, 0)
   })
 
   await t.test('with the store gone nobody can know of locks, so new connections are refused', async t => {

@@ -22,6 +22,7 @@ import {
   leafHash,
   type Nodes,
   nodeHash,
+  rootOf,
   treeRoot,
   verifyConsistency,
   verifyInclusion,
@@ -130,6 +131,15 @@ function fails(work: () => void): boolean {
     throw thrown
   }
 }
+
+t.test('roots over any number of hashes, many or few, are those of the specification', async t => {
+  const records = Array.from({ length: 1024 }, (_, index) => record(index))
+  const leaves = records.map(leafHash)
+  for (const size of [0, 1, 2, 3, 4, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024])
+    t.equal(hex(rootOf(leaves.slice(0, size))), hex(plainRoot(records.slice(0, size))), `${size}`)
+  t.equal(hex(rootOf(leaves)), hex(rootOf(leaves)), 'and leave what they were made of as it was')
+  t.same(leaves.map(hex), records.map(leafHash).map(hex))
+})
 
 t.test('tiles give the same trees and proofs, however they grew', async t => {
   const total = 70_000

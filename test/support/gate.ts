@@ -26,6 +26,7 @@ export interface RelaySetup {
   /** URL of a PostgreSQL database to use as the store. */
   readonly store?: string
   readonly log?: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface RelayProcess extends AsyncDisposable {
@@ -65,7 +66,7 @@ export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {
   else await seedStore(state)
   let current = await launch()
   async function launch(): Promise<Running> {
-    const started = start(process.execPath, [programs.relay, '--config', config, 'start'])
+    const started = start(process.execPath, [programs.relay, '--config', config, 'start'], { env: setup.env ?? {} })
     await started.waitFor(/"event":"relay\.listening"/)
     return started
   }

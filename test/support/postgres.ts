@@ -21,6 +21,8 @@ export interface PostgresServer extends AsyncDisposable {
   readonly directory: string
   readonly version: number
   readonly pid: number
+  /** What the server has logged so far. */
+  log(): string
   url(database: string): string
   /** Runs SQL as the superuser and returns psql-like unaligned rows. */
   query(sql: string, database?: string): Promise<string[][]>
@@ -161,6 +163,7 @@ async function handle(
     directory: directory.path,
     version: Number(/(\d+)/.exec(stdout)?.[1]),
     pid: server.pid,
+    log: () => server.stderr(),
     url,
     query: async (sql, database = 'postgres') => {
       const client = new pg.Client({ connectionString: url(database) })

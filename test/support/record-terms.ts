@@ -9,6 +9,7 @@ export function recordTerms(more: Partial<RecordTerms> = {}): RecordTerms {
     key: randomBytes(32),
     targetBytes: new TargetBytes(),
     seal: undefined,
+    durability: undefined,
     ...more,
   }
 }

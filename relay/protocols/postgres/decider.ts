@@ -337,7 +337,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (prepared.facts === undefined) return { kind: 'go', plans: [] }
     const resolved = this.#resolve([prepared.facts], prepared.text, question.names)
     if (resolved === 'unsure') return { kind: 'again' }
-    const sent = { command: prepared.text, types: prepared.parameterTypes, ...question }
+    const { parameters, uninspectedBytes, searchPath } = question
+    const sent = { command: prepared.text, types: prepared.parameterTypes, parameters, uninspectedBytes, searchPath }
     return this.#decide(bound(resolved, question.parameters), sent, tell, signal)
   }
 
@@ -420,7 +421,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         this.#hold = hold
         tell(errorMessage(N, holdNotice(notice)))
       }
-      const verdict = this.#around.gate.decide(commands.flat(), asked, waiting, () => {
+      const [only = [], second] = commands
+      const all = second === undefined ? only : commands.flat()
+      const verdict = this.#around.gate.decide(all, asked, waiting, () => {
         hold ??= new AbortController()
         return AbortSignal.any([signal, hold.signal])
       })

@@ -302,3 +302,34 @@ t.test('a store that was lost is filled again from a record that can be read fro
   t.same(await found(store, { words: ['precious'] }), ['s_1'])
   t.match(await store.db.selectFrom('session_views').selectAll().execute(), [{ session_id: 's_1', by_id: 'i|bob' }])
 })
+
+t.test('sessions that were deleted by age leave the lists, with the words they were found by', async t => {
+  await using store = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  await using indexer = await start(store, recorder)
+  await insert(store, recorder, { id: 's_open' })
+  await insert(store, recorder, { id: 's_old', endedMs: 1 })
+  const last = recorder.sequence
+  await insert(store, recorder, { id: 's_new', endedMs: 1 })
+  for (const id of ['s_open', 's_old', 's_new']) recorder.append(command(id, 1, 'select something'))
+  recorder.append({ type: 'view', session: 's_old', by: 'bob' })
+  await indexer.caughtUp()
+  t.same((await found(store, { words: ['something'] })).sort(), ['s_new', 's_old', 's_open'])
+  recorder.append({
+    type: 'retention',
+    first: 1,
+    last,
+    count: last,
+    firstMs: 0,
+    lastMs: 1,
+    ageMs: 1,
+    size: last,
+    root: '',
+  })
+  await indexer.caughtUp()
+  t.same((await found(store, {})).sort(), ['s_new', 's_open'])
+  for (const table of ['session_terms', 'session_views'] as const)
+    t.same(await store.db.selectFrom(table).select('session_id').where('session_id', '=', 's_old').execute(), [], table)
+  await recorder.close()
+})

@@ -10,6 +10,7 @@ import { Notices } from '@gate/relay/notices/notices'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
+import { createHandClock } from '../../support/clock.ts'
 import { collectLog } from '../../support/log.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
 
@@ -175,4 +176,40 @@ t.test('more than a thousand do not wait for one hook, and that is logged', asyn
   await using notices = new Notices([json(silent.url)], 'https://gate.example.com', systemClock, log)
   for (let index = 0; index < 1_005; index += 1) notices.request('request.waiting', request(`r_${index}`))
   t.equal(log.entries.filter(({ event }) => event === 'notice.dropped').length, 5)
+})
+
+t.test('a relay that goes down delivers what waits, in order, without the waits in between', async t => {
+  await using web = await receiver((count, response) => void response.writeHead(count === 1 ? 500 : 204).end())
+  const log = collectLog()
+  // A clock that stands still: whoever waited would wait for ever.
+  const notices = new Notices([json(web.url)], 'https://gate.example.com', createHandClock(), log)
+  for (const id of ['r_1', 'r_2', 'r_3']) notices.request('request.waiting', request(id))
+  await web.until(1)
+  await notices[Symbol.asyncDispose]()
+  t.same(
+    web.received.map(({ body }) => noticeBody.parse(JSON.parse(body)).request?.id),
+    ['r_1', 'r_1', 'r_2', 'r_3'],
+  )
+  t.same(log.entries.filter(({ event }) => event === 'notice.dropped').length, 0)
+  notices.request('request.waiting', request('r_4'))
+  t.equal(log.entries.filter(({ event }) => event === 'notice.dropped').length, 1, 'afterwards nothing is taken')
+})
+
+t.test('what a relay that goes down cannot deliver is logged, and keeps it for a bounded time', async t => {
+  const clock = createHandClock()
+  for (const answer of [(_: number, response: ServerResponse) => void response.writeHead(503).end(), () => {}]) {
+    await using web = await receiver(answer)
+    const log = collectLog()
+    const notices = new Notices([json(web.url)], 'https://gate.example.com', clock, log)
+    for (const id of ['r_1', 'r_2']) notices.request('request.waiting', request(id))
+    await web.until(1)
+    const closed = notices[Symbol.asyncDispose]()
+    clock.advance(3_000)
+    await closed
+    t.same(
+      log.entries.filter(({ event }) => event === 'notice.dropped').map(({ fields }) => fields?.['kind']),
+      ['request.waiting', 'request.waiting'],
+    )
+    t.ok(web.received.length <= 2, 'and the second is not tried when the first was not taken')
+  }
 })

@@ -20,7 +20,7 @@ const outcome = (session: string, command: number, status = 'SELECT 1'): EventBo
 
 /** Writes a log and leaves it as a relay does that goes down in order. */
 async function write(directory: string, bodies: readonly EventBody[], segmentBytes = 1_000_000): Promise<void> {
-  const recorder = await Recorder.open(directory, testTree, systemClock, silentLog, segmentBytes)
+  const recorder = await Recorder.open(directory, testTree, systemClock, silentLog, { segmentBytes })
   for (const body of bodies) recorder.append(body)
   await recorder.close()
 }

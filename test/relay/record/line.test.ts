@@ -32,6 +32,48 @@ t.test('an event is read back as it was written, on one line, whatever its text'
   t.same(parseEvent(formatLine(1, 5, command(awkward))).body, command(awkward))
 })
 
+t.test('a command whose statement was written before is written as if it were the first', async t => {
+  const facts = { hasWhere: true }
+  const resources = [[], [{ kind: 'table', name: 'public."a"', mode: 'read' as const }]]
+  const decisions = [
+    { effect: 'allow' as const, rule: 'reads' },
+    { effect: 'deny' as const, rule: 'never', reason: 'no\n"' },
+  ]
+  const optional = [
+    {},
+    { parameters: [{ text: '"\n', bytes: 2, format: 'text' as const }] },
+    { prepared: true as const },
+    { sameTextAs: 1 },
+    { settled: { effect: 'deny' as const, rule: 'r' } },
+    { brokeGlass: true as const },
+    { request: 'r_1', parametersCutFrom: 3 },
+  ]
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          type: fc.constant('command' as const),
+          session: fc.constantFrom('s_1', 's_"2'),
+          command: fc.nat(),
+          action: fc.constantFrom('select', 'update'),
+          text: fc.oneof(fc.constantFrom('select 1', ''), anyText),
+          resources: fc.constantFrom(...resources),
+          facts: fc.constantFrom(facts, { hasWhere: false }),
+          decision: fc.constantFrom(...decisions),
+          policy: fc.constantFrom('p', 'q'),
+          more: fc.constantFrom(...optional),
+        }),
+      ),
+      written => {
+        for (const { more, ...common } of written) {
+          const body = { ...common, ...more }
+          t.same(parseEvent(formatLine(1, 5, body)).body, JSON.parse(JSON.stringify(body)))
+        }
+      },
+    ),
+  )
+})
+
 t.test('text that is no event, or has another number, is refused', async t => {
   for (const body of [
     {},

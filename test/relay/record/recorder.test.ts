@@ -83,7 +83,7 @@ t.test('what may wait is written before the next event, or soon', async t => {
 
 t.test('a file that is large enough is followed by another, without a gap', async t => {
   await using directory = await temporaryDirectory('record')
-  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 400)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, { segmentBytes: 400 })
   for (let command = 1; command <= 20; command += 1) {
     recorder.later(outcome(command * 2 - 1))
     recorder.append(outcome(command * 2))
@@ -99,7 +99,7 @@ t.test('a file that is large enough is followed by another, without a gap', asyn
 t.test('a command whose record is being synced while its file becomes full is not refused', async t => {
   await using directory = await temporaryDirectory('record')
   for (const more of [1, 2, 3]) {
-    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 10)
+    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, { segmentBytes: 10 })
     // The threads that sync are busy, so that the sync begins after its file was replaced.
     const busy = Array.from({ length: 4 }, () => promisify(pbkdf2)('a', 'b', 50_000, 32, 'sha512'))
     recorder.append(outcome(1))
@@ -127,7 +127,7 @@ t.test('a directory that cannot be used is an error of the record', async t => {
 t.test('a next file that cannot be made records nothing, says so once, and loses no number', async t => {
   await using directory = await temporaryDirectory('record')
   const log = collectLog()
-  const recorder = await Recorder.open(directory.path, testTree, systemClock, log, 10)
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, log, { segmentBytes: 10 })
   await mkdir(join(directory.path, segmentName(2)))
   for (let attempt = 0; attempt < 3; attempt += 1) {
     t.throws(() => recorder.append(outcome(1)), { code: 'ERR_GATE_RECORD', message: /EEXIST/, hint: /disk/ })

@@ -5,14 +5,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EventBody } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
+import { type DecidedRequest, signBytes, statementBytes, statementOf } from '@gate/shared/approval'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import { createVerifier, signCheckpoint } from '@gate/shared/record/checkpoint'
 import { acceptCheckpoint, verifyReceipt } from '@gate/shared/record/receipt'
 import { bundlePath, edgeRoot, emptyEdge, formatBundle, grow, parseBundle, tilePath } from '@gate/shared/record/tiles'
 import { leafHash } from '@gate/shared/record/tree'
-import { type Verified, verifyRecord } from '@gate/shared/record/verify'
+import { readNote, type Verified, verifyRecord } from '@gate/shared/record/verify'
 import t from 'tap'
+import { newSigner } from '../../support/approver.ts'
 import { type Driver, driver, goEnvironment } from '../../support/drivers.ts'
 import { run } from '../../support/process.ts'
 import { testTree } from '../../support/record.ts'
@@ -23,6 +25,18 @@ const COUNT = 700
 
 const outcome = (command: number): EventBody => ({ type: 'outcome', session: 's_1', command, status: 'SELECT 1' })
 
+const request: DecidedRequest = {
+  id: 'r_1',
+  subject: { id: 'alice' },
+  target: 'prod-db',
+  protocol: 'postgres',
+  context: {},
+  rule: 'wide-writes',
+  policy: 'a'.repeat(64),
+  expiresMs: 1,
+  nonce: 'n',
+}
+
 /** A record of 700 events, in two whole bundles and one of 188. */
 async function makeRecord(): Promise<TemporaryDirectory> {
   const directory = await temporaryDirectory('verify')
@@ -32,7 +46,7 @@ async function makeRecord(): Promise<TemporaryDirectory> {
   return directory
 }
 
-function verify(directory: string, kept: readonly string[] = []): Promise<Verified> {
+async function verify(directory: string, kept: readonly string[] = []): Promise<Verified> {
   const read = async (path: string): Promise<Buffer | undefined> => {
     try {
       return await readFile(join(directory, path))
@@ -41,7 +55,7 @@ function verify(directory: string, kept: readonly string[] = []): Promise<Verifi
       throw thrown
     }
   }
-  return verifyRecord({ read, verifier, kept })
+  return verifyRecord({ read, note: await readNote(read), verifier, kept })
 }
 
 const made = await makeRecord()
@@ -174,6 +188,43 @@ t.test('a checkpoint that somebody kept shows a record that was cut off or writt
   await t.rejects(verify(made.path, [foreign]), { code: 'ERR_GATE_TAMPERED' })
 })
 
+t.test('every approval is checked, wherever it stands, and only one that was signed for its request holds', async t => {
+  const signer = newSigner()
+  const word = { verdict: 'approve', reason: 'the interval value" is right', grantMs: undefined } as const
+  const approval = (id: string, verdict: string = word.verdict): EventBody => {
+    const statement = statementOf({ ...request, id }, word)
+    const signature = signBytes(statementBytes(statement), signer.key)
+    const signed = {
+      statement,
+      publicKey: signer.publicKey,
+      signature,
+      by: { subject: 'bob', groups: [], decidedMs: 1 },
+    }
+    return {
+      type: 'approval',
+      session: 's_1',
+      request: 'r_1',
+      outcome: 'approved',
+      by: [{ id: 'bob', verdict, signed }],
+    }
+  }
+  await using directory = await temporaryDirectory('verify-approvals')
+  const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog)
+  for (let command = 1; command <= 400; command += 1) {
+    if (command === 20 || command === 300) recorder.append(approval('r_1'))
+    else if (command === 310) recorder.append(approval('r_2'))
+    else if (command === 399) recorder.append(approval('r_1', 'deny'))
+    else recorder.append(outcome(command))
+  }
+  await recorder.close()
+  const { approvals, findings } = await verify(directory.path)
+  t.equal(approvals, 4)
+  t.same(
+    findings.map(({ what }) => what),
+    [311, 400].map(number => `record ${number} has an approval whose signature does not hold`),
+  )
+})
+
 t.test('a receipt vouches for a session, and a checkpoint for all before it', async t => {
   await using directory = await temporaryDirectory('receipt')
   const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog)
@@ -229,7 +280,7 @@ t.test('a record that was left at any moment is gone on with, and stays good', a
   await using directory = await temporaryDirectory('verify-again')
   let commands = 0
   for (let life = 0; life < 12; life += 1) {
-    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, 5_000)
+    const recorder = await Recorder.open(directory.path, testTree, systemClock, silentLog, { segmentBytes: 5_000 })
     for (let more = 0; more < 37 * (life % 5); more += 1) {
       commands += 1
       if (more % 3 === 0) recorder.later(outcome(commands))

@@ -89,7 +89,7 @@ let sessions = 0
 /** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
 async function open(groups = ['engineers'], segmentBytes?: number, record = recordTerms()) {
   const directory = await temporaryDirectory('gate')
-  const recorder = await Recorder.open(directory.path, testTree, clock, silentLog, segmentBytes)
+  const recorder = await Recorder.open(directory.path, testTree, clock, silentLog, { segmentBytes })
   const state = { policy: compile(text), subject: person('alice', ...groups) }
   sessions += 1
   const session = `s_${sessions}`
@@ -125,7 +125,7 @@ async function open(groups = ['engineers'], segmentBytes?: number, record = reco
       ),
     /** What stands in the files, of the kinds asked for. */
     recorded: async (...types: EventBody['type'][]): Promise<EventBody[]> => {
-      const names = (await readdir(directory.path)).sort()
+      const names = (await readdir(directory.path)).filter(name => name.endsWith('.jsonl')).sort()
       const files = await Promise.all(names.map(name => readFile(join(directory.path, name), 'utf8')))
       const bodies = files
         .join('')
@@ -243,6 +243,27 @@ t.test('what is allowed is in the record before it is allowed, and what writes i
   opened.gate.observe({ command: 2, status: 'INSERT 0 1', rows: 1, bytes: 10 })
   await opened.decide([command('select')])
   t.match(await opened.recorded('outcome'), [{ command: 2, rows: 1, bytes: 10, status: 'INSERT 0 1' }])
+})
+
+t.test('whether a command waits for the disk is what it does, unless it is said for all', async t => {
+  const kinds = {
+    read: command('select'),
+    write: command('insert'),
+    routine: command('transaction', 'begin', { routine: true }),
+  }
+  for (const [durability, waits] of [
+    [undefined, ['write']],
+    ['fsync', ['read', 'write', 'routine']],
+    ['write', []],
+  ] as const) {
+    await using opened = await open(undefined, undefined, recordTerms({ durability }))
+    for (const [kind, each] of Object.entries(kinds)) {
+      const { recorded } = await opened.decide([each])
+      t.equal(recorded !== undefined, (waits as readonly string[]).includes(kind), `${durability}: ${kind}`)
+      await recorded
+    }
+    t.equal((await opened.recorded('command')).length, 3, 'it is written before it goes on, whatever is said')
+  }
 })
 
 t.test('commands that go together stand or fall together, and the record says which one it was', async t => {

@@ -254,6 +254,7 @@ t.test('relays that start at once on one server migrate it once, and tell each o
       { name: '001-first' },
       { name: '002-approvals' },
       { name: '003-sessions' },
+      { name: '004-relays' },
     ])
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))

@@ -4,6 +4,8 @@ import { Worker } from 'node:worker_threads'
 import { GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { type Analysis, loadGrammar, readText } from './read.ts'
+import { Shapes } from './shapes.ts'
+import type { Json } from './tree.ts'
 import type { AnalysisData, AnalysisReply, AnalysisRequest } from './worker.ts'
 
 /** Parse trees of left-recursive expressions recurse as deep as the text is long; 128 KiB of `1+1+…` needs about this. */
@@ -43,6 +45,7 @@ export class Analyser implements AsyncDisposable {
   readonly #log: Log
   readonly #maximumBytes: number
   readonly #recordKey: Uint8Array
+  readonly #shapes: Shapes
   /** What was used lately, and what was used before that: of a single map the oldest entries would have to be looked for. */
   #young = new Map<string, Analysis>()
   #youngBytes = 0
@@ -64,6 +67,7 @@ export class Analyser implements AsyncDisposable {
   constructor(maximumBytes: number, log: Log, recordKey: Uint8Array = randomBytes(32)) {
     this.#maximumBytes = maximumBytes
     this.#recordKey = recordKey
+    this.#shapes = new Shapes(recordKey)
     this.#log = log
     loadGrammar().then(
       () => {
@@ -93,12 +97,21 @@ export class Analyser implements AsyncDisposable {
 
   #readHere(text: string): Analysis | undefined {
     if (!this.#readsHere || text.length > SHORT_TEXT_LENGTH) return undefined
+    const alike = this.#shapes.find(text)
+    if (alike !== undefined) {
+      this.#remember(text, alike)
+      return alike
+    }
     const began = performance.now()
     this.#spentMs = Math.max(0, this.#spentMs - (began - this.#spentAtMs) * SHORT_TEXTS_SHARE)
     this.#spentAtMs = began
     if (this.#spentMs > SHORT_TEXTS_MS) return undefined
     try {
-      const analysis = readText(text, this.#recordKey)
+      let tree: Json = null
+      const analysis = readText(text, this.#recordKey, parsed => {
+        tree = parsed
+      })
+      this.#shapes.learn(text, tree, analysis)
       this.#remember(text, analysis)
       return analysis
     } catch (error) {

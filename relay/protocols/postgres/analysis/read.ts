@@ -18,10 +18,10 @@ export interface Unparsable {
 export const loadGrammar = (): Promise<void> => loadModule()
 
 /**
- * Reads a text; `recordKey` is that of placeholders in what may be written down of it.
+ * Reads a text; `recordKey` is that of placeholders in what may be written down of it. `parsed` is told what the parser said.
  * @throws when the module cannot be trusted any more, in this thread: it must not be used again there.
  */
-export function readText(text: string, recordKey: Uint8Array): Analysis {
+export function readText(text: string, recordKey: Uint8Array, parsed?: (tree: Json) => void): Analysis {
   // The library refuses an empty text; the server takes it for a query without statements.
   if (text === '') return { statements: [] }
   const bytes = Buffer.from(text, 'utf8')
@@ -35,5 +35,6 @@ export function readText(text: string, recordKey: Uint8Array): Analysis {
     const position = (details.cursorPosition ?? 0) + 1
     return { syntaxError: thrown.message, position, recordable: hideConstants(bytes, recordKey) }
   }
+  parsed?.(result)
   return { statements: readFacts(result, bytes, recordKey) }
 }
