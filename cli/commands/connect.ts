@@ -179,6 +179,8 @@ async function connectStdio(connected: Connected, name: string, options: Connect
   const stop = (): void => void stream.destroy()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop)
   const closed = new Promise(resolve => stream.once('close', resolve))
+  // Whoever has our input may keep it open for ever; when nothing more comes, there is nothing more to say.
+  stream.once('finish', () => process.stdin.destroy())
   const renewing = keepLogin(connected, new AbortController().signal)
   await serveStream(stream, streamContext(connected, target, options, say))
   await closed
