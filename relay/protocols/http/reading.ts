@@ -22,6 +22,10 @@ export function lengthOf(request: IncomingMessage): number | undefined {
   return length === undefined ? 0 : Number(length)
 }
 
+export function isForm(mediaType: string): boolean {
+  return mediaType === 'application/x-www-form-urlencoded'
+}
+
 /** How much of a body is read before the request is decided. */
 export function bytesToRead(length: number | undefined, need: 'rules' | 'people' | undefined): number {
   if (length === 0) return 0
