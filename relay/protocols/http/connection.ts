@@ -176,9 +176,11 @@ export class Connection {
     this.#cause ??= cause
     this.endAfter(this.#taken - 1)
     const said = [...this.#current].filter(exchange => !exchange.isWhole).map(exchange => exchange.stop(cause))
+    const leave = (): void => void setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
+    if (said.length > 0) return leave()
     void this.#queue.then(() => {
-      if (stream.writable) stream.end(said.length > 0 ? undefined : rawProblem(problemOf(cause, this.session.id)))
-      setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
+      if (stream.writable) stream.end(rawProblem(problemOf(cause, this.session.id)))
+      leave()
     })
   }
 

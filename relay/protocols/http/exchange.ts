@@ -100,7 +100,7 @@ export class Exchange {
     const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
     if (limit === 0) return { start: undefined, isWhole: false, length }
     this.#continue()
-    const { bytes, isWhole } = await readStart(this.#request, limit)
+    const { bytes, isWhole } = await readStart(this.#request, limit, this.#abort.signal)
     return { start: bytes, isWhole, length }
   }
 
