@@ -30,11 +30,15 @@ export class Connection implements Shared {
   #begun: Promise<void> | undefined
   #queue: Promise<void> = Promise.resolve()
   #queued = 0
+  /** Requests that were taken, and the number of the one after whose answer nothing more is read. */
+  #taken = 0
+  #last = Number.POSITIVE_INFINITY
   readonly #current = new Set<Exchange>()
   #headTimer: NodeJS.Timeout | undefined
   /** Why the connection ends, when it is not the client that ended it. */
   #cause: GateError | undefined
-  #taken = false
+  #isHanded = false
+  #isRefused = false
 
   constructor(keys: Keys, accept: Accept, session: Session, log: Log) {
     this.keys = keys
@@ -58,7 +62,7 @@ export class Connection implements Shared {
     return {
       next: async () => {
         const result = await units.next()
-        if (result.done !== true && this.#queued === 0 && !this.#taken) this.#startHead()
+        if (result.done !== true && this.#queued === 0 && !this.#isHanded) this.#startHead()
         return result
       },
     }
@@ -109,15 +113,19 @@ export class Connection implements Shared {
   /** Takes a request that node has read the head of. `proceed` tells the client that its body is wanted. */
   take(request: IncomingMessage, response: ServerResponse, proceed: (() => void) | undefined): void {
     this.#stopHead()
+    const number = this.#taken
+    // RFC 9112 section 9.6: what comes after the last answer is not served, and the client knows that it was not.
+    if (number > this.#last) return
+    this.#taken += 1
+    const exchange = new Exchange(this, number, request, response, proceed)
+    if (this.#queued >= MAX_PIPELINED)
+      return void exchange.stop(
+        new GateError('ERR_GATE_LIMIT', `more than ${MAX_PIPELINED} requests at once on one connection`),
+      )
     this.#queued += 1
-    if (this.#queued > MAX_PIPELINED) {
-      this.#cause ??= new GateError('ERR_GATE_LIMIT', `more than ${MAX_PIPELINED} requests at once on one connection`)
-      return void this.#stream.destroy()
-    }
-    const exchange = new Exchange(this, request, response, proceed)
     this.#current.add(exchange)
     this.#queue = this.#queue
-      .then(() => exchange.run())
+      .then(() => (number > this.#last ? undefined : exchange.run()))
       .catch((thrown: unknown) => {
         const error = asGateError(thrown)
         this.log.error('http.failed', { session: this.session.id, error })
@@ -129,12 +137,16 @@ export class Connection implements Shared {
       })
   }
 
+  endAfter(number: number): void {
+    this.#last = Math.min(this.#last, number)
+  }
+
   get isIdle(): boolean {
     return this.#queued === 0
   }
 
   hand(until: Promise<void>): void {
-    this.#taken = true
+    this.#isHanded = true
     this.#stopHead()
     this.#queue = this.#queue.then(() => until)
   }
@@ -149,9 +161,27 @@ export class Connection implements Shared {
     return this.#upstream
   }
 
+  /**
+   * What came is no request. Requests before it that came whole are answered first; one in whose body it was found is
+   * answered with it.
+   */
   refuse(stream: Duplex, cause: GateError): void {
+    if (this.#isRefused) return
+    this.#isRefused = true
     this.#cause ??= cause
-    if (stream.writable) stream.end(rawProblem(problemOf(cause, this.session.id)))
-    setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
+    this.endAfter(this.#taken - 1)
+    const said = [...this.#current].filter(exchange => !exchange.isWhole).map(exchange => exchange.stop(cause))
+    const leave = (): void => void setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
+    if (said.length > 0) return leave()
+    void this.#queue.then(() => {
+      if (stream.writable) stream.end(rawProblem(problemOf(cause, this.session.id)))
+      leave()
+    })
+  }
+
+  /** What came makes something else of the stream, whose answers node no longer writes. */
+  refuseUpgrade(stream: Duplex, cause: GateError): void {
+    if (!this.isIdle) return this.end(cause)
+    this.refuse(stream, cause)
   }
 }

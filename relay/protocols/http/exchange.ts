@@ -3,11 +3,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import type { Asked, Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
+import { mediaType } from './body.ts'
 import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
-import { bytesToRead, lengthOf, readStart } from './reading.ts'
+import { bytesToRead, isForm, lengthOf, readStart } from './reading.ts'
 import { commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
 import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
@@ -16,6 +17,8 @@ const none: ReadonlySet<string> = new Set()
 
 export class Exchange {
   readonly #connection: Shared
+  /** Its place among the requests of the connection. */
+  readonly #number: number
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   /** Why nobody waits for an answer any more. */
@@ -27,11 +30,13 @@ export class Exchange {
 
   constructor(
     connection: Shared,
+    number: number,
     request: IncomingMessage,
     response: ServerResponse,
     proceed: (() => void) | undefined,
   ) {
     this.#connection = connection
+    this.#number = number
     this.#request = request
     this.#response = response
     this.#proceed = proceed
@@ -56,6 +61,11 @@ export class Exchange {
     if (this.#gone === undefined) this.#onGone = cause => controller.abort(cause)
     else controller.abort(this.#gone)
     return controller.signal
+  }
+
+  /** All of the request has come. */
+  get isWhole(): boolean {
+    return this.#request.complete
   }
 
   /** Ends it with an error, which the client is told if it has no answer yet: then true is given. */
@@ -90,17 +100,23 @@ export class Exchange {
   }
 
   #head(): ReadHead {
-    const { method = '', url = '', rawHeaders } = this.#request
-    return readHead({ method, target: url, raw: rawHeaders, isUpgrade: false }, this.#connection.session.target.name)
+    const { method = '', url = '', rawHeaders, httpVersion } = this.#request
+    return readHead(
+      { method, target: url, raw: rawHeaders, isUpgrade: false, version: httpVersion },
+      this.#connection.session.target.name,
+    )
   }
 
   async #read(head: ReadHead): Promise<ReadContent> {
     const length = lengthOf(this.#request)
     if (length === 0) return { start: undefined, isWhole: true, length }
-    const limit = head.fault === undefined ? bytesToRead(length, this.#connection.session.gate.bodyNeed) : 0
+    const { gate } = this.#connection.session
+    // A form can ask for another method, and GraphQL for what is masked under other names.
+    const isAsked = gate.masked || isForm(mediaType(head.fields.one('content-type')))
+    const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
     if (limit === 0) return { start: undefined, isWhole: false, length }
     this.#continue()
-    const { bytes, isWhole } = await readStart(this.#request, limit)
+    const { bytes, isWhole } = await readStart(this.#request, limit, this.#signal())
     return { start: bytes, isWhole, length }
   }
 
@@ -172,7 +188,9 @@ export class Exchange {
     const { body, fields } = problemMessage(problem)
     const response = this.#response
     if (response.headersSent || response.destroyed) return
-    const isRead = this.#request.complete && this.#gone === undefined
+    // Node, too, ends the connection of a client that was not told to send what it may send nevertheless.
+    const isRead = this.#request.complete && this.#gone === undefined && this.#proceed === undefined
+    if (!isRead) this.#connection.endAfter(this.#number)
     response.writeHead(problem.status, { ...fields, ...(isRead ? {} : { connection: 'close' }) })
     response.end(body)
   }

@@ -8,6 +8,7 @@ const MAX_FIELDS = 200
 const single: ReadonlySet<string> = new Set([
   ...['host', 'content-length', 'transfer-encoding', 'content-type', 'content-encoding', 'content-range', 'expect'],
   ...['authorization', 'proxy-authorization', 'origin', 'range', 'upgrade', 'sec-websocket-key', 'prefer-async'],
+  'sec-websocket-version',
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'sec-fetch-site', 'sec-fetch-mode'],
 ])
 
@@ -71,8 +72,35 @@ const ownOfRequests: ReadonlySet<string> = new Set([
   ...['host', 'expect', 'forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port'],
   ...['x-forwarded-server', 'x-forwarded-prefix', 'x-forwarded-scheme', 'x-forwarded-ssl', 'front-end-https'],
   ...['x-real-ip', 'x-client-ip', 'x-original-url', 'x-rewrite-url', 'x-original-host', 'x-host', 'true-client-ip'],
+  ...[
+    'x-forwarded-uri',
+    'x-forwarded-path',
+    'x-forwarded-method',
+    'x-original-uri',
+    'x-original-path',
+    'x-override-url',
+  ],
+  ...['x-envoy-original-path', 'x-http-path-override', 'x-http-destinationurl'],
   ...['cf-connecting-ip', 'fastly-client-ip', 'x-cluster-client-ip', 'x-original-method', 'via', 'origin'],
 ])
+
+/**
+ * A field whose name some servers (CGI, WSGI, PHP) cannot tell from one that the gate goes by: `X_Tenant` is X-Tenant to
+ * them. `others` are more names that it goes by.
+ */
+export function disguisedField(fields: Fields, others: readonly string[]): string | undefined {
+  const found = fields.list.find(([name]) => {
+    if (/^[a-z0-9-]+$/.test(name)) return false
+    const plain = name.replace(/[^a-z0-9]/g, '-')
+    return single.has(plain) || hopByHop.has(plain) || ownOfRequests.has(plain) || others.includes(plain)
+  })
+  return found?.[0]
+}
+
+/** A field that is for the target, and that `Connection` names nevertheless: rules would see what the target does not. */
+export function hiddenField(fields: Fields): string | undefined {
+  return fields.members('connection').find(name => fields.one(name) !== undefined && !hopByHop.has(name))
+}
 
 /** With `Prefer: respond-async` the gate answers; the target is asked for nothing that it would do later on its own. */
 const asynchronous = /^\s*respond-async\s*(?:;.*)?$/i

@@ -52,12 +52,16 @@ class Parser {
       this.#of(request.socket)?.take(request, response, proceed)
     this.#server.on('request', (request, response) => take(request, response))
     this.#server.on('checkContinue', (request, response) => take(request, response, () => response.writeContinue()))
+    this.#server.on('checkExpectation', (request, response) => take(request, response))
     this.#server.on('upgrade', (request, stream, first) => {
       const connection = this.#of(stream)
       if (connection !== undefined) serveUpgrade(connection, request, stream, first)
     })
     this.#server.on('connect', (_request, stream) =>
-      this.#of(stream)?.refuse(stream, new GateError('ERR_GATE_PROTOCOL', 'this port is no proxy: CONNECT is refused')),
+      this.#of(stream)?.refuseUpgrade(
+        stream,
+        new GateError('ERR_GATE_PROTOCOL', 'this port is no proxy: CONNECT is refused'),
+      ),
     )
     this.#server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
       const connection = this.#of(stream)

@@ -6,7 +6,7 @@ const MAX_TARGET_LENGTH = 32 * 1024
 const MAX_PARAMETERS = 1_000
 
 export interface Location {
-  /** Normalised and still percent-encoded; `*` of OPTIONS. */
+  /** Normalised and still percent-encoded. */
   readonly path: string
   /** With its question mark, as it was sent; empty when there is none. */
   readonly query: string
@@ -31,9 +31,8 @@ const doubleEscape = /%25[0-9a-f]{2}/i
  * and others written in upper case (RFC 3986 section 6.2.2).
  * @throws {GateError} ERR_GATE_PROTOCOL for what servers read in different ways.
  */
-export function readLocation(method: string, target: string): Location {
+export function readLocation(target: string): Location {
   if (target.length > MAX_TARGET_LENGTH) throw refuse(`is longer than ${MAX_TARGET_LENGTH} characters`)
-  if (target === '*' && method === 'OPTIONS') return { path: '*', query: '', parameters: [], authority: undefined }
   const absolute = /^https?:\/\/([^/?#@\\]+)([/?].*)?$/i.exec(target)
   const authority = absolute?.[1]?.toLowerCase()
   const local = absolute === null ? target : (absolute[2] ?? '/')

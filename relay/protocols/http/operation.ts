@@ -27,7 +27,8 @@ export const vocabulary = {
 const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** What only a body says. */
-const ofBody: readonly string[] = ['text', 'body', 'bodyFields', 'graphqlType', 'graphqlNames', 'graphqlFields']
+const ofContent: readonly string[] = ['body', 'bodyFields', 'graphqlType', 'graphqlNames', 'graphqlFields']
+const ofBody: readonly string[] = ['text', ...ofContent]
 
 export interface Request {
   readonly method: string
@@ -63,7 +64,7 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
       direction: '',
     },
     document: body.document,
-    ...(body.facts.bodyKind === 'unread' ? { unknown: ofBody } : {}),
+    ...(body.isKnown ? {} : { unknown: body.facts.bodyKind === 'unread' ? ofBody : ofContent }),
   }
 }
 

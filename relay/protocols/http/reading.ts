@@ -1,6 +1,6 @@
 // Reads the body of a request before it is decided, as far as a rule, people or the record need it.
 import type { IncomingMessage } from 'node:http'
-import { GateError } from '@gate/shared/errors'
+import { abortReason, GateError } from '@gate/shared/errors'
 
 /** Bodies that rules or people need are read up to this length; of longer ones rules cannot know, and nobody can be asked. */
 export const MAX_READ_BYTES = 1024 * 1024
@@ -22,6 +22,10 @@ export function lengthOf(request: IncomingMessage): number | undefined {
   return length === undefined ? 0 : Number(length)
 }
 
+export function isForm(mediaType: string): boolean {
+  return mediaType === 'application/x-www-form-urlencoded'
+}
+
 /** How much of a body is read before the request is decided. */
 export function bytesToRead(length: number | undefined, need: 'rules' | 'people' | undefined): number {
   if (length === 0) return 0
@@ -31,9 +35,10 @@ export function bytesToRead(length: number | undefined, need: 'rules' | 'people'
 
 /**
  * Reads a body up to `limit` bytes and leaves the rest unread.
- * @throws {GateError} ERR_GATE_CANCELLED when the client goes away, ERR_GATE_TIMEOUT when it is too slow.
+ * @throws {GateError} ERR_GATE_CANCELLED when the client goes away, ERR_GATE_TIMEOUT when it is too slow,
+ * the signal's reason.
  */
-export function readStart(request: IncomingMessage, limit: number): Promise<ReadStart> {
+export function readStart(request: IncomingMessage, limit: number, signal: AbortSignal): Promise<ReadStart> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
@@ -43,6 +48,7 @@ export function readStart(request: IncomingMessage, limit: number): Promise<Read
     }, READ_TIMEOUT_MS)
     const done = (): void => {
       clearTimeout(timer)
+      signal.removeEventListener('abort', aborted)
       request.off('readable', readable).off('end', ended).off('close', closed).off('error', closed)
     }
     const readable = (): void => {
@@ -62,6 +68,12 @@ export function readStart(request: IncomingMessage, limit: number): Promise<Read
       done()
       reject(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     }
+    const aborted = (): void => {
+      done()
+      reject(abortReason(signal))
+    }
+    if (signal.aborted) return aborted()
+    signal.addEventListener('abort', aborted, { once: true })
     request.on('readable', readable).on('end', ended).on('close', closed).on('error', closed)
   })
 }

@@ -8,10 +8,11 @@ import { hideFound } from '../../mask/recorded.ts'
 import type { Command, Gate, Recorded } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
-import { Fields } from './fields.ts'
+import { disguisedField, Fields, hiddenField } from './fields.ts'
 import { type Location, readLocation } from './location.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { operationOf, type Request, textOf } from './operation.ts'
+import { isForm } from './reading.ts'
 import { compileRoutes } from './routes.ts'
 
 /** A target that cannot be read is recorded up to this length. */
@@ -23,6 +24,8 @@ export interface Head {
   readonly target: string
   readonly raw: readonly string[]
   readonly isUpgrade: boolean
+  /** Of HTTP, when it is not 1.1. */
+  readonly version?: string
 }
 
 /** A head that was read. `fault` is set where it is not to be believed: then the request is refused, and recorded as it came. */
@@ -37,12 +40,13 @@ export interface ReadHead {
 const noFields = new Fields([])
 
 /** @throws nothing: what is wrong with the head is its fault. */
-export function readHead({ method, target, raw, isUpgrade }: Head, targetName: string): ReadHead {
+export function readHead({ method, target, raw, isUpgrade, version }: Head, targetName: string): ReadHead {
   try {
     const fields = new Fields(raw)
-    const location = readLocation(method, target)
+    const location = readLocation(target)
     admit(method, location.authority, fields, targetName)
-    checkTransfer(method, fields)
+    checkTransfer(method, fields, version)
+    if (isUpgrade) checkHandshake(fields)
     if (location.parameters.some(([name]) => name === '_method'))
       throw new GateError('ERR_GATE_PROTOCOL', 'the query has _method', { hint: 'Send the method itself.' })
     return { method, location, fields, isUpgrade, fault: undefined }
@@ -54,17 +58,40 @@ export function readHead({ method, target, raw, isUpgrade }: Head, targetName: s
 }
 
 /** RFC 9112 section 6: what says how long a body is must say it once and plainly. */
-function checkTransfer(method: string, fields: Fields): void {
+function checkTransfer(method: string, fields: Fields, version: string | undefined): void {
   const encoding = fields.one('transfer-encoding')
   const length = fields.one('content-length')
   if (encoding !== undefined && length !== undefined)
     throw new GateError('ERR_GATE_PROTOCOL', 'a request with both Transfer-Encoding and Content-Length')
+  if (encoding !== undefined && version === '1.0')
+    throw new GateError('ERR_GATE_PROTOCOL', 'a transfer coding in a request of HTTP/1.0')
   if (encoding !== undefined && encoding.toLowerCase() !== 'chunked')
     throw new GateError('ERR_GATE_PROTOCOL', 'a transfer coding other than chunked')
   if (length !== undefined && !/^\d{1,15}$/.test(length))
     throw new GateError('ERR_GATE_PROTOCOL', 'a Content-Length that is no number')
+  const hidden = hiddenField(fields)
+  if (hidden !== undefined)
+    throw new GateError('ERR_GATE_PROTOCOL', `Connection names ${hidden}, which is for the target`)
+  const expected = fields.one('expect')
+  if (expected !== undefined && expected.toLowerCase() !== '100-continue')
+    throw new GateError('ERR_GATE_PROTOCOL', 'an Expect of something other than 100-continue')
   if (method === 'TRACE') throw new GateError('ERR_GATE_PROTOCOL', 'TRACE would show what the gate adds')
 }
+
+/** RFC 6455 section 4.1; what is no handshake is not brought to the target. Bytes behind it are frames. */
+function checkHandshake(fields: Fields): void {
+  const wrong = (what: string): GateError => new GateError('ERR_GATE_PROTOCOL', `a WebSocket handshake with ${what}`)
+  if (fields.one('transfer-encoding') !== undefined || (fields.one('content-length') ?? '0') !== '0')
+    throw wrong('a body')
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(fields.one('sec-websocket-key') ?? '')) throw wrong('no Sec-WebSocket-Key')
+  if (fields.one('sec-websocket-version') !== '13') throw wrong('another version than 13')
+  const protocols = fields.members('sec-websocket-protocol')
+  if (protocols.some(each => !token.test(each)) || new Set(protocols).size < protocols.length)
+    throw wrong('subprotocols that are no tokens, or named twice')
+}
+
+/** RFC 9110 section 5.6.2. */
+const token = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
 
 /** What was read of a body; `start` is undefined where none of it was. */
 export interface ReadContent {
@@ -85,13 +112,13 @@ export interface Decidable {
 export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, recordKey: Uint8Array): Decidable {
   const { fields, location } = head
   const contentType = fields.one('content-type')
-  let fault = head.fault
+  let fault = head.fault ?? disguise(fields, gate.headers)
   let body: Body = unreadBody(contentType, content.length)
   const isRead = content.isWhole && content.start !== undefined && fields.one('content-encoding') === undefined
   try {
     if (isRead || content.length === 0)
       body = readBody(contentType, content.start ?? Buffer.alloc(0), location.parameters)
-    fault ??= bodyFault(body)
+    fault ??= bodyFault(head.method, body)
   } catch (thrown) {
     fault ??= asGateError(thrown)
   }
@@ -104,17 +131,29 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
     operation,
     recorded: recorded(request, content, gate, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform,
+    perform: obligations => perform(obligations, routeOf(location.path), body),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
   return { command, route: routeOf(location.path), whole: isShown ? operation.text : undefined }
 }
 
-/** Frameworks take the method from a form's field of this name. */
-function bodyFault(body: Body): GateError | undefined {
-  if (body.facts.bodyKind !== 'form' || !Object.hasOwn(body.document as object, '_method')) return undefined
-  return new GateError('ERR_GATE_PROTOCOL', 'the form has _method', { hint: 'Send the method itself.' })
+function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {
+  const name = disguisedField(fields, shownHeaders)
+  if (name === undefined) return undefined
+  return new GateError('ERR_GATE_PROTOCOL', `some servers take the field ${name.slice(0, 100)} for another`, {
+    hint: 'Write its name with hyphens.',
+  })
+}
+
+/** Frameworks take the method of a POST from a member of this name. */
+function bodyFault(method: string, { facts, document }: Body): GateError | undefined {
+  const hint = 'Send the method itself.'
+  if (typeof document === 'object' && document !== null && Object.hasOwn(document, '_method'))
+    return new GateError('ERR_GATE_PROTOCOL', 'the body has _method', { hint })
+  if (method !== 'POST' || !isForm(facts.contentType)) return undefined
+  if (facts.bodyKind !== 'unread' && facts.bodyKind !== 'other') return undefined
+  return new GateError('ERR_GATE_PROTOCOL', 'a form that gate cannot read: it could hold a _method', { hint })
 }
 
 export function faultDeny(fault: GateError): Deny {
@@ -122,15 +161,36 @@ export function faultDeny(fault: GateError): Deny {
 }
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
-function perform(obligations: readonly Obligation[]): Deny | undefined {
-  const columns = obligations.find(each => each.kind === 'mask' && each.columns.length > 0)
-  if (columns === undefined) return undefined
-  return {
-    effect: 'deny',
-    rule: 'http',
-    reason: 'policy masks columns on this target, and an HTTP service has none',
-    hint: 'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
+function perform(obligations: readonly Obligation[], route: string, body: Body): Deny | undefined {
+  const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
+  if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
+    return deny(
+      'policy masks columns on this target, and an HTTP service has none',
+      'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
+    )
   }
+  const isMasked = obligations.some(
+    each =>
+      each.kind === 'mask-fields' &&
+      each.fields.length > 0 &&
+      (each.routes.length === 0 || each.routes.includes(route)),
+  )
+  if (!isMasked) return undefined
+  if (body.renames)
+    return deny('fields are masked for you, and the query asks for some under other names', 'Leave out its aliases.')
+  if (!mayRename(body)) return undefined
+  return deny(
+    'fields are masked for you, and gate cannot read whether the body asks for some under other names',
+    'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
+  )
+}
+
+/** Whether a body that was not read could be GraphQL to a target. */
+function mayRename({ facts: { bodyKind, contentType } }: Body): boolean {
+  if (bodyKind !== 'unread' && bodyKind !== 'other') return false
+  // Of the parts of a form it is known, where it was read, whether one of them is a query.
+  if (contentType === 'multipart/form-data') return bodyKind === 'unread'
+  return contentType === '' || /json|graphql/.test(contentType)
 }
 
 /** Text as it is; of other bytes what tells them from others. */

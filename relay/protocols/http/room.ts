@@ -24,6 +24,10 @@ export interface Shared {
   begin(program: string): Promise<void>
   /** Ends the connection; a request that has no answer yet gets this one. */
   end(cause: GateError): void
+  /** The answer to this request is the last one: requests behind it are not served. */
+  endAfter(number: number): void
+  /** What came makes something else of the stream, whose answers node no longer writes. */
+  refuseUpgrade(stream: Duplex, cause: GateError): void
   /** The stream is somebody else's from now on; `until` ends when they are done with it. */
   hand(until: Promise<void>): void
   /** Answers for which there is no request that could be answered, and ends. */

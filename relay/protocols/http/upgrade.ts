@@ -34,10 +34,13 @@ export function serveUpgrade(connection: Shared, request: IncomingMessage, strea
   if (request.headers.upgrade?.toLowerCase() !== 'websocket' || request.method !== 'GET') {
     const hint = 'Use HTTP/1.1 as it is (curl --http1.1); WebSocket is the only upgrade.'
     const protocol = (request.headers.upgrade ?? '').slice(0, 50)
-    return connection.refuse(stream, new GateError('ERR_GATE_PROTOCOL', `no upgrade to ${protocol}`, { hint }))
+    return connection.refuseUpgrade(stream, new GateError('ERR_GATE_PROTOCOL', `no upgrade to ${protocol}`, { hint }))
   }
   if (!connection.isIdle)
-    return connection.refuse(stream, new GateError('ERR_GATE_PROTOCOL', 'an upgrade while another request is open'))
+    return connection.refuseUpgrade(
+      stream,
+      new GateError('ERR_GATE_PROTOCOL', 'an upgrade while another request is open'),
+    )
   stream.on('error', () => {})
   connection.hand(run(connection, request, stream, first))
 }
@@ -101,10 +104,27 @@ async function upgrade(
     throw thrown
   }
   if (target.protocol !== '') chosen.set(request, target.protocol)
-  const client = await new Promise<WebSocket>(resolve => server.handleUpgrade(request, stream, first, resolve))
+  const client = await accept(request, stream, first).catch((thrown: unknown) => {
+    target.terminate()
+    observe('cancelled', 0)
+    throw thrown
+  })
   const { path } = head.location
   const bytes = await relayMessages({ session, keys, path, route: decidable.route, masking, signal }, client, target)
   observe('101', bytes)
+}
+
+/** Opens the client's side. @throws {GateError} ERR_GATE_CANCELLED when the client is gone by now. */
+function accept(request: IncomingMessage, stream: Duplex, first: Buffer): Promise<WebSocket> {
+  return new Promise((resolve, reject) => {
+    const gone = (): void => reject(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+    if (stream.destroyed) return gone()
+    stream.once('close', gone)
+    server.handleUpgrade(request, stream, first, client => {
+      stream.off('close', gone)
+      resolve(client)
+    })
+  })
 }
 
 function protocolsOf(request: IncomingMessage): string[] {
