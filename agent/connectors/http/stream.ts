@@ -29,7 +29,10 @@ export function createStreamServer(service: Service): Server {
   server.on('request', (request, response) => {
     if (!isNext(request.socket, response)) return
     const gone = new AbortController()
-    response.once('close', () => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
+    response.once('close', () => {
+      // An error costs more than the rest of this: it is made only for somebody who is still there to be told.
+      if (!response.writableFinished) gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+    })
     void service.forward(request, response, gone.signal)
   })
   server.on('upgrade', (request, near, head) => {

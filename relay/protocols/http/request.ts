@@ -108,8 +108,38 @@ export interface Decidable {
   readonly whole: string | undefined
 }
 
-/** The command that a request is. Everything that is wrong with it is its refusal. */
+/** Requests without a body that are remembered for one policy; beyond it all are forgotten. */
+const MAX_PLAIN = 1_000
+/** Longer ones are not: they would be kept in memory. */
+const MAX_PLAIN_LENGTH = 1_024
+
+/** By the lists that policy gives, which are others when it is another. */
+const plain = new WeakMap<Gate['routes'], WeakMap<Gate['recordFields'], Map<string, Decidable>>>()
+
+/**
+ * The command that a request is. Everything that is wrong with it is its refusal. Requests of which nothing but the first
+ * line counts have the same command each time, so that policy and record know them again. `recordKey` is always the same.
+ */
 export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, recordKey: Uint8Array): Decidable {
+  const { method, fields, location, fault, isUpgrade } = head
+  const key = `${method} ${location.path}${location.query}`
+  const isPlain =
+    fault === undefined && !isUpgrade && content.length === 0 && gate.headers.length === 0 && key.length <= MAX_PLAIN_LENGTH
+  if (!isPlain || fields.one('content-type') !== undefined || disguise(fields, gate.headers) !== undefined)
+    return readCommand(head, content, gate, recordKey)
+  const byFields = plain.get(gate.routes) ?? new WeakMap<Gate['recordFields'], Map<string, Decidable>>()
+  plain.set(gate.routes, byFields)
+  const known = byFields.get(gate.recordFields) ?? new Map<string, Decidable>()
+  byFields.set(gate.recordFields, known)
+  const found = known.get(key)
+  if (found !== undefined) return found
+  const made = readCommand(head, content, gate, recordKey)
+  if (known.size >= MAX_PLAIN) known.clear()
+  known.set(key, made)
+  return made
+}
+
+function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey: Uint8Array): Decidable {
   const { fields, location } = head
   const contentType = fields.one('content-type')
   let fault = head.fault ?? disguise(fields, gate.headers)
