@@ -24,6 +24,9 @@ export interface AnswerContext {
 
 type Mask = Extract<Plan, { do: 'mask' }>
 
+/** What of a stream a body is written to. */
+type Sink = Pick<Writable, 'write' | 'end' | 'destroy' | 'destroyed'>
+
 export class Answer implements AnswerHandler {
   readonly #response: ServerResponse
   readonly #method: string
@@ -34,7 +37,7 @@ export class Answer implements AnswerHandler {
   #resume: () => void = () => {}
   #abort: (cause: GateError) => void = () => {}
   /** Where the body goes. */
-  #source: Writable | undefined
+  #source: Sink | undefined
   /** What an agent says of a failure, while it comes. */
   #failure: { readonly code: string; readonly chunks: Buffer[] } | undefined
   #isOver = false
@@ -83,7 +86,7 @@ export class Answer implements AnswerHandler {
         this.#source = this.#response
         return
       case 'mask':
-        this.#source = this.#masked(plan)
+        this.#source = plan.codings.length === 0 ? this.#maskedPlain(plan) : this.#masked(plan)
         return
       case 'refuse':
         return this.#refuse(
@@ -104,7 +107,36 @@ export class Answer implements AnswerHandler {
     process.nextTick(() => socket?.uncork())
   }
 
-  /** The way of a body that is masked. The head goes out with the first masked byte: until then the answer can be replaced. */
+  /** The way of a body that is masked and not encoded: a stream for each stage would cost more than masking does. */
+  #maskedPlain({ fields, masker }: Mask): Sink {
+    const response = this.#response
+    const masked = (mask: () => Buffer): boolean => {
+      try {
+        const bytes = mask()
+        if (bytes.length === 0) return true
+        if (!response.headersSent) this.#writeHead(fields)
+        return response.write(bytes)
+      } catch (thrown) {
+        this.#refuse(asGateError(thrown))
+        return true
+      }
+    }
+    return {
+      write: (chunk: Buffer) => masked(() => masker.push(chunk)),
+      end: () => {
+        masked(() => masker.end())
+        if (response.destroyed || response.writableEnded) return
+        if (!response.headersSent) this.#writeHead(fields)
+        response.end()
+      },
+      destroy: () => {},
+      get destroyed() {
+        return response.destroyed || response.writableEnded
+      },
+    } as unknown as Sink
+  }
+
+  /** The way of a body that is masked and encoded. The head goes out with the first masked byte: until then the answer can be replaced. */
   #masked({ fields, masker, codings, isLive }: Mask): Writable {
     const source = new PassThrough()
     const sink = new Writable({
@@ -156,8 +188,9 @@ export class Answer implements AnswerHandler {
     if (this.#failure !== undefined) return this.#fail(readFailure(this.#failure))
     if (this.#source === this.#response && this.#masking === undefined && trailers.length > 0)
       this.#response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
-    this.#over(String(this.#status))
     this.#source?.end()
+    // What the end of a body brought to light was told of by then.
+    this.#over(String(this.#status))
   }
 
   fail(cause: GateError): void {

@@ -124,7 +124,11 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
   const { method, fields, location, fault, isUpgrade } = head
   const key = `${method} ${location.path}${location.query}`
   const isPlain =
-    fault === undefined && !isUpgrade && content.length === 0 && gate.headers.length === 0 && key.length <= MAX_PLAIN_LENGTH
+    fault === undefined &&
+    !isUpgrade &&
+    content.length === 0 &&
+    gate.headers.length === 0 &&
+    key.length <= MAX_PLAIN_LENGTH
   if (!isPlain || fields.one('content-type') !== undefined || disguise(fields, gate.headers) !== undefined)
     return readCommand(head, content, gate, recordKey)
   const byFields = plain.get(gate.routes) ?? new WeakMap<Gate['recordFields'], Map<string, Decidable>>()
