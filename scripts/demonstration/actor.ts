@@ -1,7 +1,7 @@
 // Somebody at a terminal: types what the demo tells people to type, in a shell that their file was read into.
 import { type Finished, type Running, start } from '#support/process'
 import type { SqlClient } from './client.ts'
-import { type Name, type Player, TARGET } from './people.ts'
+import { type Name, type Player, SERVICE, TARGET } from './people.ts'
 import type { Report, Step } from './report.ts'
 import type { World } from './world.ts'
 
@@ -31,7 +31,7 @@ export class Actor {
   readonly player: Player
   readonly #client: SqlClient
   readonly #running: Set<Running>
-  /** SQL sessions that this person has had. */
+  /** Sessions that this person has had. */
   sessions = 0
   /** The person's `gate connect`, which goes on in the background. */
   connecting: Typed | undefined
@@ -138,4 +138,4 @@ export class Cast implements AsyncDisposable {
   }
 }
 
-export { TARGET }
+export { SERVICE, TARGET }

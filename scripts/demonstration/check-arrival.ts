@@ -1,5 +1,5 @@
 // The story's beginning: three people log in, look around and open a port.
-import { type Actor, type Cast, said, TARGET } from './actor.ts'
+import { type Actor, type Cast, SERVICE, said, TARGET } from './actor.ts'
 
 export async function arrive(cast: Cast): Promise<void> {
   for (const actor of cast.everybody) await logIn(cast, actor)
@@ -19,7 +19,11 @@ export async function arrive(cast: Cast): Promise<void> {
       `${TARGET} is there and online`,
       new RegExp(`^${TARGET} +postgres +online +env=prod$`, 'm').test(targets.stdout),
     )
-    step.must('and nothing else is', targets.stdout.trim().split('\n').length === 2)
+    step.must(
+      `so is ${SERVICE}, which speaks HTTP`,
+      new RegExp(`^${SERVICE} +http +online +env=prod$`, 'm').test(targets.stdout),
+    )
+    step.must('and nothing else is', targets.stdout.trim().split('\n').length === 3)
   })
   await report.step('all three open the target, each on a port of their own', async step => {
     for (const actor of cast.everybody) {

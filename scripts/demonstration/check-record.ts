@@ -53,7 +53,9 @@ async function readRecords(cast: Cast): Promise<void> {
     }
     const half = Math.ceil(listed.length / 2)
     await Promise.all([read(listed.slice(0, half)), read(listed.slice(half))])
-    const held = [...shown].find(([, text]) => text.includes('held for') && text.includes('approved')) ?? ['', '']
+    const held = [...shown].find(
+      ([, text]) => text.includes(` on ${TARGET}`) && text.includes('held for') && text.includes('approved'),
+    ) ?? ['', '']
     step.show('bob', `gate sessions show ${held[0]}`, held[1])
     step.must(
       'a session shows the hold, who approved, and how many rows it was',

@@ -3,6 +3,7 @@ import { Cast } from './actor.ts'
 import { arrive } from './check-arrival.ts'
 import { look } from './check-masks.ts'
 import { lookBack } from './check-record.ts'
+import { serve } from './check-service.ts'
 import { change } from './check-writes.ts'
 import { Report } from './report.ts'
 import { say, style } from './terminal.ts'
@@ -28,5 +29,6 @@ async function play(cast: Cast): Promise<void> {
   await arrive(cast)
   await look(cast)
   await change(cast)
+  await serve(cast)
   await lookBack(cast)
 }

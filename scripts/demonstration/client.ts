@@ -38,6 +38,25 @@ export function chooseClient(): SqlClient {
   }
 }
 
+/** The HTTP client that people use: curl where there is one. */
+export interface HttpClient {
+  readonly description: string
+  /** What a shell runs to get a URL, or to post a body to it. */
+  line(url: string, body?: string): string
+}
+
+export function chooseHttpClient(): HttpClient {
+  const post = (body: string | undefined): string => (body === undefined ? '' : `-d '${body}' `)
+  if (process.env['GATE_DEMO_CLIENT'] !== 'node' && isOnPath('curl')) {
+    const json = "-H 'content-type: application/json' "
+    return {
+      description: 'curl',
+      line: (url, body) => `curl -sS --path-as-is ${body === undefined ? '' : json}${post(body)}"${url}"`,
+    }
+  }
+  return { description: 'http, a small client of the demo’s own', line: (url, body) => `http ${post(body)}"${url}"` }
+}
+
 function isOnPath(program: string): boolean {
   return (process.env['PATH'] ?? '').split(delimiter).some(directory => {
     try {

@@ -1,5 +1,5 @@
 // What the demo says once everything runs: what there is, and what to type where.
-import { TARGET } from './people.ts'
+import { SERVICE, TARGET } from './people.ts'
 import { statements } from './statements.ts'
 import { say, style } from './terminal.ts'
 import type { World } from './world.ts'
@@ -21,6 +21,7 @@ export function showGuide(world: World): void {
   type(`${statements.drop};`, 'refused')
   type(`${statements.small};`, 'small changes are fine')
   type(`${statements.wide};`, 'held: now somebody else has to agree')
+  type(`gate connect ${SERVICE} &`, 'a service that speaks HTTP; it prints a curl line')
   say()
   say(`In a third terminal you are ${style.bold('bob')} (dba), who sees everything and decides:`)
   type(`. ${bob.script}`)
@@ -37,20 +38,21 @@ export function showGuide(world: World): void {
   say('It runs until you press Ctrl-C here; then everything is gone.')
 }
 
-function showParts({ oidc, relay, postgres, client, directory, policy }: World): void {
+function showParts({ oidc, relay, postgres, service, client, directory, policy }: World): void {
   say()
   const parts = [
     ['people', `alice (engineers), bob (dba), carol (support); they log in at ${oidc.issuer}`],
     ['relay', `${relay.url}, with its own store`],
-    ['agent', `demo-agent, which alone knows the password of ${TARGET}`],
+    ['agent', `demo-agent, which alone knows the password of ${TARGET} and the token of ${SERVICE}`],
     [
       TARGET,
       `PostgreSQL ${postgres.version} on port ${postgres.port}, database shop: customers, cards, orders, users, api_keys`,
     ],
+    [SERVICE, `a billing service on port ${service.port}: /customers, /refunds, POST /refunds/{id}`],
     ['client', client.description],
     ['policy', `${policy} (change it: it counts at once)`],
     ['files', directory],
   ] as const
-  for (const [name, text] of parts) say(`  ${style.good('●')} ${style.bold(name.padEnd(8))} ${text}`)
+  for (const [name, text] of parts) say(`  ${style.good('●')} ${style.bold(name.padEnd(11))} ${text}`)
   say()
 }

@@ -19,6 +19,7 @@ export interface Player {
 }
 
 export const TARGET = 'prod-db'
+export const SERVICE = 'billing-api'
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
@@ -60,6 +61,7 @@ async function writePrograms(bin: string): Promise<void> {
   for (const [name, script] of [
     ['gate', programs.gate],
     ['sql', own('sql.js')],
+    ['http', own('http.js')],
     ['demo-browser', own('browser.js')],
   ] as const) {
     await writeFile(join(bin, name), `#!/bin/sh\nexec ${quoted(process.execPath)} ${quoted(script)} "$@"\n`, {

@@ -7,9 +7,10 @@ import { type AgentProcess, type RelayProcess, startAgent, startRelay } from '#s
 import { type OidcProvider, startOidc } from '#support/oidc'
 import { type PostgresServer, startPostgres } from '#support/postgres'
 import { postgresBinaries } from '#support/postgres-binaries'
-import { chooseClient, type SqlClient } from './client.ts'
-import { type Name, type Player, preparePeople, TARGET } from './people.ts'
-import { source, takePlace } from './place.ts'
+import { start } from '#support/process'
+import { chooseClient, chooseHttpClient, type HttpClient, type SqlClient } from './client.ts'
+import { type Name, type Player, preparePeople, SERVICE, TARGET } from './people.ts'
+import { root, source, takePlace } from './place.ts'
 
 export interface World extends AsyncDisposable {
   readonly directory: string
@@ -19,8 +20,16 @@ export interface World extends AsyncDisposable {
   readonly agent: AgentProcess
   readonly players: Record<Name, Player>
   readonly client: SqlClient
+  readonly http: HttpClient
+  readonly service: Service
   /** The relay's own copy of the policy. */
   readonly policy: string
+}
+
+/** The service that speaks HTTP, and what it wants to hear of who asks. */
+export interface Service {
+  readonly port: number
+  readonly token: string
 }
 
 /** A port that was free can be taken before it is used; then another one is tried. */
@@ -49,9 +58,12 @@ export async function startWorld(progress: (text: string) => void, signal: Abort
   const relay = await open('starting the relay …', () => startRelay({ oidc, policy }))
   const passwordFile = join(directory, 'database-password')
   await writeFile(passwordFile, password, { mode: 0o600 })
-  const targets = targetYaml(postgres.port, passwordFile)
+  const billing = await open('starting the billing service …', startService)
+  const tokenFile = join(directory, 'billing-token')
+  await writeFile(tokenFile, billing.token, { mode: 0o600 })
+  const targets = `${targetYaml(postgres.port, passwordFile)}\n${serviceYaml(billing.port, tokenFile)}`
   const agent = await open('starting the agent …', () =>
-    startAgent({ relay, name: 'demo-agent', targets, patterns: ['prod-*'] }),
+    startAgent({ relay, name: 'demo-agent', targets, patterns: ['prod-*', SERVICE] }),
   )
   const players = await preparePeople(directory, relay.url)
   const client = chooseClient()
@@ -64,6 +76,8 @@ export async function startWorld(progress: (text: string) => void, signal: Abort
     agent,
     players,
     client,
+    http: chooseHttpClient(),
+    service: billing,
     policy: join(relay.directory, 'policy.yaml'),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   }
@@ -98,4 +112,20 @@ function targetYaml(port: number, passwordFile: string): string {
     database: shop
     user: gate
     password: { file: ${JSON.stringify(passwordFile)} }`
+}
+
+async function startService(): Promise<Service & AsyncDisposable> {
+  const token = randomBytes(16).toString('hex')
+  const script = join(root, 'scripts', 'dist', 'demonstration', 'service.js')
+  const running = start(process.execPath, [script], { env: { BILLING_TOKEN: token } })
+  const [, port = ''] = await running.waitFor(/^ready (\d+)$/m)
+  return { port: Number(port), token, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
+}
+
+function serviceYaml(port: number, tokenFile: string): string {
+  return `  - name: ${SERVICE}
+    protocol: http
+    labels: { env: prod }
+    url: http://127.0.0.1:${port}
+    credential: { bearer: { file: ${JSON.stringify(tokenFile)} } }`
 }

@@ -1,0 +1,39 @@
+// The billing service of the demo: a few customers, and refunds that it remembers. Started as a process of its own.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+const customers = [
+  {
+    id: 1,
+    name: 'Lena Okafor',
+    email: 'lena.okafor@mail.example',
+    card: { number: '4539578763621486', holder: 'L OKAFOR' },
+  },
+  {
+    id: 2,
+    name: 'Jonas Weber',
+    email: 'jonas.weber@post.example',
+    card: { number: '5425233430109903', holder: 'J WEBER' },
+  },
+]
+const refunds: string[] = []
+
+function answer(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(`${JSON.stringify(value)}\n`)
+}
+
+async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  if (request.headers.authorization !== `Bearer ${process.env['BILLING_TOKEN']}`) return answer(response, 401, {})
+  const refund = /^\/refunds\/(\d+)$/.exec(request.url ?? '')
+  if (request.url === '/customers') return answer(response, 200, { customers })
+  if (request.url === '/refunds') return answer(response, 200, { refunds })
+  if (refund === null || request.method !== 'POST') return answer(response, 404, { error: 'not found' })
+  refunds.push(`${refund[1]}: ${Buffer.concat(chunks).toString('utf8')}`)
+  return answer(response, 201, { refunded: Number(refund[1]) })
+}
+
+const server = createServer((request, response) => void serve(request, response))
+server.listen(0, '127.0.0.1', () => process.stdout.write(`ready ${(server.address() as AddressInfo).port}\n`))
