@@ -55,8 +55,13 @@ async function read(cast: Cast): Promise<void> {
 }
 
 async function refuse(cast: Cast): Promise<void> {
-  const { report, alice } = cast
-  await report.step('alice tries the admin pages', async step => {
+  const { report, alice, carol } = cast
+  await report.step('carol tries to refund something, and alice the admin pages', async step => {
+    const running = start(cast, carol, '/refunds/1', REFUND)
+    running.child.stdin?.end()
+    const unpaid = await running.finished()
+    step.show('carol', `gate connect ${SERVICE} -- … -d '${REFUND}' /refunds/1`, running.transcript())
+    step.must('no rule lets carol', hasAll(unpaid.stdout, ['"status":403', 'no rule lets you post']))
     const refused = await ask(cast, alice, step, '/customers/../%61dmin/users')
     step.must(
       'however the path is written, it is refused with the rule’s sentence and its name',

@@ -14,6 +14,7 @@ export function showGuide(world: World): void {
   type(`. ${alice.script}`)
   type('gate login', 'opens a page; press “Alice Ash” there')
   type('gate targets')
+  type(`gate connect ${SERVICE} -- sh -c '${world.http.line('$TARGET_URL/customers')}'`)
   type(`gate connect ${TARGET} &`, 'a port on this machine that only you can use')
   type(port(alice))
   type(`${statements.masked};`, 'addresses are masked')
@@ -21,7 +22,6 @@ export function showGuide(world: World): void {
   type(`${statements.drop};`, 'refused')
   type(`${statements.small};`, 'small changes are fine')
   type(`${statements.wide};`, 'held: now somebody else has to agree')
-  type(`gate connect ${SERVICE} &`, 'a service that speaks HTTP; it prints a curl line')
   say()
   say(`In a third terminal you are ${style.bold('bob')} (dba), who sees everything and decides:`)
   type(`. ${bob.script}`)
@@ -38,7 +38,7 @@ export function showGuide(world: World): void {
   say('It runs until you press Ctrl-C here; then everything is gone.')
 }
 
-function showParts({ oidc, relay, postgres, service, client, directory, policy }: World): void {
+function showParts({ oidc, relay, postgres, service, client, http, directory, policy }: World): void {
   say()
   const parts = [
     ['people', `alice (engineers), bob (dba), carol (support); they log in at ${oidc.issuer}`],
@@ -49,7 +49,7 @@ function showParts({ oidc, relay, postgres, service, client, directory, policy }
       `PostgreSQL ${postgres.version} on port ${postgres.port}, database shop: customers, cards, orders, users, api_keys`,
     ],
     [SERVICE, `a billing service on port ${service.port}: /customers, /refunds, POST /refunds/{id}`],
-    ['client', client.description],
+    ['clients', `${client.description}; ${http.description}`],
     ['policy', `${policy} (change it: it counts at once)`],
     ['files', directory],
   ] as const

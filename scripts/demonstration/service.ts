@@ -16,6 +16,9 @@ const customers = [
     card: { number: '5425233430109903', holder: 'J WEBER' },
   },
 ]
+/** More is not remembered. */
+const MAX_REFUNDS = 1_000
+const MAX_BODY_BYTES = 64 * 1024
 const refunds: string[] = []
 
 function answer(response: ServerResponse, status: number, value: unknown): void {
@@ -25,12 +28,17 @@ function answer(response: ServerResponse, status: number, value: unknown): void 
 
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
+  let length = 0
+  for await (const chunk of request) {
+    length += (chunk as Buffer).length
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk as Buffer)
+  }
   if (request.headers.authorization !== `Bearer ${process.env['BILLING_TOKEN']}`) return answer(response, 401, {})
   const refund = /^\/refunds\/(\d+)$/.exec(request.url ?? '')
   if (request.url === '/customers') return answer(response, 200, { customers })
   if (request.url === '/refunds') return answer(response, 200, { refunds })
   if (refund === null || request.method !== 'POST') return answer(response, 404, { error: 'not found' })
+  if (length > MAX_BODY_BYTES || refunds.length >= MAX_REFUNDS) return answer(response, 413, { error: 'too much' })
   refunds.push(`${refund[1]}: ${Buffer.concat(chunks).toString('utf8')}`)
   return answer(response, 201, { refunded: Number(refund[1]) })
 }
