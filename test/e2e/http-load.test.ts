@@ -19,7 +19,7 @@ targets:
 `
 
 /** Each takes tens of milliseconds to open on a small machine: more of them, 5,000 for example, when somebody asks for it. */
-const IDLE_STREAMS = Number(process.env['GATE_TEST_IDLE_STREAMS'] ?? 500)
+const IDLE_STREAMS = Number(process.env['GATE_TEST_IDLE_STREAMS'] ?? 200)
 /** What one more connection may cost the relay. */
 const BYTES_PER_STREAM = 256 * 1024
 

@@ -188,13 +188,18 @@ t.test('a record in a bucket', { skip }, async t => {
       fill(recorder, 600)
       await recorder.seal()
       await until('three tries', () => wire.requests.filter(({ path }) => path.includes('entries/000')).length >= 3)
-      if (fault !== 'answer lost') t.equal(await sizeOf(honest), 0, 'no checkpoint before what it covers')
+      // The bucket has it then, and finds out at the next try, which reads it back.
+      const isThere = fault === 'answer lost' || fault === 'other checksum'
+      if (!isThere) t.equal(await sizeOf(honest), 0, 'no checkpoint before what it covers')
       if (fault === 'other bytes')
         t.notOk(wire.requests.some(({ path, status }) => path.includes('entries') && status === 200))
-      t.ok(existsSync(join(directory.path, bundlePath(0))))
-      t.equal((await journalsOf(directory.path))[0], 'events-000000000000001.jsonl', 'nothing is forgotten here')
+      if (!isThere) {
+        t.ok(existsSync(join(directory.path, bundlePath(0))))
+        t.equal((await journalsOf(directory.path))[0], 'events-000000000000001.jsonl', 'nothing is forgotten here')
+      }
       bad = false
       await until('all of it', async () => (await sizeOf(honest)) === 601)
+      if (isThere) t.ok(wire.requests.some(({ method, path }) => method === 'GET' && path.includes('entries/000')))
       t.same((await verify(honest.get.bind(honest))).findings, [])
       wire.fault = () => 'none'
       await recorder.close()

@@ -255,6 +255,7 @@ t.test('relays that start at once on one server migrate it once, and tell each o
       { name: '002-approvals' },
       { name: '003-sessions' },
       { name: '004-relays' },
+      { name: '005-later' },
     ])
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))
