@@ -141,7 +141,7 @@ t.test('a disk that fails or does not answer', { skip }, async t => {
 })
 
 /** Kills of the relay in the midst of work. */
-const KILLS = 5
+const KILLS = 3
 const PEOPLE_AT_ONCE = 3
 const LONGEST_DELAY_MS = 400
 
