@@ -227,9 +227,13 @@ function mayRename({ facts: { bodyKind, contentType } }: Body): boolean {
   return contentType === '' || /json|graphql/.test(contentType)
 }
 
+function isText(bytes: Buffer): boolean {
+  return isUtf8(bytes) && !bytes.includes(0)
+}
+
 /** Text as it is; of other bytes what tells them from others. */
 function contentText(bytes: Buffer): string {
-  if (isUtf8(bytes) && !bytes.includes(0)) return bytes.toString('utf8')
+  if (isText(bytes)) return bytes.toString('utf8')
   return `(${bytes.length} bytes, SHA-256 ${createHash('sha256').update(bytes).digest('hex')})`
 }
 
@@ -244,11 +248,9 @@ function recorded(request: Request, content: ReadContent, gate: Gate, key: Uint8
       query: location.query === '' ? '' : `?${recordedQuery(location.query.slice(1), masks, key)}`,
     },
     content:
-      request.content === undefined || content.start === undefined
-        ? undefined
-        : request.content.startsWith('(')
-          ? request.content
-          : recordedBody(fields.one('content-type'), content.start, masks, key),
+      request.content === undefined || content.start === undefined || !isText(content.start)
+        ? request.content
+        : recordedBody(fields.one('content-type'), content.start, masks, key),
   }
   return { text: textOf(kept), isCut: false, parameters: [], parameterCount: 0 }
 }

@@ -2,8 +2,9 @@
 import { admit } from '@gate/relay/protocols/http/admission'
 import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
 import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
-import { readHead } from '@gate/relay/protocols/http/request'
+import { commandOf, readHead } from '@gate/relay/protocols/http/request'
 import { clearTags, maskedTag } from '@gate/relay/protocols/http/tags'
+import type { Gate } from '@gate/relay/protocols/protocol'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import t from 'tap'
@@ -174,6 +175,19 @@ t.test('any body gives facts or a GateError', async () => {
     ),
     { numRuns: 2_000 },
   )
+})
+
+t.test('bodies are recorded without what is masked, however they begin', async t => {
+  const gate = { routes: [], headers: [], bodyNeed: 'rules', recordFields: [] } as unknown as Gate
+  const recordedText = (body: Buffer): string => {
+    const raw = ['host', 'localhost', 'content-type', 'text/plain']
+    const head = readHead({ method: 'POST', target: '/a', raw, isUpgrade: false }, 'x')
+    return commandOf(head, { start: body, isWhole: true, length: body.length }, gate, new Uint8Array(32)).command
+      .recorded.text
+  }
+  for (const text of ['mail ann@secret.example', '(mail ann@secret.example)', '( ann@secret.example'])
+    t.match(recordedText(Buffer.from(text)), /^POST \/a\n(?![\s\S]*secret)[\s\S]*‹redacted:/, text)
+  t.match(recordedText(Buffer.from([0xff, 0x00])), /\(2 bytes, SHA-256 [0-9a-f]{64}\)$/)
 })
 
 t.test('entity tags of masked answers', async t => {
