@@ -112,7 +112,13 @@ export class Approvals implements AsyncDisposable {
    * @throws {GateError} when the request cannot be made or the store is lost: nothing may run then.
    */
   async ask(asking: Asking, made: (request: ApprovalRequest) => void, signal: AbortSignal): Promise<Answer> {
-    const request = await storeErrors(() => this.#createCommand(asking))
+    const request = await this.#make(asking, made, false)
+    return this.#waiting.until(request.id, request.expiresMs, signal)
+  }
+
+  /** Makes a request, has it written down, and tells people. `later`: the client does not wait. */
+  async #make(asking: Asking, made: (request: ApprovalRequest) => void, later: boolean): Promise<ApprovalRequest> {
+    const request = await storeErrors(() => this.#createCommand(asking, later))
     try {
       made(request)
     } catch (thrown) {
@@ -121,7 +127,7 @@ export class Approvals implements AsyncDisposable {
       throw thrown
     }
     this.#notices.request('request.waiting', request)
-    return this.#waiting.until(request.id, request.expiresMs, signal)
+    return request
   }
 
   /**
@@ -140,14 +146,7 @@ export class Approvals implements AsyncDisposable {
       return { request: known.id, answer: { request: known.id, state: 'approved', decisions } }
     }
     if (known !== undefined) return { request: known.id, answer: undefined }
-    const request = await storeErrors(() => this.#createCommand(asking, true))
-    try {
-      made(request)
-    } catch (thrown) {
-      await this.#waiting.withdraw(request.id)
-      throw thrown
-    }
-    this.#notices.request('request.waiting', request)
+    const request = await this.#make(asking, made, true)
     await this.#waiting.announce(request.id)
     return { request: request.id, answer: undefined }
   }
@@ -247,7 +246,7 @@ export class Approvals implements AsyncDisposable {
     return grant
   }
 
-  #createCommand(asking: Asking, later = false): Promise<ApprovalRequest> {
+  #createCommand(asking: Asking, later: boolean): Promise<ApprovalRequest> {
     const { session, access, hold, policy, command, context, history, estimate } = asking
     const { subject, target, operation } = access
     const parameters = parameterBytes(asking.parameters)
