@@ -1,6 +1,7 @@
 // Brings the tree of the record to a store of objects: what it covers first, its checkpoint last, and nothing is forgotten here before.
 import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Backoff } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
@@ -145,18 +146,18 @@ export class Uploads {
   /** Never rejects. */
   async #run(): Promise<void> {
     const { signal } = this.#stop
-    let backoffMs = this.#terms.backoffMs
+    const { backoffMs: firstMs, longestBackoffMs: longestMs } = this.#terms
+    const backoff = new Backoff({ firstMs, longestMs }, this.#clock)
     while (!signal.aborted) {
       try {
         if (this.#state.size === this.#source.head.size) await this.#grown()
         if (signal.aborted) return
         await this.#upload()
-        backoffMs = this.#terms.backoffMs
+        backoff.reset()
         await this.#clock.sleep(this.#terms.delayMs, signal).catch(() => {})
       } catch (thrown) {
         this.#failed(thrown)
-        await this.#clock.sleep(backoffMs, signal).catch(() => {})
-        backoffMs = Math.min(backoffMs * 2, this.#terms.longestBackoffMs)
+        await backoff.wait(signal)
       }
     }
   }
