@@ -2,15 +2,14 @@
 import { GateError } from '@gate/shared/errors'
 import { type Searches, searchValue } from './detecting.ts'
 import { type FieldMasks, maskOfName } from './field-paths.ts'
-import { Held } from './held.ts'
 import { type FieldMask, maskedText } from './json-values.ts'
-import { type BodyMasker, NOTHING } from './masker.ts'
+import type { BodyMasker } from './masker.ts'
+import { Pieces } from './pieces.ts'
 
 /** One row, line breaks in quotes included. */
 export const MAX_ROW_BYTES = 1_048_576
 
 const [QUOTE, COMMA, CR, LF] = [0x22, 0x2c, 0x0d, 0x0a]
-const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 /** What others put between columns: in names they say that this is not what it claims to be. */
 const otherSeparators = /[;\t|]/
 
@@ -40,9 +39,13 @@ const BEHIND_CR = 4
 
 export class CsvMasker implements BodyMasker {
   readonly #masks: CsvMasks
-  readonly #row = new Held('a row of CSV', MAX_ROW_BYTES)
+  readonly #rows = new Pieces(
+    'a row of CSV',
+    MAX_ROW_BYTES,
+    byte => this.#endsRow(byte),
+    row => this.#masked(row),
+  )
   #state = START_OF_CELL
-  #isStart = true
   /** The masks of the columns, once their names are known. */
   #columns: readonly (FieldMask | undefined)[] | undefined
 
@@ -51,28 +54,18 @@ export class CsvMasker implements BodyMasker {
   }
 
   push(bytes: Buffer): Buffer {
-    const out: Buffer[] = []
-    let start = 0
-    // Characters come whole, so this one does.
-    if (this.#isStart && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)) {
-      out.push(BYTE_ORDER_MARK)
-      start = BYTE_ORDER_MARK.length
-    }
-    this.#isStart = false
-    for (let at = start; at < bytes.length; at += 1) {
-      this.#state = after(this.#state, bytes[at] ?? 0)
-      if (bytes[at] !== LF || this.#state !== START_OF_CELL) continue
-      out.push(this.#masked(this.#row.takeWith(bytes, start, at + 1)))
-      start = at + 1
-    }
-    this.#row.add(bytes, start)
-    return Buffer.concat(out)
+    return this.#rows.push(bytes)
+  }
+
+  #endsRow(byte: number): boolean {
+    this.#state = after(this.#state, byte)
+    return byte === LF && this.#state === START_OF_CELL
   }
 
   end(): Buffer {
     if (this.#state === IN_QUOTES) throw brokenCsv('quotes that are not closed')
     if (this.#state === BEHIND_CR) throw brokenCsv('a carriage return without a line feed')
-    return this.#row.length === 0 ? NOTHING : this.#masked(this.#row.take())
+    return this.#rows.end()
   }
 
   #masked(row: Buffer): Buffer {

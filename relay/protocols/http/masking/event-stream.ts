@@ -2,16 +2,15 @@
 import { GateError } from '@gate/shared/errors'
 import { type Searches, searchText } from './detecting.ts'
 import type { FieldMasks } from './field-paths.ts'
-import { Held } from './held.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
-import { type BodyMasker, NOTHING } from './masker.ts'
+import type { BodyMasker } from './masker.ts'
+import { Pieces } from './pieces.ts'
 
 /** One event: all lines up to an empty one. */
 export const MAX_EVENT_BYTES = 4_194_304
 
 const [CR, LF] = [0x0d, 0x0a]
-const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 /** The data of the event that some streams of JSON end with. */
 const END_MARK = '[DONE]'
 
@@ -32,8 +31,12 @@ interface Line {
 /** @see https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream */
 export class EventStreamMasker implements BodyMasker {
   readonly #masks: EventMasks
-  readonly #event = new Held('an event', MAX_EVENT_BYTES)
-  #isStart = true
+  readonly #events = new Pieces(
+    'an event',
+    MAX_EVENT_BYTES,
+    byte => this.#endsEvent(byte),
+    event => this.#masked(event),
+  )
   /** Whether the line that is being read has no bytes yet, and whether a carriage return came last. */
   #isEmptyLine = true
   #isBehindCr = false
@@ -43,26 +46,12 @@ export class EventStreamMasker implements BodyMasker {
   }
 
   push(bytes: Buffer): Buffer {
-    const out: Buffer[] = []
-    let start = 0
-    // Characters come whole, so this one does.
-    if (this.#isStart && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)) {
-      out.push(BYTE_ORDER_MARK)
-      start = BYTE_ORDER_MARK.length
-    }
-    this.#isStart = false
-    for (let at = start; at < bytes.length; at += 1) {
-      if (!this.#endsEvent(bytes[at] ?? 0)) continue
-      out.push(this.#masked(this.#event.takeWith(bytes, start, at + 1)))
-      start = at + 1
-    }
-    this.#event.add(bytes, start)
-    return Buffer.concat(out)
+    return this.#events.push(bytes)
   }
 
   /** What is left is no event for its reader, but it would be bytes for everybody. */
   end(): Buffer {
-    return this.#event.length === 0 ? NOTHING : this.#masked(this.#event.take())
+    return this.#events.end()
   }
 
   #endsEvent(byte: number): boolean {
