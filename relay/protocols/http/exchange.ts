@@ -1,7 +1,7 @@
 // One request and its answer: read, decided, recorded, sent on, answered.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
-import type { Asked, Verdict } from '../protocol.ts'
+import type { Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
 import { mediaType } from './body.ts'
 import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
@@ -9,11 +9,9 @@ import { maskingOf } from './masking-of.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
 import { bytesToRead, isForm, lengthOf, readStart } from './reading.ts'
-import { commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
+import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
 import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
-
-const none: ReadonlySet<string> = new Set()
 
 export class Exchange {
   readonly #connection: Shared
@@ -171,7 +169,7 @@ export class Exchange {
   }
 
   #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
-    const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id, none)
+    const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id)
     const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
     return { method, path: `${location.path}${location.query}`, fields: sent, body: this.#body(content) }
   }
@@ -193,15 +191,5 @@ export class Exchange {
     if (!isRead) this.#connection.endAfter(this.#number)
     response.writeHead(problem.status, { ...fields, ...(isRead ? {} : { connection: 'close' }) })
     response.end(body)
-  }
-}
-
-function askedOf({ command, whole }: Decidable, later: boolean): Asked {
-  return {
-    command: whole ?? command.operation.text,
-    parameters: whole === undefined ? undefined : [],
-    context: {},
-    later,
-    estimate: () => Promise.resolve(undefined),
   }
 }

@@ -109,7 +109,11 @@ const asynchronous = /^\s*respond-async\s*(?:;.*)?$/i
  * A request's fields as they go to the target, with who sent it (RFC 7239; `session` as an obfuscated identifier). `except`
  * are fields that do not go on this time.
  */
-export function forwardedFields(fields: Fields, session: string, except: ReadonlySet<string>): [string, string][] {
+export function forwardedFields(
+  fields: Fields,
+  session: string,
+  except: ReadonlySet<string> = nothing,
+): [string, string][] {
   const host = fields.one('host') ?? ''
   const kept = fields.endToEnd(ownOfRequests).filter(([name]) => !except.has(name))
   const passed = kept.flatMap(([name, value]): [string, string][] => {
@@ -138,7 +142,7 @@ export function prefersAsync(fields: Fields): boolean {
 const crossOrigin = /^access-control-/
 
 /** An answer's fields as they go to the client. `except` are fields that do not go on this time. */
-export function answeredFields(raw: FieldList, except: ReadonlySet<string>): [string, string][] {
+export function answeredFields(raw: FieldList, except: ReadonlySet<string> = nothing): [string, string][] {
   const fields = new Fields(raw.flat())
   return fields.endToEnd(except).filter(([name]) => !crossOrigin.test(name) && !name.startsWith('gate-'))
 }

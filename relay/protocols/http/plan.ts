@@ -1,4 +1,5 @@
 // What becomes of an answer: passed as it is, masked on its way, or refused because it cannot be masked. Pure.
+import { mediaType } from './body.ts'
 import { acceptedCodings, readCodings } from './coding.ts'
 import { answeredFields, type FieldList } from './fields.ts'
 import { type BodyMasks, bodyMasker } from './masking/body.ts'
@@ -29,7 +30,6 @@ const ofBytes: ReadonlySet<string> = new Set([
   ...['content-length', 'accept-ranges', 'content-range', 'digest', 'content-digest', 'repr-digest', 'content-md5'],
   ...['trailer', 'x-amz-checksum-crc32', 'x-amz-checksum-sha256'],
 ])
-const none: ReadonlySet<string> = new Set()
 const live: ReadonlySet<string> = new Set(['text/event-stream', 'application/x-ndjson', 'application/jsonl'])
 
 /** RFC 9110 section 6.4.1. */
@@ -50,7 +50,7 @@ export function maskedRequestFields(fields: FieldList, { version }: Masking): [s
 
 export function planAnswer(method: string, status: number, raw: FieldList, masking: Masking | undefined): Plan {
   const value = (name: string): string | undefined => raw.find(([each]) => each === name)?.[1]
-  if (masking === undefined) return { do: 'pass', fields: answeredFields(raw, none) }
+  if (masking === undefined) return { do: 'pass', fields: answeredFields(raw) }
   const { body, version } = masking
   const kept = answeredFields(raw, ofBytes)
   const fields = maskHeaders(kept, body).map(([name, each]): [string, string] =>
@@ -72,6 +72,6 @@ export function planAnswer(method: string, status: number, raw: FieldList, maski
     fields,
     masker,
     codings,
-    isLive: live.has((type ?? '').split(';')[0]?.trim().toLowerCase() ?? ''),
+    isLive: live.has(mediaType(type)),
   }
 }

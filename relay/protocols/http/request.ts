@@ -5,11 +5,12 @@ import { createHash } from 'node:crypto'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Deny, Obligation } from '@gate/shared/model'
 import { hideFound } from '../../mask/recorded.ts'
-import type { Command, Gate, Recorded } from '../protocol.ts'
+import type { Asked, Command, Gate, Recorded } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { disguisedField, Fields, hiddenField } from './fields.ts'
 import { type Location, readLocation } from './location.ts'
+import { isAboutRoute } from './masking/body.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { operationOf, type Request, textOf } from './operation.ts'
 import { isForm } from './reading.ts'
@@ -108,6 +109,17 @@ export interface Decidable {
   readonly whole: string | undefined
 }
 
+/** What people are asked of a request. `later`: the client does not wait for them. */
+export function askedOf({ command, whole }: Decidable, later: boolean): Asked {
+  return {
+    command: whole ?? command.operation.text,
+    parameters: whole === undefined ? undefined : [],
+    context: {},
+    later,
+    estimate: () => Promise.resolve(undefined),
+  }
+}
+
 /** Requests without a body that are remembered for one policy; beyond it all are forgotten. */
 const MAX_PLAIN = 1_000
 /** Longer ones are not: they would be kept in memory. */
@@ -190,7 +202,7 @@ function bodyFault(method: string, { facts, document }: Body): GateError | undef
   return new GateError('ERR_GATE_PROTOCOL', 'a form that gate cannot read: it could hold a _method', { hint })
 }
 
-export function faultDeny(fault: GateError): Deny {
+function faultDeny(fault: GateError): Deny {
   return { effect: 'deny', rule: 'http', reason: fault.message, hint: fault.hint }
 }
 
@@ -204,10 +216,7 @@ function perform(obligations: readonly Obligation[], route: string, body: Body):
     )
   }
   const isMasked = obligations.some(
-    each =>
-      each.kind === 'mask-fields' &&
-      each.fields.length > 0 &&
-      (each.routes.length === 0 || each.routes.includes(route)),
+    each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route),
   )
   if (!isMasked) return undefined
   if (body.renames)

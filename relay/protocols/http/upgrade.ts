@@ -8,7 +8,7 @@ import { forwardedFields } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
-import { commandOf, readHead } from './request.ts'
+import { askedOf, commandOf, readHead } from './request.ts'
 import type { Shared } from './room.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 30_000
@@ -79,10 +79,9 @@ async function upgrade(
   const head = readHead({ method, target: url, raw: rawHeaders, isUpgrade: true }, session.target.name)
   const content = { start: undefined, isWhole: true, length: 0 }
   const decidable = commandOf(head, content, session.gate, keys.recordKey)
-  const whole = decidable.command.operation.text
   const verdict = await session.gate.decide(
     [decidable.command],
-    () => ({ command: whole, parameters: [], context: {}, estimate: () => Promise.resolve(undefined) }),
+    () => askedOf(decidable, false),
     notice => session.log.info('http.held', { session: session.id, request: notice.request }),
     () => signal,
   )

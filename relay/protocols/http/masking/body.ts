@@ -37,6 +37,11 @@ export function compileFields(
   return { paths: new Paths(all.map(({ fields }) => fields)), masks: all.map(({ mask }) => mask) }
 }
 
+/** Whether a mask is about the answers of this route. */
+export function isAboutRoute({ routes }: FieldMaskObligation, route: string): boolean {
+  return routes.length === 0 || routes.includes(route)
+}
+
 /**
  * Prepares the masking of bodies and headers that answers of this route need; undefined when they need none.
  * @throws {GateError} ERR_GATE_CONFIG when a pattern has an empty name or there is no such detector.
@@ -48,7 +53,7 @@ export function compileBodyMasks(
 ): BodyMasks | undefined {
   const applying = obligations
     .filter((obligation): obligation is FieldMaskObligation => obligation.kind === 'mask-fields')
-    .filter(({ routes }) => routes.length === 0 || routes.includes(route))
+    .filter(obligation => isAboutRoute(obligation, route))
     .map(obligation => ({ ...obligation, mask: fieldMaskOf(obligation, key) }))
   const headers = new Map<string, FieldMask>()
   for (const { headers: names, mask } of applying)
