@@ -5,7 +5,8 @@ import { Cleanup } from '@gate/shared/cleanup'
 import { systemClock } from '@gate/shared/clock'
 import pg from 'pg'
 import t from 'tap'
-import { type Cli, createCli, startAgent, startRelay } from '../support/gate.ts'
+import { Agent, fetch } from 'undici'
+import { peopleOf, startAgent, startRelay } from '../support/gate.ts'
 import { startHttpService } from '../support/http-target.ts'
 import { collectLog } from '../support/log.ts'
 import { startOidc } from '../support/oidc.ts'
@@ -68,12 +69,16 @@ async function sql(port: number, text: string): Promise<Outcome> {
 }
 
 async function http(port: number, method: string, path: string): Promise<Outcome> {
+  // A connection of its own, like a program's: a session that stays open is then the one whose request is still running.
+  const dispatcher = new Agent()
   try {
-    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method })
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, dispatcher })
     const text = await answer.text()
     return answer.headers.get('content-type') === 'application/problem+json' ? { refused: text } : { answered: text }
   } catch (thrown) {
     return { refused: `broken: ${String((thrown as Error).cause ?? thrown)}` }
+  } finally {
+    await dispatcher.destroy()
   }
 }
 
@@ -96,12 +101,7 @@ const rooms: Readonly<Record<string, Room>> = {
   },
 }
 
-async function person(name: string): Promise<Cli> {
-  const cli = cleanup.use(await createCli())
-  const login = await cli.login(relay, oidc, name)
-  if (login.code !== 0) throw new Error(login.stderr)
-  return cli
-}
+const person = peopleOf(cleanup, relay, oidc)
 const [alice, bob] = [await person('alice'), await person('bob')]
 
 async function until<T>(look: () => Promise<T | undefined>): Promise<T> {

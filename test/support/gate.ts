@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Cleanup } from '@gate/shared/cleanup'
 import { freePort } from './net.ts'
 import type { OidcProvider } from './oidc.ts'
 import { type Finished, type Running, run, type StartOptions, start } from './process.ts'
@@ -232,5 +233,25 @@ export async function createCli(): Promise<Cli> {
       return { port, environment, process: connecting, [Symbol.asyncDispose]: () => connecting[Symbol.asyncDispose]() }
     },
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  }
+}
+
+/** People by their names at the provider: each logs in, with a home of their own that `owner` removes, when first asked for. */
+export function peopleOf(
+  owner: Cleanup,
+  relay: { readonly url: string },
+  oidc: OidcProvider,
+): (name: string) => Promise<Cli> {
+  const people = new Map<string, Promise<Cli>>()
+  const logIn = async (name: string): Promise<Cli> => {
+    const cli = owner.use(await createCli())
+    const done = await cli.login(relay, oidc, name)
+    if (done.code !== 0) throw new Error(`login of ${name}: ${done.stderr}`)
+    return cli
+  }
+  return name => {
+    const known = people.get(name) ?? logIn(name)
+    people.set(name, known)
+    return known
   }
 }

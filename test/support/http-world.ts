@@ -3,7 +3,7 @@ import { Cleanup } from '@gate/shared/cleanup'
 import {
   type AgentProcess,
   type Cli,
-  createCli,
+  peopleOf,
   type RelayProcess,
   type RelaySetup,
   startAgent,
@@ -45,24 +45,13 @@ export async function startHttpWorld(options: HttpWorldOptions): Promise<HttpWor
     credential: { bearer: { environment: SERVICE_TOKEN } }
 ${options.target ?? ''}`
   const agent = starting.use(await startAgent({ relay, targets, env: { SERVICE_TOKEN } }))
-  const people = new Map<string, Promise<Cli>>()
   const started = starting.move()
-  const logIn = async (name: string): Promise<Cli> => {
-    const cli = started.use(await createCli())
-    const done = await cli.login(relay, oidc, name)
-    if (done.code !== 0) throw new Error(`login of ${name}: ${done.stderr}`)
-    return cli
-  }
   return {
     service,
     oidc,
     relay,
     agent,
-    person: name => {
-      const known = people.get(name) ?? logIn(name)
-      people.set(name, known)
-      return known
-    },
+    person: peopleOf(started, relay, oidc),
     [Symbol.asyncDispose]: () => started[Symbol.asyncDispose](),
   }
 }

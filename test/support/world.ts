@@ -4,7 +4,7 @@ import { Cleanup } from '@gate/shared/cleanup'
 import {
   type AgentProcess,
   type Cli,
-  createCli,
+  peopleOf,
   type RelayProcess,
   type RelaySetup,
   startAgent,
@@ -103,24 +103,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const agent = starting.use(
     await startAgent({ relay, targets: targetYaml(postgres), env: { TARGET_PASSWORD: SERVICE_PASSWORD } }),
   )
-  const people = new Map<string, Promise<Cli>>()
   const started = starting.move()
-  const logIn = async (name: string): Promise<Cli> => {
-    const cli = started.use(await createCli())
-    const done = await cli.login(relay, oidc, name)
-    if (done.code !== 0) throw new Error(`login of ${name}: ${done.stderr}`)
-    return cli
-  }
   return {
     postgres,
     oidc,
     relay,
     agent,
-    person: name => {
-      const known = people.get(name) ?? logIn(name)
-      people.set(name, known)
-      return known
-    },
+    person: peopleOf(started, relay, oidc),
     [Symbol.asyncDispose]: () => started[Symbol.asyncDispose](),
   }
 }
