@@ -86,7 +86,16 @@ async function refund(cast: Cast): Promise<void> {
     step.show('alice', `gate connect ${SERVICE} -- … -d '${REFUND}' /refunds/2`, running.transcript())
     step.must('then it goes through', finished.stdout === '{"refunded":2}\n')
     step.must('the service itself says so', (await direct(cast, '/refunds')).includes('2: {'))
-    const id = await first(bob, 'sessions', '--target', SERVICE, '--action', 'post')
+    const id = await first(
+      bob,
+      'sessions',
+      '--target',
+      SERVICE,
+      '--action',
+      'post',
+      '--user',
+      alice.player.person.email,
+    )
     const shown = await bob.types(step, 'gate', 'sessions', 'show', id)
     step.must('the record has it', hasAll(shown.stdout, ['POST /refunds/2', 'approved by bob@example.com', '201']))
   })
