@@ -87,5 +87,6 @@ export async function prepare({ quiet = false } = {}) {
     if (!quiet) process.stderr.write('building …\n')
     if (run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']) !== 0)
       fail('the build failed')
+    if (run(process.execPath, [join(root, 'scripts', 'bundle.mjs')]) !== 0) fail('the programs cannot be bundled')
   })
 }

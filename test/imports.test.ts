@@ -58,7 +58,8 @@ t.test('no compiled file imports a source file', async t => {
   for (const folder of ['shared', 'relay', 'agent', 'cli', 'test', 'scripts']) {
     const dist = join(root, folder, 'dist')
     const all = await readdir(dist, { recursive: true })
-    const names = all.filter(name => name.endsWith('.js') && name !== 'imports.test.js')
+    // esbuild resolved what is imported in a bundle, or failed.
+    const names = all.filter(name => name.endsWith('.js') && name !== 'imports.test.js' && !name.startsWith('bundle/'))
     t.ok(names.length > 0)
     for (const name of names)
       t.notMatch(

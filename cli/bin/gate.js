@@ -1,3 +1,3 @@
 #!/usr/bin/env node
-// Starts the compiled program; `npm run build` makes it.
-import '../dist/index.js'
+// Starts the compiled and bundled program; `npm run build` makes it.
+import '../dist/bundle/index.js'

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { Cleanup } from '@gate/shared/cleanup'
-import { createCli, type RelayProcess, startAgent, startRelay } from '#support/gate'
+import { createCli, type RelayProcess, startAgent, startRelay, unbundledRelay } from '#support/gate'
 import { startOidc } from '#support/oidc'
 import { startPostgres } from '#support/postgres'
 import { temporaryDirectory } from '#support/tmp'
@@ -53,7 +53,7 @@ async function setUp(cleanup: Cleanup): Promise<Place> {
     NODE_OPTIONS: `--import=${new URL('./latency-preload.js', import.meta.url).href}`,
     BENCH_LATENCY: file,
   })
-  const relay = cleanup.use(await startRelay({ oidc, policy }))
+  const relay = cleanup.use(await startRelay({ oidc, policy, program: unbundledRelay }))
   delete process.env['NODE_OPTIONS']
   delete process.env['BENCH_LATENCY']
   const database = { user: USER, database: USER }

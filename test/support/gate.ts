@@ -17,6 +17,9 @@ export const programs = {
   agent: bin('agent', 'gate-agent'),
 } as const
 
+/** The relay as tsc wrote it, each module a file of its own: for what must reach into one of them. */
+export const unbundledRelay = join(root, 'relay', 'dist', 'index.js')
+
 export interface RelaySetup {
   readonly oidc: Pick<OidcProvider, 'issuer'>
   readonly policy: string
@@ -27,6 +30,8 @@ export interface RelaySetup {
   /** URL of a PostgreSQL database to use as the store. */
   readonly store?: string
   readonly log?: string
+  /** Another program than the one that users start. */
+  readonly program?: string
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -67,7 +72,8 @@ export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {
   else await seedStore(state)
   let current = await launch()
   async function launch(): Promise<Running> {
-    const started = start(process.execPath, [programs.relay, '--config', config, 'start'], { env: setup.env ?? {} })
+    const program = setup.program ?? programs.relay
+    const started = start(process.execPath, [program, '--config', config, 'start'], { env: setup.env ?? {} })
     await started.waitFor(/"event":"relay\.listening"/)
     return started
   }
