@@ -2,31 +2,17 @@
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
+import type { Deny, Parameter } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Declaration, Outcome } from '../machine.ts'
 import type { Asked, Command, Gate, HoldNotice, Recorded, Verdict } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
-import { noFacts, type StatementFacts } from './analysis/facts.ts'
 import type { Analysis } from './analysis/read.ts'
-import { plainText } from './analysis/recordable.ts'
 import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
 import type { Catalog } from './catalog.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
-import { compileDetecting, type Detecting } from './detecting.ts'
-import type { MaskingContext } from './mask.ts'
-import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
-import {
-  canQuoteValues,
-  computedColumns,
-  copyOutMasking,
-  maskingHint,
-  maskingRefusal,
-  masksColumns,
-  systemMasks,
-} from './masking-rules.ts'
+import { commandsOf, plansOf, type Shown } from './commands.ts'
 import { showParameters, unknownOperation } from './operation.ts'
-import type { Prepared, StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import { Recording, type Values } from './recording.ts'
 import {
@@ -40,11 +26,10 @@ import {
   missing,
   syntaxError,
 } from './refuse.ts'
-import { isCounted, limitRefusal } from './row-limits.ts'
-import { boundFault } from './settings.ts'
-import { type TextGuard, textGuard } from './texts.ts'
+import { bound, callOf, type Resolved, resolve, unknownName } from './resolving.ts'
+import { StatementMasks } from './statement-masks.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
-import { changesCatalog, withParameters, workOut } from './worked-out.ts'
+import { changesCatalog, workOut } from './worked-out.ts'
 
 /** What the decider needs of its surroundings. */
 export interface Surroundings extends EstimateSource {
@@ -62,20 +47,6 @@ export interface Surroundings extends EstimateSource {
   declare(declaration: Declaration): void
 }
 
-/** A statement of a message, with what its names stand for. */
-interface Resolved {
-  readonly facts: StatementFacts
-  /** The facts that decide: of EXECUTE and FETCH, those of what was prepared or declared. */
-  readonly effective: StatementFacts
-  readonly text: string
-  readonly defines: Prepared | undefined
-  /** A name that gate did not see being defined. */
-  readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
-}
-
-/** What is alone in its text and has to do with no name: it stays the same as long as somebody has its facts. */
-const resolvedAlone = new WeakMap<StatementFacts, { readonly source: string; readonly resolved: readonly Resolved[] }>()
-
 type Maybe<T> = T | Promise<T>
 
 function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
@@ -86,26 +57,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** What is only prepared has no values yet. */
 const unbound: Values = { parameters: [], types: [], uninspectedBytes: 0 }
 
-/** Masks of one set of obligations and one catalog, and what became of them. */
-const MAX_CACHED_MASKS = 8
-/** Statements of a session for which that is remembered; beyond them all are forgotten. */
-const MAX_MASKED_STATEMENTS = 128
-/** Of longer statements none is: their facts would be kept in memory. */
-const MAX_REMEMBERED_STATEMENT_BYTES = 2048
-
 /** How often a session looks for relations that the snapshot does not know. */
 const LOOK_AGAIN_MS = 5_000
-
-/** ROLLBACK TO and COMMIT PREPARED end no transaction that is open here. */
-function endsTransaction(transaction: string | undefined): boolean {
-  return transaction !== undefined && /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)$/.test(transaction)
-}
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
   readonly #recording: Recording
-  readonly #masks: Masks[] = []
-  readonly #maskedStatements = new Map<StatementFacts, MaskedStatement>()
+  readonly #masks: StatementMasks
   #hold: AbortController | undefined
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Commands whose end changes the catalog. */
@@ -119,6 +77,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   constructor(around: Surroundings) {
     this.#around = around
+    this.#masks = new StatementMasks(around.maskKey)
     this.#recording = new Recording(() => around.gate.recordMasks, around.analyser.recordKey)
   }
 
@@ -217,9 +176,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         )
       }
       case 'catalog':
-        return this.#around
-          .readCatalog()
-          .then(catalog => ({ kind: 'catalog', columns: this.#masked(question.columns.obligations, catalog).masked }))
+        return this.#around.readCatalog().then(catalog => ({
+          kind: 'catalog',
+          columns: this.#masks.resolve(question.columns.obligations, catalog).masked,
+        }))
       case 'rows':
         return this.#rows(question, tell, signal)
     }
@@ -276,7 +236,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     signal: AbortSignal,
   ): Maybe<Answer> {
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
-    const statements = this.#resolve(analysis.statements, text, names)
+    const statements = resolve(analysis.statements, text, names, this.#around.gate.masked)
     return statements === 'unsure'
       ? { kind: 'again' }
       : this.#decide(statements, sentAlone(text, searchPath), tell, signal)
@@ -310,14 +270,16 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         prepared: { text, facts: undefined, parameterTypes, sensitive: false, guard: undefined },
       }
     const statement = parameterTypes.length === 0 ? read : { ...read, types: [...read.types, ...parameterTypes] }
-    const resolved = this.#resolve([statement], text, names)
+    const resolved = resolve([statement], text, names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#withCatalog(resolved, catalog => {
       const { refused, obligations } = this.#around.gate.prepare(
-        resolved.flatMap(each => this.#commands(each, unbound, [], catalog, resolved)),
+        resolved.flatMap(each =>
+          commandsOf(each, this.#show(each, unbound, [], catalog), catalog, resolved, this.#masks),
+        ),
       )
       if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
-      const masked = resolved.map(each => this.#masking(each, obligations, catalog))
+      const masked = resolved.map(each => this.#masks.of(each, obligations, catalog))
       const sensitive = masked.some(each => each.sensitive)
       const guard = masked[0]?.masking?.guard
       return { kind: 'go', plans: [], prepared: { text, facts: statement, parameterTypes, sensitive, guard } }
@@ -335,7 +297,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       return this.#decide([unknown], sentAlone(unknown.text, question.searchPath), tell, signal)
     }
     if (prepared.facts === undefined) return { kind: 'go', plans: [] }
-    const resolved = this.#resolve([prepared.facts], prepared.text, question.names)
+    const resolved = resolve([prepared.facts], prepared.text, question.names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
     const { parameters, uninspectedBytes, searchPath } = question
     const sent = { command: prepared.text, types: prepared.parameterTypes, parameters, uninspectedBytes, searchPath }
@@ -358,47 +320,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     })
   }
 
-  /** Gives names their meaning, in order: a statement sees what the ones before it in the same message define. */
-  #resolve(statements: readonly StatementFacts[], text: string, names: NameLookup): readonly Resolved[] | 'unsure' {
-    const [only, second] = statements
-    if (only !== undefined && second === undefined) {
-      const before = resolvedAlone.get(only)
-      if (before?.source === text) return before.resolved
-    }
-    const bytes = Buffer.from(text, 'utf8')
-    const overlay = new Map<string, Prepared | undefined>()
-    const resolved: Resolved[] = []
-    for (const facts of statements) {
-      const own = bytes.toString('utf8', facts.start, facts.start + facts.length)
-      const { naming } = facts
-      const plain: Resolved = { facts, effective: facts, text: own.trim(), defines: undefined, unknown: undefined }
-      if (naming?.kind === 'prepare' || naming?.kind === 'declare') {
-        const inner: StatementFacts = { ...facts, naming: undefined }
-        const defines: Prepared = {
-          text: plain.text,
-          facts: inner,
-          parameterTypes: [],
-          sensitive: this.#around.gate.masked,
-          guard: undefined,
-        }
-        overlay.set(`${naming.kind === 'prepare' ? 'statement' : 'portal'} ${naming.name}`, defines)
-        resolved.push({ ...plain, defines })
-      } else if (naming?.kind === 'execute' || naming?.kind === 'fetch') {
-        const kind = naming.kind === 'execute' ? 'statement' : 'portal'
-        const key = `${kind} ${naming.name}`
-        const found = overlay.has(key) ? ({ found: overlay.get(key) } as const) : names(kind, naming.name)
-        if (found === 'unsure') return 'unsure'
-        const meaning = found === 'missing' ? undefined : found.found?.facts
-        resolved.push(
-          meaning === undefined
-            ? { ...unknownName(kind, naming.name), text: plain.text, facts }
-            : { ...plain, effective: combine(facts, meaning) },
-        )
-      } else resolved.push(plain)
-    }
-    if (only !== undefined && second === undefined && only.naming === undefined)
-      resolvedAlone.set(only, { source: text, resolved })
-    return resolved
+  #show(statement: Resolved, sent: Values, parameters: readonly Parameter[], catalog: Catalog): Shown {
+    return { recorded: this.#recording.of(statement, sent, parameters, catalog), parameters }
   }
 
   #decide(
@@ -413,7 +336,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return this.#withCatalog(statements, catalog => {
       // Nobody is asked to approve it any more.
       if (this.#waiting?.cancelled === true) return { kind: 'refuse', error: cancelledUnsent }
-      const commands = statements.map(statement => this.#commands(statement, sent, parameters, catalog, statements))
+      const commands = statements.map(statement =>
+        commandsOf(statement, this.#show(statement, sent, parameters, catalog), catalog, statements, this.#masks),
+      )
       // To make a controller takes longer than to decide, and hardly any command is held.
       let hold: AbortController | undefined
       const waiting = (notice: HoldNotice): void => {
@@ -475,29 +400,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
       return { kind: 'refuse', error: denied(verdict.settled, verdict.request) }
     }
-    let next = 0
-    const plans = statements.map((statement, index): StatementPlan => {
-      const count = commands[index]?.length ?? 0
-      const numbers = verdict.commands.slice(next, next + count)
-      const obligations = verdict.obligations[next] ?? []
-      const { masking, sensitive } = this.#masking(statement, obligations, catalog)
-      const counted = countsRows(statement, obligations) ? numbers[0] : undefined
-      next += count
-      if (changesCatalog(statement.effective)) for (const number of numbers) this.#changing.add(number)
-      return {
-        commands: numbers,
-        masking,
-        sensitive,
-        naming: statement.facts.naming,
-        defines: statement.defines,
-        endsTransaction: endsTransaction(statement.facts.transaction),
-        counted,
-        declaration: {
-          actions: (commands[index] ?? []).map(({ operation }) => operation.action),
-          approvals: verdict.approvals,
-        },
-      }
-    })
+    const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
+    for (const [index, { effective }] of statements.entries())
+      if (changesCatalog(effective)) for (const number of plans[index]?.commands ?? []) this.#changing.add(number)
     return { kind: 'go', plans }
   }
 
@@ -522,200 +427,4 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   #mayBeUnknown(): boolean {
     return !this.#around.gate.masked && this.#around.clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
-
-  #commands(
-    statement: Resolved,
-    sent: Values,
-    parameters: readonly Parameter[],
-    catalog: Catalog,
-    message: readonly Resolved[],
-  ): Command[] {
-    const { effective, text } = statement
-    const refusal: Deny | undefined =
-      effective.fault === undefined
-        ? undefined
-        : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
-    const people = peopleFor(statement.facts)
-    const recorded = this.#recording.of(statement, sent, parameters, catalog)
-    return workOut(effective, text, catalog).operations.map((each, index) => {
-      const operation = withParameters(each, parameters)
-      return {
-        operation,
-        recorded,
-        refusal,
-        perform: obligations =>
-          this.#performs(statement, obligations, catalog) ??
-          performsLimit(statement, operation, index === 0, obligations, message),
-        people,
-      }
-    })
-  }
-
-  #performs(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): Deny | undefined {
-    if (!obligations.some(obligation => obligation.kind === 'mask')) return undefined
-    const deny = (reason: string): Deny => ({ effect: 'deny', rule: 'mask', reason, hint: maskingHint })
-    if (statement.unknown !== undefined)
-      return deny('columns are masked for you, and gate did not see what this name stands for')
-    const { reason } = this.#maskedStatement(statement.effective, obligations, catalog)
-    return reason === undefined ? undefined : deny(reason)
-  }
-
-  #masking(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): StatementMasking {
-    if (!obligations.some(obligation => obligation.kind === 'mask')) return nothingMasked
-    const masked = this.#maskedStatement(statement.effective, obligations, catalog)
-    masked.masking ??= this.#newMasking(statement.effective, obligations, catalog)
-    return masked.masking
-  }
-
-  #newMasking(effective: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): StatementMasking {
-    const { masked: columns, detecting, guard } = this.#masked(obligations, catalog)
-    // Where no column is masked by name, texts are searched like results.
-    const sensitive = masksColumns(obligations) && canQuoteValues(effective, columns)
-    const computed = computedColumns(effective, columns)
-    const copyOut = copyOutMasking(effective, columns)
-    return { masking: { columns, computed, detecting, copyOut, guard, key: this.#around.maskKey }, sensitive }
-  }
-
-  /** Decisions that are used again oblige to the very same; what is merely equal is looked at anew. */
-  #maskedStatement(facts: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): MaskedStatement {
-    const known = this.#maskedStatements.get(facts)
-    if (known?.obligations === obligations && known.catalog === catalog) return known
-    const reason = maskingRefusal(facts, this.#masked(obligations, catalog).masked)
-    const made = { obligations, catalog, reason, masking: undefined }
-    if (facts.length > MAX_REMEMBERED_STATEMENT_BYTES) return made
-    if (this.#maskedStatements.size >= MAX_MASKED_STATEMENTS) this.#maskedStatements.clear()
-    this.#maskedStatements.set(facts, made)
-    return made
-  }
-
-  #masked(obligations: readonly Obligation[], catalog: Catalog): Masks {
-    const key = JSON.stringify(obligations)
-    const known = this.#masks.find(entry => entry.masked.catalog === catalog && entry.key === key)
-    if (known !== undefined) return known
-    const always = masksColumns(obligations) ? systemMasks : []
-    const masked = resolveMasks(obligations, catalog, always)
-    const detecting = compileDetecting(obligations, this.#around.maskKey)
-    const made = { key, masked, detecting, guard: textGuard(detecting, masksColumns(obligations)) }
-    this.#masks.unshift(made)
-    this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
-    return made
-  }
-}
-
-/** How a statement that is allowed is carried out where something is masked. */
-interface StatementMasking {
-  readonly masking: MaskingContext | undefined
-  readonly sensitive: boolean
-}
-
-const nothingMasked: StatementMasking = { masking: undefined, sensitive: false }
-
-/** What masks come to for one statement. */
-interface MaskedStatement {
-  readonly obligations: readonly Obligation[]
-  readonly catalog: Catalog
-  /** Why the masks do not let it run. */
-  readonly reason: string | undefined
-  /** Worked out when it is carried out. */
-  masking: StatementMasking | undefined
-}
-
-/** What the masks of one set of obligations come to in one catalog. */
-interface Masks {
-  readonly key: string
-  readonly masked: MaskedColumns
-  readonly detecting: Detecting | undefined
-  readonly guard: TextGuard
-}
-
-/** Whether the rows that the statement's main part writes are counted before they are committed. */
-function countsRows({ facts, effective }: Resolved, obligations: readonly Obligation[]): boolean {
-  if (!obligations.some(({ kind }) => kind === 'row-limit')) return false
-  return facts.naming?.kind !== 'prepare' && isCounted(effective)
-}
-
-function performsLimit(
-  { facts, effective }: Resolved,
-  operation: Operation,
-  isMain: boolean,
-  obligations: readonly Obligation[],
-  message: readonly Resolved[],
-): Deny | undefined {
-  const limit = obligations.find(obligation => obligation.kind === 'row-limit')
-  if (limit?.kind !== 'row-limit') return undefined
-  // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
-  const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
-  const reason = limitRefusal(effective, operation, isMain, together)
-  return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
-}
-
-/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */
-function peopleFor(facts: StatementFacts): Command['people'] {
-  if (facts.naming?.kind === 'prepare') return 'later'
-  return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
-}
-
-/**
- * EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own. The arguments of EXECUTE are
- * expressions: which values they give to settings is not known.
- */
-function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
-  const both: StatementFacts = {
-    ...meaning,
-    fault: own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, []),
-    boundSettings: own.boundSettings,
-    functions: [...own.functions, ...meaning.functions],
-    operators: [...own.operators, ...meaning.operators],
-    fields: [...own.fields, ...meaning.fields],
-    types: [...own.types, ...meaning.types],
-    settings: [...own.settings, ...meaning.settings],
-  }
-  return own.parts.length === 0
-    ? both
-    : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
-}
-
-/** At Execute it is known which values settings get. */
-function bound(
-  statements: readonly Resolved[],
-  parameters: readonly { readonly value: Buffer | null }[],
-): readonly Resolved[] {
-  if (statements.every(({ effective }) => effective.boundSettings.length === 0)) return statements
-  return statements.map(statement => {
-    const { effective } = statement
-    // The parameters of PREPARE are those of EXECUTE.
-    if (effective.boundSettings.length === 0 || effective.naming?.kind === 'prepare') return statement
-    const fault = effective.fault ?? boundFault(effective.boundSettings, parameters)
-    return { ...statement, effective: { ...effective, fault } }
-  })
-}
-
-function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
-  const text = kind === 'portal' ? `FETCH FROM ${name}` : `EXECUTE ${name}`
-  const action = kind === 'portal' ? 'fetch' : 'execute'
-  const facts: StatementFacts = {
-    node: kind === 'portal' ? 'FetchStmt' : 'ExecuteStmt',
-    start: 0,
-    length: Buffer.byteLength(text),
-    parts: [{ action, writes: true, routine: false, reads: [], written: [], others: [], facts: noFacts }],
-    naming: undefined,
-    transaction: undefined,
-    fault: undefined,
-    boundSettings: [],
-    functions: [],
-    operators: [],
-    fields: [],
-    types: [],
-    settings: [],
-    lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
-    copyOut: undefined,
-    recordable: plainText,
-  }
-  return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
-}
-
-function callOf(name: string): StatementFacts {
-  const { facts } = unknownName('statement', '')
-  const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }
-  return { ...facts, node: 'FunctionCall', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
 }

@@ -1,0 +1,108 @@
+// A statement as the commands that the gate judges, and its verdict as the plan by which the machine carries it out. Pure.
+import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
+import type { Command, Recorded, Verdict } from '../protocol.ts'
+import type { StatementFacts } from './analysis/facts.ts'
+import type { Catalog } from './catalog.ts'
+import type { StatementPlan } from './pending.ts'
+import type { Resolved } from './resolving.ts'
+import { isCounted, limitRefusal } from './row-limits.ts'
+import type { StatementMasks } from './statement-masks.ts'
+import { withParameters, workOut } from './worked-out.ts'
+
+/** What the record and people get to see of a statement. */
+export interface Shown {
+  readonly recorded: Recorded
+  readonly parameters: readonly Parameter[]
+}
+
+/** One command for each operation of a statement; `message` has all statements that came with it. */
+export function commandsOf(
+  statement: Resolved,
+  { recorded, parameters }: Shown,
+  catalog: Catalog,
+  message: readonly Resolved[],
+  masks: StatementMasks,
+): Command[] {
+  const { effective, text } = statement
+  const refusal: Deny | undefined =
+    effective.fault === undefined
+      ? undefined
+      : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
+  const people = peopleFor(statement.facts)
+  return workOut(effective, text, catalog).operations.map((each, index) => {
+    const operation = withParameters(each, parameters)
+    return {
+      operation,
+      recorded,
+      refusal,
+      perform: obligations =>
+        masks.refusal(statement, obligations, catalog) ??
+        performsLimit(statement, operation, index === 0, obligations, message),
+      people,
+    }
+  })
+}
+
+/** How each of the statements is carried out; `commands` are those that the verdict allowed, statement by statement. */
+export function plansOf(
+  statements: readonly Resolved[],
+  commands: readonly (readonly Command[])[],
+  verdict: Verdict,
+  catalog: Catalog,
+  masks: StatementMasks,
+): readonly StatementPlan[] {
+  let next = 0
+  return statements.map((statement, index): StatementPlan => {
+    const count = commands[index]?.length ?? 0
+    const numbers = verdict.commands.slice(next, next + count)
+    const obligations = verdict.obligations[next] ?? []
+    const { masking, sensitive } = masks.of(statement, obligations, catalog)
+    const counted = countsRows(statement, obligations) ? numbers[0] : undefined
+    next += count
+    return {
+      commands: numbers,
+      masking,
+      sensitive,
+      naming: statement.facts.naming,
+      defines: statement.defines,
+      endsTransaction: endsTransaction(statement.facts.transaction),
+      counted,
+      declaration: {
+        actions: (commands[index] ?? []).map(({ operation }) => operation.action),
+        approvals: verdict.approvals,
+      },
+    }
+  })
+}
+
+/** ROLLBACK TO and COMMIT PREPARED end no transaction that is open here. */
+function endsTransaction(transaction: string | undefined): boolean {
+  return transaction !== undefined && /^TRANS_STMT_(ROLLBACK|COMMIT|PREPARE)$/.test(transaction)
+}
+
+/** Whether the rows that the statement's main part writes are counted before they are committed. */
+function countsRows({ facts, effective }: Resolved, obligations: readonly Obligation[]): boolean {
+  if (!obligations.some(({ kind }) => kind === 'row-limit')) return false
+  return facts.naming?.kind !== 'prepare' && isCounted(effective)
+}
+
+function performsLimit(
+  { facts, effective }: Resolved,
+  operation: Operation,
+  isMain: boolean,
+  obligations: readonly Obligation[],
+  message: readonly Resolved[],
+): Deny | undefined {
+  const limit = obligations.find(obligation => obligation.kind === 'row-limit')
+  if (limit?.kind !== 'row-limit') return undefined
+  // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
+  const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
+  const reason = limitRefusal(effective, operation, isMain, together)
+  return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
+}
+
+/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */
+function peopleFor(facts: StatementFacts): Command['people'] {
+  if (facts.naming?.kind === 'prepare') return 'later'
+  return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
+}

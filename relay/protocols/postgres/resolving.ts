@@ -1,0 +1,134 @@
+// What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
+import { noFacts, type StatementFacts } from './analysis/facts.ts'
+import { plainText } from './analysis/recordable.ts'
+import type { Prepared } from './pending.ts'
+import type { NameLookup } from './questions.ts'
+import { boundFault } from './settings.ts'
+
+/** A statement of a message, with what its names stand for. */
+export interface Resolved {
+  readonly facts: StatementFacts
+  /** The facts that decide: of EXECUTE and FETCH, those of what was prepared or declared. */
+  readonly effective: StatementFacts
+  readonly text: string
+  readonly defines: Prepared | undefined
+  /** A name that gate did not see being defined. */
+  readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
+}
+
+/** What is alone in its text and has to do with no name: it stays the same as long as somebody has its facts. */
+const resolvedAlone = new WeakMap<StatementFacts, { readonly source: string; readonly resolved: readonly Resolved[] }>()
+
+/** Gives names their meaning, in order: a statement sees what the ones before it in the same message define. `unsure`: what one stands for depends on answers that
+ * have not come yet. */
+export function resolve(
+  statements: readonly StatementFacts[],
+  text: string,
+  names: NameLookup,
+  masked: boolean,
+): readonly Resolved[] | 'unsure' {
+  const [only, second] = statements
+  if (only !== undefined && second === undefined) {
+    const before = resolvedAlone.get(only)
+    if (before?.source === text) return before.resolved
+  }
+  const bytes = Buffer.from(text, 'utf8')
+  const overlay = new Map<string, Prepared | undefined>()
+  const resolved: Resolved[] = []
+  for (const facts of statements) {
+    const own = bytes.toString('utf8', facts.start, facts.start + facts.length)
+    const { naming } = facts
+    const plain: Resolved = { facts, effective: facts, text: own.trim(), defines: undefined, unknown: undefined }
+    if (naming?.kind === 'prepare' || naming?.kind === 'declare') {
+      const inner: StatementFacts = { ...facts, naming: undefined }
+      const defines: Prepared = {
+        text: plain.text,
+        facts: inner,
+        parameterTypes: [],
+        sensitive: masked,
+        guard: undefined,
+      }
+      overlay.set(`${naming.kind === 'prepare' ? 'statement' : 'portal'} ${naming.name}`, defines)
+      resolved.push({ ...plain, defines })
+    } else if (naming?.kind === 'execute' || naming?.kind === 'fetch') {
+      const kind = naming.kind === 'execute' ? 'statement' : 'portal'
+      const key = `${kind} ${naming.name}`
+      const found = overlay.has(key) ? ({ found: overlay.get(key) } as const) : names(kind, naming.name)
+      if (found === 'unsure') return 'unsure'
+      const meaning = found === 'missing' ? undefined : found.found?.facts
+      resolved.push(
+        meaning === undefined
+          ? { ...unknownName(kind, naming.name), text: plain.text, facts }
+          : { ...plain, effective: combine(facts, meaning) },
+      )
+    } else resolved.push(plain)
+  }
+  if (only !== undefined && second === undefined && only.naming === undefined)
+    resolvedAlone.set(only, { source: text, resolved })
+  return resolved
+}
+
+/**
+ * EXPLAIN EXECUTE and CREATE TABLE AS EXECUTE do what was prepared and something of their own. The arguments of EXECUTE are
+ * expressions: which values they give to settings is not known.
+ */
+function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
+  const both: StatementFacts = {
+    ...meaning,
+    fault: own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, []),
+    boundSettings: own.boundSettings,
+    functions: [...own.functions, ...meaning.functions],
+    operators: [...own.operators, ...meaning.operators],
+    fields: [...own.fields, ...meaning.fields],
+    types: [...own.types, ...meaning.types],
+    settings: [...own.settings, ...meaning.settings],
+  }
+  return own.parts.length === 0
+    ? both
+    : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
+}
+
+/** At Execute it is known which values settings get. */
+export function bound(
+  statements: readonly Resolved[],
+  parameters: readonly { readonly value: Buffer | null }[],
+): readonly Resolved[] {
+  if (statements.every(({ effective }) => effective.boundSettings.length === 0)) return statements
+  return statements.map(statement => {
+    const { effective } = statement
+    // The parameters of PREPARE are those of EXECUTE.
+    if (effective.boundSettings.length === 0 || effective.naming?.kind === 'prepare') return statement
+    const fault = effective.fault ?? boundFault(effective.boundSettings, parameters)
+    return { ...statement, effective: { ...effective, fault } }
+  })
+}
+
+export function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
+  const text = kind === 'portal' ? `FETCH FROM ${name}` : `EXECUTE ${name}`
+  const action = kind === 'portal' ? 'fetch' : 'execute'
+  const facts: StatementFacts = {
+    node: kind === 'portal' ? 'FetchStmt' : 'ExecuteStmt',
+    start: 0,
+    length: Buffer.byteLength(text),
+    parts: [{ action, writes: true, routine: false, reads: [], written: [], others: [], facts: noFacts }],
+    naming: undefined,
+    transaction: undefined,
+    fault: undefined,
+    boundSettings: [],
+    functions: [],
+    operators: [],
+    fields: [],
+    types: [],
+    settings: [],
+    lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
+    copyOut: undefined,
+    recordable: plainText,
+  }
+  return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
+}
+
+export function callOf(name: string): StatementFacts {
+  const { facts } = unknownName('statement', '')
+  const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }
+  return { ...facts, node: 'FunctionCall', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
+}

@@ -1,0 +1,116 @@
+// What the masks of a session come to for its statements: whether one may run, and how it is carried out.
+import type { Deny, Obligation } from '@gate/shared/model'
+import type { StatementFacts } from './analysis/facts.ts'
+import type { Catalog } from './catalog.ts'
+import { compileDetecting, type Detecting } from './detecting.ts'
+import type { MaskingContext } from './mask.ts'
+import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
+import {
+  canQuoteValues,
+  computedColumns,
+  copyOutMasking,
+  maskingHint,
+  maskingRefusal,
+  masksColumns,
+  systemMasks,
+} from './masking-rules.ts'
+import type { Resolved } from './resolving.ts'
+import { type TextGuard, textGuard } from './texts.ts'
+
+/** Masks of one set of obligations and one catalog, and what became of them. */
+const MAX_CACHED_MASKS = 8
+/** Statements of a session for which that is remembered; beyond them all are forgotten. */
+const MAX_MASKED_STATEMENTS = 128
+/** Of longer statements none is: their facts would be kept in memory. */
+const MAX_REMEMBERED_STATEMENT_BYTES = 2048
+
+/** How a statement that is allowed is carried out where something is masked. */
+export interface StatementMasking {
+  readonly masking: MaskingContext | undefined
+  readonly sensitive: boolean
+}
+
+const nothingMasked: StatementMasking = { masking: undefined, sensitive: false }
+
+/** What masks come to for one statement. */
+interface MaskedStatement {
+  readonly obligations: readonly Obligation[]
+  readonly catalog: Catalog
+  /** Why the masks do not let it run. */
+  readonly reason: string | undefined
+  /** Worked out when it is carried out. */
+  masking: StatementMasking | undefined
+}
+
+/** What the masks of one set of obligations come to in one catalog. */
+interface Masks {
+  readonly key: string
+  readonly masked: MaskedColumns
+  readonly detecting: Detecting | undefined
+  readonly guard: TextGuard
+}
+
+/** The masks of one session, resolved once for each set of obligations and each catalog. */
+export class StatementMasks {
+  readonly #maskKey: Uint8Array
+  readonly #masks: Masks[] = []
+  readonly #maskedStatements = new Map<StatementFacts, MaskedStatement>()
+
+  /** `maskKey` is the key of `hash` masks. */
+  constructor(maskKey: Uint8Array) {
+    this.#maskKey = maskKey
+  }
+
+  /** Why the masks do not let a statement run; undefined when they do. */
+  refusal(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): Deny | undefined {
+    if (!obligations.some(obligation => obligation.kind === 'mask')) return undefined
+    const deny = (reason: string): Deny => ({ effect: 'deny', rule: 'mask', reason, hint: maskingHint })
+    if (statement.unknown !== undefined)
+      return deny('columns are masked for you, and gate did not see what this name stands for')
+    const { reason } = this.#maskedStatement(statement.effective, obligations, catalog)
+    return reason === undefined ? undefined : deny(reason)
+  }
+
+  /** How a statement that may run is carried out. */
+  of(statement: Resolved, obligations: readonly Obligation[], catalog: Catalog): StatementMasking {
+    if (!obligations.some(obligation => obligation.kind === 'mask')) return nothingMasked
+    const masked = this.#maskedStatement(statement.effective, obligations, catalog)
+    masked.masking ??= this.#newMasking(statement.effective, obligations, catalog)
+    return masked.masking
+  }
+
+  #newMasking(effective: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): StatementMasking {
+    const { masked: columns, detecting, guard } = this.resolve(obligations, catalog)
+    // Where no column is masked by name, texts are searched like results.
+    const sensitive = masksColumns(obligations) && canQuoteValues(effective, columns)
+    const computed = computedColumns(effective, columns)
+    const copyOut = copyOutMasking(effective, columns)
+    return { masking: { columns, computed, detecting, copyOut, guard, key: this.#maskKey }, sensitive }
+  }
+
+  /** Decisions that are used again oblige to the very same; what is merely equal is looked at anew. */
+  #maskedStatement(facts: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): MaskedStatement {
+    const known = this.#maskedStatements.get(facts)
+    if (known?.obligations === obligations && known.catalog === catalog) return known
+    const reason = maskingRefusal(facts, this.resolve(obligations, catalog).masked)
+    const made = { obligations, catalog, reason, masking: undefined }
+    if (facts.length > MAX_REMEMBERED_STATEMENT_BYTES) return made
+    if (this.#maskedStatements.size >= MAX_MASKED_STATEMENTS) this.#maskedStatements.clear()
+    this.#maskedStatements.set(facts, made)
+    return made
+  }
+
+  /** Which columns are masked, and what is searched for, in one catalog. */
+  resolve(obligations: readonly Obligation[], catalog: Catalog): Masks {
+    const key = JSON.stringify(obligations)
+    const known = this.#masks.find(entry => entry.masked.catalog === catalog && entry.key === key)
+    if (known !== undefined) return known
+    const always = masksColumns(obligations) ? systemMasks : []
+    const masked = resolveMasks(obligations, catalog, always)
+    const detecting = compileDetecting(obligations, this.#maskKey)
+    const made = { key, masked, detecting, guard: textGuard(detecting, masksColumns(obligations)) }
+    this.#masks.unshift(made)
+    this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
+    return made
+  }
+}
