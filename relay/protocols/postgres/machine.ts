@@ -1,7 +1,7 @@
 // The PostgreSQL session as pure logic: bytes of both sides in, effects out.
 import type { GateError } from '@gate/shared/errors'
 import type { Effect, Machine, Side } from '../machine.ts'
-import { ClientHalf, type Shared } from './client-half.ts'
+import { ClientHalf } from './client-half.ts'
 import { E, errorMessage } from './codec.ts'
 import { IDLE } from './counting.ts'
 import { Inbound } from './inbound.ts'
@@ -9,6 +9,7 @@ import { Names } from './names.ts'
 import { Pending } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import { errorOf } from './refuse.ts'
+import type { Shared } from './sending.ts'
 import { TargetHalf } from './target-half.ts'
 
 /** What a client sends while one of its commands is held; beyond it the client is not read any more. */

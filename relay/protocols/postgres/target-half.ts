@@ -1,7 +1,7 @@
 // Messages from the server: each is matched with what it answers, and passes, is masked, or is replaced. Pure.
 import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
-import { type ClientHalf, outOfCopy, type Shared } from './client-half.ts'
+import { type ClientHalf, outOfCopy } from './client-half.ts'
 import {
   A,
   C,
@@ -42,6 +42,7 @@ import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables 
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import { clientGone, cutTexts, withholdTexts } from './refuse.ts'
+import type { Shared } from './sending.ts'
 import { lexicalFault } from './settings.ts'
 import { Slab } from './slab.ts'
 import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'

@@ -1,0 +1,147 @@
+// The extended query protocol: Parse, Bind, Describe and Execute. Pure.
+import { GateError } from '@gate/shared/errors'
+import { serialize } from 'pg-protocol'
+import { D, type ErrorFields, message, P, readBind, readBindNames, readExecute, readNamed, readParse } from './codec.ts'
+import { countedOf } from './counting.ts'
+import type { Entry, ExecuteEntry, Portal, StatementPlan } from './pending.ts'
+import { flushMessage, INSPECTED_BIND_BYTES, type Sending, unexpected } from './sending.ts'
+import { type Failing, NO_SQL } from './unreadable.ts'
+
+const NUL = Buffer.alloc(1)
+const NO_PARAMETER_TYPES = Buffer.alloc(2)
+const nothingYet = { bytes: 0, copyIn: false, copyOut: undefined }
+
+export class ExtendedQueries {
+  readonly #sending: Sending
+  readonly #failingExecute: Buffer
+
+  /** `unguessable` names a portal that no client can have. */
+  constructor(sending: Sending, unguessable: string) {
+    this.#sending = sending
+    this.#failingExecute = serialize.execute({ portal: unguessable, rows: 0 })
+  }
+
+  /** Throws a GateError when the session has too many names. */
+  parse(body: Buffer, total: number): void {
+    const { name, text, parameterTypes } = readParse(body)
+    if (this.#sending.shared.names.full)
+      throw new GateError('ERR_GATE_LIMIT', 'too many prepared statements or portals in one session')
+    this.#sending.question({ kind: 'parse', text, parameterTypes, names: this.#sending.lookup }, answer => {
+      if (answer.kind === 'refuse') this.parseRefused(name, total, answer.error, answer.failing)
+      else if (answer.kind === 'go') {
+        const { prepared } = answer
+        this.#sending.pass(
+          { kind: 'parse', name, prepared, refusal: undefined, segment: this.#sending.shared.segment },
+          total,
+        )
+      } else throw unexpected(answer)
+    })
+  }
+
+  /** The server gets one that fails in its place. */
+  parseRefused(name: string, total: number, refusal: ErrorFields, failing?: Failing): void {
+    const text = failing?.text ?? Buffer.from(NO_SQL)
+    const sent = message(P, Buffer.concat([Buffer.from(`${name}\0`, 'latin1'), text, NUL, NO_PARAMETER_TYPES]))
+    const { segment } = this.#sending.shared
+    this.#sending.replace({ kind: 'parse', name, prepared: undefined, refusal, failing, segment }, total, sent)
+    this.#sending.skipping = true
+  }
+
+  /** False when more of the message has to come first; throws a GateError when its names are too long. */
+  bind(total: number): boolean {
+    const whole = total <= INSPECTED_BIND_BYTES
+    if (whole && this.#sending.inbound.available < total) return false
+    const names = whole ? undefined : readBindNames(this.#sending.inbound.partialBody)
+    if (!whole && names === undefined) {
+      if (this.#sending.inbound.available > INSPECTED_BIND_BYTES)
+        throw new GateError('ERR_GATE_LIMIT', 'names in Bind are too long')
+      return false
+    }
+    const bind = names === undefined ? readBind(this.#sending.inbound.body(total)) : { ...names, parameters: [] }
+    const { segment } = this.#sending.shared
+    const prepared = this.#sending.shared.names.statement(bind.statement, segment)
+    if (prepared === 'unsure') {
+      this.#sending.drain()
+      return true
+    }
+    const portal: Portal = {
+      prepared: prepared === 'missing' ? undefined : prepared.found,
+      holdable: false,
+      rowMask: 'unknown',
+      description: undefined,
+      described: false,
+      plan: undefined,
+      suspended: false,
+      parameters: bind.parameters,
+      uninspectedBytes: whole ? 0 : total,
+    }
+    this.#sending.push({ kind: 'bind', name: bind.portal, portal, segment })
+    this.#sending.inbound.stream(total, true)
+    return true
+  }
+
+  describe(body: Buffer, total: number): void {
+    const { what, name } = readNamed(body)
+    const { segment } = this.#sending.shared
+    const portal = what === 'portal' ? this.#sending.shared.names.portal(name, segment) : 'missing'
+    if (portal === 'unsure') return this.#sending.drain()
+    const found = portal === 'missing' ? undefined : portal.found
+    if (found !== undefined) found.described = true
+    this.#sending.pass({ kind: 'describe', portal: found, injected: false, segment }, total)
+  }
+
+  execute(body: Buffer, total: number): void {
+    const { portal: name } = readExecute(body)
+    const lookup = this.#sending.shared.names.portal(name, this.#sending.shared.segment)
+    if (lookup === 'unsure') return this.#sending.drain()
+    const portal = lookup === 'missing' ? undefined : lookup.found
+    if (portal?.suspended === true && portal.plan !== undefined)
+      return this.#executeAllowed(name, portal, portal.plan, total)
+    const { prepared, parameters = [], uninspectedBytes = 0 } = portal ?? { prepared: undefined }
+    this.#sending.question(
+      {
+        kind: 'execute',
+        prepared,
+        portal: name,
+        parameters,
+        uninspectedBytes,
+        names: this.#sending.lookup,
+        searchPath: this.#sending.shared.searchPath,
+      },
+      answer => {
+        if (answer.kind === 'refuse') {
+          this.executeRefused(portal, answer.error, total)
+        } else if (answer.kind === 'go') {
+          this.#executeAllowed(name, portal, answer.plans[0], total)
+        } else throw unexpected(answer)
+      },
+    )
+  }
+
+  executeRefused(portal: Portal | undefined, refusal: ErrorFields, total: number): void {
+    const { segment } = this.#sending.shared
+    const entry: Entry = { kind: 'execute', portal, plan: undefined, refusal, ...nothingYet, segment }
+    this.#sending.replace(entry, total, this.#failingExecute)
+    this.#sending.skipping = true
+  }
+
+  #executeAllowed(name: string, portal: Portal | undefined, plan: StatementPlan | undefined, total: number): void {
+    const { segment } = this.#sending.shared
+    if (portal !== undefined) {
+      portal.plan = plan
+      portal.suspended = false
+    }
+    if (plan?.masking !== undefined && portal?.described !== true) {
+      // Without a description nobody knows which columns the rows hold.
+      if (portal !== undefined) portal.described = true
+      this.#sending.push({ kind: 'describe', portal, injected: true, segment })
+      this.#sending.inbound.put(message(D, Buffer.from(`P${name}\0`, 'latin1')))
+    }
+    const entry: ExecuteEntry = { kind: 'execute', portal, plan, refusal: undefined, ...nothingYet, segment }
+    this.#sending.pass(entry, total)
+    if (plan?.counted === undefined) return
+    this.#sending.shared.counted = countedOf(entry, false)
+    // The client's Sync would commit it: it waits until the rows are counted, and Flush makes the server say their number.
+    this.#sending.inbound.put(flushMessage)
+  }
+}
