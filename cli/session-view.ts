@@ -14,6 +14,8 @@ export const sessionSchema = z.object({
   task: z.string().nullable(),
   reason: z.string().nullable(),
   program: z.string().nullable(),
+  /** Relays that do not write it down yet do not say it. */
+  clientAddress: z.string().nullable().default(null),
   startedMs: z.number(),
   endedMs: z.number().nullable(),
   endCode: z.string().nullable(),

@@ -13,10 +13,11 @@ type Body = EventView['body']
 
 /** The first line: who, where, when, what for. */
 export function heading(session: SessionView, style: Style, time: (ms: number) => string): string {
-  const { id, subject, target, program, task, reason, agent, startedMs } = session
+  const { id, subject, target, program, clientAddress, task, reason, agent, startedMs } = session
   const more = [
     agent === null ? '' : `agent ${agent}`,
     program ?? '',
+    clientAddress === null ? '' : `from ${clientAddress}`,
     task === null ? '' : `task ${task}`,
     reason ?? '',
   ].filter(Boolean)

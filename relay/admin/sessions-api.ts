@@ -158,6 +158,7 @@ export function summary(row: SessionRow, sessions: Sessions): object {
     task: row.task,
     reason: row.reason,
     program: row.program,
+    clientAddress: row.client_address,
     startedMs: row.started_ms,
     endedMs: row.ended_ms,
     endCode: row.end_code,

@@ -127,7 +127,16 @@ async function restoreStart(
   db: Kysely<Schema>,
   relay: string,
   { sequence, timeMs }: StoredEvent,
-  { session, subject, target, protocol, task, reason, client }: Extract<EventBody, { type: 'session.start' }>,
+  {
+    session,
+    subject,
+    target,
+    protocol,
+    task,
+    reason,
+    client,
+    clientAddress,
+  }: Extract<EventBody, { type: 'session.start' }>,
 ): Promise<void> {
   const known = await db.selectFrom('targets').select('labels').where('name', '=', target).executeTakeFirst()
   const labels = known?.labels ?? {}
@@ -149,6 +158,7 @@ async function restoreStart(
       task: task ?? null,
       reason: reason ?? null,
       program: client['program'] ?? null,
+      client_address: clientAddress ?? null,
       started_ms: timeMs,
       ended_ms: null,
       end_code: null,

@@ -24,6 +24,8 @@ export interface ConnectWish {
   readonly task: string | undefined
   readonly reason: string | undefined
   readonly breakGlass: boolean
+  /** Where the connection comes from: the other end of its socket. What headers say of that is not believed. */
+  readonly clientAddress: string
 }
 
 /** What becomes of a connection that was upgraded. `authenticate` runs before the upgrade is granted. */
@@ -114,12 +116,14 @@ async function admit(
   const { pathname } = new URL(request.url ?? '/', 'http://relay')
   const connect = /^\/v1\/connect\/([a-z0-9._-]{1,63})$/.exec(pathname)
   if (connect?.[1] !== undefined) {
+    const clientAddress = addressOf(request)
     const task = header(request, 'gate-task', MAX_TASK_LENGTH)
     const reason = header(request, 'gate-reason', MAX_REASON_LENGTH)
     const breakGlass = request.headers['gate-break-glass'] !== undefined
     if (breakGlass && reason === undefined)
       throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
-    const serve = await upgrades.connect(bearer(request), { target: connect[1], task, reason, breakGlass })
+    const wish = { target: connect[1], task, reason, breakGlass, clientAddress }
+    const serve = await upgrades.connect(bearer(request), wish)
     const channel = await acceptor.channel(request, socket, head, 'ERR_GATE_CANCELLED')
     later(serve(channel), channel, log)
   } else if (pathname === '/v1/agent/control') {
@@ -141,6 +145,13 @@ function later(serving: Promise<void>, channel: Channel, log: Log): void {
       channel.destroy(error)
     },
   )
+}
+
+/** The other end of a request's socket; an IPv4 address as such, also on a socket that takes both. */
+function addressOf({ socket }: IncomingMessage): string {
+  const address = socket.remoteAddress
+  if (address === undefined) throw new GateError('ERR_GATE_CANCELLED', 'the client went away')
+  return address.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
 /** The token of an Authorization header. @throws {GateError} ERR_GATE_UNAUTHENTICATED when there is none. */

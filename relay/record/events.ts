@@ -32,7 +32,10 @@ export const eventBody = z.discriminatedUnion('type', [
     task: z.string().optional(),
     reason: z.string().optional(),
     policy: z.string(),
+    /** What the client says of itself: its program, and what its protocol names beside that. */
     client: z.record(z.string(), z.string()),
+    /** The address that the connection came to the relay from; records made before it was written down have none. */
+    clientAddress: z.string().optional(),
   }),
   z.strictObject({
     type: z.literal('session.open'),

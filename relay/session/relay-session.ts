@@ -48,6 +48,8 @@ export interface ConnectRequest {
   readonly reason: string | undefined
   /** Passes holds without being approved, where rules allow it; needs a reason. */
   readonly breakGlass: boolean
+  /** The address that the connection came from. */
+  readonly clientAddress: string
   readonly channel: Channel
 }
 
@@ -146,7 +148,7 @@ export class RelaySession implements Session {
 
   async start(client: Readonly<Record<string, string>>): Promise<void> {
     const { policy } = this.#context
-    const { task, reason } = this.#request
+    const { task, reason, clientAddress } = this.#request
     const subject = this.#subject()
     const current = policy()
     if (this.overLimit !== undefined) throw this.overLimit
@@ -164,6 +166,7 @@ export class RelaySession implements Session {
       ...(reason === undefined ? {} : { reason }),
       policy: current.version,
       client,
+      clientAddress,
     })
     this.#started = true
     await storeErrors(() => this.#insert(subject, client['program'], first))
@@ -213,6 +216,7 @@ export class RelaySession implements Session {
       task: this.#request.task ?? null,
       reason: this.#request.reason ?? null,
       program: program ?? null,
+      client_address: this.#request.clientAddress,
       started_ms: clock.now(),
       ended_ms: null,
       end_code: null,

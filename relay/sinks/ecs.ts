@@ -50,6 +50,7 @@ export class EcsDocuments {
             'service.target.type': person.protocol,
           }),
       ...('session' in body ? { 'transaction.id': body.session } : {}),
+      ...(body.type === 'session.start' && body.clientAddress !== undefined ? { 'source.ip': body.clientAddress } : {}),
       ...(body.type === 'command' ? { 'rule.name': (body.settled ?? body.decision).rule } : {}),
       gate: body,
     }

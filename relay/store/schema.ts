@@ -69,6 +69,8 @@ export interface Schema {
     task: string | null
     reason: string | null
     program: string | null
+    /** Where it came from; null of sessions from before that was written down. */
+    client_address: string | null
     started_ms: number
     ended_ms: number | null
     end_code: string | null

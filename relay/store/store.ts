@@ -10,6 +10,7 @@ import * as approvals from './migrations/002-approvals.ts'
 import * as sessions from './migrations/003-sessions.ts'
 import * as relays from './migrations/004-relays.ts'
 import * as later from './migrations/005-later.ts'
+import * as address from './migrations/006-address.ts'
 import type { Schema } from './schema.ts'
 import { openServer } from './server.ts'
 
@@ -31,6 +32,7 @@ const migrations = {
   '003-sessions': sessions,
   '004-relays': relays,
   '005-later': later,
+  '006-address': address,
 }
 
 /**

@@ -26,6 +26,7 @@ const session: SessionView = {
   task: 'MIG-42/3',
   reason: null,
   program: 'psql',
+  clientAddress: '10.0.0.7',
   startedMs,
   endedMs: startedMs + 60_000,
   endCode: 'ended',
@@ -108,7 +109,10 @@ t.test('JSON lines have every event as it was recorded, text has a line for each
     .map(line => JSON.parse(line) as object)
   t.same(lines, [{ session }, ...events.map(event => ({ event }))])
   const text = exported('text', session, events).split('\n')
-  t.match(text[0], /^s_1 alice@example\.com on prod-db, 2030-01-01 12:00:00Z \(agent db-agent, psql, task MIG-42\/3\)$/)
+  t.match(
+    text[0],
+    /^s_1 alice@example\.com on prod-db, 2030-01-01 12:00:00Z \(agent db-agent, psql, from 10\.0\.0\.7, task MIG-42\/3\)$/,
+  )
   t.match(text[1], /^2030-01-01 12:00:01Z ✓ {3}1 {2}select 1 from t$/)
   t.equal(text.length, events.length + 2)
 })

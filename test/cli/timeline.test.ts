@@ -171,6 +171,7 @@ const alice: SessionView = {
   task: 'MIG-42/3',
   reason: null,
   program: 'psql',
+  clientAddress: null,
   startedMs: Date.UTC(2030, 0, 1, 12),
   endedMs: Date.UTC(2030, 0, 1, 13),
   endCode: 'ended',

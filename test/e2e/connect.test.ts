@@ -1,7 +1,7 @@
 // The local port: whose it is, where it is, and how tools find it.
 import { existsSync } from 'node:fs'
 import { chmod, readFile, stat } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { createAuthority } from '../support/certificates.ts'
@@ -24,6 +24,22 @@ import {
 
 const skip = hasPsql ? false : 'no psql on this machine'
 const NOBODY = 65_534
+
+/** Forwards connections to a port from another loopback address, and adds headers to the first request on each. */
+async function startProxy(to: number, from: string, headers: string): Promise<AsyncDisposable & { port: number }> {
+  const server = createServer(incoming => {
+    const outgoing = connect({ port: to, host: '127.0.0.1', localAddress: from })
+    for (const socket of [incoming, outgoing]) socket.on('error', () => socket.destroy())
+    incoming.once('data', first => {
+      outgoing.write(first.toString('latin1').replace('\r\n', `\r\n${headers}\r\n`), 'latin1')
+      incoming.pipe(outgoing)
+    })
+    outgoing.pipe(incoming)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return { port, [Symbol.asyncDispose]: () => new Promise(resolve => server.close(() => resolve())) }
+}
 
 t.test('gate connect', { skip }, async t => {
   await using world = await startWorld({ policy: openPolicy })
@@ -57,6 +73,31 @@ t.test('gate connect', { skip }, async t => {
     const environment = await alice.run('connect', 'prod-db', '--', 'env')
     t.match(environment.stdout, /^PGHOST=127\.0\.0\.1$/m)
     t.match(environment.stdout, /^PGUSER=alice$/m)
+  })
+
+  await t.test('the record says from which address and with which program, whatever headers claim', async t => {
+    const elsewhere = '127.0.0.9'
+    await using proxy = await startProxy(
+      world.relay.port,
+      elsewhere,
+      'X-Forwarded-For: 203.0.113.9\r\nForwarded: for=203.0.113.9',
+    )
+    await using carol = await createCli()
+    await carol.login({ url: `http://127.0.0.1:${proxy.port}` }, world.oidc, 'carol')
+    const done = await carol
+      .start(['connect', 'prod-db', '--', 'psql', '-X', '-At', '-c', 'select 7'], { input: '' })
+      .finished()
+    t.equal(done.stdout, '7\n', done.stderr)
+    const [session] = JSON.parse((await carol.run('sessions', '--json')).stdout) as { id: string }[]
+    t.match(session, { clientAddress: elsewhere, program: 'psql' })
+    const events = (await world.relay.events()) as { body: { type: string; session?: string } }[]
+    t.match(events.filter(({ body }) => body.type === 'session.start').at(-1), {
+      body: { session: session?.id, client: { program: 'psql' }, clientAddress: elsewhere },
+    })
+    t.match((await carol.run('sessions', 'show', session?.id ?? '')).stdout, /^s_\S+ .*psql, from 127\.0\.0\.9/)
+    t.match((await carol.run('sessions', 'show', session?.id ?? '', '--json')).stdout, `"clientAddress":"${elsewhere}"`)
+    const { stdout } = await alice.run('sessions', '--json')
+    t.match(JSON.parse(stdout), [{ clientAddress: '127.0.0.1' }], 'and without a proxy its own')
   })
 
   await t.test('serves ::1 as well', { skip: existsSync('/proc/net/if_inet6') ? false : 'no IPv6' }, async t => {

@@ -85,6 +85,7 @@ function started(session: string, target: string, task: string | undefined, subj
     ...(task === undefined ? {} : { task }),
     policy: 'p',
     client: { program: 'psql' },
+    clientAddress: '10.0.0.7',
   }
 }
 
@@ -292,6 +293,8 @@ t.test('a store that was lost is filled again from a record that can be read fro
       target: 'prod-db',
       task: 'MIG-1',
       agent: 'agent-one',
+      program: 'psql',
+      client_address: '10.0.0.7',
       started_ms: 1_000,
       ended_ms: 1_003,
       end_code: 'ended',

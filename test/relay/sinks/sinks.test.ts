@@ -23,6 +23,7 @@ const start: EventBody = {
   protocol: 'postgres',
   policy: 'p',
   client: {},
+  clientAddress: '10.0.0.7',
 }
 const command = (number: number, effect: 'allow' | 'deny' = 'allow'): EventBody => ({
   type: 'command',
@@ -66,6 +67,7 @@ t.test('a document says who did what and how it ended', async t => {
     'event.id': 'gate.example.com/relay_1/2',
     'event.type': ['start'],
     'user.email': 'alice@example.com',
+    'source.ip': '10.0.0.7',
     'service.target.name': 'prod-db',
   })
   const denied = of(3, command(1, 'deny'))
