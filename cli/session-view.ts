@@ -49,6 +49,7 @@ export const eventSchema = z.object({
     total: z.number().optional(),
     limit: z.number().optional(),
     rule: z.string().optional(),
+    firstByteMs: z.number().optional(),
     durationMs: z.number().optional(),
     status: z.string().optional(),
     request: z.string().optional(),

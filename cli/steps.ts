@@ -2,7 +2,7 @@
 import type { EventView, SessionView } from './session-view.ts'
 import { nameOf } from './session-view.ts'
 import { oneLine, printable, type Style } from './text.ts'
-import { peopleOf, Texts, valuesOf } from './timeline.ts'
+import { peopleOf, Texts, tookText, valuesOf } from './timeline.ts'
 
 const MAX_TEXT_LENGTH = 2_000
 const MAX_VALUES_LENGTH = 300
@@ -27,6 +27,8 @@ export interface Step {
   readonly grant: string | undefined
   readonly brokeGlass: boolean
   readonly rows: number | undefined
+  /** Until the first byte of the answer, and until its last. */
+  readonly firstByteMs: number | undefined
   readonly durationMs: number | undefined
   /** The target's own word; undefined when none came. */
   readonly status: string | undefined
@@ -62,6 +64,7 @@ export function stepsOf(session: SessionView, events: readonly EventView[]): Ste
         grant: body.grant,
         brokeGlass: body.passedByBreakingGlass === true,
         rows: undefined,
+        firstByteMs: undefined,
         durationMs: undefined,
         status: undefined,
         failed: false,
@@ -83,6 +86,7 @@ export function stepsOf(session: SessionView, events: readonly EventView[]): Ste
     } else if (step !== undefined && body.type === 'outcome') {
       step.status = body.status
       step.rows = body.rows
+      step.firstByteMs = body.firstByteMs
       step.durationMs = body.durationMs
       step.failed = isSqlState(body.status ?? '')
     }
@@ -109,7 +113,7 @@ export function result(step: Step): string {
     step.brokeGlass ? 'not approved: the glass was broken' : '',
     step.failed ? `error ${step.status}` : (step.status ?? ''),
     step.rows === undefined ? '' : `${step.rows} rows`,
-    step.durationMs === undefined ? '' : `${step.durationMs} ms`,
+    tookText(step),
   ]
   const said = parts.filter(Boolean).join(', ')
   return said === '' ? 'no outcome is recorded' : said

@@ -44,6 +44,12 @@ export function valuesOf({ parameters = [] }: Body): string {
   return parameters.map(({ text }) => (text === null ? 'NULL' : `'${text}'`)).join(', ')
 }
 
+/** How long an answer took; and until its first byte, where that was recorded. */
+export function tookText({ firstByteMs, durationMs }: Pick<Body, 'firstByteMs' | 'durationMs'>): string {
+  if (durationMs === undefined) return ''
+  return firstByteMs === undefined ? `${durationMs} ms` : `${durationMs} ms (first byte after ${firstByteMs} ms)`
+}
+
 /** People of an event, with what they said. */
 export function peopleOf({ by }: Body): string {
   if (by === undefined) return ''
@@ -91,8 +97,8 @@ export class Timeline {
         return this.#command(body)
       case 'outcome': {
         const rows = body.rows === undefined ? '' : `, ${body.rows} rows`
-        const duration = body.durationMs === undefined ? '' : `, ${body.durationMs} ms`
-        return [' ', dim(`→ ${body.status ?? ''}${rows}${duration}`)]
+        const took = tookText(body)
+        return [' ', dim(`→ ${body.status ?? ''}${rows}${took === '' ? '' : `, ${took}`}`)]
       }
       case 'hold': {
         const rows = body.rows === undefined ? '' : `, with ${body.rows} rows written before commit`

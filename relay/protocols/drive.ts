@@ -12,6 +12,8 @@ export interface Answering<Unit, Question, Answer> {
    */
   answer(question: Question, tell: (unit: Unit) => void, signal: AbortSignal): Answer | Promise<Answer>
   observe(outcome: Outcome): void
+  /** What time it is, by the gate's clock. */
+  now(): number
   /** Tells the agent what the next command is. */
   declare(declaration: Declaration): void
   /** Everything answered so far may go to the target when this resolves; undefined: now. */
@@ -86,7 +88,8 @@ class Run<Unit, Question, Answer> {
       await this.#flush()
       for await (const unit of this.#ports[side]) {
         if (this.#stopped) return
-        this.#machine.receive(side, unit)
+        // One reading for all answers that came together; what a client sends needs none.
+        this.#machine.receive(side, unit, side === 'target' ? this.#answering.now() : 0)
         const full = this.#flush()
         if (full !== undefined) await full
         while (!this.#machine.wants(side)) {
@@ -95,7 +98,7 @@ class Run<Unit, Question, Answer> {
         }
       }
       if (this.#stopped) return
-      this.#machine.receive(side, null)
+      this.#machine.receive(side, null, 0)
       await this.#flush()
     } catch (thrown) {
       throw asGateError(thrown)

@@ -11,6 +11,8 @@ export interface Outcome {
   readonly rows: number | undefined
   /** Bytes of the answer as the target sent it. */
   readonly bytes: number
+  /** When the first of the answer came from the target, by the gate's clock; undefined where none came. */
+  readonly firstByteAtMs?: number | undefined
   /** A command tag, an SQLSTATE, a status. */
   readonly status: string
 }
@@ -37,8 +39,8 @@ export type Effect<Unit, Question> =
  * Whatever is given to `receive`, it throws GateErrors and nothing else.
  */
 export interface Machine<Unit, Question, Answer> {
-  /** `null` means that the side is done. @throws {GateError} when a side breaks the protocol; the session is over then. */
-  receive(from: Side, unit: Unit | null): void
+  /** `null` means that the side is done; `nowMs` is when a unit of the target's came, by the gate's clock. @throws {GateError} when a side breaks the protocol; the session is over then. */
+  receive(from: Side, unit: Unit | null, nowMs: number): void
   /** The next effect; undefined when input is needed. */
   poll(): Effect<Unit, Question> | undefined
   /** False while what a side sends could only pile up. */

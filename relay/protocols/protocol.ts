@@ -154,6 +154,8 @@ export interface Gate {
   /** Who needs what a request's body says, beside the target. */
   readonly bodyNeed: 'rules' | 'people' | undefined
   observe(outcome: Outcome): void
+  /** Milliseconds that only ever grow: when the first of an answer came, an outcome says by this clock. */
+  now(): number
 }
 
 /** An open, logged-in stream to the target, and how to cancel what runs on it. */

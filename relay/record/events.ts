@@ -137,6 +137,9 @@ export const eventBody = z.discriminatedUnion('type', [
     command: z.int(),
     rows: z.int().optional(),
     bytes: z.int().optional(),
+    /** From when the command went on until the first of its answer was at the relay; what came to nothing has none. */
+    firstByteMs: z.number().optional(),
+    /** The same until the last of it was. */
     durationMs: z.number().optional(),
     /** The target's own word: a command tag, an SQLSTATE, a status. */
     status: z.string(),

@@ -146,9 +146,17 @@ export class CommandRecord {
       status: outcome.status,
     }
     if (outcome.rows !== undefined) body.rows = outcome.rows
-    if (began !== undefined) body.durationMs = Math.round((this.#context.clock.monotonic() - began) * 1000) / 1000
+    if (began !== undefined) {
+      if (outcome.firstByteAtMs !== undefined) body.firstByteMs = toMicroseconds(outcome.firstByteAtMs - began)
+      body.durationMs = toMicroseconds(this.#context.clock.monotonic() - began)
+    }
     this.#context.recorder.later(body)
   }
+}
+
+/** Milliseconds with three digits behind the point. */
+function toMicroseconds(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }
 
 type OutcomeBody = Extract<EventBody, { type: 'outcome' }>

@@ -153,6 +153,10 @@ export class SessionGate implements Gate {
     return this.#rows.decide(counts, fault, waiting, signal)
   }
 
+  now(): number {
+    return this.#context.clock.monotonic()
+  }
+
   observe(outcome: Outcome): void {
     this.#rows.forget(outcome.command)
     this.#commands.observe(outcome)

@@ -102,8 +102,8 @@ const examples: { readonly [Type in EventBody['type']]: readonly [Extract<EventB
     /✗ {6}r_1 denied by bob@example\.com: not on a Friday/,
   ],
   outcome: [
-    { type: 'outcome', session, command: 7, rows: 3, bytes: 1, durationMs: 4.5, status: 'DELETE 3' },
-    / 7 {2}→ DELETE 3, 3 rows, 4\.5 ms/,
+    { type: 'outcome', session, command: 7, rows: 3, bytes: 1, firstByteMs: 1.25, durationMs: 4.5, status: 'DELETE 3' },
+    / 7 {2}→ DELETE 3, 3 rows, 4\.5 ms \(first byte after 1\.25 ms\)$/,
   ],
   cancel: [{ type: 'cancel', session, by: 'i|alice' }, /cancelled/],
   review: [{ type: 'review', session, review: 'v_1', reason: 'fire' }, /! .*the glass was broken: fire \(review v_1\)/],

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { chmod, readFile, stat } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { createAuthority } from '../support/certificates.ts'
 import { createCli, startAgent, startRelay } from '../support/gate.ts'
@@ -98,6 +99,27 @@ t.test('gate connect', { skip }, async t => {
     t.match((await carol.run('sessions', 'show', session?.id ?? '', '--json')).stdout, `"clientAddress":"${elsewhere}"`)
     const { stdout } = await alice.run('sessions', '--json')
     t.match(JSON.parse(stdout), [{ clientAddress: '127.0.0.1' }], 'and without a proxy its own')
+  })
+
+  await t.test('the record says when the first and the last byte of an answer came', async t => {
+    await using gate = await alice.connect('prod-db')
+    type Body = { type: string; [name: string]: unknown }
+    const outcomes = async (): Promise<Body[]> =>
+      ((await world.relay.events()) as { body: Body }[])
+        .map(({ body }) => body)
+        .filter(({ type }) => type === 'outcome')
+    const before = (await outcomes()).length
+    // The server sends what fills its buffer of 8 kB before it sleeps.
+    await psql(gate, ['-c', "select repeat('x', 100000) union all select pg_sleep(1)::text"])
+    await psql(gate, ['-c', 'select pg_sleep(1)'])
+    // What no command waits for is written a moment later.
+    while ((await outcomes()).length < before + 2) await wait(50)
+    const [early, late] = (await outcomes()).slice(before)
+    t.ok(Number(early?.['firstByteMs']) < Number(early?.['durationMs']), 'rows came before the end')
+    t.ok(Number(late?.['firstByteMs']) > 900, 'nothing came before the server woke up')
+    t.ok(Number(late?.['firstByteMs']) <= Number(late?.['durationMs']))
+    const shown = (await alice.run('sessions', 'show', String(late?.['session']))).stdout
+    t.match(shown, `→ SELECT 1, 1 rows, ${late?.['durationMs']} ms (first byte after ${late?.['firstByteMs']} ms)`)
   })
 
   await t.test('serves ::1 as well', { skip: existsSync('/proc/net/if_inet6') ? false : 'no IPv6' }, async t => {

@@ -16,7 +16,8 @@ const MAX_FAILURE_BYTES = 64 * 1024
 export interface AnswerContext {
   /** Answers in the target's place, if nothing was answered yet. */
   problem(problem: Problem): void
-  observe(status: string, bytes: number): void
+  observe(status: string, bytes: number, firstByteAtMs: number | undefined): void
+  now(): number
   readonly session: string
   /** The rule that let the request pass, for what has to be refused after all. */
   readonly rule: string
@@ -34,6 +35,7 @@ export class Answer implements AnswerHandler {
   readonly #context: AnswerContext
   #status = 0
   #bytes = 0
+  #headAtMs: number | undefined
   #resume: () => void = () => {}
   #abort: (cause: GateError) => void = () => {}
   /** Where the body goes. */
@@ -66,7 +68,7 @@ export class Answer implements AnswerHandler {
     if (this.#isOver) return
     this.#isOver = true
     this.#response.off('drain', this.#drained)
-    this.#context.observe(status, this.#bytes)
+    this.#context.observe(status, this.#bytes, this.#headAtMs)
   }
 
   head(status: number, raw: FieldList, resume: () => void, abort: (cause: GateError) => void): void {
@@ -79,6 +81,7 @@ export class Answer implements AnswerHandler {
       this.#failure = { code: failure, chunks: [] }
       return
     }
+    this.#headAtMs = this.#context.now()
     const plan = planAnswer(this.#method, status, raw, this.#masking)
     switch (plan.do) {
       case 'pass':

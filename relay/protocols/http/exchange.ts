@@ -149,10 +149,10 @@ export class Exchange {
   #send(head: ReadHead, content: ReadContent, { route }: Decidable, verdict: Verdict): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
-    const observe = (status: string, bytes: number): void =>
-      session.gate.observe({ command: number, rows: undefined, bytes, status })
+    const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
+      session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
     if (this.#gone !== undefined) {
-      observe('cancelled', 0)
+      observe('cancelled', 0, undefined)
       throw this.#gone
     }
     const obligations = verdict.obligations[0] ?? []
@@ -160,6 +160,7 @@ export class Exchange {
     const answer = new Answer(this.#response, head.method, masking, {
       problem: problem => this.#tell(problem),
       observe,
+      now: () => session.gate.now(),
       session: session.id,
       rule: verdict.settled.rule,
     })

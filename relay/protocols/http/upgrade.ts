@@ -90,8 +90,9 @@ async function upgrade(
     return tell(stream, refusalOf(verdict.settled, verdict.request, session.id, status))
   }
   const [number = 0] = verdict.commands
+  let firstByteAtMs: number | undefined
   const observe = (status: string, bytes: number): void =>
-    session.gate.observe({ command: number, rows: undefined, bytes, status })
+    session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
   const masking = maskingOf(verdict.obligations[0] ?? [], decidable.route, keys.maskKey)
   let target: WebSocket
@@ -102,6 +103,7 @@ async function upgrade(
     observe(asGateError(thrown).code, 0)
     throw thrown
   }
+  firstByteAtMs = session.gate.now()
   if (target.protocol !== '') chosen.set(request, target.protocol)
   const client = await accept(request, stream, first).catch((thrown: unknown) => {
     target.terminate()

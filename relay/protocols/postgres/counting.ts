@@ -105,8 +105,9 @@ export class Counting {
 
   /** A statement is done, and its completion has passed, if only as far as here. */
   completed(counted: Counted, plan: StatementPlan | undefined, type: number, tag: string, bytes: number): void {
+    const { firstByteAtMs } = counted.entry
     for (const command of plan?.commands ?? [])
-      counted.outcomes.push({ command, rows: rowsOf(tag), bytes, status: tag })
+      counted.outcomes.push({ command, rows: rowsOf(tag), bytes, firstByteAtMs, status: tag })
     if (plan?.counted === undefined) return
     const rows = rowsOf(tag)
     if (type === s) {

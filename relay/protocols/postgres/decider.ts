@@ -121,6 +121,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     this.#around.gate.observe(outcome)
   }
 
+  now(): number {
+    return this.#around.gate.now()
+  }
+
   declare(declaration: Declaration): void {
     this.#around.declare(declaration)
   }

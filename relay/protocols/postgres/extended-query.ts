@@ -9,7 +9,7 @@ import { type Failing, NO_SQL } from './unreadable.ts'
 
 const NUL = Buffer.alloc(1)
 const NO_PARAMETER_TYPES = Buffer.alloc(2)
-const nothingYet = { bytes: 0, copyIn: false, copyOut: undefined }
+const nothingYet = { bytes: 0, firstByteAtMs: undefined, copyIn: false, copyOut: undefined }
 
 export class ExtendedQueries {
   readonly #sending: Sending

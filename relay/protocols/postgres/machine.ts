@@ -93,11 +93,11 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
     return id
   }
 
-  receive(from: Side, unit: Buffer | null): void {
+  receive(from: Side, unit: Buffer | null, nowMs = 0): void {
     if (unit !== null) {
       if (from === 'client') this.#client.receive(unit)
       else {
-        this.#target.receive(unit)
+        this.#target.receive(unit, nowMs)
         this.#tellWaiting()
       }
     } else if (from === 'client') {

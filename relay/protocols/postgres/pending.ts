@@ -75,6 +75,8 @@ export interface QueryEntry extends Common, Refusable {
   rowMask: RowMask | undefined | 'unknown'
   description: Buffer | undefined
   bytes: number
+  /** When the first of the answer came; of a query, that of the statement that the server is at. */
+  firstByteAtMs: number | undefined
   copyIn: boolean
   /** What rewrites the COPY data that are under way; undefined when they pass as they are. */
   copyOut: CopyOut | undefined
@@ -111,6 +113,7 @@ export interface ExecuteEntry extends Common, Refusable {
   readonly portal: Portal | undefined
   readonly plan: StatementPlan | undefined
   bytes: number
+  firstByteAtMs: number | undefined
   copyIn: boolean
   copyOut: CopyOut | undefined
 }
@@ -119,6 +122,7 @@ export interface FunctionEntry extends Common, Refusable {
   readonly kind: 'function'
   readonly plan: StatementPlan | undefined
   bytes: number
+  firstByteAtMs: number | undefined
   failed: boolean
 }
 

@@ -113,6 +113,7 @@ export class SimpleQueries {
       rowMask: 'unknown',
       description: undefined,
       bytes: 0,
+      firstByteAtMs: undefined,
       copyIn: false,
       copyOut: undefined,
       failed: false,
@@ -134,7 +135,7 @@ export class SimpleQueries {
     const question = { kind: 'call', ...call, uninspectedBytes: whole ? 0 : total, searchPath } as const
     this.#sending.question(question, answer => {
       const { segment } = this.#sending.shared
-      const entry = { kind: 'function', bytes: 0, failed: false, segment } as const
+      const entry = { kind: 'function', bytes: 0, firstByteAtMs: undefined, failed: false, segment } as const
       if (answer.kind === 'refuse') {
         this.#sending.replace({ ...entry, plan: undefined, refusal: answer.error }, 0, failingCall)
         this.#sending.inbound.stream(total, false)

@@ -79,6 +79,8 @@ export class TargetHalf {
   readonly #effects: TargetEffects
   readonly #withheld: Withholding
   readonly #counting: Counting
+  /** When the newest chunk came. */
+  #nowMs = 0
   #asking: ((answer: Answer) => void) | undefined
   /** What is asked is whether rows may be committed. */
   #askingRows = false
@@ -129,7 +131,8 @@ export class TargetHalf {
     return this.#withheld.active || this.#inbound.atBoundary
   }
 
-  receive(chunk: Buffer): void {
+  receive(chunk: Buffer, nowMs: number): void {
+    this.#nowMs = nowMs
     this.#inbound.append(chunk)
     this.#process()
   }
@@ -174,6 +177,8 @@ export class TargetHalf {
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
     const { head } = this.#shared.pending
+    // Settings and notifications are told beside the answers.
+    if (head !== undefined && 'bytes' in head && type !== S && type !== A) head.firstByteAtMs ??= this.#nowMs
     if (this.#shared.counted !== undefined) this.#counting.meet(this.#shared.counted, head)
     if (type === D) return this.#dataRows(head, total)
     if (type === d) return this.#copyData(head, total)
@@ -406,6 +411,7 @@ export class TargetHalf {
     if (running.kind === 'query') {
       running.index += 1
       running.bytes = 0
+      running.firstByteAtMs = undefined
       running.rowMask = 'unknown'
       running.description = undefined
       if (counted !== undefined) this.#counting.decide(counted)
@@ -423,7 +429,8 @@ export class TargetHalf {
 
   #report(running: Running, plan: StatementPlan | undefined, tag: string, status: string): void {
     for (const command of plan?.commands ?? []) {
-      this.#effects.observe({ command, rows: rowsOf(tag), bytes: running.bytes, status })
+      const { bytes, firstByteAtMs } = running
+      this.#effects.observe({ command, rows: rowsOf(tag), bytes, firstByteAtMs, status })
     }
   }
 
@@ -521,6 +528,7 @@ export class TargetHalf {
           command,
           rows: undefined,
           bytes: failed ? head.bytes : 0,
+          firstByteAtMs: failed ? head.firstByteAtMs : undefined,
           status: failed ? status : 'SKIPPED',
         })
       }

@@ -77,6 +77,7 @@ t.test('nothing reaches the target before it is recorded, and its order stays', 
         return 'go'
       },
       observe: () => {},
+      now: () => 0,
       declare: () => {},
       get recorded() {
         return recorded
@@ -111,7 +112,7 @@ t.test('what could not be recorded is never sent, nor anything after it', async 
     new Asking(),
     client.port,
     target.port,
-    { answer: () => 'go', observe: () => {}, declare: () => {}, recorded },
+    { answer: () => 'go', observe: () => {}, now: () => 0, declare: () => {}, recorded },
     new AbortController().signal,
   )
   client.incoming.push('write 1')

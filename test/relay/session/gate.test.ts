@@ -240,9 +240,21 @@ t.test('what is allowed is in the record before it is allowed, and what writes i
     () => signal,
   )
   t.match(routine, { recorded: undefined })
-  opened.gate.observe({ command: 2, status: 'INSERT 0 1', rows: 1, bytes: 10 })
+  opened.gate.observe({ command: 1, status: 'SELECT 1', rows: 1, bytes: 10 })
+  opened.gate.observe({ command: 2, status: 'INSERT 0 1', rows: 1, bytes: 10, firstByteAtMs: opened.gate.now() })
   await opened.decide([command('select')])
-  t.match(await opened.recorded('outcome'), [{ command: 2, rows: 1, bytes: 10, status: 'INSERT 0 1' }])
+  const outcomes = await opened.recorded('outcome')
+  t.match(outcomes, [
+    { command: 1, status: 'SELECT 1', durationMs: Number, firstByteMs: undefined },
+    { command: 2, rows: 1, bytes: 10, status: 'INSERT 0 1', durationMs: Number, firstByteMs: Number },
+  ])
+  const { firstByteMs = -1, durationMs = -1 } = outcomes.find(
+    each => each.type === 'outcome' && each.command === 2,
+  ) as {
+    firstByteMs?: number
+    durationMs?: number
+  }
+  t.ok(firstByteMs >= 0 && firstByteMs <= durationMs)
 })
 
 t.test('whether a command waits for the disk is what it does, unless it is said for all', async t => {

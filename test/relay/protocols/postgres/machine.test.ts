@@ -546,6 +546,70 @@ t.test('a function call of many megabytes goes through or away as it comes', asy
   }
 })
 
+t.test('an outcome knows when the first of its answer came, whatever else came before', t => {
+  const timed = (answer: (harness: Harness) => [atMs: number, bytes: Buffer][], sent: Buffer): [string, unknown][] => {
+    const harness = new Harness()
+    harness.client(sent)
+    const outcomes: [string, unknown][] = []
+    for (const [atMs, bytes] of answer(harness)) {
+      harness.machine.receive('target', bytes, atMs)
+      for (let effect = harness.machine.poll(); effect !== undefined; effect = harness.machine.poll())
+        if (effect.do === 'observe') outcomes.push([effect.outcome.status, effect.outcome.firstByteAtMs])
+    }
+    return outcomes
+  }
+  const description = server.rowDescription([{ name: 'c', table: 1000, column: 1 }])
+  const row = server.dataRow(['x'])
+  t.same(
+    timed(
+      () => [
+        [1, Buffer.concat([server.notification('news', ''), server.parameterStatus('application_name', 'x')])],
+        [2, description.subarray(0, 6)],
+        [3, Buffer.concat([description.subarray(6), row])],
+        [4, Buffer.concat([row, server.complete('SELECT 2')])],
+        [5, server.complete('SELECT 0')],
+        [6, server.error('22012', 'division by zero')],
+        [7, server.ready()],
+      ],
+      client.query('select 1; select 2; select 3; select 4'),
+    ),
+    [
+      ['SELECT 2', 2],
+      ['SELECT 0', 5],
+      ['22012', 6],
+      ['SKIPPED', undefined],
+    ],
+    'of statements that are sent together each has its own',
+  )
+  t.same(
+    timed(
+      () => [
+        [1, Buffer.concat([server.parseComplete, server.bindComplete])],
+        [2, row],
+        [3, Buffer.concat([server.complete('SELECT 1'), server.bindComplete])],
+        [4, server.error('22012', 'division by zero')],
+        [5, server.ready()],
+      ],
+      Buffer.concat([
+        client.parse('', 'select 1'),
+        client.bind('', ''),
+        client.execute(''),
+        client.bind('', ''),
+        client.execute(''),
+        client.execute(''),
+        client.sync,
+      ]),
+    ),
+    [
+      ['SELECT 1', 2],
+      ['22012', 4],
+      ['SKIPPED', undefined],
+    ],
+    'what prepares a command is no answer to it',
+  )
+  t.end()
+})
+
 t.test('errors and notices that quote a value of many megabytes pass as they come', async t => {
   const harness = new Harness()
   harness.client(Buffer.concat([client.query("select 'x…'::int"), client.query('select 1')]))
