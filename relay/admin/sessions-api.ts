@@ -97,13 +97,28 @@ export async function visibleSession(
   const row = await storeErrors(() =>
     store.db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst(),
   )
-  if (row === undefined || !maySee(policy(), subject, row)) throw noSession(id)
+  if (row === undefined) throw (await deletedSession(store, id)) ?? noSession(id)
+  if (!maySee(policy(), subject, row)) throw noSession(id)
   // Of another relay's record only that relay knows what it still has.
   if (row.relay === relay && row.last_event !== null && row.last_event < recorder.oldest)
-    throw new GateError('ERR_GATE_NOT_FOUND', `the events of ${row.id} were deleted by age`, {
-      hint: 'relay.yaml says how long they are kept: record.retention. A receipt of the session still holds.',
-    })
+    throw deletedByAge(`the events of ${row.id} were deleted by retention`)
   return row
+}
+
+/** What is said of a session that was deleted by age. Its id alone is known, and nobody who does not have it can guess it. */
+async function deletedSession(store: Store, id: string): Promise<GateError | undefined> {
+  const deleted = await storeErrors(() =>
+    store.db.selectFrom('deleted_sessions').selectAll().where('id', '=', id).executeTakeFirst(),
+  )
+  if (deleted === undefined) return undefined
+  const day = new Date(deleted.deleted_ms).toISOString().slice(0, 10)
+  return deletedByAge(`the events of ${id} were deleted by retention on ${day} (record ${deleted.sequence})`)
+}
+
+function deletedByAge(what: string): GateError {
+  return new GateError('ERR_GATE_NOT_FOUND', what, {
+    hint: 'relay.yaml says how long they are kept: record.retention. A receipt of the session still holds.',
+  })
 }
 
 export function noSession(id: string): GateError {

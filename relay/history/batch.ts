@@ -6,6 +6,8 @@ import type { Store } from '../store/store.ts'
 import { rememberTarget, targetKey } from './targets.ts'
 import { type Tally, tallyOf } from './terms.ts'
 
+/** That a session was deleted by age is known this long; after that there is no such session. */
+const DELETED_KNOWN_MS = 365 * 86_400_000
 /** Terms that one statement writes. */
 const TERMS_PER_STATEMENT = 2_000
 
@@ -95,10 +97,22 @@ async function addViews(db: Kysely<Schema>, { relay, events }: Batch): Promise<v
     .execute()
 }
 
-/** What the record no longer has cannot be shown: sessions all of whose events were deleted by age leave the lists, words and all. */
+/**
+ * What the record no longer has cannot be shown: sessions all of whose events were deleted by age leave the lists, words and
+ * all. Their ids stay for a time, with nothing else of them, so that whoever asks for one is told.
+ */
 async function forgetDeleted(db: Kysely<Schema>, { relay, events }: Batch): Promise<void> {
-  const last = Math.max(0, ...events.map(({ body }) => (body.type === 'retention' ? body.last : 0)))
-  if (last === 0) return
+  const event = events.findLast(({ body }) => body.type === 'retention')
+  if (event?.body.type !== 'retention') return
+  const { sequence, timeMs } = event
+  const { last } = event.body
+  await db
+    .deleteFrom('deleted_sessions')
+    .where('deleted_ms', '<', timeMs - DELETED_KNOWN_MS)
+    .execute()
+  await sql`insert into deleted_sessions (id, relay, sequence, deleted_ms)
+    select id, relay, ${sequence}, ${timeMs} from sessions where relay = ${relay} and last_event <= ${last}
+    on conflict do nothing`.execute(db)
   const gone = db.selectFrom('sessions').select('id').where('relay', '=', relay).where('last_event', '<=', last)
   await db.deleteFrom('session_terms').where('session_id', 'in', gone).execute()
   await db.deleteFrom('session_views').where('session_id', 'in', gone).execute()

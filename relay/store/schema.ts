@@ -109,6 +109,13 @@ export interface Schema {
     time_ms: number
     by_id: string
   }
+  /** Sessions all of whose events were deleted by age: when, and which event of their relay's record says so. */
+  deleted_sessions: {
+    id: string
+    relay: string
+    sequence: number
+    deleted_ms: number
+  }
   /** The newest event of each relay's record that the tables above know. */
   record_positions: {
     relay: string

@@ -11,6 +11,7 @@ import * as sessions from './migrations/003-sessions.ts'
 import * as relays from './migrations/004-relays.ts'
 import * as later from './migrations/005-later.ts'
 import * as address from './migrations/006-address.ts'
+import * as deleted from './migrations/007-deleted.ts'
 import type { Schema } from './schema.ts'
 import { openServer } from './server.ts'
 
@@ -33,6 +34,7 @@ const migrations = {
   '004-relays': relays,
   '005-later': later,
   '006-address': address,
+  '007-deleted': deleted,
 }
 
 /**

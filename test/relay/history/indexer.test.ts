@@ -334,5 +334,8 @@ t.test('sessions that were deleted by age leave the lists, with the words they w
   t.same((await found(store, {})).sort(), ['s_new', 's_open'])
   for (const table of ['session_terms', 'session_views'] as const)
     t.same(await store.db.selectFrom(table).select('session_id').where('session_id', '=', 's_old').execute(), [], table)
+  const deleted = await store.db.selectFrom('deleted_sessions').selectAll().execute()
+  t.match(deleted, [{ id: 's_old', relay: 'relay_1', sequence: recorder.sequence, deleted_ms: Number }])
+  t.equal(deleted.length, 1)
   await recorder.close()
 })
