@@ -1,0 +1,106 @@
+// Rows and COPY data from the server: clear ones pass in runs, those with something masked are rewritten. Pure.
+import { GateError } from '@gate/shared/errors'
+import { D, d, type Field, LARGE, readCopyOut, readRowDescription } from './codec.ts'
+import { createCopyOut } from './copy-out.ts'
+import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
+import type { Entry } from './pending.ts'
+import { type Receiving, type Running, wrong } from './receiving.ts'
+import { Slab } from './slab.ts'
+
+/** A row with a masked column is kept whole, since its length stands before its values. */
+const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
+
+export class TargetRows {
+  readonly #receiving: Receiving
+  /** Rows that were rewritten and are not sent yet. */
+  #rewritten: Slab | undefined
+
+  constructor(receiving: Receiving) {
+    this.#receiving = receiving
+  }
+
+  /** All the rows that are there: which columns are masked is the same for all of them. */
+  dataRows(head: Entry | undefined, total: number): boolean {
+    const running = this.#receiving.running(head, 'a row')
+    const mask = this.#maskOf(running)
+    if (mask === 'asked') return true
+    if (mask === undefined) {
+      this.flush()
+      running.bytes += this.#receiving.inbound.passRun(D, LARGE)
+      return true
+    }
+    return this.#rewrite(running, total, (slab, source, from) => rewriteRows(slab, source, from, mask))
+  }
+
+  copyData(head: Entry | undefined, total: number): boolean {
+    const running = this.#receiving.running(head, 'COPY data')
+    const copyOut = running.kind === 'function' ? undefined : running.copyOut
+    if (copyOut !== undefined)
+      return this.#rewrite(running, total, (slab, source, from) => copyOut.rewrite(slab, source, from))
+    this.flush()
+    running.bytes += this.#receiving.inbound.passRun(d, LARGE)
+    return true
+  }
+
+  /** Rewrites all the rows that are there; `rewrite` returns up to where. False when not even the first is. */
+  #rewrite(running: Running, total: number, rewrite: (slab: Slab, source: Buffer, from: number) => number): boolean {
+    if (total > MAX_MASKED_ROW_BYTES) {
+      throw new GateError(
+        'ERR_GATE_LIMIT',
+        `a row of ${total} bytes with masked columns, limit ${MAX_MASKED_ROW_BYTES}`,
+      )
+    }
+    if (this.#receiving.inbound.available < total) return false
+    const { buffer, at, available } = this.#receiving.inbound
+    this.#rewritten ??= new Slab(available)
+    const bytes = rewrite(this.#rewritten, buffer, at) - at
+    running.bytes += bytes
+    this.#receiving.inbound.drop(bytes)
+    return true
+  }
+
+  #maskOf(running: Running): RowMask | undefined | 'asked' {
+    const masking = this.#receiving.plan(running)?.masking
+    if (running.kind === 'function' || masking === undefined) return undefined
+    const { rowMask: mask, description } =
+      running.kind === 'query' ? running : (running.portal ?? { rowMask: 'unknown', description: undefined })
+    if (mask !== 'unknown') return mask
+    if (description === undefined) throw wrong('rows without a description')
+    const fields = readRowDescription(description)
+    const holder = running.kind === 'query' ? running : running.portal
+    this.#maskFields(fields, masking, found => {
+      if (holder !== undefined) holder.rowMask = found
+    })
+    return this.#receiving.blocked ? 'asked' : holder?.rowMask === 'unknown' ? undefined : holder?.rowMask
+  }
+
+  /** Finds the mask of a result; reads the catalog anew first when it does not know a table of it. */
+  #maskFields(fields: readonly Field[], masking: MaskingContext, found: (mask: RowMask | undefined) => void): void {
+    if (!unknownTables(fields, masking.columns)) return found(rowMask(fields, masking))
+    this.#receiving.ask({ kind: 'catalog', columns: masking.columns }, answer => {
+      if (answer.kind !== 'catalog') throw new GateError('ERR_GATE_INTERNAL', 'expected a catalog')
+      found(rowMask(fields, { ...masking, columns: answer.columns }))
+    })
+  }
+
+  /** Rewritten rows leave before whatever comes after them. */
+  flush(): void {
+    if (this.#rewritten === undefined) return
+    for (const bytes of this.#rewritten.take()) this.#receiving.inbound.put(bytes)
+    this.#rewritten = undefined
+  }
+
+  /** The server begins to send COPY data. Throws a GateError when they are not those that were decided over. */
+  copyOut(head: Entry | undefined, total: number): void {
+    const running = this.#receiving.running(head, 'COPY data')
+    if (running.kind === 'function') throw wrong('COPY data for a function call')
+    running.copyOut = undefined
+    const masking = this.#receiving.plan(running)?.masking
+    if (masking === undefined || (masking.computed === 'clear' && masking.detecting === undefined)) return
+    if (masking.copyOut === undefined) throw wrong('COPY data of masked columns')
+    const { form, columns: followed } = masking.copyOut
+    const { binary, columns } = readCopyOut(this.#receiving.inbound.body(total))
+    if (binary !== (form.kind === 'binary')) throw wrong('COPY data in another format than was asked for')
+    running.copyOut = createCopyOut(form, columns, followed, masking)
+  }
+}
