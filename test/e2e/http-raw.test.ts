@@ -4,7 +4,9 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
+import { answerHead, hostileAnswers, wholeAnswer, zipped } from '../support/raw-answers.ts'
 import { sendRaw, startRawService, statuses } from '../support/raw-http.ts'
+import { chunked, host, malformedRequests, request, sized } from '../support/raw-requests.ts'
 
 const policy = `
 targets:
@@ -26,64 +28,13 @@ targets:
       - { fields: ["**.email"], headers: [x-owner], for: { groups: [support] }, with: redact }
 `
 
-const clear = '{"email":"ann@secret.example"}'
-const head = (...fields: string[]): string => `HTTP/1.1 200 OK\r\n${fields.map(each => `${each}\r\n`).join('')}\r\n`
-const json = 'Content-Type: application/json'
-const zipped = gzipSync(clear)
-const whole = (fields: readonly string[], body: Buffer | string): Buffer =>
-  Buffer.concat([Buffer.from(head(`Content-Length: ${Buffer.from(body).length}`, ...fields)), Buffer.from(body)])
-
-/** What the hostile service says by path; it closes then. */
-const said: Readonly<Record<string, string | Buffer>> = {
-  '/garbage': 'this is no HTTP\r\n\r\n',
-  '/long-head': head(json, `X-Long: ${'a'.repeat(200_000)}`),
-  '/short': `${head('Content-Length: 1000')}beginning`,
-  '/more': `${head('Content-Length: 2')}okHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecond!`,
-  '/both': `${head('Content-Length: 3', 'Transfer-Encoding: chunked')}0\r\n\r\n`,
-  '/twice': `${head('Content-Length: 3', 'Content-Length: 5')}abcde`,
-  '/bad-chunk': `${head('Transfer-Encoding: chunked')}3\r\nabc\r\nzz\r\n`,
-  '/half-chunk': `${head('Transfer-Encoding: chunked')}5\r\nab`,
-  '/until-close': `${head('Content-Type: text/plain')}until the end`,
-  '/split': `${head('X-Evil: a\rSet-Cookie: b=c', 'Content-Length: 2')}ok`,
-  '/folded': `${head('X-Evil: a\r\n Gate-Error: ERR_GATE_TIMEOUT', 'Content-Length: 2')}ok`,
-  '/gate-error': `${head('Gate-Error: ERR_GATE_TIMEOUT', 'Gate_Error: x', 'Content-Length: 2')}ok`,
-  '/hints': `${'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n'.repeat(2_000)}${whole([], 'ok').toString()}`,
-  '/switch': 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
-  '/masked/plain': whole([json], clear),
-  '/masked/no-type': whole([], clear),
-  '/masked/html': whole(['Content-Type: text/html'], clear),
-  '/masked/jsonp': whole(['Content-Type: application/javascript'], `callback(${clear})`),
-  '/masked/utf16': whole(['Content-Type: application/json; charset=utf-16le'], Buffer.from(clear, 'utf16le')),
-  '/masked/utf16-silent': whole([json], Buffer.from(clear, 'utf16le')),
-  '/masked/bom': whole([json], `\ufeff${clear}`),
-  '/masked/ibm': whole(['Content-Type: application/json; charset=ibm037'], clear),
-  '/masked/two-types': whole([json, 'Content-Type: image/png'], clear),
-  '/masked/multipart': whole(['Content-Type: multipart/mixed; boundary=x'], `--x\r\n${json}\r\n\r\n${clear}\r\n--x--`),
-  '/masked/twins': whole([json], '{"email":"x","email":"ann@secret.example"}'),
-  '/masked/escaped': whole([json], '{"\\u0065mail":"ann@secret.example"}'),
-  '/masked/lie': whole([json, 'Content-Encoding: gzip'], clear),
-  '/masked/hidden': whole([json], zipped),
-  '/masked/double': whole([json, 'Content-Encoding: gzip'], gzipSync(zipped)),
-  '/masked/members': whole([json, 'Content-Encoding: gzip'], Buffer.concat([gzipSync('{"a":1}'), zipped])),
-  '/masked/trailing': whole([json, 'Content-Encoding: gzip'], Buffer.concat([gzipSync('{"a":1}'), Buffer.from(clear)])),
-  '/masked/two-documents': whole([json], `{"a":1}${clear}`),
-  '/masked/cut': Buffer.from(`${head(json, 'Content-Length: 1000')}${clear}`),
-  '/masked/range': whole([json, 'Content-Range: bytes 0-9/100'], clear),
-  '/masked/error': Buffer.from(`HTTP/1.1 500 Oops\r\n${json}\r\nContent-Length: ${clear.length}\r\n\r\n${clear}`),
-  '/masked/reason': `HTTP/1.1 200 ann@secret.example\r\n${json}\r\nContent-Length: 2\r\n\r\n{}`,
-  '/masked/not-modified': `HTTP/1.1 304 Not Modified\r\nX-Owner: ann@secret.example\r\n\r\n`,
-  '/masked/trailer': `${head(json, 'Transfer-Encoding: chunked', 'Trailer: X-Owner')}2\r\n{}\r\n0\r\nX-Owner: ann@secret.example\r\n\r\n`,
-  '/masked/hint': `HTTP/1.1 103 Early Hints\r\nX-Owner: ann@secret.example\r\n\r\n${whole([json], '{}').toString()}`,
-  '/masked/owner': whole([json, 'X-Owner: ann@secret.example'], '{}'),
-}
-
 const hostile = await startRawService((path, socket) => {
   if (path === '/reset') {
-    socket.write(`${head('Content-Length: 1000')}beginning`)
+    socket.write(`${answerHead('Content-Length: 1000')}beginning`)
     return void setImmediate(() => socket.resetAndDestroy())
   }
-  if (path === '/early') return void socket.write(whole(['Connection: close'], 'enough'))
-  socket.end(said[path] ?? whole([], 'ok'))
+  if (path === '/early') return void socket.write(wholeAnswer(['Connection: close'], 'enough'))
+  socket.end(hostileAnswers[path] ?? wholeAnswer([], 'ok'))
 })
 const world = await startHttpWorld({
   policy,
@@ -106,20 +57,7 @@ const connections = [
 const [open, masked, open2, masked2] = connections
 t.teardown(() => Promise.all(connections.map(each => each[Symbol.asyncDispose]())))
 
-const host = 'Host: localhost\r\n'
-const request = (line: string, fields = '', body = ''): string =>
-  `${line} HTTP/1.1\r\n${host}${fields === '' ? '' : `${fields}\r\n`}\r\n${body}`
 const probe = request('GET /probe', 'Connection: close')
-const sized = (line: string, type: string, body: string | Buffer, more = ''): string => {
-  const bytes = Buffer.from(body)
-  const fields = `${type === '' ? '' : `Content-Type: ${type}\r\n`}${more}Content-Length: ${bytes.length}`
-  return request(line, fields, bytes.toString('latin1'))
-}
-const chunked = (body: string, fields = ''): string => request('POST /a', `${fields}Transfer-Encoding: chunked`, body)
-const upgrade = (fields: string, line = 'GET /a', body = ''): string =>
-  request(line, `Connection: upgrade\r\n${fields}`, body)
-const handshake = 'Upgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13'
-
 /** What the service was asked by it, the probe left out. */
 async function attack(connection: Connection, bytes: string): Promise<{ answer: string; asked: string[] }> {
   const before = world.service.asked.length
@@ -128,122 +66,8 @@ async function attack(connection: Connection, bytes: string): Promise<{ answer: 
   return { answer, asked: asked.filter(each => each !== 'GET /probe') }
 }
 
-const refusals: Readonly<Record<string, string>> = {
-  'both lengths': request(
-    'POST /a',
-    'Content-Length: 4\r\nTransfer-Encoding: chunked',
-    `0\r\n\r\n${request('GET /b')}`,
-  ),
-  'both, the other way': request('POST /a', 'Transfer-Encoding: chunked\r\nContent-Length: 4', '0\r\n\r\n'),
-  'two lengths': request('POST /a', 'Content-Length: 4\r\nContent-Length: 0', 'abcd'),
-  'the same length twice': request('POST /a', 'Content-Length: 4\r\nContent-Length: 4', 'abcd'),
-  ...Object.fromEntries(
-    ['4, 4', '+4', '-4', '0x4', '4 4', '', '\x0b4', '99999999999999999999999', '4;a', '"4"', '4.0', '4e0'].map(
-      value => [`Content-Length: ${value}`, request('POST /a', `Content-Length: ${value}`, 'abcd')],
-    ),
-  ),
-  ...Object.fromEntries(
-    [
-      'xchunked',
-      'chunked, identity',
-      'identity',
-      'gzip, chunked',
-      '"chunked"',
-      'chunked\x0b',
-      ',chunked',
-      'chunked\0',
-      'x',
-    ].map(value => [`Transfer-Encoding: ${value}`, request('POST /a', `Transfer-Encoding: ${value}`, '0\r\n\r\n')]),
-  ),
-  'coding twice': request('POST /a', 'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked', '0\r\n\r\n'),
-  'coding of HTTP/1.0': `POST /a HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`,
-  'space before the colon': request('POST /a', 'Content-Length : 4', 'abcd'),
-  'space before the other colon': request('POST /a', 'Transfer-Encoding : chunked', '0\r\n\r\n'),
-  'folded line': request('POST /a', 'Content-Length:\r\n 4', 'abcd'),
-  'hidden length': request('POST /a', 'Connection: Content-Length\r\nContent-Length: 3', 'abc'),
-  'hidden header': request('GET /a', 'Connection: X-Tenant\r\nX-Tenant: 8'),
-  'hidden host': request('GET /a', 'Connection: Host'),
-  'disguised coding': request('POST /a', 'Transfer_Encoding: chunked\r\nContent-Length: 3', 'abc'),
-  'disguised tenant': request('GET /a', 'X_Tenant: 7'),
-  'other disguise': request('GET /a', 'X.Tenant: 7'),
-  'disguised override': request('POST /a', 'X_HTTP_Method_Override: DELETE\r\nContent-Length: 0'),
-  override: request('POST /a', 'X-HTTP-Method-Override: DELETE\r\nContent-Length: 0'),
-  'name with a space': request('GET /a', 'X Tenant: 7'),
-  'override in a form': sized('POST /a', 'application/x-www-form-urlencoded', '_method=DELETE'),
-  'override in a chunked form': chunked(
-    'e\r\n_method=DELETE\r\n0\r\n\r\n',
-    'Content-Type: application/x-www-form-urlencoded\r\n',
-  ),
-  'override in JSON': sized('POST /a', 'application/json', '{"_method":"DELETE"}'),
-  'override in the query': request('GET /a?_method=DELETE'),
-  'chunk with LF': chunked('3\nabc\n0\n\n'),
-  'chunk with CR': chunked('3\rabc\r0\r\r'),
-  'extension with LF': chunked('3;a\nabc\r\n0\r\n\r\n'),
-  'open quote in an extension': chunked('3;a="b\r\nabc\r\n0\r\n\r\n'),
-  ...Object.fromEntries(
-    ['-3', '0x3', '3 ', ' 3', '0_3', 'FFFFFFFFFFFFFFFFF', '+3', ''].map(size => [
-      `chunk of ${size}`,
-      chunked(`${size}\r\nabc\r\n0\r\n\r\n`),
-    ]),
-  ),
-  'chunk without its end': chunked('3\r\nabcXX0\r\n\r\n'),
-  'chunk that is too long': chunked('3\r\nabcd\r\n0\r\n\r\n'),
-  'length among the trailers': chunked('3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n'),
-  'trailer with LF': chunked('3\r\nabc\r\n0\r\nx: 1\n\r\n'),
-  'lines with LF': `GET /a HTTP/1.1\n${host.replace('\r', '')}\n`,
-  'one line with LF': request('GET /a', 'x: 1\ny: 2'),
-  'CR in a header': request('GET /a', 'x: 1\ry: 2'),
-  'NUL in a header': request('GET /a', 'x: 1\0'),
-  'space before the method': ` ${request('GET /a')}`,
-  'space before a header': `GET /a HTTP/1.1\r\n Host: localhost\r\n\r\n`,
-  'HTTP/0.9': 'GET /a\r\n\r\n',
-  'HTTP/1.0 without Host': 'GET /a HTTP/1.0\r\n\r\n',
-  'HTTP/1.2': `GET /a HTTP/1.2\r\n${host}\r\n`,
-  'HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
-  'two targets': `GET /a /admin HTTP/1.1\r\n${host}\r\n`,
-  'method in lower case': request('get /a'),
-  'unknown method': request('FOO /a'),
-  TRACE: request('TRACE /a'),
-  CONNECT: request('CONNECT localhost:80'),
-  'no Host': 'GET /a HTTP/1.1\r\n\r\n',
-  'two Hosts': request('GET /a', 'Host: localhost'),
-  ...Object.fromEntries(
-    ['evil.example', 'localhost@evil.example', 'localhost, evil', 'localhost.', 'localhost:x', ''].map(name => [
-      `Host: ${name}`,
-      `GET /a HTTP/1.1\r\nHost: ${name}\r\n\r\n`,
-    ]),
-  ),
-  ...Object.fromEntries(
-    [
-      ...[
-        'http://evil.example/a',
-        'http://localhost@evil.example/a',
-        'http://me@localhost/a',
-        'ftp://localhost/a',
-        '*',
-      ],
-      ...['/admin', '/%61dmin', '//admin', '/./admin', '/x/../admin', '/x/%2e%2e/admin', '/admin;x', '/x/..;/admin'],
-      ...['/x\\..\\admin', '/%2561dmin', '/%00admin', '/%c0%af/admin', '/a#/admin', '/%3f/../admin', '/a%2f..%2fadmin'],
-    ].map(target => [`GET ${target}`, request(`GET ${target}`)]),
-  ),
-  'another expectation': sized('POST /a', '', 'abc', 'Expect: something\r\n'),
-  'two expectations': sized('POST /a', '', 'abc', 'Expect: 100-continue\r\nExpect: 100-continue\r\n'),
-  'list of expectations': sized('POST /a', '', 'abc', 'Expect: 100-continue, x\r\n'),
-  h2c: upgrade('Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA'),
-  'unknown upgrade': upgrade('Upgrade: foo/2'),
-  'two upgrades': upgrade('Upgrade: websocket, h2c'),
-  'WebSocket by POST': upgrade(handshake, 'POST /a'),
-  'WebSocket without a key': upgrade('Upgrade: websocket'),
-  'WebSocket with a body': upgrade(`${handshake}\r\nContent-Length: 3`, 'GET /a', 'abc'),
-  'WebSocket with chunks': upgrade(`${handshake}\r\nTransfer-Encoding: chunked`, 'GET /a', '3\r\nabc\r\n0\r\n\r\n'),
-  'WebSocket with odd subprotocols': upgrade(`${handshake}\r\nSec-WebSocket-Protocol: a, a, (`),
-  'too many headers': request('GET /a', 'x: 1\r\n'.repeat(1_500).trimEnd()),
-  'long header': request('GET /a', `x: ${'a'.repeat(100_000)}`),
-  'long path': request(`GET /${'a'.repeat(40_000)}`),
-}
-
 t.test('what is malformed is refused, and nothing of it reaches the service', async t => {
-  for (const [name, bytes] of Object.entries(refusals)) {
+  for (const [name, bytes] of Object.entries(malformedRequests)) {
     const { answer, asked } = await attack(open, bytes)
     t.same(asked, [], `${name}: nothing reached the service`)
     const [status = 0] = statuses(answer)
@@ -450,7 +274,7 @@ t.test('a service that breaks the rules', async t => {
 })
 
 t.test('no way around the masks', async t => {
-  for (const path of Object.keys(said).filter(each => each.startsWith('/masked/'))) {
+  for (const path of Object.keys(hostileAnswers).filter(each => each.startsWith('/masked/'))) {
     for (const method of ['GET', 'HEAD']) {
       const answer = await ask(masked2, path, method)
       const plain = answer.replaceAll('\0', '')

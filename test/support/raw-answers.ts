@@ -1,0 +1,60 @@
+// Answers that no honest service gives, byte for byte: broken HTTP, and bodies in which masks are not found by their names.
+import { gzipSync } from 'node:zlib'
+
+export const clear = '{"email":"ann@secret.example"}'
+export const answerHead = (...fields: string[]): string =>
+  `HTTP/1.1 200 OK\r\n${fields.map(each => `${each}\r\n`).join('')}\r\n`
+const json = 'Content-Type: application/json'
+export const zipped = gzipSync(clear)
+export const wholeAnswer = (fields: readonly string[], body: Buffer | string): Buffer =>
+  Buffer.concat([Buffer.from(answerHead(`Content-Length: ${Buffer.from(body).length}`, ...fields)), Buffer.from(body)])
+
+/** What the hostile service says by path; it closes then. */
+export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
+  '/garbage': 'this is no HTTP\r\n\r\n',
+  '/long-head': answerHead(json, `X-Long: ${'a'.repeat(200_000)}`),
+  '/short': `${answerHead('Content-Length: 1000')}beginning`,
+  '/more': `${answerHead('Content-Length: 2')}okHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecond!`,
+  '/both': `${answerHead('Content-Length: 3', 'Transfer-Encoding: chunked')}0\r\n\r\n`,
+  '/twice': `${answerHead('Content-Length: 3', 'Content-Length: 5')}abcde`,
+  '/bad-chunk': `${answerHead('Transfer-Encoding: chunked')}3\r\nabc\r\nzz\r\n`,
+  '/half-chunk': `${answerHead('Transfer-Encoding: chunked')}5\r\nab`,
+  '/until-close': `${answerHead('Content-Type: text/plain')}until the end`,
+  '/split': `${answerHead('X-Evil: a\rSet-Cookie: b=c', 'Content-Length: 2')}ok`,
+  '/folded': `${answerHead('X-Evil: a\r\n Gate-Error: ERR_GATE_TIMEOUT', 'Content-Length: 2')}ok`,
+  '/gate-error': `${answerHead('Gate-Error: ERR_GATE_TIMEOUT', 'Gate_Error: x', 'Content-Length: 2')}ok`,
+  '/hints': `${'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n'.repeat(2_000)}${wholeAnswer([], 'ok').toString()}`,
+  '/switch': 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
+  '/masked/plain': wholeAnswer([json], clear),
+  '/masked/no-type': wholeAnswer([], clear),
+  '/masked/html': wholeAnswer(['Content-Type: text/html'], clear),
+  '/masked/jsonp': wholeAnswer(['Content-Type: application/javascript'], `callback(${clear})`),
+  '/masked/utf16': wholeAnswer(['Content-Type: application/json; charset=utf-16le'], Buffer.from(clear, 'utf16le')),
+  '/masked/utf16-silent': wholeAnswer([json], Buffer.from(clear, 'utf16le')),
+  '/masked/bom': wholeAnswer([json], `\ufeff${clear}`),
+  '/masked/ibm': wholeAnswer(['Content-Type: application/json; charset=ibm037'], clear),
+  '/masked/two-types': wholeAnswer([json, 'Content-Type: image/png'], clear),
+  '/masked/multipart': wholeAnswer(
+    ['Content-Type: multipart/mixed; boundary=x'],
+    `--x\r\n${json}\r\n\r\n${clear}\r\n--x--`,
+  ),
+  '/masked/twins': wholeAnswer([json], '{"email":"x","email":"ann@secret.example"}'),
+  '/masked/escaped': wholeAnswer([json], '{"\\u0065mail":"ann@secret.example"}'),
+  '/masked/lie': wholeAnswer([json, 'Content-Encoding: gzip'], clear),
+  '/masked/hidden': wholeAnswer([json], zipped),
+  '/masked/double': wholeAnswer([json, 'Content-Encoding: gzip'], gzipSync(zipped)),
+  '/masked/members': wholeAnswer([json, 'Content-Encoding: gzip'], Buffer.concat([gzipSync('{"a":1}'), zipped])),
+  '/masked/trailing': wholeAnswer(
+    [json, 'Content-Encoding: gzip'],
+    Buffer.concat([gzipSync('{"a":1}'), Buffer.from(clear)]),
+  ),
+  '/masked/two-documents': wholeAnswer([json], `{"a":1}${clear}`),
+  '/masked/cut': Buffer.from(`${answerHead(json, 'Content-Length: 1000')}${clear}`),
+  '/masked/range': wholeAnswer([json, 'Content-Range: bytes 0-9/100'], clear),
+  '/masked/error': Buffer.from(`HTTP/1.1 500 Oops\r\n${json}\r\nContent-Length: ${clear.length}\r\n\r\n${clear}`),
+  '/masked/reason': `HTTP/1.1 200 ann@secret.example\r\n${json}\r\nContent-Length: 2\r\n\r\n{}`,
+  '/masked/not-modified': `HTTP/1.1 304 Not Modified\r\nX-Owner: ann@secret.example\r\n\r\n`,
+  '/masked/trailer': `${answerHead(json, 'Transfer-Encoding: chunked', 'Trailer: X-Owner')}2\r\n{}\r\n0\r\nX-Owner: ann@secret.example\r\n\r\n`,
+  '/masked/hint': `HTTP/1.1 103 Early Hints\r\nX-Owner: ann@secret.example\r\n\r\n${wholeAnswer([json], '{}').toString()}`,
+  '/masked/owner': wholeAnswer([json, 'X-Owner: ann@secret.example'], '{}'),
+}
