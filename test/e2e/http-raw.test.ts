@@ -250,6 +250,14 @@ t.test('a service that breaks the rules', async t => {
     t.match(answer, 'application/problem+json')
     t.notMatch(answer, /set-cookie/i)
   }
+  const unclear = Object.keys(hostileAnswers).filter(path => path.startsWith('/two/') || path === '/many-fields')
+  for (const path of unclear) {
+    const answer = await ask(open2, path)
+    t.equal(statuses(answer)[0], 502, `${path} ${answer.slice(0, 200)}`)
+    t.match(answer, "the target's answer has", path)
+    t.match(answer, 'ERR_GATE_TARGET_PROTOCOL', path)
+  }
+  t.equal(unclear.length, 6)
   for (const path of ['/short', '/bad-chunk', '/half-chunk', '/reset']) {
     const answer = await ask(open2, path)
     const isWhole = /\r\n0\r\n\r\n$/.test(answer) && statuses(answer)[0] === 200

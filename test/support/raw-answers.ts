@@ -17,6 +17,16 @@ export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
   '/more': `${answerHead('Content-Length: 2')}okHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecond!`,
   '/both': `${answerHead('Content-Length: 3', 'Transfer-Encoding: chunked')}0\r\n\r\n`,
   '/twice': `${answerHead('Content-Length: 3', 'Content-Length: 5')}abcde`,
+  ...Object.fromEntries(
+    [
+      ...['Location: /a', 'Content-Type: text/plain', 'Content-Encoding: gzip', 'Content-Disposition: inline'],
+      'ETag: "a"',
+    ].map(field => [`/two/${field.split(':')[0]}`, wholeAnswer([field, field], 'ok')]),
+  ),
+  '/many-fields': wholeAnswer(
+    Array.from({ length: 250 }, (_, index) => `X-${index}: 1`),
+    'ok',
+  ),
   '/bad-chunk': `${answerHead('Transfer-Encoding: chunked')}3\r\nabc\r\nzz\r\n`,
   '/half-chunk': `${answerHead('Transfer-Encoding: chunked')}5\r\nab`,
   '/until-close': `${answerHead('Content-Type: text/plain')}until the end`,

@@ -4,12 +4,18 @@ import { GateError } from '@gate/shared/errors'
 /** More than servers take by default. */
 const MAX_FIELDS = 200
 
-/** Fields of which a second one makes a message mean different things to different servers. */
+/** Fields of which a second one makes a request mean different things to different servers. */
 const single: ReadonlySet<string> = new Set([
   ...['host', 'content-length', 'transfer-encoding', 'content-type', 'content-encoding', 'content-range', 'expect'],
   ...['authorization', 'proxy-authorization', 'origin', 'range', 'upgrade', 'sec-websocket-key', 'prefer-async'],
   'sec-websocket-version',
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'sec-fetch-site', 'sec-fetch-mode'],
+])
+
+/** The same of answers: clients differ in which of two they go by, and masks in which type or coding they read by. */
+const singleInAnswers: ReadonlySet<string> = new Set([
+  ...['content-length', 'transfer-encoding', 'content-type', 'content-encoding', 'content-range', 'upgrade'],
+  ...['location', 'content-location', 'refresh', 'content-disposition', 'etag', 'last-modified'],
 ])
 
 /** RFC 9110 section 7.6.1: about one connection, whatever `Connection` says. */
@@ -29,18 +35,20 @@ export class Fields {
 
   /**
    * Reads the fields as node gives them: names and values in turn.
-   * @throws {GateError} ERR_GATE_PROTOCOL when one that may stand once stands twice; ERR_GATE_LIMIT.
+   * @throws {GateError} ERR_GATE_PROTOCOL when one that may stand once stands twice; ERR_GATE_LIMIT. Of an answer always
+   * ERR_GATE_TARGET_PROTOCOL: the client has done nothing wrong.
    */
-  constructor(raw: readonly string[]) {
+  constructor(raw: readonly string[], of: 'request' | 'answer' = 'request') {
+    const once = of === 'request' ? single : singleInAnswers
     const list: [string, string][] = []
     for (let at = 0; at + 1 < raw.length; at += 2) {
       const name = (raw[at] ?? '').toLowerCase()
       const value = raw[at + 1] ?? ''
       list.push([name, value])
       if (!this.#first.has(name)) this.#first.set(name, value)
-      else if (single.has(name)) throw new GateError('ERR_GATE_PROTOCOL', `a request with two ${name} fields`)
+      else if (once.has(name)) throw twice(of, name)
     }
-    if (list.length > MAX_FIELDS) throw new GateError('ERR_GATE_LIMIT', `more than ${MAX_FIELDS} header fields`)
+    if (list.length > MAX_FIELDS) throw tooMany(of)
     this.list = list
   }
 
@@ -65,6 +73,18 @@ export class Fields {
       .filter(([name]) => !hopByHop.has(name) && !named.has(name) && !except.has(name))
       .map(([name, value]): [string, string] => [name, value])
   }
+}
+
+function twice(of: 'request' | 'answer', name: string): GateError {
+  return of === 'request'
+    ? new GateError('ERR_GATE_PROTOCOL', `a request with two ${name} fields`)
+    : new GateError('ERR_GATE_TARGET_PROTOCOL', `the target's answer has two ${name} fields`)
+}
+
+function tooMany(of: 'request' | 'answer'): GateError {
+  return of === 'request'
+    ? new GateError('ERR_GATE_LIMIT', `more than ${MAX_FIELDS} header fields`)
+    : new GateError('ERR_GATE_TARGET_PROTOCOL', `the target's answer has more than ${MAX_FIELDS} header fields`)
 }
 
 /** Of requests these are the gate's to say, or mean something to it alone. */
@@ -141,8 +161,11 @@ export function prefersAsync(fields: Fields): boolean {
 /** Who may read an answer is the gate's to say: other sites' pages get nothing in any case. */
 const crossOrigin = /^access-control-/
 
-/** An answer's fields as they go to the client. `except` are fields that do not go on this time. */
+/**
+ * An answer's fields as they go to the client. `except` are fields that do not go on this time.
+ * @throws {GateError} ERR_GATE_TARGET_PROTOCOL when clients would read them in different ways.
+ */
 export function answeredFields(raw: FieldList, except: ReadonlySet<string> = nothing): [string, string][] {
-  const fields = new Fields(raw.flat())
+  const fields = new Fields(raw.flat(), 'answer')
   return fields.endToEnd(except).filter(([name]) => !crossOrigin.test(name) && !name.startsWith('gate-'))
 }
