@@ -220,6 +220,10 @@ t.test('masks cannot be passed by asking under other names', async t => {
   }
   const plain = await attack(masked, sized('POST /a', 'application/json', '{"query":"{ users { email } }"}'))
   t.equal(plain.asked.length, 1)
+  for (const line of ['POST /a', 'PUT /a', 'PATCH /a']) {
+    const empty = await attack(masked, request(line, 'Transfer-Encoding: chunked', '0\r\n\r\n'))
+    t.same([statuses(empty.answer), empty.asked], [[200, 200], [line]], `${line} with no chunk at all`)
+  }
   t.equal(
     (await attack(open, sized('POST /graphql', 'application/json', aliased))).asked.length,
     1,

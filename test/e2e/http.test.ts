@@ -8,6 +8,7 @@ import { Agent, fetch } from 'undici'
 import { WebSocket } from 'ws'
 import type { Cli, Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
+import { sendRaw, statuses } from '../support/raw-http.ts'
 
 const CURL = '/usr/bin/curl'
 
@@ -269,6 +270,15 @@ t.test('held for clients that come again', async t => {
   const both = await Promise.all([get(open, '/payouts', post({ to: 'x' })), get(open, '/payouts', post({ to: 'x' }))])
   t.equal(both.filter(({ status }) => status === 200).length, 1, 'of two at once one passes')
   t.equal(world.service.asked.filter(({ url }) => url === '/payouts').length, 1)
+  const empty = 'POST /payouts HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n'
+  const chunks = await sendRaw(open.port, `${empty}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`)
+  const [, id = ''] = /"request":"([^"]+)"/.exec(chunks) ?? []
+  t.equal(
+    (await bob.run('approve', id)).code,
+    0,
+    `a body of no chunk is nothing that people would have to see: ${chunks}`,
+  )
+  t.same(statuses(await sendRaw(open.port, `${empty}Content-Length: 0\r\n\r\n`)), [200], 'and the same as none')
 })
 
 t.test('WebSockets: decided, recorded and masked message by message', async t => {

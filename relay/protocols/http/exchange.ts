@@ -115,6 +115,8 @@ export class Exchange {
     if (limit === 0) return { start: undefined, isWhole: false, length }
     this.#continue()
     const { bytes, isWhole } = await readStart(this.#request, limit, this.#signal())
+    // A body of no chunk is none: there is nothing in it that anybody could ask for.
+    if (isWhole && bytes.length === 0) return { start: undefined, isWhole, length: 0 }
     return { start: bytes, isWhole, length }
   }
 
