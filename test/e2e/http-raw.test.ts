@@ -6,7 +6,7 @@ import type { Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
 import { answerHead, hostileAnswers, wholeAnswer, zipped } from '../support/raw-answers.ts'
 import { sendRaw, startRawService, statuses } from '../support/raw-http.ts'
-import { chunked, host, malformedRequests, request, sized } from '../support/raw-requests.ts'
+import { chunked, host, malformedRequests, multipart, request, sized } from '../support/raw-requests.ts'
 
 const policy = `
 targets:
@@ -116,6 +116,31 @@ t.test('what is odd and clear passes as it was decided', async t => {
     const headers: IncomingHttpHeaders = world.service.asked.at(-2)?.headers ?? {}
     for (const gone of ['x-forwarded-uri', 'x-original-url', 'upgrade', 'x-tenant']) t.notOk(headers[gone], name)
   }
+})
+
+t.test('forms that are too long to be kept are looked through on their way', async t => {
+  const type = 'Content-Type: multipart/form-data; boundary=x\r\n'
+  const page = '<input type="hidden" name="_method" value="delete">'
+  const file = `--x\r\nContent-Disposition: form-data; name="f"; filename="shipping_method.html"\r\n\r\n${page.repeat(40_000)}\r\n`
+  const inChunks = (body: string): string => `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
+  const whole = sized('POST /a', 'multipart/form-data; boundary=x', `${file}${multipart('name="a"')}`)
+  const passed = await attack(open, whole)
+  t.same([statuses(passed.answer), passed.asked.length], [[200, 200], 1], 'a page with such a form in it is a file')
+  t.equal(passed.asked[0], `POST /a ${file}${multipart('name="a"')}`.trim())
+  const plain = await attack(open, chunked(inChunks('x'.repeat(2_000_000))))
+  t.same([statuses(plain.answer), plain.asked.length], [[200, 200], 1], 'no type, and no form')
+  const hidden = `${file}${multipart('name="_method"')}`
+  for (const [name, bytes] of [
+    ['sized', sized('POST /a', 'multipart/form-data; boundary=x', hidden)],
+    ['in chunks', chunked(inChunks(hidden), type)],
+    ['no type', chunked(inChunks(`a=${'x'.repeat(2_000_000)}&_method=DELETE`))],
+  ] as const) {
+    const { answer, asked } = await attack(open, bytes)
+    t.same([statuses(answer), asked], [[400, 200], []], `${name}: the service never sees its end`)
+    t.match(answer, '_method', name)
+  }
+  const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
+  t.equal(events.filter(({ type, status }) => type === 'outcome' && status === 'ERR_GATE_PROTOCOL').length, 3)
 })
 
 t.test('pipelines', async t => {

@@ -1,4 +1,5 @@
 // Requests that no honest client sends, byte for byte.
+import { gzipSync } from 'node:zlib'
 
 export const host = 'Host: localhost\r\n'
 export const request = (line: string, fields = '', body = ''): string =>
@@ -14,6 +15,10 @@ export const upgrade = (fields: string, line = 'GET /a', body = ''): string =>
   request(line, `Connection: upgrade\r\n${fields}`, body)
 export const handshake =
   'Upgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13'
+
+/** A form with one part, whose head says this. */
+export const multipart = (name: string, value = 'DELETE'): string =>
+  `--x\r\nContent-Disposition: form-data; ${name}\r\n\r\n${value}\r\n--x--\r\n`
 
 /** Each is refused, and nothing of it reaches the service. The policy denies `/admin` and `x-tenant: 7`. */
 export const malformedRequests: Readonly<Record<string, string>> = {
@@ -61,6 +66,51 @@ export const malformedRequests: Readonly<Record<string, string>> = {
   'override in a chunked form': chunked(
     'e\r\n_method=DELETE\r\n0\r\n\r\n',
     'Content-Type: application/x-www-form-urlencoded\r\n',
+  ),
+  ...Object.fromEntries(
+    [
+      ...['a=1&_method=DELETE', 'a=1;_method=DELETE', '%5fmethod=DELETE', '+.method=DELETE', '_method%00=DELETE'],
+      ...['_method[]=DELETE', '_METHOD=DELETE', 'X-HTTP-Method-Override=DELETE'],
+    ].flatMap(form => [
+      [`form of ${form}`, sized('POST /a', 'application/x-www-form-urlencoded', form)],
+      [`form without a type of ${form}`, sized('POST /a', '', form)],
+      [`query of ${form}`, request(`GET /a?${form}`)],
+    ]),
+  ),
+  'override in a form with an odd type': sized('POST /a', 'application/x-www-form-urlencoded,x', '_method=DELETE'),
+  'override in a form with a blank': sized('POST /a', 'application/x-www-form-urlencoded x', '_method=DELETE'),
+  ...Object.fromEntries(
+    [
+      ...[
+        'name="_method"',
+        'name=_method',
+        "name='_method'",
+        'NAME = "_method"',
+        'name="\\_method"',
+        'name="%5Fmethod"',
+      ],
+      ...[
+        'filename="a"; name="_method"',
+        'filename="a\\"; name="_method"',
+        "name*=utf-8''_method",
+        'name*0=_met; name*1=hod',
+      ],
+      ...['\r\n name="_method"', 'name=".method"', 'name="_method\0"', 'name="x-http-method-override"'],
+    ].flatMap(name => [
+      [`part with ${name}`, sized('POST /a', 'multipart/form-data; boundary=x', multipart(name))],
+      [`mixed part with ${name}`, sized('POST /a', 'multipart/mixed; boundary=x', multipart(name))],
+    ]),
+  ),
+  'override in a later part': sized(
+    'POST /a',
+    'multipart/form-data; boundary=x',
+    `--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n${multipart('name="_method"')}`,
+  ),
+  'override in an encoded form of parts': sized(
+    'POST /a',
+    'multipart/form-data; boundary=x',
+    gzipSync(multipart('name="_method"')),
+    'Content-Encoding: gzip\r\n',
   ),
   'override in JSON': sized('POST /a', 'application/json', '{"_method":"DELETE"}'),
   'override in the query': request('GET /a?_method=DELETE'),

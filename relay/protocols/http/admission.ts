@@ -1,14 +1,12 @@
 // Which requests a local port takes at all: from programs of its user and from pages that it served itself. Pure.
 import { GateError } from '@gate/shared/errors'
 import type { Fields } from './fields.ts'
+import { methodOverrides } from './overrides.ts'
 
 /** Names by which a local port is reached. A page elsewhere can make any other name lead here (DNS rebinding). */
 function isLocalName(name: string, target: string): boolean {
   return ['localhost', '127.0.0.1', '[::1]', `${target}.localhost`].includes(name)
 }
-
-/** Headers by which a request asks to be taken for one of another method. */
-const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override']
 
 /** Fetch metadata's words for requests that a page made, or that brought the person here. @see https://www.w3.org/TR/fetch-metadata/ */
 const ownSites: ReadonlySet<string> = new Set(['same-origin', 'none'])

@@ -3,12 +3,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import type { Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
-import { mediaType } from './body.ts'
 import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
+import { type FormKind, formKind, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
-import { bytesToRead, isForm, lengthOf, readStart } from './reading.ts'
+import { bytesToRead, lengthOf, readStart, scanned } from './reading.ts'
 import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
 import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
@@ -110,7 +110,7 @@ export class Exchange {
     if (length === 0) return { start: undefined, isWhole: true, length }
     const { gate } = this.#connection.session
     // A form can ask for another method, and GraphQL for what is masked under other names.
-    const isAsked = gate.masked || isForm(mediaType(head.fields.one('content-type')))
+    const isAsked = gate.masked || (head.method === 'POST' && formKind(head.fields.one('content-type')) !== undefined)
     const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
     if (limit === 0) return { start: undefined, isWhole: false, length }
     this.#continue()
@@ -174,14 +174,15 @@ export class Exchange {
   #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
     const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id)
     const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
-    return { method, path: `${location.path}${location.query}`, fields: sent, body: this.#body(content) }
+    const kind = method === 'POST' ? formKind(fields.one('content-type')) : undefined
+    return { method, path: `${location.path}${location.query}`, fields: sent, body: this.#body(content, kind) }
   }
 
-  #body({ start, isWhole, length }: ReadContent): SentRequest['body'] {
+  #body({ start, isWhole, length }: ReadContent, kind: FormKind | undefined): SentRequest['body'] {
     if (length === 0) return undefined
     if (isWhole && start !== undefined) return start
     if (start !== undefined) this.#request.unshift(start)
-    return this.#request
+    return kind === undefined ? this.#request : scanned(this.#request, overrideScan(kind))
   }
 
   /** Answers in the target's place. The rest of a body that nobody wants is not waited for. */

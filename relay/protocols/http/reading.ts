@@ -1,6 +1,8 @@
 // Reads the body of a request before it is decided, as far as a rule, people or the record need it.
 import type { IncomingMessage } from 'node:http'
-import { abortReason, GateError } from '@gate/shared/errors'
+import { type Readable, Transform } from 'node:stream'
+import { abortReason, asGateError, GateError } from '@gate/shared/errors'
+import type { OverrideScan } from './overrides.ts'
 
 /** Bodies that rules or people need are read up to this length; of longer ones rules cannot know, and nobody can be asked. */
 export const MAX_READ_BYTES = 1024 * 1024
@@ -20,10 +22,6 @@ export function lengthOf(request: IncomingMessage): number | undefined {
   if (request.headers['transfer-encoding'] !== undefined) return undefined
   const length = request.headers['content-length']
   return length === undefined ? 0 : Number(length)
-}
-
-export function isForm(mediaType: string): boolean {
-  return mediaType === 'application/x-www-form-urlencoded'
 }
 
 /** How much of a body is read before the request is decided. */
@@ -76,4 +74,35 @@ export function readStart(request: IncomingMessage, limit: number, signal: Abort
     signal.addEventListener('abort', aborted, { once: true })
     request.on('readable', readable).on('end', ended).on('close', closed).on('error', closed)
   })
+}
+
+/** The body on its way, looked through: what must not reach the target breaks it off before its last byte is out. */
+export function scanned(request: IncomingMessage, scan: OverrideScan): Readable {
+  const fault = (look: () => void): GateError | null => {
+    try {
+      look()
+      return null
+    } catch (thrown) {
+      return asGateError(thrown)
+    }
+  }
+  const body = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      done(
+        fault(() => scan.push(chunk)),
+        chunk,
+      )
+    },
+    flush(done) {
+      done(fault(() => scan.end()))
+    },
+  })
+  // Whoever sends it is told as well.
+  body.on('error', () => {})
+  request.once('close', () => {
+    if (!request.complete) body.destroy(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+  })
+  // Nobody wants the rest.
+  body.once('close', () => request.unpipe(body).resume())
+  return request.pipe(body)
 }

@@ -13,7 +13,7 @@ import { type Location, readLocation } from './location.ts'
 import { isAboutRoute } from './masking/body.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { operationOf, type Request, textOf } from './operation.ts'
-import { isForm } from './reading.ts'
+import { type FormKind, formKind, holdsOverride, isOverride, overrideScan } from './overrides.ts'
 import { compileRoutes } from './routes.ts'
 
 /** A target that cannot be read is recorded up to this length. */
@@ -48,7 +48,7 @@ export function readHead({ method, target, raw, isUpgrade, version }: Head, targ
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
     if (isUpgrade) checkHandshake(fields)
-    if (location.parameters.some(([name]) => name === '_method'))
+    if (holdsOverride(location.query.slice(1)))
       throw new GateError('ERR_GATE_PROTOCOL', 'the query has _method', { hint: 'Send the method itself.' })
     return { method, location, fields, isUpgrade, fault: undefined }
   } catch (thrown) {
@@ -164,7 +164,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   try {
     if (isRead || content.length === 0)
       body = readBody(contentType, content.start ?? Buffer.alloc(0), location.parameters)
-    fault ??= bodyFault(head.method, body)
+    fault ??= bodyFault(head, body, content)
   } catch (thrown) {
     fault ??= asGateError(thrown)
   }
@@ -192,14 +192,35 @@ function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | 
   })
 }
 
-/** Frameworks take the method of a POST from a member of this name. */
-function bodyFault(method: string, { facts, document }: Body): GateError | undefined {
+/** Frameworks take the method of a POST from a member of its body. */
+function bodyFault(
+  { method, fields }: ReadHead,
+  { facts, document }: Body,
+  content: ReadContent,
+): GateError | undefined {
   const hint = 'Send the method itself.'
-  if (typeof document === 'object' && document !== null && Object.hasOwn(document, '_method'))
+  if (typeof document === 'object' && document !== null && Object.keys(document).some(isOverride))
     return new GateError('ERR_GATE_PROTOCOL', 'the body has _method', { hint })
-  if (method !== 'POST' || !isForm(facts.contentType)) return undefined
-  if (facts.bodyKind !== 'unread' && facts.bodyKind !== 'other') return undefined
-  return new GateError('ERR_GATE_PROTOCOL', 'a form that gate cannot read: it could hold a _method', { hint })
+  const contentType = fields.one('content-type')
+  const kind = formKind(contentType)
+  if (method !== 'POST' || kind === undefined || content.length === 0) return undefined
+  const isOdd =
+    kind === 'urlencoded' && (contentType ?? '') !== '' && (facts.bodyKind === 'unread' || facts.bodyKind === 'other')
+  if (isOdd || fields.one('content-encoding') !== undefined)
+    return new GateError('ERR_GATE_PROTOCOL', 'a form that gate cannot read: it could hold a _method', { hint })
+  return overrideFault(kind, content)
+}
+
+/** In what was read; the rest is looked through on its way. */
+function overrideFault(kind: FormKind, { start, isWhole }: ReadContent): GateError | undefined {
+  const scan = overrideScan(kind)
+  try {
+    if (start !== undefined) scan.push(start)
+    if (isWhole) scan.end()
+    return undefined
+  } catch (thrown) {
+    return asGateError(thrown)
+  }
 }
 
 function faultDeny(fault: GateError): Deny {

@@ -1,0 +1,87 @@
+// Methods that hide in forms, however a form is cut into pieces.
+import { type FormKind, formKind, isOverride, overrideScan } from '@gate/relay/protocols/http/overrides'
+import type { GateError } from '@gate/shared/errors'
+import fc from 'fast-check'
+import t from 'tap'
+import { multipart } from '../../../support/raw-requests.ts'
+
+function isFound(kind: FormKind, pieces: readonly Buffer[]): boolean {
+  const scan = overrideScan(kind)
+  try {
+    for (const piece of pieces) scan.push(piece)
+    scan.end()
+    return false
+  } catch (thrown) {
+    return (thrown as GateError).code === 'ERR_GATE_PROTOCOL'
+  }
+}
+
+function cut(text: string, at: readonly number[]): Buffer[] {
+  const bytes = Buffer.from(text, 'latin1')
+  const ends = [...at.map(each => each % (bytes.length + 1)), bytes.length].sort((a, b) => a - b)
+  return ends.map((end, index) => bytes.subarray(ends[index - 1] ?? 0, end))
+}
+
+const page = `--x\r\nContent-Disposition: form-data; name="f"; filename="pay_method.html"\r\n\r\n<input name="_method">\r\n`
+const long = ` ${'a'.repeat(70_000)};`
+const forms: readonly [FormKind, string, boolean][] = [
+  ['urlencoded', 'a=1&_method=DELETE', true],
+  ['urlencoded', '_method', true],
+  ['urlencoded', `${'a'.repeat(5_000)}&%5F%6dethod=PUT`, true],
+  ['urlencoded', 'a=_method&method=1&x_method=2&a=b=_method', false],
+  ['urlencoded', '', false],
+  ['multipart', multipart('name="_method"'), true],
+  ['multipart', `${page}${multipart('name="_method"')}`, true],
+  ['multipart', `${page}${multipart('name="a"', '_method')}`, false],
+  ['multipart', `${multipart(`${long} name="_method"`)}`, true],
+  ['multipart', 'content-disposition: form-data; name="_method"\n\nDELETE', true],
+  ['multipart', '\rContent-Disposition: form-data; name="_method"\r\rDELETE', true],
+  ['multipart', multipart('name="a"; filename*=utf-8\'\'_method'), false],
+  ['multipart', multipart("name*=utf-8''a"), true],
+  ['multipart', 'Content-Disposition: form-data; name="a"\r\nContent-Type: a/b; name*0=c\r\n\r\n', false],
+  ['multipart', 'var x = "Content-Disposition"; y = { name: "_method" }', false],
+]
+
+t.test('what is a method to somebody is found in any pieces, and nothing else', async t => {
+  for (const [kind, text, expected] of forms) t.equal(isFound(kind, cut(text, [])), expected, text.slice(-100))
+  fc.assert(
+    fc.property(fc.constantFrom(...forms), fc.array(fc.nat(), { maxLength: 20 }), ([kind, text, expected], at) => {
+      return isFound(kind, cut(text, at)) === expected
+    }),
+    { numRuns: 300 },
+  )
+})
+
+t.test('byte by byte', async t => {
+  for (const [kind, text, expected] of forms.filter(([, text]) => text.length < 1_000))
+    t.equal(
+      isFound(
+        kind,
+        cut(
+          text,
+          Array.from({ length: text.length }, (_, at) => at),
+        ),
+      ),
+      expected,
+      text.slice(-100),
+    )
+})
+
+t.test('types and names', async t => {
+  t.equal(formKind(undefined), 'urlencoded')
+  t.equal(formKind('Application/X-WWW-Form-Urlencoded ; charset=utf-8'), 'urlencoded')
+  t.equal(formKind('application/x-www-form-urlencoded,text/plain'), 'urlencoded')
+  t.equal(formKind('Multipart/Related; boundary=x'), 'multipart')
+  t.equal(formKind('application/json'), undefined)
+  for (const name of [
+    '_method',
+    ' _METHOD',
+    '.method',
+    '_method[x]',
+    '_method\0x',
+    'X-Http-Method',
+    'x_method_override',
+  ])
+    t.ok(isOverride(name), name)
+  for (const name of ['method', '__method', 'payment_method', 'a._method', '']) t.notOk(isOverride(name), name)
+})
