@@ -12,10 +12,19 @@ import type { Keys } from './room.ts'
 
 /** Longer messages end the WebSocket. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024
-/** Messages of one side that wait to be decided and sent. */
-const MAX_WAITING = 1_000
+/** Of one message that comes in fragments, and of one frame that comes in pieces: each costs more than its bytes. */
+export const MAX_FRAGMENTS = 16 * 1024
+/**
+ * Messages of one side that wait to be decided and sent. Nothing more is read while one does, so that these are what was
+ * read at once: the smallest messages have two bytes.
+ */
+const MAX_WAITING = 64 * 1024
+/** Answers to pings that a side does not read, of 125 bytes at most. */
+const MAX_UNREAD_PONGS = 1024
 /** RFC 6455 section 7.4.1. */
+const GOING_AWAY = 1001
 const POLICY_VIOLATION = 1008
+const TOO_BIG = 1009
 const INTERNAL_ERROR = 1011
 /** Codes that are never sent (RFC 6455 section 7.4.1). */
 const unsendable: ReadonlySet<number> = new Set([1005, 1006, 1015])
@@ -33,17 +42,30 @@ export interface MessageContext {
   readonly signal: AbortSignal
 }
 
-/** Relays messages between two open WebSockets until both are closed; gives the bytes that the target sent. */
-export async function relayMessages(context: MessageContext, client: WebSocket, target: WebSocket): Promise<number> {
+export interface Relayed {
+  /** That the target sent. */
+  readonly bytes: number
+  /** Why the gate ended it, when it was the gate. */
+  readonly cause: GateError | undefined
+}
+
+/** Relays messages between two open WebSockets until both are closed. */
+export async function relayMessages(context: MessageContext, client: WebSocket, target: WebSocket): Promise<Relayed> {
   let bytes = 0
+  let cause: GateError | undefined
   const closed = Promise.all([client, target].map(each => new Promise<void>(resolve => each.once('close', resolve))))
   const end = (code: number, reason: string): void => {
     for (const side of [client, target]) close(side, code, reason)
   }
-  const abort = (): void => end(POLICY_VIOLATION, asGateError(context.signal.reason).message)
+  const abort = (): void => {
+    cause ??= asGateError(context.signal.reason)
+    end(POLICY_VIOLATION, cause.message)
+  }
   const refuse = (thrown: unknown): void => {
-    const error = asGateError(thrown)
-    end(error.fault === 'client' ? POLICY_VIOLATION : INTERNAL_ERROR, error.message)
+    cause ??= asGateError(thrown)
+    // A side that broke the rules was told which of them by its own code; to the target it is a client that leaves.
+    if (cause.code === 'ERR_GATE_PROTOCOL') close(target, GOING_AWAY, cause.message)
+    end(codeFor(cause), cause.message)
   }
   context.signal.addEventListener('abort', abort, { once: true })
   join(context, 'sent', client, target, refuse)
@@ -54,7 +76,12 @@ export async function relayMessages(context: MessageContext, client: WebSocket, 
   target.resume()
   await closed
   context.signal.removeEventListener('abort', abort)
-  return bytes
+  return { bytes, cause: cause?.code === 'ERR_GATE_CANCELLED' ? undefined : cause }
+}
+
+function codeFor({ code, fault }: GateError): number {
+  if (code === 'ERR_GATE_LIMIT') return TOO_BIG
+  return fault === 'client' ? POLICY_VIOLATION : INTERNAL_ERROR
 }
 
 function join(
@@ -65,32 +92,62 @@ function join(
   refuse: (thrown: unknown) => void,
   count: (length: number) => void = () => {},
 ): void {
-  let waiting = 0
-  let last = Promise.resolve()
+  const waiting: { readonly message: Buffer; readonly isBinary: boolean }[] = []
+  let passing: Promise<void> | undefined
   let isOver = false
   const stop = (thrown: unknown): void => {
     if (!isOver) refuse(thrown)
     isOver = true
+    waiting.length = 0
+  }
+  const passAll = async (): Promise<void> => {
+    try {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+        await pass(context, direction, next.message, next.isBinary, to)
+    } catch (thrown) {
+      stop(thrown)
+    }
+    passing = undefined
+    from.resume()
   }
   from.on('message', (data: RawData, isBinary) => {
     const message = data as Buffer
     count(message.length)
-    waiting += 1
-    if (waiting > MAX_WAITING) return stop(new GateError('ERR_GATE_LIMIT', 'too many messages at once'))
+    if (isOver) return
+    if (waiting.length >= MAX_WAITING) return stop(new GateError('ERR_GATE_LIMIT', 'too many messages at once'))
+    waiting.push({ message, isBinary })
     // What is read already comes nevertheless, and waits.
     from.pause()
-    last = last
-      .then(() => (isOver ? undefined : pass(context, direction, message, isBinary, to)))
-      .catch(stop)
-      .finally(() => {
-        waiting -= 1
-        if (waiting === 0) from.resume()
-      })
+    passing ??= passAll()
   })
-  from.on('error', () => {})
+  // The library would end it as well, and not say why.
+  let unread = 0
+  from.on('ping', data => {
+    if (isOver || from.readyState !== from.OPEN) return
+    if (unread >= MAX_UNREAD_PONGS)
+      return stop(new GateError('ERR_GATE_LIMIT', 'more pings than answers to them are read'))
+    unread += 1
+    from.pong(data, undefined, () => {
+      unread -= 1
+    })
+  })
+  from.on('error', thrown => {
+    const fault = faultOf(thrown, direction)
+    if (fault !== undefined) stop(fault)
+  })
   from.on('close', (code, reason) => {
-    void last.then(() => close(to, code, reason.toString('utf8')))
+    void (passing ?? Promise.resolve()).then(() => close(to, code, reason.toString('utf8')))
   })
+}
+
+/** What was wrong with a frame; undefined where it was the connection that broke. */
+function faultOf(thrown: Error & { code?: unknown }, direction: 'sent' | 'received'): GateError | undefined {
+  if (typeof thrown.code !== 'string' || !thrown.code.startsWith('WS_ERR_')) return undefined
+  const who = direction === 'sent' ? 'the client' : 'the target'
+  if (/_UNSUPPORTED_|_TOO_MANY_/.test(thrown.code))
+    return new GateError('ERR_GATE_LIMIT', `${who} sent a message that is too long, or in too many pieces`)
+  const code = direction === 'sent' ? 'ERR_GATE_PROTOCOL' : 'ERR_GATE_TARGET_PROTOCOL'
+  return new GateError(code, `${who} broke the rules of WebSocket (${thrown.code.slice('WS_ERR_'.length)})`)
 }
 
 async function pass(

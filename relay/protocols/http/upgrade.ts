@@ -6,7 +6,7 @@ import { portStream } from '@gate/shared/port-stream'
 import { WebSocket, WebSocketServer } from 'ws'
 import { forwardedFields } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
-import { MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
+import { MAX_FRAGMENTS, MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
 import type { Shared } from './room.ts'
@@ -17,10 +17,17 @@ const ofHandshake: ReadonlySet<string> = new Set([
   ...['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions', 'sec-websocket-protocol'],
 ])
 
+const ofFrames = {
+  autoPong: false,
+  maxPayload: MAX_MESSAGE_BYTES,
+  maxFragments: MAX_FRAGMENTS,
+  maxBufferedChunks: MAX_FRAGMENTS,
+}
+
 const server = new WebSocketServer({
   noServer: true,
   perMessageDeflate: false,
-  maxPayload: MAX_MESSAGE_BYTES,
+  ...ofFrames,
   clientTracking: false,
   // The target has chosen already.
   handleProtocols: (_offered, request) => chosen.get(request) ?? false,
@@ -111,8 +118,8 @@ async function upgrade(
     throw thrown
   })
   const { path } = head.location
-  const bytes = await relayMessages({ session, keys, path, route: decidable.route, masking, signal }, client, target)
-  observe('101', bytes)
+  const relayed = await relayMessages({ session, keys, path, route: decidable.route, masking, signal }, client, target)
+  observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 
 /** Opens the client's side. @throws {GateError} ERR_GATE_CANCELLED when the client is gone by now. */
@@ -152,7 +159,7 @@ async function dial(
       createConnection: () => stream as never,
       headers: Object.fromEntries(Object.entries(headers).map(([name, values]) => [name, values.join(', ')])),
       perMessageDeflate: false,
-      maxPayload: MAX_MESSAGE_BYTES,
+      ...ofFrames,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     })
     const abort = (): void => {
