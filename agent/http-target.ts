@@ -97,8 +97,13 @@ export const httpTarget = z.strictObject({
     .strictObject({
       /** Until the connection stands, TLS included. */
       connect: duration(SECOND_MS, 5 * 60 * SECOND_MS).default(10 * SECOND_MS),
-      /** From the request to the answer's headers; its body may take any time. */
+      /** From the request to the answer's headers. */
       headers: duration(SECOND_MS, 24 * 3600 * SECOND_MS).default(5 * 60 * SECOND_MS),
+      /**
+       * Silence in the body of an answer that says how long it is. One that does not, such as a stream of events, may be
+       * silent for any time, and take any time.
+       */
+      body: duration(SECOND_MS, 24 * 3600 * SECOND_MS).default(5 * 60 * SECOND_MS),
     })
     .prefault({}),
 })

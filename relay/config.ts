@@ -6,6 +6,7 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
 import { noticeKinds } from './notices/notice.ts'
+import { defaultHttpLimits } from './protocols/http/limits.ts'
 import { MAX_BACKLOG_BYTES } from './record/uploads.ts'
 import { durabilities } from './session/durability.ts'
 import {
@@ -120,6 +121,10 @@ const schema = z.strictObject({
         .min(1024)
         .max(16 * 1024 * 1024)
         .default(1024 * 1024),
+      /** HTTP: a request's head, what is read of its body before it is decided, and silence in a body on its way. */
+      request_head: duration(1_000, 60 * MINUTE_MS).default(defaultHttpLimits.headMs),
+      request_body: duration(1_000, 60 * MINUTE_MS).default(defaultHttpLimits.bodyMs),
+      request_idle: duration(1_000, DAY_MS).default(defaultHttpLimits.idleMs),
       agent_streams: z.int().min(1).max(100_000).default(2_000),
     })
     .prefault({}),

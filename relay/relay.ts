@@ -104,7 +104,9 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
     clock,
     log,
   )
-  const roomOptions = { statementBytes: config.limits.statement_bytes, maskKey }
+  const { statement_bytes: statementBytes, request_head, request_body, request_idle } = config.limits
+  const http = { headMs: request_head, bodyMs: request_body, idleMs: request_idle }
+  const roomOptions = { statementBytes, maskKey, http }
   const protocols = createProtocols(roomOptions, clock, log)
   for (const protocol of protocols) opening.use(protocol)
   const policies = opening.use(

@@ -80,6 +80,12 @@ export const errorCodes = {
     meaning: 'The target broke the rules of its protocol.',
   },
   ERR_GATE_TIMEOUT: { fault: 'gate', status: 504, exit: 7, meaning: 'A wait reached its named limit.' },
+  ERR_GATE_CLIENT_TIMEOUT: {
+    fault: 'client',
+    status: 408,
+    exit: 1,
+    meaning: 'The client did not send what it had begun within a named limit.',
+  },
   ERR_GATE_TAMPERED: {
     fault: 'gate',
     status: 500,

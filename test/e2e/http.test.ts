@@ -5,7 +5,6 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { Agent, fetch } from 'undici'
-import { WebSocket } from 'ws'
 import type { Cli, Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
 import { sendRaw, statuses } from '../support/raw-http.ts'
@@ -26,7 +25,6 @@ targets:
       - { name: large-refunds, when: 'op.route == "/refunds/{id}" && op.body.amount > 100', deny: "Too much." }
       - { name: no-mutations, when: 'op.route == "/graphql" && op.graphqlType != "query"', deny: "Only queries." }
       - { name: tenants, when: '"x-tenant: 7" in op.headers', deny: "Tenant 7 is closed." }
-      - { name: quiet, when: 'op.action == "message" && op.text == "forbidden"', deny: "Not that word." }
       - name: refunds
         when: op.action == "post" && op.route == "/refunds/{id}"
         hold: { approvers: "1 of dba", expires: 60s }
@@ -279,34 +277,6 @@ t.test('held for clients that come again', async t => {
     `a body of no chunk is nothing that people would have to see: ${chunks}`,
   )
   t.same(statuses(await sendRaw(open.port, `${empty}Content-Length: 0\r\n\r\n`)), [200], 'and the same as none')
-})
-
-t.test('WebSockets: decided, recorded and masked message by message', async t => {
-  const socket = new WebSocket(`ws://127.0.0.1:${open.port}/echo-socket`, ['chat'])
-  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
-  t.equal(socket.protocol, 'chat')
-  const echoed = new Promise(resolve => socket.once('message', data => resolve(String(data))))
-  socket.send('hello over there')
-  t.equal(await echoed, 'hello over there')
-  const closed = new Promise<number>(resolve => socket.once('close', resolve))
-  socket.send('forbidden')
-  t.equal(await closed, 1008)
-  const greeted = new WebSocket(`ws://127.0.0.1:${masked.port}/greeting`)
-  t.equal(
-    await new Promise(resolve => greeted.once('message', data => resolve(String(data)))),
-    '{"email":"****","n":1}',
-  )
-  greeted.close()
-  const refused = new WebSocket(`ws://127.0.0.1:${open.port}/no-socket`)
-  t.match(await new Promise<Error>(resolve => refused.once('error', resolve)), /502/)
-  const admin = new WebSocket(`ws://127.0.0.1:${open.port}/admin`)
-  t.match(await new Promise<Error>(resolve => admin.once('error', resolve)), /403/)
-  const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
-  t.ok(
-    events.some(
-      event => event.type === 'command' && event.action === 'message' && String(event.text).includes('‹redacted:'),
-    ),
-  )
 })
 
 t.test('one connection on standard input and output', async t => {

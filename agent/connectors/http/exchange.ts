@@ -11,6 +11,8 @@ type Controller = Dispatcher.DispatchController
 
 export interface ExchangeOptions {
   readonly place: Place
+  /** A body whose length is known must not be silent for longer. */
+  readonly silenceMs: number
   readonly pass: readonly Passed[]
   /** The path that was asked for, with the base path. */
   readonly path: string
@@ -29,6 +31,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #reject: (cause: unknown) => void = () => {}
   #stop = (): void => {}
   #started = false
+  #isPaused = false
+  #silence: NodeJS.Timeout | undefined
   /** Resolves when the answer is complete; rejects when there is none, or not all of it. */
   readonly done: Promise<void>
 
@@ -46,13 +50,34 @@ export class Exchange implements Dispatcher.DispatchHandler {
     // undici reports here before it writes the first byte: what is given up by now is never sent, and nothing is sent twice.
     if (gone.aborted || this.#started) return abort()
     this.#started = true
-    const resume = (): void => controller.resume()
+    const resume = (): void => {
+      this.#isPaused = false
+      this.#silence?.refresh()
+      controller.resume()
+    }
     gone.addEventListener('abort', abort, { once: true })
     response.on('drain', resume)
     this.#stop = () => {
       gone.removeEventListener('abort', abort)
       response.off('drain', resume)
+      clearTimeout(this.#silence)
     }
+  }
+
+  /** What says how long it is has no reason to stop half-way; what does not may be events, hours apart. */
+  #watch(controller: Controller, raw: RawHeaders): void {
+    const { place, response, silenceMs } = this.#options
+    if (response.req.method === 'HEAD' || valuesOf(raw, 'content-length').length === 0) return
+    this.#silence = setTimeout(() => {
+      // Whoever asked does not read.
+      if (this.#isPaused) return void this.#silence?.refresh()
+      controller.abort(
+        new GateError(
+          'ERR_GATE_TIMEOUT',
+          `${place.name} was silent for ${silenceMs / 1000} s in the middle of its answer`,
+        ),
+      )
+    }, silenceMs)
   }
 
   onRequestUpgrade(controller: Controller, status: number, _headers: unknown, socket: Duplex): void {
@@ -85,6 +110,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     let headers = rewriteReferences(answerHeaders(raw, pass), path, place)
     // Node insists that Trailer stands only where trailers can.
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
+    this.#watch(controller, raw)
     response.sendDate = false
     const { socket } = response
     response.writeHead(status, sendable(statusMessage ?? ''), headers)
@@ -95,7 +121,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
-    if (!this.#options.response.write(chunk)) controller.pause()
+    this.#silence?.refresh()
+    if (this.#options.response.write(chunk)) return
+    this.#isPaused = true
+    controller.pause()
   }
 
   onResponseEnd(controller: Controller): void {

@@ -77,6 +77,7 @@ export class Service {
     let connection: Promise<void> | undefined
     const exchange = new Exchange({
       place: this.#place,
+      silenceMs: this.#target.timeouts.body,
       pass: this.#target.pass,
       path,
       response,

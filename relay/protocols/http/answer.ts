@@ -58,7 +58,7 @@ export class Answer implements AnswerHandler {
   /** Nobody waits for the answer any more. */
   stop(cause: GateError): void {
     this.#stopped = cause
-    if (this.#status === 0) this.#over('cancelled')
+    if (this.#status === 0) this.#over(cause.code === 'ERR_GATE_CANCELLED' ? 'cancelled' : cause.code)
     this.#abort(cause)
     this.#break(cause)
   }

@@ -6,14 +6,13 @@ import type { Log } from '@gate/shared/log'
 import { portStream } from '@gate/shared/port-stream'
 import type { Session } from '../protocol.ts'
 import { Exchange } from './exchange.ts'
+import type { HttpLimits } from './limits.ts'
 import { problemOf, rawProblem } from './problem.ts'
 import type { Keys, Shared } from './room.ts'
 import { Upstream } from './upstream.ts'
 
 /** Requests that a client may send before the first is answered. */
 const MAX_PIPELINED = 16
-/** The head of a request comes within this time from its first byte, and the first one from the connection's beginning. */
-const HEAD_TIMEOUT_MS = 60_000
 /** A client has this long to read the last answer when the session ends under it. */
 const LAST_WORDS_MS = 2_000
 
@@ -23,10 +22,12 @@ export type Accept = (stream: Duplex, connection: Connection) => void
 export class Connection implements Shared {
   readonly session: Session
   readonly keys: Keys
+  readonly limits: HttpLimits
   readonly log: Log
   readonly #accept: Accept
   readonly #stream: Duplex
   #upstream: Upstream | undefined
+  #receivedBytes = 0
   #begun: Promise<void> | undefined
   #queue: Promise<void> = Promise.resolve()
   #queued = 0
@@ -40,8 +41,9 @@ export class Connection implements Shared {
   #isHanded = false
   #isRefused = false
 
-  constructor(keys: Keys, accept: Accept, session: Session, log: Log) {
-    this.keys = keys
+  constructor(room: Pick<Shared, 'keys' | 'limits'>, accept: Accept, session: Session, log: Log) {
+    this.keys = room.keys
+    this.limits = room.limits
     this.log = log
     this.#accept = accept
     this.session = session
@@ -62,17 +64,29 @@ export class Connection implements Shared {
     return {
       next: async () => {
         const result = await units.next()
-        if (result.done !== true && this.#queued === 0 && !this.#isHanded) this.#startHead()
+        if (result.done === true) return result
+        this.#receivedBytes += result.value.length
+        if (this.#queued === 0 && !this.#isHanded) this.#startHead()
         return result
       },
     }
   }
 
   #startHead(): void {
-    this.#headTimer ??= setTimeout(
-      () => this.end(new GateError('ERR_GATE_TIMEOUT', `no whole request within ${HEAD_TIMEOUT_MS / 1000} s`)),
-      HEAD_TIMEOUT_MS,
-    )
+    const { headMs } = this.limits
+    this.#headTimer ??= setTimeout(() => this.#late(), headMs)
+  }
+
+  /** Somebody who has not asked for anything, as browsers that connect ahead, is not told and not written down. */
+  #late(): void {
+    const seconds = this.limits.headMs / 1000
+    const cause = new GateError('ERR_GATE_CLIENT_TIMEOUT', `no whole head of a request within ${seconds} s`)
+    if (this.#receivedBytes === 0) this.end(cause)
+    else this.refuse(this.#stream, cause)
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes
   }
 
   #stopHead(): void {
@@ -173,8 +187,10 @@ export class Connection implements Shared {
     const said = [...this.#current].filter(exchange => !exchange.isWhole).map(exchange => exchange.stop(cause))
     const leave = (): void => void setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
     if (said.length > 0) return leave()
-    void this.#queue.then(() => {
-      if (stream.writable) stream.end(rawProblem(problemOf(cause, this.session.id)))
+    this.#queue = this.#queue.then(async () => {
+      // What was tried is in the record even if nothing came that could be decided.
+      const answer = await this.begin('').then(() => cause, asGateError)
+      if (stream.writable) stream.end(rawProblem(problemOf(answer, this.session.id)))
       leave()
     })
   }

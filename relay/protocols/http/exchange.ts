@@ -8,7 +8,7 @@ import { maskingOf } from './masking-of.ts'
 import { type FormKind, formKind, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
-import { bytesToRead, lengthOf, readStart, scanned } from './reading.ts'
+import { bytesToRead, lengthOf, readStart, scanned, watchBody } from './reading.ts'
 import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
 import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
@@ -80,7 +80,8 @@ export class Exchange {
       if (this.#gone !== undefined) throw this.#gone
       await this.#begin()
       const head = this.#head()
-      await this.#decide(head, await this.#read(head))
+      const content = await this.#read(head).catch((thrown: unknown) => late(head, lengthOf(this.#request), thrown))
+      await this.#decide(content.head, content)
     } catch (thrown) {
       this.stop(asGateError(thrown))
     }
@@ -105,19 +106,19 @@ export class Exchange {
     )
   }
 
-  async #read(head: ReadHead): Promise<ReadContent> {
+  async #read(head: ReadHead): Promise<Read> {
     const length = lengthOf(this.#request)
-    if (length === 0) return { start: undefined, isWhole: true, length }
+    if (length === 0) return { head, start: undefined, isWhole: true, length }
     const { gate } = this.#connection.session
     // A form can ask for another method, and GraphQL for what is masked under other names.
     const isAsked = gate.masked || (head.method === 'POST' && formKind(head.fields.one('content-type')) !== undefined)
     const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
-    if (limit === 0) return { start: undefined, isWhole: false, length }
+    if (limit === 0) return { head, start: undefined, isWhole: false, length }
     this.#continue()
-    const { bytes, isWhole } = await readStart(this.#request, limit, this.#signal())
+    const { bytes, isWhole } = await readStart(this.#request, limit, this.#connection.limits.bodyMs, this.#signal())
     // A body of no chunk is none: there is nothing in it that anybody could ask for.
-    if (isWhole && bytes.length === 0) return { start: undefined, isWhole, length: 0 }
-    return { start: bytes, isWhole, length }
+    if (isWhole && bytes.length === 0) return { head, start: undefined, isWhole, length: 0 }
+    return { head, start: bytes, isWhole, length }
   }
 
   /** Tells a client that waits to be told that its body is wanted. */
@@ -168,7 +169,14 @@ export class Exchange {
     })
     this.#onGone = cause => answer.stop(cause)
     this.#continue()
+    if (content.length !== 0 && !content.isWhole) this.#watch()
     upstream.send(this.#sent(head, content, masking), answer)
+  }
+
+  #watch(): void {
+    const { limits } = this.#connection
+    const received = (): number => this.#connection.receivedBytes
+    watchBody(this.#request, this.#response, received, limits.idleMs, cause => this.stop(cause))
   }
 
   #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
@@ -196,4 +204,16 @@ export class Exchange {
     response.writeHead(problem.status, { ...fields, ...(isRead ? {} : { connection: 'close' }) })
     response.end(body)
   }
+}
+
+/** What was read of a request. */
+interface Read extends ReadContent {
+  readonly head: ReadHead
+}
+
+/** A client that is too slow is refused and recorded like one that sends what cannot be read. */
+function late(head: ReadHead, length: number | undefined, thrown: unknown): Read {
+  const fault = asGateError(thrown)
+  if (fault.code !== 'ERR_GATE_CLIENT_TIMEOUT') throw fault
+  return { head: { ...head, fault }, start: undefined, isWhole: false, length }
 }

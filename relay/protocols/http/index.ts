@@ -7,8 +7,11 @@ import { placeholderKey } from '../../mask/placeholder.ts'
 import type { Protocol } from '../protocol.ts'
 import { Connection } from './connection.ts'
 import { httpHint, httpOffline } from './hint.ts'
+import type { HttpLimits } from './limits.ts'
 import { vocabulary } from './operation.ts'
 import { serveUpgrade } from './upgrade.ts'
+
+export { defaultHttpLimits, type HttpLimits } from './limits.ts'
 
 /** Names and values of a request's header together. */
 const MAX_HEADER_BYTES = 64 * 1024
@@ -16,6 +19,7 @@ const MAX_HEADER_BYTES = 64 * 1024
 export interface HttpOptions {
   /** Key of hashed masks; that of placeholders in the record is made of it. */
   readonly maskKey: Uint8Array
+  readonly limits: HttpLimits
 }
 
 export function createHttp(options: HttpOptions, log: Log): Protocol {
@@ -28,7 +32,7 @@ export function createHttp(options: HttpOptions, log: Log): Protocol {
     obligations: ['mask', 'mask-fields'],
     hint: httpHint,
     offline: httpOffline,
-    serve: session => new Connection(keys, accept, session, log).serve(),
+    serve: session => new Connection({ keys, limits: options.limits }, accept, session, log).serve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }

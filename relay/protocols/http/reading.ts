@@ -1,5 +1,5 @@
 // Reads the body of a request before it is decided, as far as a rule, people or the record need it.
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import { abortReason, asGateError, GateError } from '@gate/shared/errors'
 import type { OverrideScan } from './overrides.ts'
@@ -8,8 +8,6 @@ import type { OverrideScan } from './overrides.ts'
 export const MAX_READ_BYTES = 1024 * 1024
 /** Bodies that nobody needs are read for the record when they say that they are no longer than this. */
 const RECORDED_BYTES = 64 * 1024
-/** What is read before a request is decided comes within this time. */
-const READ_TIMEOUT_MS = 60_000
 
 export interface ReadStart {
   /** The whole body, or its beginning: then the rest is still to come. */
@@ -33,17 +31,22 @@ export function bytesToRead(length: number | undefined, need: 'rules' | 'people'
 
 /**
  * Reads a body up to `limit` bytes and leaves the rest unread.
- * @throws {GateError} ERR_GATE_CANCELLED when the client goes away, ERR_GATE_TIMEOUT when it is too slow,
- * the signal's reason.
+ * @throws {GateError} ERR_GATE_CANCELLED when the client goes away, ERR_GATE_CLIENT_TIMEOUT when it
+ * is too slow, the signal's reason.
  */
-export function readStart(request: IncomingMessage, limit: number, signal: AbortSignal): Promise<ReadStart> {
+export function readStart(
+  request: IncomingMessage,
+  limit: number,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ReadStart> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
     const timer = setTimeout(() => {
       done()
-      reject(new GateError('ERR_GATE_TIMEOUT', `the body did not come within ${READ_TIMEOUT_MS / 1000} s`))
-    }, READ_TIMEOUT_MS)
+      reject(new GateError('ERR_GATE_CLIENT_TIMEOUT', `the body did not come within ${timeoutMs / 1000} s`))
+    }, timeoutMs)
     const done = (): void => {
       clearTimeout(timer)
       signal.removeEventListener('abort', aborted)
@@ -74,6 +77,28 @@ export function readStart(request: IncomingMessage, limit: number, signal: Abort
     signal.addEventListener('abort', aborted, { once: true })
     request.on('readable', readable).on('end', ended).on('close', closed).on('error', closed)
   })
+}
+
+/**
+ * Tells when the next byte of a body on its way does not come within the time. A target that is slow to take what has come
+ * is not the client's fault, nor is silence once the answer has begun: then the two may speak as they like.
+ */
+export function watchBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  receivedBytes: () => number,
+  idleMs: number,
+  stalled: (cause: GateError) => void,
+): void {
+  let last = receivedBytes()
+  const timer = setInterval(() => {
+    if (request.complete || response.headersSent) return clearInterval(timer)
+    const isWanted = request.readableFlowing === true && request.readableLength === 0
+    if (isWanted && receivedBytes() === last)
+      return stalled(new GateError('ERR_GATE_CLIENT_TIMEOUT', `nothing came of the body for ${idleMs / 1000} s`))
+    last = receivedBytes()
+  }, idleMs)
+  response.once('close', () => clearInterval(timer))
 }
 
 /** The body on its way, looked through: what must not reach the target breaks it off before its last byte is out. */

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { Session } from '../protocol.ts'
+import type { HttpLimits } from './limits.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface Keys {
@@ -16,8 +17,11 @@ export interface Keys {
 export interface Shared {
   readonly session: Session
   readonly keys: Keys
+  readonly limits: HttpLimits
   readonly log: Log
   readonly upstream: Upstream
+  /** Bytes that came from the client so far. */
+  readonly receivedBytes: number
   /** Nothing else is on its way: the stream may become something other than requests. */
   readonly isIdle: boolean
   /** Begins the session's record with the first request. @throws {GateError} when the person may not open the target. */

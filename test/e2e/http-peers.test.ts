@@ -1,0 +1,307 @@
+// The HTTP room and peers that stall, and WebSockets with frames that no library writes: each costs its own connection only.
+import { connect, type Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { startHttpWorld } from '../support/http-world.ts'
+import { agreement, closeCode, type Frame, frame, opcodes, openRaw } from '../support/raw-frames.ts'
+import { type RawService, sendRaw, startRawService, statuses } from '../support/raw-http.ts'
+import { request } from '../support/raw-requests.ts'
+
+const policy = `
+targets:
+  - match: { labels: { env: prod, protocol: http } }
+    allow: { groups: [engineers, support, dba] }
+    viewers: [dba]
+    routes: ["/read"]
+    rules:
+      - { name: everything, allow: [engineers, support, dba] }
+      - { name: never, when: 'op.path.startsWith("/admin")', deny: "no" }
+      - { name: read, when: 'op.route == "/read" && op.body.amount > 100', deny: "no" }
+      - { name: quiet, when: 'op.action == "message" && op.text == "forbidden"', deny: "Not that word." }
+    mask:
+      - { fields: ["**.email"], for: { groups: [support] }, with: redact }
+`
+
+/** Far beyond the second that everything is limited to here. */
+const LONG_MS = 3_000
+/** Longer bodies are not read before they are decided. */
+const KEPT_BYTES = 1024 * 1024
+const HUGE_BYTES = 16 * 1024 * 1024
+
+const { text, binary, continuation, close, ping, pong } = opcodes
+const ok = 'HTTP/1.1 200 OK\r\n'
+const events = `${ok}Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n`
+/** What a service sends behind the handshake, unmasked as services do. */
+const wrongFrames: Readonly<Record<string, Buffer>> = {
+  '/masked-frame': frame(text, 'x'),
+  '/bad-text': frame(text, Buffer.from([0xff]), { isMasked: false }),
+  '/long-message': frame(text, '', { isMasked: false, length: 2 ** 40 }),
+}
+
+async function misbehave(path: string, socket: Socket): Promise<void> {
+  const wrong = wrongFrames[path]
+  if (wrong !== undefined)
+    return void socket.write(Buffer.concat([Buffer.from(agreement(hostile.got.at(-1) ?? '')), wrong]))
+  if (path === '/drip') for (const sign of `${ok}X-Long: ${'a'.repeat(100)}`) if (socket.write(sign)) await wait(50)
+  if (path === '/half') socket.write(`${ok}Content-Length: 1000\r\n\r\nbeginning`)
+  if (path === '/huge')
+    socket.write(Buffer.concat([Buffer.from(`${ok}Content-Length: ${HUGE_BYTES}\r\n\r\n`), Buffer.alloc(HUGE_BYTES)]))
+  if (path === '/silent-events') {
+    socket.write(`${events}9\r\ndata: 1\n\n\r\n`)
+    await wait(LONG_MS)
+    socket.write('9\r\ndata: 2\n\n\r\n0\r\n\r\n')
+  }
+}
+
+const hostile: RawService = await startRawService((path, socket) => void misbehave(path, socket))
+t.teardown(() => hostile[Symbol.asyncDispose]())
+const world = await startHttpWorld({
+  policy,
+  relay: { more: 'limits: { request_head: 1s, request_body: 1s, request_idle: 1s }' },
+  target: `  - name: hostile-api
+    protocol: http
+    labels: { env: prod }
+    url: http://127.0.0.1:${hostile.port}
+    timeouts: { headers: 1s, body: 1s }
+`,
+})
+t.teardown(() => world[Symbol.asyncDispose]())
+const alice = await world.person('alice')
+const carol = await world.person('carol')
+const connections = [
+  await alice.connect('billing-api'),
+  await alice.connect('hostile-api'),
+  await carol.connect('billing-api'),
+] as const
+const [gate, toHostile, masked] = connections
+t.teardown(() => Promise.all(connections.map(each => each[Symbol.asyncDispose]())))
+
+type Body = Readonly<Record<string, unknown>>
+const recorded = async (): Promise<Body[]> => (await world.relay.events()).map(({ body }) => body as Body)
+
+/** How the command about this path ended, as soon as the record says so. */
+async function outcomeOf(path: string): Promise<unknown> {
+  for (;;) {
+    const all = await recorded()
+    const command = all.find(each => each['type'] === 'command' && String(each['text']).split(/[ \n]/)[1] === path)
+    const { session, command: number } = command ?? {}
+    const ended = all.find(
+      each => each['type'] === 'outcome' && each['session'] === session && each['command'] === number,
+    )
+    if (command !== undefined && ended !== undefined) return ended['status']
+    await wait(50)
+  }
+}
+
+/** Sends piece by piece, with pauses, and gives what came back until the other side closed. */
+async function sendSlowly(pieces: readonly string[], pauseMs: number): Promise<string> {
+  const socket = connect({ port: gate.port, host: '127.0.0.1' })
+  let answer = ''
+  const closed = new Promise<void>(resolve => socket.on('error', () => {}).once('close', () => resolve()))
+  socket.on('data', chunk => {
+    answer += chunk.toString('latin1')
+  })
+  for (const piece of pieces) {
+    if (!socket.writable) break
+    socket.write(piece)
+    await wait(pauseMs)
+  }
+  await closed
+  return answer
+}
+
+t.test('what stalls ends with a word, and the record says why', async t => {
+  const sizes = `Content-Length: ${KEPT_BYTES + 8}\r\nConnection: close`
+  const ask = (path: string): Promise<string> => sendRaw(toHostile.port, request(`GET ${path}`, 'Connection: close'))
+  const [nothing, head, read, stalled, slow, silent, drip, half, quiet] = await Promise.all([
+    sendSlowly([], 0),
+    sendSlowly([...request('GET /slow-head', `X-Long: ${'a'.repeat(100)}`)], 50),
+    sendSlowly([`${request('POST /read', 'Content-Type: application/json\r\nContent-Length: 100')}{"amount":`], 0),
+    sendSlowly([request('PUT /stalled', 'Content-Length: 100000000', 'x'.repeat(1_000_000))], 0),
+    sendSlowly([request('PUT /slow', sizes, 'x'.repeat(KEPT_BYTES)), ...Array.from({ length: 8 }, () => 'x')], 400),
+    ask('/silent'),
+    ask('/drip'),
+    ask('/half'),
+    ask('/silent-events'),
+  ])
+  t.equal(nothing, '', 'who asks nothing is told nothing')
+  for (const [name, answer] of Object.entries({ head, read, stalled })) {
+    t.match(answer, /^HTTP\/1\.1 408 [\s\S]*application\/problem\+json/, `${name}: ${answer.slice(0, 100)}`)
+    t.match(answer, /connection: close/i, name)
+  }
+  t.same(statuses(slow), [200], 'a body that is slow, and comes')
+  t.same(
+    world.service.asked.map(({ url, body }) => [url, body.length]),
+    [['/slow', KEPT_BYTES + 8]],
+    'and nothing else reached the service',
+  )
+  for (const answer of [silent, drip]) t.match(answer, /^HTTP\/1\.1 504 [\s\S]*ERR_GATE_TIMEOUT/, answer.slice(0, 200))
+  t.match(half, /^HTTP\/1\.1 200 [\s\S]*beginning$/, 'of an answer that stalls what came')
+  t.match(quiet, /data: 1[\s\S]*data: 2[\s\S]*\r\n0\r\n\r\n$/, 'events may be far apart')
+  t.equal(await outcomeOf('/stalled'), 'ERR_GATE_CLIENT_TIMEOUT')
+  t.equal(await outcomeOf('/silent'), 'ERR_GATE_TIMEOUT')
+  t.equal(await outcomeOf('/half'), '200 ERR_GATE_TIMEOUT')
+  t.equal(await outcomeOf('/silent-events'), '200')
+  const all = await recorded()
+  t.match(
+    all.filter(({ type, text }) => type === 'command' && String(text).startsWith('POST /read')),
+    [{ decision: { effect: 'deny', rule: 'http', reason: 'the body did not come within 1 s' } }],
+  )
+  const ends = all.filter(({ type, code }) => type === 'session.end' && code === 'ERR_GATE_CLIENT_TIMEOUT')
+  t.match(ends, [{ reason: 'no whole head of a request within 1 s' }], 'the slow head, and not who asked nothing')
+})
+
+t.test('a client that does not read for a while gets all of its answer', async t => {
+  const socket = connect({ port: toHostile.port, host: '127.0.0.1' })
+  socket.write(request('GET /huge', 'Connection: close'))
+  await new Promise(resolve => socket.once('readable', resolve))
+  await wait(LONG_MS)
+  let bytes = 0
+  for await (const chunk of socket) bytes += (chunk as Buffer).length
+  t.ok(bytes > HUGE_BYTES, `${bytes} bytes`)
+})
+
+t.test('WebSockets: decided, recorded and masked message by message', async t => {
+  const socket = new WebSocket(`ws://127.0.0.1:${gate.port}/echo-socket`, ['chat'])
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  t.equal(socket.protocol, 'chat')
+  const echoed = new Promise(resolve => socket.once('message', data => resolve(String(data))))
+  socket.send('hello over there')
+  t.equal(await echoed, 'hello over there')
+  const closed = new Promise<number>(resolve => socket.once('close', resolve))
+  socket.send('forbidden')
+  t.equal(await closed, 1008)
+  const greeted = new WebSocket(`ws://127.0.0.1:${masked.port}/greeting`)
+  t.equal(
+    await new Promise(resolve => greeted.once('message', data => resolve(String(data)))),
+    '{"email":"****","n":1}',
+  )
+  greeted.close()
+  const refused = new WebSocket(`ws://127.0.0.1:${gate.port}/no-socket`)
+  t.match(await new Promise<Error>(resolve => refused.once('error', resolve)), /502/)
+  const admin = new WebSocket(`ws://127.0.0.1:${gate.port}/admin`)
+  t.match(await new Promise<Error>(resolve => admin.once('error', resolve)), /403/)
+  t.ok((await recorded()).some(({ action, text }) => action === 'message' && String(text).includes('‹redacted:')))
+  t.equal(await outcomeOf('/echo-socket'), '101 ERR_GATE_REFUSED')
+})
+
+t.test('messages in fragments, with control frames between them, are one message', async t => {
+  const socket = await openRaw(
+    gate.port,
+    '/fragments',
+    'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits',
+    frame(text, 'one ', { isLast: false }),
+  )
+  t.notMatch(socket.head, /sec-websocket-extensions/i, 'what would make frames unreadable is not agreed to')
+  t.notOk(world.service.asked.at(-1)?.headers['sec-websocket-extensions'])
+  socket.socket.write(
+    Buffer.concat([frame(ping, 'p'), frame(continuation, '', { isLast: false }), frame(pong, 'unasked')]),
+  )
+  socket.socket.write(frame(continuation, 'message', { isLast: true }))
+  const [answered, echoed] = await socket.until(2)
+  t.match(answered, { opcode: pong, payload: Buffer.from('p') })
+  t.match(echoed, { opcode: text, payload: Buffer.from('one message'), isLast: true })
+  socket.socket.write(frame(close, Buffer.from([0x0f, 0xa1, 0x62, 0x79, 0x65])))
+  t.equal(closeCode(await socket.closed()), 4001, 'the service’s own answer to the code')
+  t.equal(await outcomeOf('/fragments'), '101')
+  const all = await recorded()
+  const { session } = all.find(({ type, text: said }) => type === 'command' && said === 'GET /fragments') ?? {}
+  const messages = all.filter(each => each['session'] === session && each['action'] === 'message')
+  t.same(
+    messages.map(({ facts }) => [(facts as Body)['direction'], (facts as Body)['bodyBytes']]),
+    [
+      ['sent', 11],
+      ['received', 11],
+    ],
+  )
+})
+
+t.test('a burst of the smallest messages', async t => {
+  const socket = await openRaw(gate.port, '/burst')
+  const count = 2_000
+  socket.socket.write(Buffer.concat(Array.from({ length: count }, (_, at) => frame(binary, String(at)))))
+  const frames = await socket.until(count)
+  t.same(
+    frames.map(({ payload }) => Number(payload)),
+    Array.from({ length: count }, (_, at) => at),
+  )
+  socket.socket.destroy()
+})
+
+const wrong: Readonly<Record<string, readonly [bytes: Buffer, code: number, status: string]>> = {
+  '/unmasked': [frame(text, 'x', { isMasked: false }), 1002, 'ERR_GATE_PROTOCOL'],
+  '/reserved-1': [frame(text, 'x', { reserved: 4 }), 1002, 'ERR_GATE_PROTOCOL'],
+  '/reserved-2': [frame(text, 'x', { reserved: 2 }), 1002, 'ERR_GATE_PROTOCOL'],
+  '/opcode': [frame(3, 'x'), 1002, 'ERR_GATE_PROTOCOL'],
+  '/control-opcode': [frame(11, 'x'), 1002, 'ERR_GATE_PROTOCOL'],
+  '/long-ping': [frame(ping, 'x'.repeat(126)), 1002, 'ERR_GATE_PROTOCOL'],
+  '/fragmented-ping': [frame(ping, 'x', { isLast: false }), 1002, 'ERR_GATE_PROTOCOL'],
+  '/no-beginning': [frame(continuation, 'x'), 1002, 'ERR_GATE_PROTOCOL'],
+  '/two-beginnings': [
+    Buffer.concat([frame(text, 'x', { isLast: false }), frame(text, 'y')]),
+    1002,
+    'ERR_GATE_PROTOCOL',
+  ],
+  '/close-code': [frame(close, Buffer.from([0x03, 0xed])), 1002, 'ERR_GATE_PROTOCOL'],
+  '/half-close-code': [frame(close, 'x'), 1002, 'ERR_GATE_PROTOCOL'],
+  '/utf-8': [frame(text, Buffer.from([0xc3, 0x28])), 1007, 'ERR_GATE_PROTOCOL'],
+  '/surrogate': [frame(text, Buffer.from([0xed, 0xa0, 0x80])), 1007, 'ERR_GATE_PROTOCOL'],
+  '/reason': [frame(close, Buffer.from([0x03, 0xe8, 0xff])), 1007, 'ERR_GATE_PROTOCOL'],
+  '/declared': [frame(text, '', { length: 2 ** 40 }), 1009, 'ERR_GATE_LIMIT'],
+  '/sum': [
+    Buffer.concat([frame(text, 'x'.repeat(600_000), { isLast: false }), frame(continuation, 'x'.repeat(600_000))]),
+    1009,
+    'ERR_GATE_LIMIT',
+  ],
+  '/fragments-without-end': [
+    Buffer.concat([
+      frame(text, '', { isLast: false }),
+      ...Array.from({ length: 20_000 }, () => frame(continuation, '', { isLast: false })),
+    ]),
+    1008,
+    'ERR_GATE_LIMIT',
+  ],
+}
+
+t.test('frames that break the rules end the WebSocket with the code for it', async t => {
+  await Promise.all(
+    Object.entries(wrong).map(async ([path, [bytes, code, status]]) => {
+      const socket = await openRaw(gate.port, path)
+      socket.socket.write(Buffer.concat([frame(text, 'before'), bytes]))
+      socket.socket.write(frame(text, `after ${path}`))
+      const frames = await socket.closed()
+      t.equal(closeCode(frames), code, path)
+      t.equal(await outcomeOf(path), `101 ${status}`, path)
+    }),
+  )
+  const messages = (await recorded()).filter(({ action }) => action === 'message').map(({ text }) => String(text))
+  t.notOk(
+    messages.some(each => each.startsWith('after /')),
+    'nothing behind them is read',
+  )
+})
+
+t.test('frames of a service that break the rules', async t => {
+  for (const path of Object.keys(wrongFrames)) {
+    const frames: readonly Frame[] = await (await openRaw(toHostile.port, path)).closed()
+    const isLong = path === '/long-message'
+    t.equal(closeCode(frames), isLong ? 1009 : 1011, path)
+    t.equal(await outcomeOf(path), `101 ${isLong ? 'ERR_GATE_LIMIT' : 'ERR_GATE_TARGET_PROTOCOL'}`, path)
+  }
+})
+
+t.test('pings whose answers nobody reads', async t => {
+  const { socket } = await openRaw(gate.port, '/pings')
+  socket.pause()
+  const pings = Buffer.concat(Array.from({ length: 1_000 }, () => frame(ping, 'x'.repeat(125))))
+  const closed = new Promise<void>(resolve => socket.once('close', () => resolve()).on('error', () => {}))
+  const send = (): void => {
+    while (!socket.destroyed && socket.write(pings)) {}
+  }
+  socket.on('drain', send)
+  send()
+  t.equal(await outcomeOf('/pings'), '101 ERR_GATE_LIMIT')
+  socket.destroy()
+  await closed
+})
