@@ -36,14 +36,16 @@ function ipv6Bytes(address: string): Buffer {
  * A socket without an inode belongs to no process any more, and its uid says 0 whoever had it.
  */
 export function ownerIn(table: string, peer: Endpoint, ours: Endpoint): Owner {
-  const local = tableAddress(peer)
-  const remote = tableAddress(ours)
-  for (const line of table.split('\n')) {
-    const fields = line.trim().split(/\s+/)
-    if (fields[1] !== local || fields[2] !== remote) continue
-    return fields[9] === '0' || fields[9] === undefined ? 'gone' : { uid: Number(fields[7]) }
-  }
-  return 'gone'
+  // The table has a row for each socket of the machine, and is looked through for each connection: rows are not taken apart.
+  const row = ` ${tableAddress(peer)} ${tableAddress(ours)} `
+  const at = table.indexOf(row)
+  if (at === -1) return 'gone'
+  const end = table.indexOf('\n', at)
+  const [, , , , uid, , inode] = table
+    .slice(at + row.length, end === -1 ? table.length : end)
+    .trim()
+    .split(/\s+/)
+  return inode === '0' || inode === undefined ? 'gone' : { uid: Number(uid) }
 }
 
 /** The owner of the process that connected from `peer` to our `ours`. */
@@ -57,7 +59,31 @@ export async function peerOwner(peer: Endpoint, ours: Endpoint): Promise<Owner> 
 
 const inIpv6 = ({ address, port }: Endpoint): Endpoint => ({ address: `::ffff:${address}`, port })
 
-/** Without the table nobody can be told apart: then nobody is found in it, and the caller refuses. */
+interface Reads {
+  readonly running: Promise<string>
+  /** Begins when the running one is done: it knows everybody who came in the meantime. */
+  next: Promise<string> | undefined
+}
+
+const reads = new Map<string, Reads>()
+
+/**
+ * The table as it is after the call; the kernel takes milliseconds to write it, so that connections that come together share one.
+ * Without the table nobody can be told apart: then nobody is found in it, and the caller refuses.
+ */
 function readTable(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '')
+  const now = reads.get(path)
+  if (now === undefined) return startRead(path)
+  now.next ??= now.running.then(() => startRead(path))
+  return now.next
+}
+
+function startRead(path: string): Promise<string> {
+  const running = readFile(path, 'latin1').catch(() => '')
+  const mine: Reads = { running, next: undefined }
+  reads.set(path, mine)
+  void running.then(() => {
+    if (mine.next === undefined) reads.delete(path)
+  })
+  return running
 }
