@@ -1,5 +1,5 @@
 // The service that the HTTP benchmark asks: prepared answers, nothing computed.
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 const customer = (id: number): object => ({
@@ -26,7 +26,38 @@ const documents = new Map([
   ['/large', documentOf(1_000_000)],
 ])
 
+const zeros = Buffer.alloc(64 * 1024)
+const rows = Buffer.from(`${JSON.stringify(customer(1))}\n`.repeat(400))
+
+/** Sends whole pieces, at least so many bytes, as fast as they are taken. */
+function stream(response: ServerResponse, type: string, piece: Buffer, bytes: number): void {
+  response.writeHead(200, { 'content-type': type })
+  let left = bytes
+  const more = (): void => {
+    for (; left > 0; left -= piece.length) {
+      if (response.write(piece)) continue
+      left -= piece.length
+      return void response.once('drain', more)
+    }
+    response.end()
+  }
+  more()
+}
+
+function sink(request: IncomingMessage, response: ServerResponse): void {
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  request.on('end', () => response.end(String(bytes)))
+}
+
 const server = createServer((request, response) => {
+  const { pathname, searchParams } = new URL(request.url ?? '', 'http://service')
+  const bytes = Number(searchParams.get('bytes'))
+  if (pathname === '/zeros') return stream(response, 'application/octet-stream', zeros, bytes)
+  if (pathname === '/rows') return stream(response, 'application/x-ndjson', rows, bytes)
+  if (pathname === '/sink') return sink(request, response)
   const body = documents.get(request.url ?? '') ?? Buffer.from('{}')
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length })
   response.end(body)

@@ -12,6 +12,7 @@ import { startOidc } from '#support/oidc'
 import { start } from '#support/process'
 import type { Endpoint } from './client.ts'
 import { runBenchmark, say } from './harness.ts'
+import { formatMemory, httpMemory } from './http-memory.ts'
 import { format } from './report.ts'
 import { measure, type Result, type Window } from './rounds.ts'
 import { limits, type Person, profiling, type Route, startForwarder } from './setup.ts'
@@ -27,7 +28,7 @@ targets:
       - name: everything
         allow: [dba, engineers]
     mask:
-      - fields: ["customers.email"]
+      - fields: ["customers.email", "email"]
         for: { except: [dba] }
         with: redact
 `
@@ -134,6 +135,14 @@ async function bench(options: Options, chosen: readonly string[], signal: AbortS
   return options.json ? JSON.stringify(report, undefined, 2) : format(report)
 }
 
+async function memory(json: boolean, signal: AbortSignal): Promise<string> {
+  await using cleanup = new Cleanup()
+  const gate = (await setUp(cleanup, undefined)).find(({ name }) => name === 'gate')
+  if (gate === undefined) throw new Error('there is no route through gate')
+  const measured = await httpMemory(gate, signal)
+  return json ? JSON.stringify(measured, undefined, 2) : formatMemory(measured)
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -141,18 +150,21 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     profile: { type: 'string' },
+    memory: { type: 'boolean', default: false },
   },
 })
 const { profile } = values
 await runBenchmark(signal =>
-  bench(
-    {
-      json: values.json,
-      rounds: Number(values.rounds),
-      seconds: Number(values.seconds),
-      profile: profile === undefined ? undefined : resolve(profile),
-    },
-    positionals,
-    signal,
-  ),
+  values.memory
+    ? memory(values.json, signal)
+    : bench(
+        {
+          json: values.json,
+          rounds: Number(values.rounds),
+          seconds: Number(values.seconds),
+          profile: profile === undefined ? undefined : resolve(profile),
+        },
+        positionals,
+        signal,
+      ),
 )

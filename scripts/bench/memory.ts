@@ -133,7 +133,8 @@ export async function streamMemory(
   }
 }
 
-async function sample(pid: number, into: number[], signal: AbortSignal): Promise<void> {
+/** Looks at a process's memory ten times a second until the signal. */
+export async function sample(pid: number, into: number[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     into.push(await residentBytes(pid).catch(() => Number.NaN))
     await wait(SAMPLE_MS, undefined, { signal }).catch(() => {})
