@@ -14,20 +14,41 @@ import {
   verifyReceipt,
 } from '@gate/shared/record/receipt'
 import { z } from 'zod'
-import type { Connected } from './app.ts'
+import type { App, Connected } from './app.ts'
 import { ownDirectory, readOwnFile, writeOwnFile } from './files.ts'
+import { printable } from './text.ts'
 
 /** Answers that are fetched in a row; what is left comes the next time. */
 const MAX_PAGES = 20
 const SESSION = /^s_[a-z0-9]{12}$/
 
-const answerSchema = checkpointAnswer.extend({ receipts: z.array(receiptSchema), after: z.number(), more: z.boolean() })
-const stateSchema = z.object({
-  kept: z.object({ verifier: z.string(), checkpoint: z.string() }).optional(),
+/** Trees that are kept of one address; relays know of as many. */
+const MAX_TREES = 100
+
+const answerSchema = checkpointAnswer.extend({
+  receipts: z.array(receiptSchema),
+  after: z.number(),
+  more: z.boolean(),
+  /** The trees of the relays that share a store with the one that answers. */
+  trees: z.array(z.string()),
+})
+type Answer = z.infer<typeof answerSchema>
+
+const treeSchema = z.object({
+  kept: z.object({ verifier: z.string(), checkpoint: z.string() }),
   /** Sessions that ended before this moment, on the relay's clock, have been asked for. */
   after: z.number().default(0),
 })
-type State = z.infer<typeof stateSchema>
+const stateSchema = z.union([
+  /** By the names of the trees: behind one address there can be several relays. */
+  z.strictObject({ trees: z.record(z.string(), treeSchema) }),
+  /** As it was kept when it was of one tree. */
+  treeSchema.transform(tree => ({ trees: { [nameOf(tree.kept)]: tree } })),
+])
+type Tree = z.infer<typeof treeSchema>
+type Trees = Map<string, Tree>
+
+const nameOf = ({ verifier }: Kept): string => parseVerifier(verifier).name
 
 /** Each relay's receipts are in a directory of their own. */
 function directoryOf(home: string, relay: string): string {
@@ -36,53 +57,76 @@ function directoryOf(home: string, relay: string): string {
 
 const STATE_FILE = 'record.json'
 
-async function readState(directory: string): Promise<State> {
+async function readTrees(directory: string): Promise<Trees> {
   const text = await readOwnFile(directory, STATE_FILE)
-  if (text === undefined) return { after: 0 }
+  if (text === undefined) return new Map()
   try {
-    return stateSchema.parse(JSON.parse(text))
+    return new Map(Object.entries(stateSchema.parse(JSON.parse(text)).trees))
   } catch (cause) {
     throw new GateError('ERR_GATE_CONFIG', `${join(directory, STATE_FILE)} cannot be read`, { cause })
   }
 }
 
 /**
- * Fetches the receipts of sessions that have ended, and the newest checkpoint, and checks all of it.
- * @throws {GateError} ERR_GATE_RECORD when the relay's record was rewritten or cut off; what was kept stays as evidence.
+ * Fetches the receipts of sessions that have ended, and the newest checkpoint, and checks all of it. Returns what is kept
+ * of the record of the relay that answered.
+ * @throws {GateError} ERR_GATE_TAMPERED when the relay's record was rewritten or cut off; what was kept stays as evidence.
  */
-export async function fetchReceipts({ app, profile, client, credentials }: Connected): Promise<number> {
+export async function fetchReceipts({ app, profile, client, credentials }: Connected): Promise<Kept> {
   const directory = directoryOf(app.config.home, profile.relay)
   await ownDirectory(join(app.config.home, 'receipts'))
-  let state = await readState(directory)
-  let count = 0
-  for (let page = 0; page < MAX_PAGES; page += 1) {
-    const size = state.kept === undefined ? 0 : headOf(state.kept).size
-    const path = `/v1/receipts?size=${size}&after=${state.after}`
-    const answer = await client.call({ method: 'GET', path, token: await credentials.token() }, answerSchema)
-    const { kept } = acceptCheckpoint(state.kept, answer)
+  const trees = await readTrees(directory)
+  for (let page = 1; ; page += 1) {
+    const body = { known: [...trees].map(([origin, tree]) => ({ origin, ...asked(tree) })) }
+    const call = { method: 'POST', path: '/v1/receipts', token: await credentials.token(), body } as const
+    const answer = await client.call(call, answerSchema)
+    const name = nameOf(answer)
+    const { kept } = acceptCheckpoint(keptOf(trees, answer), answer)
+    if (!trees.has(name) && trees.size > 0) sayNewTree(app, profile.relay, name)
     for (const receipt of answer.receipts) {
       verifyReceipt(receipt)
       if (receipt.verifier !== kept.verifier || !SESSION.test(receipt.session))
         throw new GateError('ERR_GATE_TAMPERED', `a receipt of ${receipt.session} by another key`)
       if ((await readOwnFile(directory, `${receipt.session}.json`)) !== undefined) continue
       await writeOwnFile(directory, `${receipt.session}.json`, JSON.stringify(receipt))
-      count += 1
     }
-    const isDone = !answer.more || answer.after === state.after
-    state = { kept, after: answer.after }
-    await writeOwnFile(directory, STATE_FILE, JSON.stringify(state))
-    if (isDone) break
+    const isDone = !answer.more || answer.after === trees.get(name)?.after || page === MAX_PAGES
+    trees.set(name, { kept, after: answer.after })
+    await writeOwnFile(directory, STATE_FILE, JSON.stringify({ trees: Object.fromEntries(trees) }))
+    if (isDone) return kept
   }
-  return count
 }
 
-function headOf({ verifier, checkpoint }: Kept): { readonly size: number } {
-  return openCheckpoint(checkpoint, parseVerifier(verifier))
+function asked({ kept, after }: Tree): { readonly size: number; readonly after: number } {
+  return { size: openCheckpoint(kept.checkpoint, parseVerifier(kept.verifier)).size, after }
 }
 
-/** What is kept here of the relay's record. */
-export async function keptRecord({ app, profile }: Connected): Promise<Kept | undefined> {
-  return (await readState(directoryOf(app.config.home, profile.relay))).kept
+/**
+ * What was kept of the tree that a relay answers with. One that was not met before stands beside those that are kept if all
+ * of them are of relays that share its store; otherwise it stands in the place of one of them.
+ * @throws {GateError} ERR_GATE_LIMIT.
+ */
+function keptOf(trees: Trees, answer: Answer): Kept | undefined {
+  const known = trees.get(nameOf(answer))
+  if (known !== undefined) return known.kept
+  const replaced = [...trees.keys()].find(name => !answer.trees.includes(name))
+  if (replaced !== undefined) return trees.get(replaced)?.kept
+  if (trees.size >= MAX_TREES)
+    throw new GateError('ERR_GATE_LIMIT', `more than ${MAX_TREES} relays have answered at this address`)
+  return undefined
+}
+
+/** Whoever knows that there is one relay only has to hear of a second one. */
+function sayNewTree(app: App, relay: string, name: string): void {
+  app.note(
+    `${app.style.wait('!')} another relay answers at ${printable(relay)}: its record ${printable(name)} is kept beside`,
+  )
+  app.note('  what was kept of the others. If there is only one relay, tell whoever watches over it.')
+}
+
+/** What is kept here of the record with this name. */
+export async function keptRecord({ app, profile }: Connected, name: string): Promise<Kept | undefined> {
+  return (await readTrees(directoryOf(app.config.home, profile.relay))).get(name)?.kept
 }
 
 export interface KeptReceipt {

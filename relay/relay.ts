@@ -37,6 +37,7 @@ import { followPolicy } from './policy/load.ts'
 import type { Abilities } from './policy/rules.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { createProtocols } from './protocols/registry.ts'
+import { treeOrigin } from './record/archive.ts'
 import { openBucket } from './record/object-store.ts'
 import { Recorder } from './record/recorder.ts'
 import { Sealer } from './record/sealer.ts'
@@ -80,7 +81,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const maskKey = await readMaskKey(config.state)
   const records = join(config.state, 'records')
   const recordKey = await persistent(join(config.state, 'record.key'), newSigningKey)
-  const tree = { origin: `${new URL(config.url).host}/${relay}`, key: createPrivateKey(recordKey) }
+  const tree = { origin: treeOrigin(config.url, relay), key: createPrivateKey(recordKey) }
   const uploads = await uploadTerms(config, relay)
   const recorder = opening.adopt(
     await Recorder.open(records, tree, clock, log, { uploads, retentionMs: config.record.retention }),

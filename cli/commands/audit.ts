@@ -21,10 +21,12 @@ export interface VerifyOptions {
 
 /** Returns the exit code: 0 when everything is as it was signed, 9 when it is not. */
 export async function auditVerify(app: App, options: VerifyOptions): Promise<number> {
-  const { read, kept, close } = await sourceOf(app, options)
+  const { read, keptOf, close } = await sourceOf(app, options)
   try {
     const files = await Promise.all((options.checkpoint ?? []).map(readCheckpoint))
     const note = await readNote(read)
+    const [origin = ''] = note.split('\n')
+    const kept = await keptOf(origin)
     const verifier = verifierOf(options, kept, note)
     const ofKey = kept !== undefined && kept.verifier === verifier.text ? [kept.checkpoint] : []
     const began = performance.now()
@@ -44,8 +46,8 @@ export async function auditVerify(app: App, options: VerifyOptions): Promise<num
 
 interface Source {
   readonly read: ReadFile
-  /** What this person has kept of the relay's record. */
-  readonly kept: { readonly verifier: string; readonly checkpoint: string } | undefined
+  /** What this person has kept of the record with this name. */
+  keptOf(origin: string): Promise<{ readonly verifier: string; readonly checkpoint: string } | undefined>
   close(): Promise<void>
 }
 
@@ -57,23 +59,30 @@ async function sourceOf(app: App, { from }: VerifyOptions): Promise<Source> {
   })
   // The relay's own record is checked against what is seen of it here, from now on at the latest.
   if (connected !== undefined && from === undefined) await fetchReceipts(connected)
-  const kept = connected === undefined ? undefined : await keptRecord(connected)
+  const keptOf: Source['keptOf'] = async origin => (connected === undefined ? undefined : keptRecord(connected, origin))
   const close = async (): Promise<void> => connected?.[Symbol.asyncDispose]()
-  if (from !== undefined && !/^https?:/.test(from)) return { read: directorySource(from), kept, close }
-  if (from !== undefined) return { read: webSource(from, async () => ({})), kept, close }
-  return { read: relaySource(connected as Connected), kept, close }
+  if (from !== undefined && !/^https?:/.test(from)) return { read: directorySource(from), keptOf, close }
+  if (from !== undefined) return { read: webSource(from, async () => ({})), keptOf, close }
+  return { read: relaySource(connected as Connected), keptOf, close }
 }
 
+/** All parts are of the tree whose checkpoint was read first, also where several relays answer. */
 function relaySource({ client, credentials }: Connected): ReadFile {
-  return async path =>
-    client.bytes({ method: 'GET', path: `/v1/records/log/${path}`, token: await credentials.token() })
+  let tree = ''
+  return async path => {
+    const token = await credentials.token()
+    const bytes = await client.bytes({ method: 'GET', path: `/v1/records/log/${path}${tree}`, token })
+    if (tree === '' && path === 'checkpoint' && bytes !== undefined)
+      tree = `?tree=${encodeURIComponent(bytes.toString('utf8').split('\n')[0] ?? '')}`
+    return bytes
+  }
 }
 
 /** The key that is given; else the one that was kept; else a checkpoint's own is not believed. */
 function verifierOf({ key }: VerifyOptions, kept: { readonly verifier: string } | undefined, note: string): Verifier {
   if (key !== undefined) return parseVerifier(key)
   const [origin = ''] = note.split('\n')
-  if (kept !== undefined && parseVerifier(kept.verifier).name === origin) return parseVerifier(kept.verifier)
+  if (kept !== undefined) return parseVerifier(kept.verifier)
   throw new GateError('ERR_GATE_USAGE', `there is no key to check ${printable(origin)} with`, {
     hint: 'Add --key; gate audit key prints that of the relay you are logged in to.',
   })
@@ -142,9 +151,7 @@ function show(
 /** Prints the key with which the relay's record is checked. */
 export async function auditKey(app: App, { json }: { readonly json?: boolean }): Promise<void> {
   await using connected = await connectApp(app)
-  await fetchReceipts(connected)
-  const kept = await keptRecord(connected)
-  if (kept === undefined) throw new GateError('ERR_GATE_NOT_FOUND', 'the relay has shown no checkpoint yet')
+  const kept = await fetchReceipts(connected)
   const { size } = openCheckpoint(kept.checkpoint, parseVerifier(kept.verifier))
   app.print(json === true ? JSON.stringify({ key: kept.verifier, records: size }) : kept.verifier)
 }

@@ -5,6 +5,7 @@ import type { Receipt } from '@gate/shared/record/receipt'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { z } from 'zod'
 import type { Logins } from '../identity/logins.ts'
+import { treeOrigin } from '../record/archive.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'
@@ -16,10 +17,14 @@ const MAX_RECEIPTS = 100
 const HEARTBEAT_MS = 5_000
 
 const sized = z.strictObject({ size: z.coerce.number().int().nonnegative().default(0) })
+/** Trees that somebody knows something of: behind one address there can be several relays, each with its own. */
+const MAX_KNOWN = 100
 const wanted = z.strictObject({
-  size: z.coerce.number().int().nonnegative().default(0),
-  after: z.coerce.number().int().nonnegative().default(0),
+  known: z
+    .array(z.strictObject({ origin: z.string().max(512), size: z.int().nonnegative(), after: z.int().nonnegative() }))
+    .max(MAX_KNOWN),
 })
+const ofTree = z.strictObject({ tree: z.string().max(512).optional() })
 const followed = z.strictObject({
   from: z.coerce.number().int().positive().default(1),
   follow: z.enum(['true', 'false']).default('false'),
@@ -42,9 +47,11 @@ export function addRecords(app: FastifyInstance, context: RecordsApiContext): vo
     const { size } = sized.parse(request.query)
     return { verifier: recorder.verifier.text, ...(await recorder.consistency(size)) }
   })
-  app.get('/v1/receipts', async request => {
+  app.post('/v1/receipts', async request => {
     const { subject } = await authenticated(logins, request)
-    const { size, after } = wanted.parse(request.query)
+    const { known } = wanted.parse(request.body)
+    // Whoever asks cannot know which of several relays answers.
+    const { size, after } = known.find(({ origin }) => origin === recorder.verifier.name) ?? { size: 0, after: 0 }
     const ended = await endedSessions(context, subject, after)
     const receipts: Receipt[] = []
     for (const { id, last } of ended) receipts.push(...(await receiptOf(recorder, id, last)))
@@ -53,6 +60,7 @@ export function addRecords(app: FastifyInstance, context: RecordsApiContext): vo
       after: ended.at(-1)?.endedMs ?? after,
       more: ended.length === MAX_RECEIPTS,
       verifier: recorder.verifier.text,
+      trees: await treesOfStore(context),
       ...(await recorder.consistency(size)),
     }
   })
@@ -62,6 +70,12 @@ export function addRecords(app: FastifyInstance, context: RecordsApiContext): vo
   })
   app.get<{ Params: { '*': string } }>('/v1/records/log/*', async (request, reply) => {
     audits(context, (await authenticated(logins, request)).subject)
+    const { tree } = ofTree.parse(request.query)
+    // Parts of several trees put together would look like one that was tampered with.
+    if (tree !== undefined && tree !== recorder.verifier.name)
+      throw new GateError('ERR_GATE_CONFLICT', `this is the record ${recorder.verifier.name}, not ${tree}`, {
+        hint: 'Several relays answer at this address: ask each at its own, or check a copy with --from.',
+      })
     return sendPart(context, request.params['*'], reply)
   })
   app.get('/v1/records/events', async (request, reply) => {
@@ -107,6 +121,12 @@ async function endedSessions(
       .execute(),
   )
   return rows.map(({ id, ended_ms: endedMs, last_event: last }) => ({ id, endedMs: endedMs ?? 0, last: last ?? 0 }))
+}
+
+/** The names of the trees of all relays that share the store. */
+async function treesOfStore({ store }: RecordsApiContext): Promise<string[]> {
+  const relays = await storeErrors(() => store.db.selectFrom('relays').select(['id', 'url']).orderBy('id').execute())
+  return relays.map(({ id, url }) => treeOrigin(url, id))
 }
 
 /** Relays that have receipts for this person too; each gives those of the sessions that ran on it. */

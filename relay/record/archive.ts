@@ -42,6 +42,11 @@ export interface TreeKey {
 /** Gives a part that is no longer here; undefined when it is not there either. */
 export type ReadElsewhere = (path: string) => Promise<Buffer | undefined>
 
+/** The name of a relay's tree: each has one of its own, also where several are reached at one address. */
+export function treeOrigin(url: string, relay: string): string {
+  return `${new URL(url).host}/${relay}`
+}
+
 export class Archive {
   readonly verifier: Verifier
   readonly #directory: string

@@ -2,6 +2,7 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { tokenOf } from '../support/approver.ts'
 import { type Cli, programs } from '../support/gate.ts'
 import { run } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
@@ -59,6 +60,11 @@ t.test('receipts and audits', { skip }, async t => {
     t.match(refused.stderr, /only auditors may read the whole record/)
     t.equal((await alice.run('audit', 'tail')).code, 4)
     t.match((await carol.run('audit', 'key')).stdout, /^127\.0\.0\.1:\d+\/relay_\w+\+[0-9a-f]{8}\+\S+\n$/)
+    const authorization = `Bearer ${await tokenOf(carol, world.relay.url)}`
+    const parts = `${world.relay.url}/v1/records/log/checkpoint`
+    t.equal((await fetch(parts, { headers: { authorization } })).status, 200)
+    const elsewhere = await fetch(`${parts}?tree=gate.example.com%2Frelay_1`, { headers: { authorization } })
+    t.match(await elsewhere.json(), { code: 'ERR_GATE_CONFLICT' }, 'parts of another record are not taken for its own')
     const good = await carol.run('audit', 'verify')
     t.equal(good.code, 0, good.stderr + good.stdout)
     t.match(good.stdout, /✓ \d+ records of 127\.0\.0\.1:\d+\/relay_\w+ are as they were signed/)

@@ -1,5 +1,6 @@
 // Following and stopping what runs, with real processes and two relays: kill, lock, unlock, watch, and who may.
 import { get, type IncomingMessage } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import t from 'tap'
 import { tokenOf } from '../support/approver.ts'
 import { createCli, startRelay } from '../support/gate.ts'
@@ -22,6 +23,23 @@ targets:
 `
 
 type Event = { body: { type: string; session?: string; by?: unknown; reason?: string; lock?: string; code?: string } }
+
+/** One address in front of several relays; `to` is the port of the one that gets new connections. */
+async function startBalancer(first: number): Promise<AsyncDisposable & { readonly port: number; to: number }> {
+  const balancer = { to: first }
+  const server = createServer(incoming => {
+    const outgoing = connect(balancer.to, '127.0.0.1')
+    for (const socket of [incoming, outgoing]) socket.on('error', () => socket.destroy())
+    incoming.pipe(outgoing)
+    outgoing.pipe(incoming)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return Object.assign(balancer, {
+    port,
+    [Symbol.asyncDispose]: () => new Promise<void>(resolve => server.close(() => resolve())),
+  })
+}
 
 t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
   await using storage = await startPostgres()
@@ -292,6 +310,38 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     t.match(own.stdout, /^s_\w+ .* good$/m)
     t.notMatch(own.stderr, /ended on/)
   })
+
+  await t.test(
+    'behind one address each relay is held to its own record, and one that is none of theirs to the ones kept',
+    async t => {
+      const [first, other] = [world.relay.port, second.port]
+      await using balancer = await startBalancer(first)
+      await using both = await createCli()
+      t.equal((await both.login({ url: `http://127.0.0.1:${balancer.port}` }, world.oidc, 'alice')).code, 0)
+      const receipts = await both.run('receipts')
+      t.match(receipts.stdout, /^s_\w+ .* good$/m)
+      t.notMatch(receipts.stderr, /another relay answers/)
+      for (const [port, isNew] of [
+        [other, true],
+        [first, false],
+      ] as const) {
+        balancer.to = port
+        const asked = await both.run('receipts')
+        t.equal(asked.code, 0, asked.stderr)
+        t.equal(asked.stdout.split('\n').length, receipts.stdout.split('\n').length)
+        t.equal(
+          /another relay answers at http\S+ its record 127\.0\.0\.1:\d+\/relay_\w+ is kept/.test(asked.stderr),
+          isNew,
+        )
+      }
+      await using stranger = await startRelay({ oidc: world.oidc, policy })
+      balancer.to = stranger.port
+      t.equal((await both.login({ url: `http://127.0.0.1:${balancer.port}` }, world.oidc, 'alice')).code, 0)
+      const alarm = await both.run('receipts')
+      t.equal(alarm.code, 9, alarm.stderr)
+      t.match(alarm.stderr, /the record is signed with .*, and was with /)
+    },
+  )
 
   await t.test('of a session on a relay that is down another says where its record is', async t => {
     const [ended] = JSON.parse((await bobElsewhere.run('sessions', '--json')).stdout) as { id: string; relay: string }[]
