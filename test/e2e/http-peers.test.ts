@@ -81,7 +81,7 @@ type Body = Readonly<Record<string, unknown>>
 const recorded = async (): Promise<Body[]> => (await world.relay.events()).map(({ body }) => body as Body)
 
 /** How the command about this path ended, as soon as the record says so. */
-async function outcomeOf(path: string): Promise<unknown> {
+async function endOf(path: string): Promise<Record<string, unknown>> {
   for (;;) {
     const all = await recorded()
     const command = all.find(each => each['type'] === 'command' && String(each['text']).split(/[ \n]/)[1] === path)
@@ -89,9 +89,13 @@ async function outcomeOf(path: string): Promise<unknown> {
     const ended = all.find(
       each => each['type'] === 'outcome' && each['session'] === session && each['command'] === number,
     )
-    if (command !== undefined && ended !== undefined) return ended['status']
+    if (command !== undefined && ended !== undefined) return ended
     await wait(50)
   }
+}
+
+async function outcomeOf(path: string): Promise<unknown> {
+  return (await endOf(path))['status']
 }
 
 /** Sends piece by piece, with pauses, and gives what came back until the other side closed. */
@@ -204,7 +208,9 @@ t.test('messages in fragments, with control frames between them, are one message
   t.match(echoed, { opcode: text, payload: Buffer.from('one message'), isLast: true })
   socket.socket.write(frame(close, Buffer.from([0x0f, 0xa1, 0x62, 0x79, 0x65])))
   t.equal(closeCode(await socket.closed()), 4001, 'the service’s own answer to the code')
-  t.equal(await outcomeOf('/fragments'), '101')
+  const { status, firstByteMs, durationMs } = await endOf('/fragments')
+  t.equal(status, '101')
+  t.ok(Number(firstByteMs) <= Number(durationMs))
   const all = await recorded()
   const { session } = all.find(({ type, text: said }) => type === 'command' && said === 'GET /fragments') ?? {}
   const messages = all.filter(each => each['session'] === session && each['action'] === 'message')
