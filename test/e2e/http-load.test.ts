@@ -20,13 +20,16 @@ targets:
 
 /** Each takes tens of milliseconds to open on a small machine: more of them, 5,000 for example, when somebody asks for it. */
 const IDLE_STREAMS = Number(process.env['GATE_TEST_IDLE_STREAMS'] ?? 200)
-/** What one more connection may cost the relay. */
+/** What one more connection may cost each program. */
 const BYTES_PER_STREAM = 256 * 1024
 
 let endless = 0
 const world = await startHttpWorld({
   policy,
-  relay: { more: 'limits: { connections: 10000, connections_per_subject: 10000, waiting_requests_per_subject: 1000 }' },
+  relay: {
+    more: 'limits: { connections: 10000, connections_per_subject: 10000, agent_streams: 10000, waiting_requests_per_subject: 1000 }',
+  },
+  target: 'limits: { streams: 10000 }',
   answers: {
     '/endless': (_request, response) => {
       endless += 1
@@ -81,23 +84,26 @@ async function running(): Promise<string[]> {
   return events.filter(({ type, session }) => type === 'session.start' && !ended.has(session)).map(each => each.session)
 }
 
-const residentBytes = (): number =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${world.relay.process().pid}/status`, 'utf8'))?.[1]) * 1024
+const residentBytes = ({ pid }: { readonly pid: number }): number =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 
 t.test(`${IDLE_STREAMS} idle streams`, async t => {
   t.equal(await works(), 200)
-  const before = residentBytes()
+  const programs = { relay: world.relay.process(), agent: world.agent.process(), connect: gate.process }
+  const before = Object.values(programs).map(residentBytes)
   const sockets: Socket[] = []
   while (sockets.length < IDLE_STREAMS) {
-    const some = Array.from({ length: 100 }, () => open(request('GET /idle'), /"url":"\/idle"/))
+    const some = Array.from({ length: 100 }, () => open(request('GET /idle'), /"url":"\/idle"|problem\+json/))
     for (const { socket, seen } of await Promise.all(some)) {
       if (statuses(seen())[0] !== 200) t.fail(seen() || 'closed without a word')
       sockets.push(socket)
     }
   }
   t.equal(sockets.filter(socket => !socket.closed).length, IDLE_STREAMS)
-  const each = (residentBytes() - before) / IDLE_STREAMS
-  t.ok(each < BYTES_PER_STREAM, `${Math.round(each / 1024)} kB each`)
+  for (const [index, [name, program]] of Object.entries(programs).entries()) {
+    const each = (residentBytes(program) - (before[index] ?? 0)) / IDLE_STREAMS
+    t.ok(each < BYTES_PER_STREAM, `${name}: ${Math.round(each / 1024)} kB each`)
+  }
   t.equal(await works(), 200, 'one more is served')
   for (const socket of sockets) socket.destroy()
   await until(async () => (await running()).length === 0)
