@@ -287,6 +287,11 @@ t.test('a service that breaks the rules', async t => {
     t.match(answer, 'ERR_GATE_TARGET_PROTOCOL', path)
   }
   t.equal(unclear.length, 6)
+  for (const path of Object.keys(hostileAnswers).filter(each => each.startsWith('/odd/'))) {
+    const answer = await ask(open2, path)
+    t.equal(statuses(answer)[0], 502, `${path} ${answer.slice(0, 200)}`)
+    t.match(answer, /"code":"ERR_GATE_TARGET_/, path)
+  }
   for (const path of ['/short', '/bad-chunk', '/half-chunk', '/reset']) {
     const answer = await ask(open2, path)
     const isWhole = /\r\n0\r\n\r\n$/.test(answer) && statuses(answer)[0] === 200
@@ -308,6 +313,18 @@ t.test('a service that breaks the rules', async t => {
   )
   t.ok(statuses(early)[0] === 200 || statuses(early)[0] === 502, 'an answer before the upload ended')
   t.equal(statuses(await ask(open2, '/fine'))[0], 200)
+})
+
+t.test('bytes of values reach the other side as they were', async t => {
+  const odd = 'X-Odd: \xe9 \t\xff"\\%0d%0a'
+  await sendRaw(open2.port, request('GET /latin', `${odd}\r\nX-Empty:\r\nX-Padded: \t a \t \r\nConnection: close`))
+  const got = hostile.got.at(-1) ?? ''
+  t.match(got.toLowerCase(), `${odd}\r\nx-empty: \r\nx-padded: a\r\n`.toLowerCase())
+  t.equal(got.split('\r\n\r\n').length, 2, 'one head')
+  const answer = await ask(open2, '/latin')
+  t.match(answer, /x-odd: \xe9 \t\xff\r\n/i)
+  const old = await sendRaw(open2.port, `GET /half-chunk HTTP/1.0\r\n${host}\r\n`)
+  t.notMatch(old, /transfer-encoding/i, 'a client of HTTP/1.0 is told of no coding')
 })
 
 t.test('no way around the masks', async t => {

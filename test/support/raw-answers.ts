@@ -30,6 +30,16 @@ export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
   '/bad-chunk': `${answerHead('Transfer-Encoding: chunked')}3\r\nabc\r\nzz\r\n`,
   '/half-chunk': `${answerHead('Transfer-Encoding: chunked')}5\r\nab`,
   '/until-close': `${answerHead('Content-Type: text/plain')}until the end`,
+  ...Object.fromEntries(
+    ['\x01', '\x0b', '\x7f', '\0'].map((sign, at) => [`/odd/${at}`, wholeAnswer([`X-Odd: a${sign}b`], 'ok')]),
+  ),
+  ...Object.fromEntries(
+    ['099', '000', '1000', '20', '2OO'].map(status => [
+      `/odd/${status}`,
+      `HTTP/1.1 ${status} OK\r\nContent-Length: 2\r\n\r\nok`,
+    ]),
+  ),
+  '/latin': Buffer.from(`${answerHead('X-Odd: \xe9 \t\xff', 'Content-Length: 2')}ok`, 'latin1'),
   '/split': `${answerHead('X-Evil: a\rSet-Cookie: b=c', 'Content-Length: 2')}ok`,
   '/folded': `${answerHead('X-Evil: a\r\n Gate-Error: ERR_GATE_TIMEOUT', 'Content-Length: 2')}ok`,
   '/gate-error': `${answerHead('Gate-Error: ERR_GATE_TIMEOUT', 'Gate_Error: x', 'Content-Length: 2')}ok`,

@@ -68,10 +68,7 @@ export const malformedRequests: Readonly<Record<string, string>> = {
     'Content-Type: application/x-www-form-urlencoded\r\n',
   ),
   ...Object.fromEntries(
-    [
-      ...['a=1&_method=DELETE', 'a=1;_method=DELETE', '%5fmethod=DELETE', '+.method=DELETE', '_method%00=DELETE'],
-      ...['_method[]=DELETE', '_METHOD=DELETE', 'X-HTTP-Method-Override=DELETE'],
-    ].flatMap(form => [
+    ['a=1;_method=DELETE', '+.method=DELETE', '_method%00=DELETE'].flatMap(form => [
       [`form of ${form}`, sized('POST /a', 'application/x-www-form-urlencoded', form)],
       [`form without a type of ${form}`, sized('POST /a', '', form)],
       [`query of ${form}`, request(`GET /a?${form}`)],
@@ -80,27 +77,12 @@ export const malformedRequests: Readonly<Record<string, string>> = {
   'override in a form with an odd type': sized('POST /a', 'application/x-www-form-urlencoded,x', '_method=DELETE'),
   'override in a form with a blank': sized('POST /a', 'application/x-www-form-urlencoded x', '_method=DELETE'),
   ...Object.fromEntries(
-    [
-      ...[
-        'name="_method"',
-        'name=_method',
-        "name='_method'",
-        'NAME = "_method"',
-        'name="\\_method"',
-        'name="%5Fmethod"',
-      ],
-      ...[
-        'filename="a"; name="_method"',
-        'filename="a\\"; name="_method"',
-        "name*=utf-8''_method",
-        'name*0=_met; name*1=hod',
-      ],
-      ...['\r\n name="_method"', 'name=".method"', 'name="_method\0"', 'name="x-http-method-override"'],
-    ].flatMap(name => [
-      [`part with ${name}`, sized('POST /a', 'multipart/form-data; boundary=x', multipart(name))],
-      [`mixed part with ${name}`, sized('POST /a', 'multipart/mixed; boundary=x', multipart(name))],
+    ['name="_method"', "NAME = '%5Fmethod'", 'filename="a\\"; name="_method"', 'name*0=_met; name*1=hod'].map(name => [
+      `part with ${name}`,
+      sized('POST /a', 'multipart/form-data; boundary=x', multipart(name)),
     ]),
   ),
+  'mixed part': sized('POST /a', 'multipart/mixed; boundary=x', multipart('name="_method"')),
   'override in a later part': sized(
     'POST /a',
     'multipart/form-data; boundary=x',
@@ -131,6 +113,12 @@ export const malformedRequests: Readonly<Record<string, string>> = {
   'lines with LF': `GET /a HTTP/1.1\n${host.replace('\r', '')}\n`,
   'one line with LF': request('GET /a', 'x: 1\ny: 2'),
   'CR in a header': request('GET /a', 'x: 1\ry: 2'),
+  ...Object.fromEntries(
+    ['\x01', '\x0b', '\x1b', '\x7f', '\n x'].map(sign => [
+      `${JSON.stringify(sign)} in a header`,
+      request('GET /a', `x: 1${sign}`),
+    ]),
+  ),
   'NUL in a header': request('GET /a', 'x: 1\0'),
   'space before the method': ` ${request('GET /a')}`,
   'space before a header': `GET /a HTTP/1.1\r\n Host: localhost\r\n\r\n`,

@@ -9,6 +9,8 @@ import { type Place, rewriteReferences } from './redirects.ts'
 
 type Controller = Dispatcher.DispatchController
 
+const nothing = Buffer.alloc(0)
+
 export interface ExchangeOptions {
   readonly place: Place
   /** A body whose length is known must not be silent for longer. */
@@ -116,7 +118,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     response.writeHead(status, sendable(statusMessage ?? ''), headers)
     // One chunk for what comes in one piece; but the first event of a stream may be a long time off.
     socket?.cork()
-    response.flushHeaders()
+    // Not flushHeaders(), which writes values as UTF-8: bytes beyond ASCII would become others.
+    response.write(nothing)
     process.nextTick(() => socket?.uncork())
   }
 

@@ -25,6 +25,8 @@ export interface AnswerContext {
 
 type Mask = Extract<Plan, { do: 'mask' }>
 
+const nothing = Buffer.alloc(0)
+
 /** What of a stream a body is written to. */
 type Sink = Pick<Writable, 'write' | 'end' | 'destroy' | 'destroyed'>
 
@@ -106,7 +108,8 @@ export class Answer implements AnswerHandler {
     // Head and body that come together leave together; but the first event of a stream may be a long time off.
     const { socket } = response
     socket?.cork()
-    response.flushHeaders()
+    // Not flushHeaders(), which writes values as UTF-8: bytes beyond ASCII would become others.
+    response.write(nothing)
     process.nextTick(() => socket?.uncork())
   }
 

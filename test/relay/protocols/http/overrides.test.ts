@@ -39,6 +39,16 @@ const forms: readonly [FormKind, string, boolean][] = [
   ['multipart', multipart('name="a"; filename*=utf-8\'\'_method'), false],
   ['multipart', multipart("name*=utf-8''a"), true],
   ['multipart', 'Content-Disposition: form-data; name="a"\r\nContent-Type: a/b; name*0=c\r\n\r\n', false],
+  ...[
+    ...['name=_method', "name='_method'", 'NAME = "_method"', 'name="\\_method"', 'name="%5Fmethod"', 'name=".method"'],
+    ...['filename="a"; name="_method"', "name*=utf-8''_method", '\r\n name="_method"', 'name="_method\0"'],
+    ...['name="x-http-method-override"', 'name="_METHOD[]"'],
+  ].map((name): [FormKind, string, boolean] => ['multipart', multipart(name), true]),
+  ...['_METHOD=a', '+_method=a', '_method[]=a', 'X-HTTP-Method-Override=a'].map((form): [FormKind, string, boolean] => [
+    'urlencoded',
+    form,
+    true,
+  ]),
   ['multipart', 'var x = "Content-Disposition"; y = { name: "_method" }', false],
 ]
 
