@@ -30,6 +30,8 @@ export interface Sight {
 
 /** How many sessions have something is counted up to here, to begin with what the fewest have. */
 const MAX_COUNTED = 500
+/** Of a term fewer are looked at: from the beginning of the last of them it is known how dense they are. */
+const MAX_TERM_COUNTED = 100
 
 type Condition = RawBuilder<SqlBool>
 type Column = RawBuilder<unknown>
@@ -56,8 +58,10 @@ export async function findSessions(
   const bounds = (started: Column): Condition => startedBetween(started, filter, maximumMs)
   const terms = termsAsked(filter).map((term): Way => ({ term }))
   const conditions = conditionsOf(filter, sight).map((condition): Way => ({ condition }))
-  const best = await narrowest(store, [...terms, ...conditions], bounds)
-  const others = [...terms, ...conditions].filter(way => way !== best)
+  const ways = await byNarrowness(store, [...terms, ...conditions], bounds)
+  const { best } = ways
+  // What most sessions fail is looked up first.
+  const others = ways.sorted.filter(way => way !== best)
   const rest = (started: Column, id: Column): Condition =>
     all([...others.map(way => lookUp(way, started, id)), openSince(filter)])
   const { rows } = await queryOf(best, bounds, rest, filter.limit).execute(store.db)
@@ -95,25 +99,37 @@ function byCondition(condition: Condition, bounds: Bounds, rest: Rest, limit: nu
     where ${rest(STARTED, ID)} order by started_ms desc, id desc limit ${limit}`
 }
 
+interface Ways {
+  /** The way to begin with. */
+  readonly best: Way | undefined
+  readonly sorted: readonly Way[]
+}
+
 /**
- * The way that leads to the fewest sessions; among those that many lead to the sparsest term. Undefined where there are
- * conditions alone and many sessions meet them: what is known of a session's own row the planner judges well.
+ * Ways by how many sessions they lead to, the fewest first; among those that many lead to the sparsest term. None is the
+ * best where there are conditions alone and many sessions meet them: what is known of a session's own row the planner
+ * judges well.
  */
-async function narrowest(store: Store, ways: readonly Way[], bounds: Bounds): Promise<Way | undefined> {
+async function byNarrowness(store: Store, ways: readonly Way[], bounds: Bounds): Promise<Ways> {
   const [only] = ways
-  if (ways.length < 2) return only !== undefined && 'term' in only ? only : undefined
+  if (ways.length < 2) return { best: only !== undefined && 'term' in only ? only : undefined, sorted: ways }
   const looks = ways.map((way, index) => sql`(${newestOf(way, bounds)}) ${sql.ref(`way${index}`)}`)
   const looked = ways.map((_, index) => sql`to_json(${sql.ref(`way${index}`)}) ${sql.ref(`way${index}`)}`)
   const { rows } = await sql<Record<string, Sparseness>>`
     select ${sql.join(looked)} from ${sql.join(looks, sql` cross join `)}`.execute(store.db)
-  const [best] = ways
-    .map((way, index) => ({ way, ...(rows[0]?.[`way${index}`] as Sparseness) }))
+  const sorted = ways
+    .map((way, index) => {
+      const seen = rows[0]?.[`way${index}`] ?? { count: MAX_COUNTED, since: 0 }
+      return { way, ...seen, count: 'term' in way && seen.count === MAX_TERM_COUNTED ? MAX_COUNTED : seen.count }
+    })
     .sort((a, b) => a.count - b.count || a.since - b.since)
-  return best === undefined || ('condition' in best.way && best.count >= MAX_COUNTED) ? undefined : best.way
+  const [first] = sorted
+  const isBest = first !== undefined && !('condition' in first.way && first.count >= MAX_COUNTED)
+  return { best: isBest ? first.way : undefined, sorted: sorted.map(({ way }) => way) }
 }
 
 interface Sparseness {
-  /** Up to MAX_COUNTED. */
+  /** Up to MAX_COUNTED, of a term up to MAX_TERM_COUNTED. */
   readonly count: number
   /** When the oldest of those that were counted began; of a condition the end of time, since they are not the newest. */
   readonly since: number
@@ -126,7 +142,7 @@ function newestOf(way: Way, bounds: Bounds): RawBuilder<Sparseness> {
       from (select from sessions where ${way.condition} and ${bounds(STARTED)} limit ${sql.lit(MAX_COUNTED)}) counted`
   return sql`select count(*) as count, coalesce(min(started_ms), 0) as since
     from (select started_ms from session_terms had where had.term = ${way.term} and ${bounds(column('had.started_ms'))}
-      order by had.started_ms desc, had.session_id desc limit ${sql.lit(MAX_COUNTED)}) counted`
+      order by had.started_ms desc, had.session_id desc limit ${sql.lit(MAX_TERM_COUNTED)}) counted`
 }
 
 /** Conditions on rows of sessions that an index can answer. */
