@@ -52,10 +52,10 @@ export function scanString(bytes: Buffer, from: number, scan: StringScan): numbe
       inEscape = 1
       scan.hasEscapes = true
     } else if (inEscape === 1) {
-      if (escapes[byte] !== 1) throw brokenJson('an inEscape that does not exist')
+      if (escapes[byte] !== 1) throw brokenJson('an escape that does not exist')
       inEscape = byte === LETTER_U ? 2 : 0
     } else {
-      if (hexDigits[byte] !== 1) throw brokenJson('an inEscape without its four digits')
+      if (hexDigits[byte] !== 1) throw brokenJson('an escape without its four digits')
       inEscape = inEscape === 5 ? 0 : inEscape + 1
     }
   }

@@ -186,7 +186,12 @@ export class JsonMasker implements BodyMasker {
     this.#next = COLON_NEXT
     const around = this.#states[this.#depth - 1] ?? this.#state
     this.#state = this.#watchesNames() ? this.#paths.next(around, this.#numberOfName(end)) : around
-    return end
+    // What stands without blanks, as programs write it, is read on without coming back for each token.
+    if (this.#bytes[end] !== COLON) return end
+    this.#next = VALUE
+    const value = end + 1
+    const byte = this.#bytes[value] ?? 0
+    return value === this.#bytes.length || blanks[byte] === 1 ? value : this.#beginValue(byte, value)
   }
 
   #numberOfName(end: number): number {
@@ -282,7 +287,7 @@ export class JsonMasker implements BodyMasker {
     // Elements have the path of their array.
     if (isArray) this.#state = this.#states[this.#depth - 1] ?? this.#state
     this.#output.cut(at + 1)
-    return at + 1
+    return this.#next === NAME && this.#bytes[at + 1] === QUOTE ? this.#beginName(at + 1) : at + 1
   }
 }
 
