@@ -4,6 +4,7 @@ import {
   comparedColumn,
   computed,
   counters,
+  type Formed,
   formOf,
   isColumn,
   isMultiplying,
@@ -11,6 +12,7 @@ import {
   rowOf,
 } from './forms.ts'
 import type { ColumnName, Expression, Operand, Query, Test, Use } from './lineage.ts'
+import { isSteady } from './steady.ts'
 import { as, isObject, type Json, type JsonObject, list, node, object, strings } from './tree.ts'
 
 /** Why a statement cannot be followed; caught where the statement's lineage is made. */
@@ -51,7 +53,8 @@ export class Expressions {
     const gathered = new Gathered()
     for (const value of values) this.#add(value, gathered)
     const { columns, queries, uses, tests } = gathered
-    return { columns, queries, uses, tests, ...(values.length === 1 ? formOf(values[0]) : computed) }
+    const formed = values.length === 1 ? formOf(values[0]) : computed
+    return { columns, queries, uses, tests, ...formed, ...(gathered.varies ? { varies: true } : {}) }
   }
 
   /** What a condition uses. */
@@ -131,7 +134,8 @@ export class Expressions {
     if (content['subLinkType'] === 'EXISTS_SUBLINK') return [{ kind: 'exists', query: this.#query(query) }]
     const operator = strings(content['operName']).at(-1) ?? '='
     if (content['subLinkType'] !== 'ANY_SUBLINK' || operator !== '=') return undefined
-    const right: Expression = { columns: [], queries: [this.#query(query)], uses: [], tests: [], ...computed }
+    const values: Formed = { form: 'subquery', cast: false }
+    const right: Expression = { columns: [], queries: [this.#query(query)], uses: [], tests: [], ...values }
     const left = this.#operand(content['testexpr'])
     return [{ kind: 'equality', where, left, right: { expression: right, column: undefined }, times: 1 }]
   }
@@ -186,6 +190,8 @@ export class Expressions {
         return
       default:
         if (!transparent.has(name)) throw new Unfollowed(`columns cannot be followed through ${name}`)
+        // JSON_ARRAYAGG(1) counts rows.
+        gathered.varies ||= name === 'JsonObjectAgg' || name === 'JsonArrayAgg'
         this.#add(content, gathered)
     }
   }
@@ -210,6 +216,7 @@ export class Expressions {
     if (isObject(content['over'])) gathered.uses.push(...this.window(content['over']))
     const args = list(content['args'])
     const name = strings(content['funcname']).at(-1) ?? ''
+    gathered.varies ||= !isSteady(content)
     // How many values are not NULL says nothing that the mask hides.
     if (counters.has(name) && content['agg_distinct'] !== true && args.length > 0 && args.every(isColumn)) {
       gathered.uses.push(this.#presence(args, `${name}()`))
@@ -251,12 +258,14 @@ export class Expressions {
 }
 
 class Gathered {
+  varies = false
   readonly columns: ColumnName[] = []
   readonly queries: Query[] = []
   readonly uses: Use[] = []
   readonly tests: Test[] = []
 
-  take({ columns, queries, uses, tests }: Expression): void {
+  take({ columns, queries, uses, tests, varies }: Expression): void {
+    this.varies ||= varies === true
     this.columns.push(...columns)
     this.queries.push(...queries)
     this.uses.push(...uses)

@@ -15,6 +15,8 @@ export interface Expression {
   readonly form: Form
   /** The value is cast to text, whole. */
   readonly cast: boolean
+  /** It can be another value for each row, also where no column flows in: `random()`, `row_number() OVER ()`. */
+  readonly varies?: true
 }
 
 export type Form =

@@ -463,22 +463,17 @@ class Evaluation {
   }
 
   #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
-    const { columns, queries, uses, tests, form } = operand.expression
+    const { columns, queries, form, varies } = operand.expression
     const [query] = queries
-    if (
-      query !== undefined &&
-      queries.length === 1 &&
-      columns.length === 0 &&
-      uses.length === 0 &&
-      tests.length === 0
-    ) {
-      // A subquery of whole values compares as those do.
+    if (form === 'subquery' && query !== undefined) {
+      // A subquery of whole values compares as those do; what is computed from its value is another one.
       const result = this.query(query, scope, tables)
       return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.whole), constant: false }
     }
     const { flows } = this.#value(operand.expression, scope, tables)
     const whole = operand.column !== undefined && this.#column(operand.column, scope).whole
-    const constant = columns.length === 0 && queries.length === 0 && flows.size === 0
+    // A value that is another for each row would try all there may be.
+    const constant = columns.length === 0 && queries.length === 0 && flows.size === 0 && varies !== true
     return { flows, whole, constant: constant && form === 'computed' }
   }
 
