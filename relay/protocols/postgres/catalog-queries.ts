@@ -15,6 +15,10 @@ const castByFunction = (type: string, which: string): string => `${type} >= ${FI
     where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))`
 
+/** Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. */
+const typeOf = (type: string): string =>
+  `case when ${type}.typtype not in ('r', 'm') or ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
+
 const anyCast = (which: string): string =>
   ['t.oid', 't.typbasetype', 't.typelem'].map(type => `(${castByFunction(type, which)})`).join(' or ')
 
@@ -31,7 +35,7 @@ export function catalogQueries(system: boolean) {
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
     columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
-      case when t.typtype <> 'd' then t.oid::text when b.typtype <> 'd' then b.oid::text end,
+      case when t.typtype <> 'd' then ${typeOf('t')} when b.typtype <> 'd' then ${typeOf('b')} end,
       (a.atthasdef and (select attgenerated <> '' from pg_catalog.pg_attribute g
         where g.attrelid = a.attrelid and g.attnum = a.attnum))::text
     from (select ''::"char" as attgenerated) before_version_12 cross join pg_catalog.pg_attribute a

@@ -2,6 +2,7 @@
 import {
   columnName,
   comparedColumn,
+  comparedLetters,
   computed,
   counters,
   type Formed,
@@ -95,7 +96,9 @@ export class Expressions {
       case 'AEXPR_OP_ALL': {
         const elements = list(as(rexpr, 'A_ArrayExpr')?.['elements'])
         if (lexpr === undefined || rexpr === undefined || elements.length > MAX_COMPARED_VALUES) return undefined
-        return [{ kind: 'equality', where, left: this.#operand(lexpr), right: this.#operand(rexpr), times: 1 }]
+        // An array that is a column, or comes from a subquery, would be compared by its elements: parts of its value.
+        const right: Operand = { expression: { ...this.expression(rexpr), ...computed }, column: undefined }
+        return [{ kind: 'equality', where, left: this.#operand(lexpr), right, times: 1 }]
       }
       case 'AEXPR_IN': {
         const values = list(object(as(rexpr, 'List'))['items'])
@@ -141,7 +144,7 @@ export class Expressions {
   }
 
   #operand(value: Json | undefined): Operand {
-    return { expression: this.expression(value), column: comparedColumn(value) }
+    return { expression: this.expression(value), column: comparedColumn(value), letters: comparedLetters(value) }
   }
 
   #add(value: Json | undefined, gathered: Gathered): void {

@@ -1,5 +1,5 @@
 // What an expression is by its form: one column, one value of a subquery, a row, a comparison with a column; and functions that do more than compute. Pure.
-import type { ColumnName, Form } from './lineage.ts'
+import type { ColumnName, Form, Letters } from './lineage.ts'
 import { as, isWholeText, type Json, type JsonObject, list, node, strings, text } from './tree.ts'
 
 /** Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. */
@@ -82,11 +82,26 @@ export function comparedColumn(value: Json | undefined): ColumnName | undefined 
     case 'TypeCast':
       return isWholeText(content) ? comparedColumn(content['arg']) : undefined
     case 'FuncCall': {
-      const args = list(content['args'])
-      const oneCase = ['lower', 'upper'].includes(strings(content['funcname']).at(-1) ?? '')
-      return oneCase && args.length === 1 ? comparedColumn(args[0]) : undefined
+      const [only, second] = list(content['args'])
+      return lettersOf(content) !== undefined && second === undefined ? comparedColumn(only) : undefined
     }
     default:
       return undefined
   }
+}
+
+function lettersOf(call: JsonObject): Letters['case'] | undefined {
+  const name = strings(call['funcname']).at(-1)
+  return name === 'lower' || name === 'upper' ? name : undefined
+}
+
+/** Which case the compared column of an expression is in. */
+export function comparedLetters(value: Json | undefined): Letters | undefined {
+  const [name, content] = node(value)
+  if (name === 'CollateClause' || name === 'TypeCast') return comparedLetters(content['arg'])
+  const letters = name === 'FuncCall' ? lettersOf(content) : undefined
+  if (letters === undefined) return undefined
+  const [argument] = list(content['args'])
+  const inner = comparedLetters(argument)
+  return { case: letters, ofText: inner === undefined ? as(argument, 'TypeCast') !== undefined : inner.ofText }
 }

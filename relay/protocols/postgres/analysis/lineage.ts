@@ -26,11 +26,19 @@ export type Form =
   | 'subquery'
   | 'computed'
 
+export interface Letters {
+  readonly case: 'lower' | 'upper'
+  /** The value was cast to text before, whatever the type of the column. */
+  readonly ofText: boolean
+}
+
 /** One side of a comparison. */
 export interface Operand {
   readonly expression: Expression
   /** The column, when the operand is one, at most cast to text or in one case: equality then tells of the whole value. */
   readonly column: ColumnName | undefined
+  /** The case that it is compared in, where it is not the value's own. */
+  readonly letters?: Letters | undefined
 }
 
 export type Test =

@@ -35,11 +35,13 @@ import {
   type Flows,
   flowsOf,
   fromAnew,
+  hasCase,
   lookUp,
   type MaskedColumn,
   noFlows,
   type Scope,
   type Source,
+  shareColumn,
   sourcesNamed,
   typeOf,
   union,
@@ -459,7 +461,9 @@ class Evaluation {
     const other = this.#operand(right, scope, tables)
     const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
     const joined = one.whole && other.whole && one.flows.size > 0 && other.flows.size > 0
-    return { flows: union(one.flows, other.flows), allowed: lookedUp || joined }
+    // A column compared with itself in another case would tell which letters it has.
+    const itself = left.letters?.case !== right.letters?.case && shareColumn(one.flows, other.flows)
+    return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself) }
   }
 
   #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
@@ -471,7 +475,9 @@ class Evaluation {
       return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.whole), constant: false }
     }
     const { flows } = this.#value(operand.expression, scope, tables)
-    const whole = operand.column !== undefined && this.#column(operand.column, scope).whole
+    const column = operand.column === undefined ? undefined : this.#column(operand.column, scope)
+    // Of a range lower() and upper() are its bounds.
+    const whole = column?.whole === true && (operand.letters?.ofText !== false || hasCase(column))
     // A value that is another for each row would try all there may be.
     const constant = columns.length === 0 && queries.length === 0 && flows.size === 0 && varies !== true
     return { flows, whole, constant: constant && form === 'computed' }

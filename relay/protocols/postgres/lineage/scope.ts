@@ -1,6 +1,7 @@
 // What a column name means in a query: the tables and subqueries in FROM, and the queries around it. Pure.
 import type { MaskObligation } from '@gate/shared/model'
 import type { ColumnName } from '../analysis/lineage.ts'
+import { FIRST_NORMAL_OBJECT_ID } from '../functions.ts'
 
 /** A masked column of a table; one object for each, so that sets of them have no doubles. */
 export interface MaskedColumn {
@@ -81,8 +82,19 @@ export function asText(column: Column): Column {
   return { ...column, flows: new Set([...column.flows].map(redactedOf)), type: TEXT, origin: undefined }
 }
 
-/** OID in src/include/catalog/pg_type.dat. */
+/** OIDs in src/include/catalog/pg_type.dat. */
 const TEXT = 25
+const textTypes: ReadonlySet<number> = new Set([TEXT, 19, 1042, 1043])
+
+/** Whether it is of a type that lower() and upper() keep whole but for the case: text, or a type of an extension, such as citext. */
+export const hasCase = ({ type }: Column): boolean =>
+  type !== undefined && (textTypes.has(type) || type >= FIRST_NORMAL_OBJECT_ID)
+
+/** Whether some column flows into both; what is shown of it does not matter. */
+export function shareColumn(one: Flows, other: Flows): boolean {
+  const labels = new Set([...one].map(({ label }) => label))
+  return [...other].some(({ label }) => labels.has(label))
+}
 
 const redactedColumns = new WeakMap<MaskedColumn, MaskedColumn>()
 
