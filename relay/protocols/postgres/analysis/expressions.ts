@@ -220,8 +220,10 @@ export class Expressions {
     const args = list(content['args'])
     const name = strings(content['funcname']).at(-1) ?? ''
     gathered.varies ||= !isSteady(content)
-    // How many values are not NULL says nothing that the mask hides.
-    if (counters.has(name) && content['agg_distinct'] !== true && args.length > 0 && args.every(isColumn)) {
+    // How many values are not NULL says nothing that the mask hides. An order, or the elements of an array, could.
+    const isCounter = counters.has(name) && args.length > 0 && args.every(isColumn)
+    const more = ['agg_distinct', 'agg_order', 'func_variadic'].some(field => content[field] !== undefined)
+    if (isCounter && !more) {
       gathered.uses.push(this.#presence(args, `${name}()`))
       return
     }
