@@ -24,6 +24,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.child': ['id', 'email', 'extra'],
   'public.made': ['id', 'secret', 'first_letter'],
   'public.odd_table': ['id', 'odd'],
+  'public.stays': ['id', 'span', 'rooms'],
   'public.ruled': ['id'],
   // Views, with their definitions below.
   'public.plain_view': ['id', 'mail'],
@@ -67,7 +68,13 @@ function rows(): CatalogRows {
       const [schema = '', relation = ''] = name.split('.')
       return [oid(name), schema, relation, views[name] === undefined ? 'r' : 'v']
     }),
-    columns: names.flatMap(name => (tables[name] ?? []).map((column, index) => [oid(name), String(index + 1), column])),
+    columns: names.flatMap(name =>
+      (tables[name] ?? []).map((column, index) => [
+        ...[oid(name), String(index + 1), column],
+        // int4range, text
+        column === 'span' ? '3904' : '25',
+      ]),
+    ),
     inherits: [[oid('public.child'), oid('public.parent')]],
     views: reads.map(([view, relation, column]) => [oid(view), oid(relation), String(column)]),
     callers: [[oid('public.calling_view')]],
@@ -120,7 +127,7 @@ async function catalog(): Promise<Catalog> {
 const snapshot = catalog()
 
 const mask: MaskObligation = {
-  ...{ kind: 'mask', columns: ['public.customers.email', 'users.email', '*.secret', 'public.parent.email'] },
+  ...{ kind: 'mask', columns: ['public.customers.email', 'users.email', '*.secret', 'public.parent.email', 'stays.*'] },
   ...{ detect: [], with: 'redact', fixed: undefined, computed: 'deny', predicates: 'equality' },
 }
 
@@ -291,9 +298,38 @@ both(
     "select id from customers where (id, email) = (1, 'a') or (id, email) in ((1, 'a'), (2, 'b'))",
     "select id, count(*) from customers group by id, email is null order by email = 'a'",
     "select id from customers where (email = 'a') is not false",
+    "select id from customers where (select email from users where id = 1) = 'a'",
+    'select id from customers where (select email from users where id = 1)::text = email',
+    'select c.id from customers c join users u on lower(u.email) = lower(c.email) and lower(c.email) = u.email',
+    "select id from stays where lower(span::text) = '[1,2)' or span = '[1,2)' or lower(rooms) = 'a'",
+    "select id from stays where rooms = '{a}'",
   ],
   {
     "select id from customers where email like 'a%'": used('WHERE'),
+    'select id, email = string_to_table($1, $2) from customers': computed,
+    'select id, email = (rank() over ())::text from customers': computed,
+    'select id, email = upper((rank() over ())::text) from customers': computed,
+    'select id from customers where email = random()::text': used('WHERE'),
+    "select id from customers where email in ('a', set_config('a.b', 'c', true))": used('WHERE'),
+    'select id from customers group by id having email = count(*)::text': used('HAVING'),
+    "select id from customers group by id having email = string_agg('a', '')": used('HAVING'),
+    'select case email when random()::text then 1 end from customers': used('CASE'),
+    'select 1 where length((select email from customers where id = 7)) = 12': used('WHERE'),
+    "select 1 where substr((select email from customers where id = 7), 1, 1) in ('a', 'b')": used('WHERE'),
+    'select length((select email from customers where id = 7)) = 12': computed,
+    "select ((select email from customers where id = 7) < 'm') = true": computed,
+    "select (array(select email from customers order by id))[1] = 'a'": computed,
+    "select case substr((select email from customers where id = 7), 1, 1) when 'a' then 1 end": used('CASE'),
+    'select id from notes n order by length((select email from customers c where c.id = n.id)) = 12': used('ORDER BY'),
+    'select id from customers where email = lower(email)': used('WHERE'),
+    'select id from customers where upper(email) <> lower(email::text)': used('WHERE'),
+    'select a.id from customers a join customers b on a.id = b.id and a.email = upper(b.email)': used('ON'),
+    'select id from stays where lower(span) = 1': used('WHERE'),
+    "select id from stays where 'a' = any(rooms)": used('WHERE'),
+    "select id, 'a' <> all(rooms) from stays": /stays\.rooms is masked for you, and/,
+    'select num_nulls(variadic rooms) from stays': /stays\.rooms is masked for you, and/,
+    'select count(id order by 1 / (length(email) - 12)) from customers': used('ORDER BY'),
+    "select count(id order by case when email like 'a%' then 1 / 0 end) from customers": used('CASE'),
     "select id from customers where email > 'a'": used('WHERE'),
     "select id from customers where email ~ '^a'": used('WHERE'),
     "select id from customers where email between 'a' and 'b'": used('WHERE'),
