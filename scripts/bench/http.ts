@@ -15,7 +15,7 @@ import { runBenchmark, say } from './harness.ts'
 import { formatMemory, httpMemory } from './http-memory.ts'
 import { format } from './report.ts'
 import { measure, type Result, type Window } from './rounds.ts'
-import { limits, type Person, profiling, type Route, startForwarder } from './setup.ts'
+import { limits, type Person, profiling, type Route, relayProgram, startForwarder } from './setup.ts'
 import type { Done, Workload } from './workloads.ts'
 
 const CONNECTIONS = 8
@@ -78,7 +78,7 @@ async function setUp(cleanup: Cleanup, profile: string | undefined): Promise<Rou
   say('starting gate …')
   const oidc = cleanup.use(await startOidc())
   Object.assign(process.env, profiling(profile))
-  const relay = cleanup.use(await startRelay({ oidc, policy, more: limits }))
+  const relay = cleanup.use(await startRelay({ oidc, policy, more: limits, ...relayProgram(profile) }))
   const targets = `  - { name: bench, protocol: http, url: "http://127.0.0.1:${port}" }`
   const agent = cleanup.use(await startAgent({ relay, targets }))
   const connect = async (person: Person): Promise<{ port: number; pid: number }> => {
@@ -143,6 +143,18 @@ async function memory(json: boolean, signal: AbortSignal): Promise<string> {
   return json ? JSON.stringify(measured, undefined, 2) : formatMemory(measured)
 }
 
+const usage = `node scripts/dist/bench/http.js [options] [workload …]
+
+Workloads: get-small, get-small-masked, get-large, get-large-masked. All of them when none is given.
+
+  --rounds <n>     rounds of each workload (5; at least 3 say anything)
+  --seconds <n>    seconds of each run (3)
+  --memory         instead: the relay's memory while gigabytes go through
+  --json           one JSON object on stdout instead of the table
+  --profile <dir>  all hops write CPU profiles there; node scripts/dist/bench/profile.js <dir> shows them
+  --help           this
+`
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -151,20 +163,13 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '3' },
     profile: { type: 'string' },
     memory: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 })
 const { profile } = values
-await runBenchmark(signal =>
-  values.memory
-    ? memory(values.json, signal)
-    : bench(
-        {
-          json: values.json,
-          rounds: Number(values.rounds),
-          seconds: Number(values.seconds),
-          profile: profile === undefined ? undefined : resolve(profile),
-        },
-        positionals,
-        signal,
-      ),
-)
+const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
+if (!(Number.isInteger(rounds) && rounds > 0 && Number.isInteger(seconds) && seconds > 0))
+  throw new Error('--rounds and --seconds: expected whole numbers')
+const options = { json: values.json, rounds, seconds, profile: profile === undefined ? undefined : resolve(profile) }
+if (values.help) process.stdout.write(usage)
+else await runBenchmark(signal => (values.memory ? memory(values.json, signal) : bench(options, positionals, signal)))

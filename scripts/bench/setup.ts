@@ -1,7 +1,7 @@
 // Starts everything a run needs: PostgreSQL with data, the forwarder, gate with two people logged in.
 import { fileURLToPath } from 'node:url'
 import { Cleanup } from '@gate/shared/cleanup'
-import { createCli, startAgent, startRelay } from '#support/gate'
+import { createCli, startAgent, startRelay, unbundledRelay } from '#support/gate'
 import { startOidc } from '#support/oidc'
 import { type PostgresServer, startPostgres } from '#support/postgres'
 import { type Running, run, start } from '#support/process'
@@ -147,6 +147,10 @@ const preload = new URL('./preload.js', import.meta.url)
 export const profiling = (directory: string | undefined): Record<string, string> =>
   directory === undefined ? {} : { NODE_OPTIONS: `--import=${preload.href}`, BENCH_PROFILE: directory }
 
+/** A profile of the bundle would name none of our files. */
+export const relayProgram = (profile: string | undefined): { program?: string } =>
+  profile === undefined ? {} : { program: unbundledRelay }
+
 export async function startForwarder(cleanup: Cleanup, target: Endpoint, profile: string | undefined): Promise<Route> {
   const main = fileURLToPath(new URL('./forwarder.js', import.meta.url))
   const hop = async (...args: (string | number)[]): Promise<[Running, number]> => {
@@ -168,7 +172,7 @@ async function startGate(cleanup: Cleanup, target: Endpoint, profile: string | u
   const oidc = cleanup.use(await startOidc())
   // The support code starts gate's programs with our own environment.
   Object.assign(process.env, profiling(profile))
-  const relay = cleanup.use(await startRelay({ oidc, policy, more: limits }))
+  const relay = cleanup.use(await startRelay({ oidc, policy, more: limits, ...relayProgram(profile) }))
   const targets = `  - { name: bench, protocol: postgres, host: 127.0.0.1, port: ${target.port}, database: ${target.database}, user: ${target.user} }`
   const agent = cleanup.use(await startAgent({ relay, targets }))
   const connect = async (person: Person): Promise<{ endpoint: Endpoint; pid: number }> => {
