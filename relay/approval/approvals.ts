@@ -1,38 +1,23 @@
 // Holds: a command waits in the store until people decide, time runs out, or whoever asked goes away.
-import { parameterBytes, type SignedDecision } from '@gate/shared/approval'
+import type { SignedDecision } from '@gate/shared/approval'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
-import { newId, newSecret } from '@gate/shared/id'
 import type { Log } from '@gate/shared/log'
-import type { Hold, Operation, Subject } from '@gate/shared/model'
-import type { Insertable } from 'kysely'
+import type { Subject } from '@gate/shared/model'
 import type { Notices } from '../notices/notices.ts'
 import { mayApprove, parseQuorum } from '../policy/quorum.ts'
-import type { Schema } from '../store/schema.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import type { Asking } from './asking.ts'
+import { commandRequest, createRequest, type NewRequest, type Wish, wishRequest } from './creating.ts'
 import { type SignedWord, takeWord } from './deciding.ts'
 import { forgotten, settledStates } from './forgetting.ts'
 import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
-import { expireLater, findLater, hashesOf } from './later.ts'
+import { expireLater, findLater } from './later.ts'
 import { isSamePerson } from './person.ts'
 import { type ApprovalRequest, type Decision, readDecisions, readRequest, readRequests } from './requests.ts'
 import { type Review, Reviews } from './reviews.ts'
 import { type Answer, Waiting } from './waiting.ts'
-
-/** A wish for a grant can be decided for this long. */
-const GRANT_REQUEST_MS = 60 * 60_000
-
-/** A grant that somebody asks for ahead. */
-export interface Wish {
-  readonly subject: Subject
-  readonly target: { readonly name: string; readonly protocol: string }
-  readonly hold: Hold
-  readonly policy: string
-  readonly reason: string
-  readonly grantMs: number
-}
 
 export interface ApprovalsOptions {
   /** This relay's own id, and the URL by which people know it. */
@@ -118,7 +103,7 @@ export class Approvals implements AsyncDisposable {
 
   /** Makes a request, has it written down, and tells people. `later`: the client does not wait. */
   async #make(asking: Asking, made: (request: ApprovalRequest) => void, later: boolean): Promise<ApprovalRequest> {
-    const request = await storeErrors(() => this.#createCommand(asking, later))
+    const request = await this.#create(asking.access.subject, commandRequest(asking, later))
     try {
       made(request)
     } catch (thrown) {
@@ -181,39 +166,8 @@ export class Approvals implements AsyncDisposable {
   }
 
   /** Makes a request for a grant and returns it; it waits without anybody's connection. */
-  async wish({ subject, target, hold, policy, reason, grantMs }: Wish): Promise<ApprovalRequest> {
-    const operation: Operation = {
-      protocol: target.protocol,
-      action: 'grant',
-      resources: [],
-      text: '',
-      parameters: [],
-      writes: false,
-      routine: false,
-      facts: {},
-    }
-    const request = await storeErrors(() =>
-      this.#create(subject, {
-        kind: 'grant',
-        session_id: null,
-        target: target.name,
-        protocol: target.protocol,
-        task: null,
-        reason,
-        ...ruleColumns(hold),
-        action: operation.action,
-        operation: JSON.stringify(operation),
-        command_hash: null,
-        parameters_hash: null,
-        exact: null,
-        context: '{}',
-        history: '[]',
-        estimate: null,
-        grant_ms: grantMs,
-        policy,
-        lifetimeMs: GRANT_REQUEST_MS,
-      }),
-    )
+  async wish(wish: Wish): Promise<ApprovalRequest> {
+    const request = await this.#create(wish.subject, wishRequest(wish))
     this.#notices.request('request.waiting', request)
     await this.#waiting.announce(request.id)
     return request
@@ -246,64 +200,9 @@ export class Approvals implements AsyncDisposable {
     return grant
   }
 
-  #createCommand(asking: Asking, later: boolean): Promise<ApprovalRequest> {
-    const { session, access, hold, policy, command, context, history, estimate } = asking
-    const { subject, target, operation } = access
-    const parameters = parameterBytes(asking.parameters)
-    const { commandHash, parametersHash } = hashesOf(asking)
-    return this.#create(subject, {
-      kind: 'command',
-      later,
-      session_id: session,
-      target: target.name,
-      protocol: target.protocol,
-      task: access.context.task ?? null,
-      reason: access.context.reason ?? null,
-      ...ruleColumns(hold),
-      action: operation.action,
-      operation: JSON.stringify({ ...operation, recorded: asking.recorded }),
-      command_hash: commandHash,
-      parameters_hash: parametersHash,
-      exact: JSON.stringify({ command, parameters: parameters.toString('base64') }),
-      context: JSON.stringify(context),
-      history: JSON.stringify(history),
-      estimate: estimate === undefined ? null : JSON.stringify(estimate),
-      grant_ms: null,
-      policy,
-      lifetimeMs: hold.timeoutMs,
-    })
-  }
-
-  async #create(subject: Subject, { lifetimeMs, ...values }: NewRequest): Promise<ApprovalRequest> {
-    const now = this.#clock.now()
-    const { count } = await this.#store.db
-      .selectFrom('requests')
-      .select(({ fn }) => fn.countAll<number>().as('count'))
-      .where('subject_id', '=', subject.id)
-      .where('state', '=', 'waiting')
-      .where('expires_ms', '>', now)
-      .executeTakeFirstOrThrow()
-    if (count >= this.#options.limitPerSubject) {
-      throw new GateError('ERR_GATE_LIMIT', `${count} of your commands wait for approval already`)
-    }
-    const id = newId('r')
-    await this.#store.db
-      .insertInto('requests')
-      .values({
-        ...values,
-        id,
-        relay: this.#options.relay,
-        subject_id: subject.id,
-        email: subject.email ?? null,
-        groups: JSON.stringify(subject.groups),
-        nonce: newSecret(),
-        state: 'waiting',
-        created_ms: now,
-        expires_ms: now + lifetimeMs,
-        settled_ms: null,
-      })
-      .execute()
-    return readRequest(this.#store, id)
+  #create(subject: Subject, request: NewRequest): Promise<ApprovalRequest> {
+    const { relay, limitPerSubject } = this.#options
+    return storeErrors(() => createRequest(this.#store, relay, subject, request, limitPerSubject, this.#clock.now()))
   }
 
   /** Requests that the person may decide or made, newest last. */
@@ -367,16 +266,6 @@ export class Approvals implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#waiting.close()
   }
-}
-
-/** What the maker of a request knows of it. */
-type NewRequest = Omit<
-  Insertable<Schema['requests']>,
-  'id' | 'relay' | 'subject_id' | 'email' | 'groups' | 'nonce' | 'state' | 'created_ms' | 'expires_ms' | 'settled_ms'
-> & { readonly lifetimeMs: number }
-
-function ruleColumns(hold: Hold): { rule: string; approvers: string; grant_max_ms: number | null } {
-  return { rule: hold.rule, approvers: hold.approvers.text, grant_max_ms: hold.grants?.maxMs ?? null }
 }
 
 function notFound(id: string): GateError {
