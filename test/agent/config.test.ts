@@ -148,7 +148,7 @@ ${lines}`
 
 t.test('an HTTP target is read with its defaults, and its paths are relative to the file', async t => {
   t.match((await read(service(''))).targets, [
-    { labels: {}, pass: [], redirects: [], timeouts: { connect: 10_000, headers: 300_000 } },
+    { labels: {}, pass: [], redirects: [], timeouts: { connect: 10_000, headers: 300_000, body: 300_000 } },
   ])
   const at = (file: string): string => join(directory.path, file)
   t.match(
@@ -217,7 +217,8 @@ t.test('each of these alone is a mistake of an HTTP target', async t => {
     ["redirects: ['https://sso.example.com/']", /redirects\.0/],
     ['client_key: k.pem', /client_certificate and client_key go together/],
     ['timeouts: { connect: 10 }', /timeouts\.connect/],
-    ['timeouts: { body: 10s }', /"body"/],
+    ['timeouts: { body: 100h }', /timeouts\.body/],
+    ['timeouts: { idle: 10s }', /"idle"/],
     ['http2: true', /"http2"/],
   ] as const) {
     const found = (await mistakes(service(`    ${lines}\n`))).join('\n')
