@@ -1,5 +1,5 @@
 // Whether a WHERE clause really chooses among a table's rows. Pure.
-import { as, isObject, type Json, type JsonObject, list, node, strings, text, walk } from './tree.ts'
+import { as, isObject, type Json, type JsonObject, list, node, object, strings, text, walk } from './tree.ts'
 
 /** A relation as a statement names it: its columns can be written with these qualifiers. */
 export interface Named {
@@ -16,7 +16,8 @@ export function choosesRows(where: Json | undefined, table: Named): boolean {
   const [name, content] = node(where)
   if (name === 'BoolExpr') return boolChooses(content, table)
   if (name === 'CurrentOfExpr') return true
-  if (name === 'A_Expr' && sameText(content['lexpr'], content['rexpr'])) return false
+  if (isReflexive(name, content, table)) return false
+  if (name === 'SubLink' && isAmongAll(content, table)) return false
   if (name === 'SubLink' && content['testexpr'] === undefined) return refersTo(content['subselect'], table, true)
   return refersTo(where, table, false)
 }
@@ -27,29 +28,79 @@ function boolChooses(content: JsonObject, table: Named): boolean {
     case 'AND_EXPR':
       return args.some(arg => choosesRows(arg, table))
     case 'OR_EXPR':
-      return args.every(arg => choosesRows(arg, table)) && !coversNull(args)
+      return args.every(arg => choosesRows(arg, table)) && !coversAll(args, table)
     default:
       return args.some(arg => choosesRows(arg, table))
   }
 }
 
-/** `x IS NULL OR x IS NOT NULL` is always true. */
-function coversNull(args: readonly Json[]): boolean {
-  const tests = args.flatMap(arg => {
-    const test = as(arg, 'NullTest')
-    return test === undefined ? [] : [{ kind: test['nulltesttype'], arg: shape(test['arg']) }]
+/** Operators of which one holds where the other does not, but for NULL. */
+const opposites: Readonly<Record<string, string>> = {
+  ...{ '=': '<>', '<>': '=', '<': '>=', '>=': '<', '>': '<=', '<=': '>' },
+  ...{ '~~': '!~~', '!~~': '~~', '~~*': '!~~*', '!~~*': '~~*', '~': '!~', '!~': '~' },
+}
+
+/** `x IS NULL OR x IS NOT NULL`, `x = 1 OR x <> 1`, `p OR NOT p`: one of two always holds, or does where nothing is NULL. */
+function coversAll(args: readonly Json[], table: Named): boolean {
+  const shapes = new Set(args.map(arg => shape(arg, table)))
+  return args.some(arg => {
+    const opposite = oppositeOf(arg)
+    return opposite !== undefined && shapes.has(shape(opposite, table))
   })
-  return tests.some(a => tests.some(b => a.kind !== b.kind && a.arg === b.arg))
 }
 
-/** A node's form without its position in the text. */
-function shape(value: Json | undefined): string {
-  return JSON.stringify(value, (key, inner: unknown) => (key === 'location' ? undefined : inner)) ?? ''
+function oppositeOf(condition: Json): Json | undefined {
+  const [name, content] = node(condition)
+  if (name === 'BoolExpr' && content['boolop'] === 'NOT_EXPR') return list(content['args'])[0]
+  if (name === 'NullTest') {
+    const other = content['nulltesttype'] === 'IS_NULL' ? 'IS_NOT_NULL' : 'IS_NULL'
+    return { NullTest: { ...content, nulltesttype: other } }
+  }
+  const operator = name === 'A_Expr' ? opposites[strings(content['name']).join('.')] : undefined
+  return operator === undefined ? undefined : { A_Expr: { ...content, name: [{ String: { sval: operator } }] } }
 }
 
-function sameText(a: Json | undefined, b: Json | undefined): boolean {
+/** A node's form without its position in the text, and without what only says that a column is the table's. */
+function shape(value: Json | undefined, table: Named): string {
+  return (
+    JSON.stringify(value, (key, inner: unknown) => {
+      if (key === 'location' || key.endsWith('_location')) return undefined
+      if (key !== 'ColumnRef') return inner
+      const reference = inner as JsonObject
+      return isColumnOf(reference, table, true) ? { fields: list(reference['fields']).slice(-1) } : reference
+    }) ?? ''
+  )
+}
+
+function sameText(a: Json | undefined, b: Json | undefined, table: Named): boolean {
   // What is of two kinds need not be written out to be told apart.
-  return a !== undefined && node(a)[0] === node(b)[0] && shape(a) === shape(b)
+  return a !== undefined && node(a)[0] === node(b)[0] && shape(a, table) === shape(b, table)
+}
+
+/** `id = id`, `id - id`, `id IN (id, …)`, `id = ANY (ARRAY[id])`, `id BETWEEN id AND id`: the same for every row but for NULL. */
+function isReflexive(name: string, content: JsonObject, table: Named): boolean {
+  if (name !== 'A_Expr') return false
+  const { lexpr, rexpr } = content
+  const others = as(rexpr, 'List')?.['items'] ?? as(rexpr, 'A_ArrayExpr')?.['elements']
+  if (others === undefined) return !keeping.has(strings(content['name']).at(-1) ?? '') && sameText(lexpr, rexpr, table)
+  const matching = content['kind'] === 'AEXPR_IN' || content['kind'] === 'AEXPR_OP_ANY'
+  const same = list(others).map(other => sameText(lexpr, other, table))
+  return matching ? same.includes(true) : same.length > 0 && !same.includes(false)
+}
+
+/** Operators whose result is not the same for every row where both sides are. */
+const keeping: ReadonlySet<string> = new Set(['+', '*', '||', '&', '|', '^'])
+
+/** `id IN (SELECT id FROM t)` of the same table, all of it. */
+function isAmongAll({ testexpr, subselect, subLinkType }: JsonObject, table: Named): boolean {
+  const { targetList, fromClause, ...others } = object(as(subselect, 'SelectStmt'))
+  const [from, second] = list(fromClause)
+  const range = as(from, 'RangeVar')
+  const chooses = Object.entries(others).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null)
+  if (subLinkType !== 'ANY_SUBLINK' || range === undefined || second !== undefined || chooses) return false
+  const column = (value: Json | undefined): string => strings(as(value, 'ColumnRef')?.['fields']).at(-1) ?? ''
+  const shown = column(as(list(targetList)[0], 'ResTarget')?.['val'])
+  return text(range['relname']) === table.relation && shown !== '' && shown === column(testexpr)
 }
 
 /** Whether a column of the table is named. Inside a subquery without a test only a qualified name surely means the outer table. */
@@ -57,6 +108,7 @@ function refersTo(value: Json | undefined, table: Named, onlyQualified: boolean)
   let found = false
   walk(value, (name, content) => {
     if (found) return true
+    if (isReflexive(name, content, table)) return true
     if (name === 'ColumnRef') found = isColumnOf(content, table, onlyQualified)
     else if (name === 'SubLink') {
       // The test of `x IN (SELECT …)` is outside the subquery, the rest is inside.
