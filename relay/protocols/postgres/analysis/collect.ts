@@ -50,6 +50,8 @@ export interface Collected {
   readonly columnsWritten: readonly string[]
   readonly hasWhere: boolean
   readonly returning: boolean
+  /** FOR UPDATE and the like, however deep. */
+  readonly locking: boolean
   /** Data-modifying CTEs. */
   readonly nested: readonly NestedWrite[]
   /** What set_config() changes. */
@@ -74,6 +76,9 @@ const relationTypes = new Set([
   'OBJECT_SEQUENCE',
   'OBJECT_INDEX',
 ])
+
+/** Object types that are parts of a relation, and named behind it. */
+const partTypes = new Set(['OBJECT_COLUMN', 'OBJECT_TRIGGER', 'OBJECT_RULE', 'OBJECT_POLICY', 'OBJECT_TABCONSTRAINT'])
 
 /** Operators behind words of the grammar. */
 const spelled: Readonly<Record<string, readonly string[]>> = {
@@ -103,6 +108,7 @@ class Collector {
   readonly #settings: ChangedSetting[] = []
   #hasWhere = false
   #returning = false
+  #locking = false
   /** Columns whose values the WHERE of the query at hand says, while its outputs are visited. */
   #said: ReadonlyMap<string, string> = new Map()
 
@@ -119,6 +125,7 @@ class Collector {
       columnsWritten: [...this.#columnsWritten],
       hasWhere: this.#hasWhere,
       returning: this.#returning,
+      locking: this.#locking,
       nested: this.#nested,
       settings: this.#settings,
     }
@@ -251,6 +258,7 @@ class Collector {
   #select(content: JsonObject, outer: Scope): void {
     const scope = this.#with(content['withClause'], outer)
     const around = this.#said
+    this.#locking ||= content['lockingClause'] !== undefined
     for (const key of Object.keys(content)) {
       const child = content[key]
       this.#said = key === 'targetList' ? saidBy(content['whereClause']) : new Map()
@@ -292,13 +300,19 @@ class Collector {
     }
     const assigned = name === 'InsertStmt' ? content['cols'] : content['targetList']
     const conflict = object(object(content['onConflictClause']))
-    const merged = list(content['mergeWhenClauses']).flatMap(clause =>
-      list(as(clause, 'MergeWhenClause')?.['targetList']),
+    const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
+    const merged = whens.flatMap(when => list(when['targetList']))
+    // They are about rows that the join condition does not choose.
+    const widely = whens.some(
+      when =>
+        when['matchKind'] === 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE' &&
+        when['commandType'] !== 'CMD_NOTHING' &&
+        !choosesRows(when['condition'], namedOf(target)),
     )
     return {
       action: dml[name] ?? 'unknown',
       written: [this.#relation(target)],
-      hasWhere: choosesRows(content['whereClause'] ?? content['joinCondition'], namedOf(target)),
+      hasWhere: !widely && choosesRows(content['whereClause'] ?? content['joinCondition'], namedOf(target)),
       columnsWritten: [...list(assigned), ...list(conflict['targetList']), ...merged].flatMap(entry => {
         const column = text(as(entry, 'ResTarget')?.['name'])
         return column === '' ? [] : [column]
@@ -361,20 +375,32 @@ class Collector {
         typeof value === 'string' ? value : text(as(value, 'RoleSpec')?.['rolename']) || text(object(value)['rolename'])
       if (given !== '') this.#others.push({ kind, name: given })
     }
-    const called = strings(content['funcname']).join('.')
+    const called = strings(content['funcname'] ?? object(content['funccall'])['funcname']).join('.')
     if (called !== '') this.#functions.add(called)
+    if (['CommentStmt', 'SecLabelStmt'].includes(name)) this.#described(text(content['objtype']), content['object'])
+  }
+
+  /** COMMENT and SECURITY LABEL name relations as lists of words. */
+  #described(type: string, item: Json | undefined): void {
+    const names = strings(as(item, 'List')?.['items'])
+    const parts = relationTypes.has(type) ? names : partTypes.has(type) ? names.slice(0, -1) : []
+    if (parts.length > 0) this.#add(this.#written, qualified(parts))
   }
 
   #dropped(type: string, item: Json): void {
     const [kind, inner] = node(item)
-    const names =
-      kind === 'List' ? strings(inner['items']) : kind === 'String' ? [text(inner['sval'])] : strings(inner['objname'])
-    const relation = relationTypes.has(type)
-    if (relation)
-      this.#add(this.#written, { schema: names.length > 1 ? names.at(-2) : undefined, name: names.at(-1) ?? '' })
-    else this.#others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
+    const names = strings(kind === 'List' ? inner['items'] : (inner['objname'] ?? inner['names']))
+    if (kind === 'String') names.push(text(inner['sval']))
+    if (relationTypes.has(type)) {
+      this.#add(this.#written, qualified(names))
+      return
+    }
+    if (partTypes.has(type) && names.length > 1) this.#add(this.#written, qualified(names.slice(0, -1)))
+    this.#others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
   }
 }
+
+const qualified = (names: readonly string[]): RelationName => ({ schema: names.at(-2), name: names.at(-1) ?? '' })
 
 /** `name = 'work_mem' AND …`: pg_dump calls set_config(name, …) of the settings that such a condition leaves. */
 function saidBy(where: Json | undefined): Map<string, string> {

@@ -257,7 +257,7 @@ function part(kind: Kind, content: JsonObject, collected: Collected): Part {
   facts.hasWhere = collected.hasWhere
   facts.hasLimit = hasLimit(content)
   facts.returning = collected.returning
-  facts.locking = content['lockingClause'] !== undefined
+  facts.locking = collected.locking
   facts.columns = collected.columns
   facts.columnsWritten = collected.columnsWritten
   facts.functions = collected.functions

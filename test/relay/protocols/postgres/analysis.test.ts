@@ -112,7 +112,7 @@ t.test('what statements do, and to which tables', async t => {
     'alter role r superuser': ['alter'],
     'alter system set x = 1': ['alter'],
     'create extension dblink': ['create'],
-    "comment on table t is 'x'": ['comment'],
+    "comment on table t is 'x'": ['comment → t'],
     'select * from t; delete from u; ': ['select t', 'delete → u'],
     '': [],
     ' -- nothing': [],
@@ -138,6 +138,9 @@ t.test('the facts that rules use', async t => {
     ['select a, t.b from t where c = 1 limit 5', { hasWhere: true, hasLimit: true, columns: ['a', 't.b', 'c'] }],
     ['select * from t limit all', { hasLimit: false }],
     ['select * from t for update', { locking: true }],
+    ['select * from (select * from t for update) x', { locking: true }],
+    ['with x as (select * from t for share) select * from x', { locking: true }],
+    ['call s.p(f(1))', { functions: ['s.p', 'f'] }],
     ['select lower(a), count(*), s.f(1) from t', { functions: ['lower', 'count', 's.f'] }],
     ["copy t to program 'sh'", { copyProgram: true, copyFile: false, copyDirection: 'to' }],
     ["copy t from '/etc/passwd'", { copyProgram: false, copyFile: true, copyDirection: 'from' }],
@@ -155,6 +158,20 @@ t.test('the facts that rules use', async t => {
   }
 })
 
+t.test('what is said of a part of a table is said of the table', async t => {
+  const written: Readonly<Record<string, string>> = {
+    'drop trigger x on t': 't',
+    'drop policy x on s.t': 't',
+    'drop rule x on t': 't',
+    "comment on table t is 'x'": 't',
+    "comment on column s.t.a is 'x'": 't',
+    "comment on trigger x on t is 'x'": 't',
+    "security label on table t is 'x'": 't',
+  }
+  for (const [sql, name] of Object.entries(written)) t.match((await facts(sql))[0]?.parts[0]?.written, [{ name }], sql)
+  t.match((await facts('drop type s.x'))[0]?.parts[0]?.others, [{ kind: 'type', name: 's.x' }])
+})
+
 t.test('a WHERE that chooses nothing is no WHERE', async t => {
   const chooses: Readonly<Record<string, boolean>> = {
     'delete from t': false,
@@ -164,6 +181,28 @@ t.test('a WHERE that chooses nothing is no WHERE', async t => {
     "delete from t where now() > '2020-01-01'": false,
     'delete from t where id = id': false,
     'delete from t where (id) = (id)': false,
+    'delete from t where t.id = id': false,
+    'delete from t x where x.id = id': false,
+    'delete from s.t where s.t.id = t.id': false,
+    'delete from t where id in (1, id)': false,
+    'delete from t where id = any (array[id])': false,
+    'delete from t where id between id and id': false,
+    'delete from t where (id = id) is true': false,
+    'delete from t where true = (id = t.id)': false,
+    'delete from t where id - id = 0': false,
+    'delete from t where id = 1 or id <> 1': false,
+    'delete from t where id < 5 or t.id >= 5': false,
+    "delete from t where name like 'x%' or name not like 'x%'": false,
+    'delete from t where id = 1 or not id = 1': false,
+    'delete from t where id in (select id from t)': false,
+    'merge into t using u on t.id = u.id when not matched by source then delete': false,
+    'merge into t using u on t.id = u.id when not matched by source and t.old then delete': true,
+    'delete from t where id in (select id from t where old)': true,
+    'delete from t where id in (select id from t limit 5)': true,
+    'delete from t where id in (select parent from t)': true,
+    'delete from t where id + id = 4': true,
+    'delete from t where id < 5 or id > 5': true,
+    'delete from t where u.id = id': true,
     'delete from t where id = 1 or true': false,
     'delete from t where id = 1 or 1 = 1': false,
     'delete from t where not false': false,
