@@ -45,6 +45,12 @@ create table items (id int primary key, v text not null default '');
 create table quick (id int primary key, v text not null default '');
 create table parents (id int primary key);
 create function wipe() returns int language sql volatile as 'delete from items; select 1';
+create function wipe_of(items) returns int language sql volatile as 'delete from items; select 1';
+create function wipe_step(int, int) returns int language sql volatile as 'delete from items; select 1';
+create aggregate wipe_all(int) (sfunc = wipe_step, stype = int, initcond = '0');
+create type mood as enum ('happy');
+create function wipe_mood(mood) returns int language sql volatile as 'delete from items; select 1';
+create cast (mood as int) with function wipe_mood(mood);
 create table children (id int primary key, parent int references parents deferrable initially deferred);
 insert into items select i, 'secret ' || i from generate_series(1, 1000) i;
 insert into parents select i from generate_series(1, 20) i;
@@ -339,6 +345,10 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     const refusals: Readonly<Record<string, RegExp>> = {
       'do $$ begin delete from items; end $$': /rows a statement of kind do changes/,
       'select wipe()': /of kind call inside select changes/,
+      'select i.wipe_of from items i': /of kind call inside select changes/,
+      'select wipe_all(1)': /of kind call inside select changes/,
+      "select 'happy'::mood::int": /of kind call inside select changes/,
+      "select table_to_xml('items', true, false, '')": /of kind call inside select changes/,
       'truncate items': /of kind truncate changes/,
       'with gone as (delete from items returning 1) select count(*) from gone': /of kind delete inside select changes/,
       'explain analyze delete from items': /of kind delete inside explain changes/,

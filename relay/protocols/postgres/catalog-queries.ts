@@ -15,6 +15,12 @@ const castByFunction = (type: string, which: string): string => `${type} >= ${FI
     where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))`
 
+/** Aggregates count as immutable, whatever the functions do that they are made of. */
+const volatility = `case when p.oid >= ${FIRST_NORMAL_OBJECT_ID} and exists (
+    select from pg_catalog.pg_aggregate a join pg_catalog.pg_proc f on f.oid in (a.aggtransfn, a.aggfinalfn,
+      a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+    where a.aggfnoid = p.oid and f.provolatile = 'v') then 'v' else p.provolatile::text end`
+
 /** Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. */
 const typeOf = (type: string): string =>
   `case when ${type}.typtype not in ('r', 'm') or ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
@@ -69,7 +75,10 @@ export function catalogQueries(system: boolean) {
       and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
         where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)`,
     // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them.
-    types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text from pg_catalog.pg_type t
+    types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
+      exists(select from pg_catalog.pg_cast c join pg_catalog.pg_proc p on p.oid = c.castfunc
+        where t.oid in (c.castsource, c.casttarget) and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v')::text
+    from pg_catalog.pg_type t
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')})`,
     // A value of such a type can be converted in any expression, and nothing there says so.
@@ -80,7 +89,7 @@ export function catalogQueries(system: boolean) {
     definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
     from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= ${FIRST_NORMAL_OBJECT_ID}`,
     // Types of rows, domains and pseudo-types such as anyelement take a row as their first argument.
-    functions: `select p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text, x.extname::text, p.proretset::text,
+    functions: `select p.oid::text, n.nspname::text, p.proname::text, ${volatility}, x.extname::text, p.proretset::text,
       (p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and t.typtype in ('c', 'd', 'p'))::text
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     left join pg_catalog.pg_type t on t.oid = p.proargtypes[0]

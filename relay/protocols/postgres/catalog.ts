@@ -81,6 +81,8 @@ export class Catalog {
   readonly #volatileViews: ReadonlySet<number>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
+  /** Names of types that casts convert by functions which may do anything. */
+  readonly #volatileTypes: ReadonlySet<string>
   readonly #viewQueries: ReadonlyMap<number, Query>
 
   /** `viewQueries` are the definitions of views, as far as they can be followed. */
@@ -108,6 +110,9 @@ export class Catalog {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
+    this.#volatileTypes = new Set(
+      rows.types.flatMap(([, name, , isVolatile]) => (isVolatile === 'true' ? [name ?? ''] : [])),
+    )
     this.functions = new Functions(rows.functions)
     this.generated = rows.generated.map(([relation, column, from]) => ({
       relation: Number(relation),
@@ -140,6 +145,11 @@ export class Catalog {
   /** Whether an operator of that name runs a function that may do anything. */
   isVolatileOperator(name: string): boolean {
     return this.#operators.get(name) === true
+  }
+
+  /** Whether a cast from or to a type of that name may run a function that may do anything. */
+  isVolatileType(name: string): boolean {
+    return this.#volatileTypes.has(name)
   }
 
   /** Whether reading a view runs a function that may do anything. */

@@ -7,6 +7,9 @@ export const FIRST_NORMAL_OBJECT_ID = 16_384
 /** Schemas of PostgreSQL's own: a name with one of them in front can mean no other function. */
 const ownSchemas: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema'])
 
+/** Stable functions that read the tables which a text names, so that nothing in the statement says what they read. */
+const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat)$/
+
 interface Function {
   readonly schema: string
   /** It is PostgreSQL's. */
@@ -82,14 +85,24 @@ export class Functions {
   }
 
   /**
-   * Whether calling it may do more than compute: a volatile function that is not known to be harmless, or one that the
-   * catalog does not know. PostgreSQL lets no other function write.
+   * Whether calling it may do more than compute: a volatile function that is not known to be harmless, one that the
+   * catalog does not know, or one that reads tables by their names. PostgreSQL lets no other function write.
    */
   isCall(name: string): boolean {
     const meant = this.#named.get(base(name))
     if (meant === undefined) return true
-    return meant.some(each => !['i', 's'].includes(each.volatility) && !computes(each, base(name), meant))
+    return meant.some(each => mayWrite(each, base(name), meant) || readers.test(base(name)))
   }
+
+  /** Whether `t.name` may be such a call, of the row t. */
+  isCallOfRow(name: string): boolean {
+    const meant = this.#meant(name)
+    return meant.some(each => each.takesRow && mayWrite(each, name, meant))
+  }
+}
+
+function mayWrite(one: Function, name: string, all: readonly Function[]): boolean {
+  return !['i', 's'].includes(one.volatility) && !computes(one, name, all)
 }
 
 function computes(one: Function, name: string, all: readonly Function[]): boolean {

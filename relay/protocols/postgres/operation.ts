@@ -34,7 +34,7 @@ const calling = new Set(['call', 'do', 'create', 'alter', 'drop', 'comment'])
 const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
 
 /**
- * What a statement calls beside what it says: functions that may do anything, by name, through an operator or in a view.
+ * What a statement calls beside what it says: functions that may do anything, by name, as `t.f`, through an operator, a cast or in a view.
  * A statement whose own action is to run or define functions is decided as that.
  */
 function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
@@ -48,7 +48,15 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
     .flatMap(name => catalog.resolve(name.schema, name.name))
     .filter(relation => catalog.isVolatileView(relation.oid))
     .map(relation => `${relation.schema}.${relation.name}`)
-  const called = [...functions, ...operators.map(name => `operator ${name}`), ...views.map(name => `view ${name}`)]
+  const fields = facts.fields.filter(name => catalog.functions.isCallOfRow(name))
+  const types = facts.types.filter(type => typeof type === 'string' && catalog.isVolatileType(type))
+  const called = [
+    ...functions,
+    ...fields,
+    ...types.map(name => `cast of ${name}`),
+    ...operators.map(name => `operator ${name}`),
+    ...views.map(name => `view ${name}`),
+  ]
   if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
   return {
     action: 'call',
