@@ -16,6 +16,9 @@ export function choosesRows(where: Json | undefined, table: Named): boolean {
   const [name, content] = node(where)
   if (name === 'BoolExpr') return boolChooses(content, table)
   if (name === 'CurrentOfExpr') return true
+  if (name === 'CaseExpr') return caseChooses(content, table)
+  // The others count only where the first is NULL.
+  if (name === 'CoalesceExpr') return choosesRows(list(content['args'])[0], table)
   if (isReflexive(name, content, table)) return false
   if (name === 'SubLink' && isAmongAll(content, table)) return false
   if (name === 'SubLink' && content['testexpr'] === undefined) return refersTo(content['subselect'], table, true)
@@ -32,6 +35,23 @@ function boolChooses(content: JsonObject, table: Named): boolean {
     default:
       return args.some(arg => choosesRows(arg, table))
   }
+}
+
+/** Some branch has to leave rows out, and each that is reached without looking at the row. */
+function caseChooses({ arg, args, defresult }: JsonObject, table: Named): boolean {
+  const branches = list(args).map(when => object(as(when, 'CaseWhen')))
+  const leavesOut = (result: Json | undefined): boolean => {
+    const constant = as(result, 'A_Const')
+    return constant === undefined ? choosesRows(result, table) : object(constant['boolval'])['boolval'] !== true
+  }
+  const isReached = ({ expr }: JsonObject): boolean =>
+    !refersTo(expr, table, false) && (arg === undefined || !refersTo(arg, table, false))
+  // Without ELSE the other rows get NULL.
+  const others = defresult === undefined || leavesOut(defresult)
+  return (
+    branches.every(each => !isReached(each) || leavesOut(each['result'])) &&
+    (others || branches.some(({ result }) => leavesOut(result)))
+  )
 }
 
 /** Operators of which one holds where the other does not, but for NULL. */
