@@ -36,6 +36,7 @@ import {
   flowsOf,
   fromAnew,
   hasCase,
+  isComparedWhole,
   lookUp,
   type MaskedColumn,
   noFlows,
@@ -477,7 +478,8 @@ class Evaluation {
     const { flows } = this.#value(operand.expression, scope, tables)
     const column = operand.column === undefined ? undefined : this.#column(operand.column, scope)
     // Of a range lower() and upper() are its bounds.
-    const whole = column?.whole === true && (operand.letters?.ofText !== false || hasCase(column))
+    const keepsCase = column !== undefined && (operand.letters?.ofText !== false || hasCase(column))
+    const whole = keepsCase && column.whole && isComparedWhole(column)
     // A value that is another for each row would try all there may be.
     const constant = columns.length === 0 && queries.length === 0 && flows.size === 0 && varies !== true
     return { flows, whole, constant: constant && form === 'computed' }

@@ -90,6 +90,12 @@ const textTypes: ReadonlySet<number> = new Set([TEXT, 19, 1042, 1043])
 export const hasCase = ({ type }: Column): boolean =>
   type !== undefined && (textTypes.has(type) || type >= FIRST_NORMAL_OBJECT_ID)
 
+/** path, box and circle, and arrays of them. */
+const partlyCompared: ReadonlySet<number> = new Set([602, 603, 718, 1019, 1020, 719])
+
+/** Whether `=` is about all of its value: boxes and circles are compared by area, paths by points (src/backend/utils/adt/geo_ops.c). */
+export const isComparedWhole = ({ type }: Column): boolean => type === undefined || !partlyCompared.has(type)
+
 /** Whether some column flows into both; what is shown of it does not matter. */
 export function shareColumn(one: Flows, other: Flows): boolean {
   const labels = new Set([...one].map(({ label }) => label))

@@ -13,6 +13,9 @@ import t from 'tap'
 const analyser = new Analyser(1024 * 1024, silentLog)
 t.teardown(() => analyser[Symbol.asyncDispose]())
 
+/** OIDs in src/include/catalog/pg_type.dat. */
+const [TEXT, BOX, INT4RANGE] = ['25', '603', '3904']
+
 const tables: Readonly<Record<string, readonly string[]>> = {
   'public.customers': ['id', 'name', 'email', 'balance'],
   'public.users': ['id', 'login', 'email'],
@@ -24,7 +27,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.child': ['id', 'email', 'extra'],
   'public.made': ['id', 'secret', 'first_letter'],
   'public.odd_table': ['id', 'odd'],
-  'public.stays': ['id', 'span', 'rooms'],
+  'public.stays': ['id', 'span', 'rooms', 'plot'],
   'public.ruled': ['id'],
   // Views, with their definitions below.
   'public.plain_view': ['id', 'mail'],
@@ -71,8 +74,7 @@ function rows(): CatalogRows {
     columns: names.flatMap(name =>
       (tables[name] ?? []).map((column, index) => [
         ...[oid(name), String(index + 1), column],
-        // int4range, text
-        column === 'span' ? '3904' : '25',
+        ({ span: INT4RANGE, plot: BOX } as Record<string, string>)[column] ?? TEXT,
       ]),
     ),
     inherits: [[oid('public.child'), oid('public.parent')]],
@@ -326,6 +328,7 @@ both(
     'select a.id from customers a join customers b on a.id = b.id and a.email = upper(b.email)': used('ON'),
     'select id from stays where lower(span) = 1': used('WHERE'),
     "select id from stays where 'a' = any(rooms)": used('WHERE'),
+    "select id from stays where plot = '(1,1),(0,0)'": used('WHERE'),
     "select id, 'a' <> all(rooms) from stays": /stays\.rooms is masked for you, and/,
     'select num_nulls(variadic rooms) from stays': /stays\.rooms is masked for you, and/,
     'select count(id order by 1 / (length(email) - 12)) from customers': used('ORDER BY'),
