@@ -42,10 +42,11 @@ interface Sent {
   readonly [name: string]: unknown
 }
 
+/** Of a file that is being written, what comes after the last end of a line is not there yet. */
 const sentOf = (text: string): Sent[] =>
   text
     .split('\n')
-    .filter(line => line !== '')
+    .slice(0, -1)
     .map(line => JSON.parse(line) as Sent)
 
 const numbers = (sent: readonly Sent[]): number[] => sent.map(each => each['event.sequence'])

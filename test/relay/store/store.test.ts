@@ -256,6 +256,8 @@ t.test('relays that start at once on one server migrate it once, and tell each o
       { name: '003-sessions' },
       { name: '004-relays' },
       { name: '005-later' },
+      { name: '006-address' },
+      { name: '007-deleted' },
     ])
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))
