@@ -1,6 +1,7 @@
 // The messages of a WebSocket: each is decided, recorded and masked before it goes on; no frame is copied.
 import { isUtf8 } from 'node:buffer'
 import { asGateError, GateError } from '@gate/shared/errors'
+import { Queue } from '@gate/shared/queue'
 import type { RawData, WebSocket } from 'ws'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Session } from '../protocol.ts'
@@ -92,13 +93,13 @@ function join(
   refuse: (thrown: unknown) => void,
   count: (length: number) => void = () => {},
 ): void {
-  const waiting: { readonly message: Buffer; readonly isBinary: boolean }[] = []
+  const waiting = new Queue<{ readonly message: Buffer; readonly isBinary: boolean }>()
   let passing: Promise<void> | undefined
   let isOver = false
   const stop = (thrown: unknown): void => {
     if (!isOver) refuse(thrown)
     isOver = true
-    waiting.length = 0
+    waiting.clear()
   }
   const passAll = async (): Promise<void> => {
     try {
@@ -114,7 +115,7 @@ function join(
     const message = data as Buffer
     count(message.length)
     if (isOver) return
-    if (waiting.length >= MAX_WAITING) return stop(new GateError('ERR_GATE_LIMIT', 'too many messages at once'))
+    if (waiting.size >= MAX_WAITING) return stop(new GateError('ERR_GATE_LIMIT', 'too many messages at once'))
     waiting.push({ message, isBinary })
     // What is read already comes nevertheless, and waits.
     from.pause()

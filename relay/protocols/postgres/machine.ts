@@ -1,12 +1,13 @@
 // The PostgreSQL session as pure logic: bytes of both sides in, effects out.
 import type { GateError } from '@gate/shared/errors'
+import { Queue } from '@gate/shared/queue'
 import type { Effect, Machine, Side } from '../machine.ts'
 import { ClientHalf } from './client-half.ts'
 import { E, errorMessage } from './codec.ts'
 import { IDLE } from './counting.ts'
 import { Inbound } from './inbound.ts'
 import { Names } from './names.ts'
-import { Pending } from './pending.ts'
+import type { Entry } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import { errorOf } from './refuse.ts'
 import type { Shared } from './sending.ts'
@@ -37,7 +38,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
    */
   constructor(greeting: Buffer, unguessable: string, maximumStatementBytes: number, declares = false) {
     const shared: Shared = {
-      pending: new Pending(),
+      pending: new Queue<Entry>(),
       names: new Names(),
       segment: 0,
       status: IDLE,

@@ -1,4 +1,5 @@
 // Messages that were sent to the server and are not answered yet, in order: what each answer belongs to. Pure.
+import type { Queue } from '@gate/shared/queue'
 import type { Declaration } from '../machine.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { ErrorFields } from './codec.ts'
@@ -157,41 +158,4 @@ export type Entry =
   | CopyEndEntry
   | InjectedEntry
 
-/** A queue whose shift is cheap. */
-export class Pending {
-  #entries: Entry[] = []
-  #head = 0
-
-  get size(): number {
-    return this.#entries.length - this.#head
-  }
-
-  get head(): Entry | undefined {
-    return this.#entries[this.#head]
-  }
-
-  /** The entry after the head. */
-  get second(): Entry | undefined {
-    return this.#entries[this.#head + 1]
-  }
-
-  push(entry: Entry): void {
-    this.#entries.push(entry)
-  }
-
-  shift(): Entry | undefined {
-    const entry = this.#entries[this.#head]
-    if (entry === undefined) return undefined
-    this.#head += 1
-    if (this.#head >= 1024 && this.#head * 2 >= this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#head)
-      this.#head = 0
-    }
-    return entry
-  }
-
-  /** Takes away the entry after the head. */
-  removeSecond(): Entry | undefined {
-    return this.#entries.splice(this.#head + 1, 1)[0]
-  }
-}
+export type Pending = Queue<Entry>
