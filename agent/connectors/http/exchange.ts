@@ -1,6 +1,7 @@
 // One request at the service: what undici reports of it becomes the answer on the stream, with back-pressure.
 import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { sendHead } from '@gate/shared/answer-head'
 import { GateError } from '@gate/shared/errors'
 import type { Dispatcher } from 'undici'
 import { targetError } from './errors.ts'
@@ -8,8 +9,6 @@ import { answerHeaders, answerTrailers, type Passed, type RawHeaders, valuesOf, 
 import { type Place, rewriteReferences } from './redirects.ts'
 
 type Controller = Dispatcher.DispatchController
-
-const nothing = Buffer.alloc(0)
 
 export interface ExchangeOptions {
   readonly place: Place
@@ -114,13 +113,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
     this.#watch(controller, raw)
     response.sendDate = false
-    const { socket } = response
     response.writeHead(status, sendable(statusMessage ?? ''), headers)
-    // One chunk for what comes in one piece; but the first event of a stream may be a long time off.
-    socket?.cork()
-    // Not flushHeaders(), which writes values as UTF-8: bytes beyond ASCII would become others.
-    response.write(nothing)
-    process.nextTick(() => socket?.uncork())
+    sendHead(response)
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {

@@ -1,6 +1,7 @@
 // The answer of a target on its way to the client: passed on as it comes, masked, or replaced by a problem.
 import type { ServerResponse } from 'node:http'
 import { PassThrough, pipeline, Transform, Writable } from 'node:stream'
+import { sendHead } from '@gate/shared/answer-head'
 import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
 import { parseRefusal } from '@gate/shared/messages'
 import { decoders, encoders } from './coding.ts'
@@ -24,8 +25,6 @@ export interface AnswerContext {
 }
 
 type Mask = Extract<Plan, { do: 'mask' }>
-
-const nothing = Buffer.alloc(0)
 
 /** What of a stream a body is written to. */
 type Sink = Pick<Writable, 'write' | 'end' | 'destroy' | 'destroyed'>
@@ -103,14 +102,8 @@ export class Answer implements AnswerHandler {
   }
 
   #writeHead(fields: FieldList): void {
-    const response = this.#response
-    response.writeHead(this.#status, fields.flat())
-    // Head and body that come together leave together; but the first event of a stream may be a long time off.
-    const { socket } = response
-    socket?.cork()
-    // Not flushHeaders(), which writes values as UTF-8: bytes beyond ASCII would become others.
-    response.write(nothing)
-    process.nextTick(() => socket?.uncork())
+    this.#response.writeHead(this.#status, fields.flat())
+    sendHead(this.#response)
   }
 
   /** The way of a body that is masked and not encoded: a stream for each stage would cost more than masking does. */
