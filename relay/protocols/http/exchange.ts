@@ -5,7 +5,7 @@ import type { Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
 import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
-import { type FormKind, formKind, overrideScan } from './overrides.ts'
+import { type FormKind, formOf, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
 import { bytesToRead, lengthOf, readStart, scanned, watchBody } from './reading.ts'
@@ -111,7 +111,7 @@ export class Exchange {
     if (length === 0) return { head, start: undefined, isWhole: true, length }
     const { gate } = this.#connection.session
     // A form can ask for another method, and GraphQL for what is masked under other names.
-    const isAsked = gate.masked || (head.method === 'POST' && formKind(head.fields.one('content-type')) !== undefined)
+    const isAsked = gate.masked || formOf(head.method, head.fields.one('content-type')) !== undefined
     const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
     if (limit === 0) return { head, start: undefined, isWhole: false, length }
     this.#continue()
@@ -182,7 +182,7 @@ export class Exchange {
   #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
     const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id)
     const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
-    const kind = method === 'POST' ? formKind(fields.one('content-type')) : undefined
+    const kind = formOf(method, fields.one('content-type'))
     return { method, path: `${location.path}${location.query}`, fields: sent, body: this.#body(content, kind) }
   }
 

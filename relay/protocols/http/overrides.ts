@@ -1,5 +1,5 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
-import { GateError } from '@gate/shared/errors'
+import { asGateError, GateError } from '@gate/shared/errors'
 
 /** Headers by which a request asks to be taken for one of another method; some servers look for them in forms as well. */
 export const methodOverrides: readonly string[] = ['x-http-method-override', 'x-http-method', 'x-method-override']
@@ -31,6 +31,11 @@ export function formKind(contentType: string | undefined): FormKind | undefined 
   return type.startsWith('multipart/') ? 'multipart' : undefined
 }
 
+/** The same for a request: frameworks take the method of a POST alone from its body. */
+export function formOf(method: string, contentType: string | undefined): FormKind | undefined {
+  return method === 'POST' ? formKind(contentType) : undefined
+}
+
 /** Whether a member of this name could be taken for a method. PHP cuts names at NUL and `[`, and writes `_` for blanks and dots. */
 export function isOverride(name: string): boolean {
   const plain = (name.split(/[\0[]/, 1)[0] ?? '').trim().toLowerCase().replace(/[ .]/g, '_')
@@ -39,6 +44,16 @@ export function isOverride(name: string): boolean {
 
 export function overrideScan(kind: FormKind): OverrideScan {
   return kind === 'urlencoded' ? new UrlencodedScan() : new MultipartScan()
+}
+
+/** What a look into a body throws; undefined when it throws nothing. */
+export function thrownBy(look: () => void): GateError | undefined {
+  try {
+    look()
+    return undefined
+  } catch (thrown) {
+    return asGateError(thrown)
+  }
 }
 
 /** Whether a query or a form holds such a name, wherever a target may cut it. */

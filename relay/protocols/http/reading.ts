@@ -1,8 +1,8 @@
 // Reads the body of a request before it is decided, as far as a rule, people or the record need it.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
-import { abortReason, asGateError, GateError } from '@gate/shared/errors'
-import type { OverrideScan } from './overrides.ts'
+import { abortReason, GateError } from '@gate/shared/errors'
+import { type OverrideScan, thrownBy } from './overrides.ts'
 
 /** Bodies that rules or people need are read up to this length; of longer ones rules cannot know, and nobody can be asked. */
 export const MAX_READ_BYTES = 1024 * 1024
@@ -103,23 +103,12 @@ export function watchBody(
 
 /** The body on its way, looked through: what must not reach the target breaks it off before its last byte is out. */
 export function scanned(request: IncomingMessage, scan: OverrideScan): Readable {
-  const fault = (look: () => void): GateError | null => {
-    try {
-      look()
-      return null
-    } catch (thrown) {
-      return asGateError(thrown)
-    }
-  }
   const body = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      done(
-        fault(() => scan.push(chunk)),
-        chunk,
-      )
+      done(thrownBy(() => scan.push(chunk)) ?? null, chunk)
     },
     flush(done) {
-      done(fault(() => scan.end()))
+      done(thrownBy(() => scan.end()))
     },
   })
   // Whoever sends it is told as well.

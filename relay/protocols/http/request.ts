@@ -13,7 +13,7 @@ import { type Location, readLocation } from './location.ts'
 import { isAboutRoute } from './masking/body.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { operationOf, type Request, textOf } from './operation.ts'
-import { type FormKind, formKind, holdsOverride, isOverride, overrideScan } from './overrides.ts'
+import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
 import { compileRoutes } from './routes.ts'
 
 /** A target that cannot be read is recorded up to this length. */
@@ -202,8 +202,8 @@ function bodyFault(
   if (typeof document === 'object' && document !== null && Object.keys(document).some(isOverride))
     return new GateError('ERR_GATE_PROTOCOL', 'the body has _method', { hint })
   const contentType = fields.one('content-type')
-  const kind = formKind(contentType)
-  if (method !== 'POST' || kind === undefined || content.length === 0) return undefined
+  const kind = formOf(method, contentType)
+  if (kind === undefined || content.length === 0) return undefined
   const isOdd =
     kind === 'urlencoded' && (contentType ?? '') !== '' && (facts.bodyKind === 'unread' || facts.bodyKind === 'other')
   if (isOdd || fields.one('content-encoding') !== undefined)
@@ -214,13 +214,10 @@ function bodyFault(
 /** In what was read; the rest is looked through on its way. */
 function overrideFault(kind: FormKind, { start, isWhole }: ReadContent): GateError | undefined {
   const scan = overrideScan(kind)
-  try {
+  return thrownBy(() => {
     if (start !== undefined) scan.push(start)
     if (isWhole) scan.end()
-    return undefined
-  } catch (thrown) {
-    return asGateError(thrown)
-  }
+  })
 }
 
 function faultDeny(fault: GateError): Deny {
