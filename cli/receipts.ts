@@ -9,6 +9,7 @@ import {
   acceptCheckpoint,
   checkpointAnswer,
   type Kept,
+  MAX_KNOWN_TREES,
   type Receipt,
   receiptSchema,
   verifyReceipt,
@@ -21,9 +22,6 @@ import { printable } from './text.ts'
 /** Answers that are fetched in a row; what is left comes the next time. */
 const MAX_PAGES = 20
 const SESSION = /^s_[a-z0-9]{12}$/
-
-/** Trees that are kept of one address; relays know of as many. */
-const MAX_TREES = 100
 
 const answerSchema = checkpointAnswer.extend({
   receipts: z.array(receiptSchema),
@@ -111,8 +109,8 @@ function keptOf(trees: Trees, answer: Answer): Kept | undefined {
   if (known !== undefined) return known.kept
   const replaced = [...trees.keys()].find(name => !answer.trees.includes(name))
   if (replaced !== undefined) return trees.get(replaced)?.kept
-  if (trees.size >= MAX_TREES)
-    throw new GateError('ERR_GATE_LIMIT', `more than ${MAX_TREES} relays have answered at this address`)
+  if (trees.size >= MAX_KNOWN_TREES)
+    throw new GateError('ERR_GATE_LIMIT', `more than ${MAX_KNOWN_TREES} relays have answered at this address`)
   return undefined
 }
 

@@ -25,9 +25,9 @@ export async function auditVerify(app: App, options: VerifyOptions): Promise<num
   try {
     const files = await Promise.all((options.checkpoint ?? []).map(readCheckpoint))
     const note = await readNote(read)
-    const [origin = ''] = note.split('\n')
+    const origin = originOf(note)
     const kept = await keptOf(origin)
-    const verifier = verifierOf(options, kept, note)
+    const verifier = verifierOf(options, kept, origin)
     const ofKey = kept !== undefined && kept.verifier === verifier.text ? [kept.checkpoint] : []
     const began = performance.now()
     const verified = await verifyRecord({
@@ -73,15 +73,19 @@ function relaySource({ client, credentials }: Connected): ReadFile {
     const token = await credentials.token()
     const bytes = await client.bytes({ method: 'GET', path: `/v1/records/log/${path}${tree}`, token })
     if (tree === '' && path === 'checkpoint' && bytes !== undefined)
-      tree = `?tree=${encodeURIComponent(bytes.toString('utf8').split('\n')[0] ?? '')}`
+      tree = `?tree=${encodeURIComponent(originOf(bytes.toString('utf8')))}`
     return bytes
   }
 }
 
+/** The name of the record that a checkpoint is of: the first line of its note. */
+function originOf(note: string): string {
+  return note.split('\n', 1)[0] ?? ''
+}
+
 /** The key that is given; else the one that was kept; else a checkpoint's own is not believed. */
-function verifierOf({ key }: VerifyOptions, kept: { readonly verifier: string } | undefined, note: string): Verifier {
+function verifierOf({ key }: VerifyOptions, kept: { readonly verifier: string } | undefined, origin: string): Verifier {
   if (key !== undefined) return parseVerifier(key)
-  const [origin = ''] = note.split('\n')
   if (kept !== undefined) return parseVerifier(kept.verifier)
   throw new GateError('ERR_GATE_USAGE', `there is no key to check ${printable(origin)} with`, {
     hint: 'Add --key; gate audit key prints that of the relay you are logged in to.',

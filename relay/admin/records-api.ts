@@ -1,7 +1,7 @@
 // The API behind gate receipts and gate audit: checkpoints and proofs for everybody, the record itself for auditors.
 import { GateError } from '@gate/shared/errors'
 import type { Subject } from '@gate/shared/model'
-import type { Receipt } from '@gate/shared/record/receipt'
+import { MAX_KNOWN_TREES, type Receipt } from '@gate/shared/record/receipt'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { z } from 'zod'
 import type { Logins } from '../identity/logins.ts'
@@ -17,12 +17,10 @@ const MAX_RECEIPTS = 100
 const HEARTBEAT_MS = 5_000
 
 const sized = z.strictObject({ size: z.coerce.number().int().nonnegative().default(0) })
-/** Trees that somebody knows something of: behind one address there can be several relays, each with its own. */
-const MAX_KNOWN = 100
 const wanted = z.strictObject({
   known: z
     .array(z.strictObject({ origin: z.string().max(512), size: z.int().nonnegative(), after: z.int().nonnegative() }))
-    .max(MAX_KNOWN),
+    .max(MAX_KNOWN_TREES),
 })
 const ofTree = z.strictObject({ tree: z.string().max(512).optional() })
 const followed = z.strictObject({

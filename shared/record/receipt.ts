@@ -10,6 +10,9 @@ export const proofSchema = z.array(base64).max(MAX_PROOF)
 const checkpointText = z.string().max(MAX_CHECKPOINT_LENGTH)
 const verifierText = z.string().max(1024)
 
+/** Trees that one person knows of at one address: behind it there can be several relays, each with its own. */
+export const MAX_KNOWN_TREES = 100
+
 /** A checkpoint, and the proof that its tree grew out of the one that the asker knows. */
 export const checkpointAnswer = z.object({ checkpoint: checkpointText, verifier: verifierText, proof: proofSchema })
 export type CheckpointAnswer = z.infer<typeof checkpointAnswer>
