@@ -89,9 +89,10 @@ export class Functions {
    * catalog does not know, or one that reads tables by their names. PostgreSQL lets no other function write.
    */
   isCall(name: string): boolean {
-    const meant = this.#named.get(base(name))
-    if (meant === undefined) return true
-    return meant.some(each => mayWrite(each, base(name), meant) || readers.test(base(name)))
+    const plain = base(name)
+    const meant = this.#named.get(plain)
+    if (meant === undefined || readers.test(plain)) return true
+    return meant.some(each => mayWrite(each, plain, meant))
   }
 
   /** Whether `t.name` may be such a call, of the row t. */

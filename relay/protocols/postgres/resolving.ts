@@ -1,5 +1,5 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
-import { noFacts, type StatementFacts } from './analysis/facts.ts'
+import { noFacts, type StatementFacts, unfollowedFacts } from './analysis/facts.ts'
 import { plainText } from './analysis/recordable.ts'
 import type { Prepared } from './pending.ts'
 import type { NameLookup } from './questions.ts'
@@ -103,30 +103,20 @@ export function bound(
   })
 }
 
+/** What a name that gate did not see being defined stands for: anything. */
 export function unknownName(kind: 'statement' | 'portal', name: string): Resolved {
   const text = kind === 'portal' ? `FETCH FROM ${name}` : `EXECUTE ${name}`
   const action = kind === 'portal' ? 'fetch' : 'execute'
+  const node = kind === 'portal' ? 'FetchStmt' : 'ExecuteStmt'
   const facts: StatementFacts = {
-    node: kind === 'portal' ? 'FetchStmt' : 'ExecuteStmt',
-    start: 0,
-    length: Buffer.byteLength(text),
+    ...unfollowedFacts(node, 0, Buffer.byteLength(text), 'gate did not see what it runs'),
     parts: [{ action, writes: true, routine: false, reads: [], written: [], others: [], facts: noFacts }],
-    naming: undefined,
-    transaction: undefined,
-    fault: undefined,
-    boundSettings: [],
-    functions: [],
-    operators: [],
-    fields: [],
-    types: [],
-    settings: [],
-    lineage: { kind: 'unknown', reason: 'gate did not see what it runs' },
-    copyOut: undefined,
     recordable: plainText,
   }
   return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
 }
 
+/** The facts of a call of a function by its OID; what it reads only its name says. */
 export function callOf(name: string): StatementFacts {
   const { facts } = unknownName('statement', '')
   const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }

@@ -119,28 +119,38 @@ function surroundingOf(statement: Json | undefined, functions: readonly string[]
   return { hidesAll: secretive.has(name) || functions.some(called => keyFunctions.test(called)), hasBody }
 }
 
+/** Facts of a statement of which gate knows no more than where it stands, and why its columns cannot be followed. */
+export function unfollowedFacts(
+  node: string,
+  start: number,
+  length: number,
+  reason: string,
+): Omit<StatementFacts, 'recordable'> {
+  return {
+    node,
+    start,
+    length,
+    parts: [],
+    naming: undefined,
+    transaction: undefined,
+    fault: undefined,
+    boundSettings: [],
+    functions: [],
+    operators: [],
+    fields: [],
+    types: [],
+    settings: [],
+    lineage: { kind: 'unknown', reason },
+    copyOut: undefined,
+  }
+}
+
 function readStatement(statement: Json | undefined, start: number, length: number): Omit<StatementFacts, 'recordable'> {
   const [name, content] = node(statement)
   const kind = kindOf(name, content)
   if (kind === undefined) {
     const fault = `gate does not know the statement ${name}`
-    return {
-      node: name,
-      start,
-      length,
-      parts: [],
-      naming: undefined,
-      transaction: undefined,
-      fault,
-      boundSettings: [],
-      functions: [],
-      operators: [],
-      fields: [],
-      types: [],
-      settings: [],
-      lineage: { kind: 'unknown', reason: fault },
-      copyOut: undefined,
-    }
+    return { ...unfollowedFacts(name, start, length, fault), fault }
   }
   const { main, nested, collected, naming } = describe(name, content, kind)
   const identity = identityParts(collected)
