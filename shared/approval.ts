@@ -97,9 +97,10 @@ export function isSignedBy(publicKey: string, bytes: Buffer, signature: string):
   return verify(null, bytes, key, Buffer.from(signature, 'base64url'))
 }
 
-/** A key's name: the first 16 characters of its SHA-256 in base64url, 96 bits. */
+/** A key's name: `k_`, since what begins with a dash would be an option, and 96 bits of its SHA-256 in base64url. */
 export function keyId(publicKey: string): string {
-  return createHash('sha256').update(Buffer.from(publicKey, 'base64url')).digest('base64url').slice(0, 16)
+  const hash = createHash('sha256').update(Buffer.from(publicKey, 'base64url')).digest('base64url')
+  return `k_${hash.slice(0, 16)}`
 }
 
 /** SHA-256 of a command's exact bytes, in hexadecimal. */

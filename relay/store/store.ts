@@ -12,6 +12,7 @@ import * as relays from './migrations/004-relays.ts'
 import * as later from './migrations/005-later.ts'
 import * as address from './migrations/006-address.ts'
 import * as deleted from './migrations/007-deleted.ts'
+import * as keyNames from './migrations/008-key-names.ts'
 import type { Schema } from './schema.ts'
 import { openServer } from './server.ts'
 
@@ -35,6 +36,7 @@ const migrations = {
   '005-later': later,
   '006-address': address,
   '007-deleted': deleted,
+  '008-key-names': keyNames,
 }
 
 /**

@@ -102,5 +102,5 @@ t.test('what is no Ed25519 key is refused, and has signed nothing', async t => {
     t.throws(() => readPublicKey(wrong), { code: 'ERR_GATE_USAGE' })
     t.notOk(isSignedBy(wrong, Buffer.from('x'), 'x'))
   }
-  t.match(keyId(newSigner().publicKey), /^[A-Za-z0-9_-]{16}$/)
+  t.match(keyId(newSigner().publicKey), /^k_[A-Za-z0-9_-]{16}$/)
 })

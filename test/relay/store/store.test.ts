@@ -258,6 +258,7 @@ t.test('relays that start at once on one server migrate it once, and tell each o
       { name: '005-later' },
       { name: '006-address' },
       { name: '007-deleted' },
+      { name: '008-key-names' },
     ])
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))
@@ -269,6 +270,21 @@ t.test('relays that start at once on one server migrate it once, and tell each o
   } finally {
     await Promise.all(stores.map(store => store[Symbol.asyncDispose]()))
   }
+})
+
+t.test('keys that were registered under a name without its letter get one', async t => {
+  const url = await newDatabase()
+  {
+    await using store = await onServer(url)
+    const key = { subject_id: 'x', email: null, public_key: 'x', label: 'x', created_ms: 0, revoked_ms: null }
+    await store.db
+      .insertInto('approver_keys')
+      .values({ id: '-p7xQ2a', ...key })
+      .execute()
+    await sql`delete from kysely_migration where name = '008-key-names'`.execute(store.db)
+  }
+  await using store = await onServer(url)
+  t.same(await store.db.selectFrom('approver_keys').select('id').execute(), [{ id: 'k_-p7xQ2a' }])
 })
 
 t.test('a server that goes away fails what is asked meanwhile, and is used again when it comes back', async t => {
