@@ -207,6 +207,17 @@ export class Recorder {
     })
   }
 
+  /**
+   * What a command that is written down waits for before it goes on: for the disk where it is `durable`, and for the tree where
+   * that is far behind. Undefined when for nothing; promises resolve in the order in which they were given.
+   * @throws {GateError} ERR_GATE_RECORD when the disk refuses.
+   */
+  ready(durable: boolean): Promise<void> | undefined {
+    const { room } = this.#queue
+    if (room !== undefined) return Promise.all([this.sync(), room]).then(() => {})
+    return durable ? this.sync() : undefined
+  }
+
   #flushLater(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined

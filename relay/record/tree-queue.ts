@@ -11,6 +11,8 @@ import type { Uploads } from './uploads.ts'
 const CHECKPOINT_DELAY_MS = 1_000
 /** Events that are written and not yet in the tree; beyond it commands are refused until the tree can grow again. */
 const MAX_UNARCHIVED_BYTES = 64 * 1024 * 1024
+/** From here on commands wait until the tree has caught up: a client that sends faster than it grows becomes as slow as it. */
+const UNHURRIED_BYTES = 16 * 1024 * 1024
 /** Events that go into the tree in one step. */
 export const ARCHIVE_STEP = 4_096
 
@@ -29,6 +31,9 @@ export class TreeQueue {
   #timer: NodeJS.Timeout | undefined
   #growing: Promise<void> | undefined
   #failing = false
+  /** Resolves when the tree has caught up. */
+  #room: Promise<void> | undefined
+  #giveRoom = (): void => {}
   #closed = false
   readonly #watchers = new Set<(head: TreeHead, note: string) => void>()
 
@@ -50,6 +55,24 @@ export class TreeQueue {
 
   get isFull(): boolean {
     return this.#bytes > MAX_UNARCHIVED_BYTES
+  }
+
+  /**
+   * Resolves when no command has to wait for the tree any more; undefined when none has to. While the tree cannot be written
+   * nobody waits for it: commands go on until the queue is full.
+   */
+  get room(): Promise<void> | undefined {
+    if (this.#bytes <= UNHURRIED_BYTES || this.#failing) return undefined
+    this.#room ??= new Promise(resolve => {
+      this.#giveRoom = resolve
+    })
+    return this.#room
+  }
+
+  #makeRoom(): void {
+    if (this.#bytes > UNHURRIED_BYTES && !this.#failing) return
+    this.#giveRoom()
+    this.#room = undefined
   }
 
   /** The number of the first event that the tree does not have. */
@@ -104,11 +127,13 @@ export class TreeQueue {
       this.#bytes -= bytes
       this.#uploads?.grew(bytes)
       this.#failing = false
+      this.#makeRoom()
       for (const listener of this.#watchers) listener(this.#archive.head, this.#archive.note)
       await this.#journal.forget(Math.min(this.#archive.whole, this.#uploads?.whole ?? this.#archive.whole))
     } catch (cause) {
       if (!this.#failing) this.#log.error('record.tree-failing', { error: cause, relay: this.#archive.verifier.name })
       this.#failing = true
+      this.#makeRoom()
       throw new GateError('ERR_GATE_RECORD', `the tree of the record cannot be written (${codeOf(cause)})`, { cause })
     }
   }

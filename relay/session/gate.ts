@@ -140,8 +140,8 @@ export class SessionGate implements Gate {
     if (judged.some(({ decision }) => decision.effect !== 'deny' && decision.obligations.length > 0))
       this.#rows.remember(judged, commands, asked)
     const operations = judged.map(({ command }) => command.operation)
-    if (!waitsForDisk(this.#context.record.durability, operations)) return verdict
-    return { ...verdict, recorded: this.#context.recorder.sync() }
+    const recorded = this.#context.recorder.ready(waitsForDisk(this.#context.record.durability, operations))
+    return recorded === undefined ? verdict : { ...verdict, recorded }
   }
 
   decideRows(

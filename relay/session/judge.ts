@@ -23,7 +23,7 @@ import type { RecordTerms } from './recorded-text.ts'
 import type { TaskRows } from './task-rows.ts'
 
 /** Where events of one session go. */
-export type SessionRecorder = Pick<Recorder, 'append' | 'later' | 'sync'>
+export type SessionRecorder = Pick<Recorder, 'append' | 'later' | 'sync' | 'ready'>
 
 /** Marks every event of a session in which the glass was broken. */
 export function markedRecorder(recorder: Recorder): SessionRecorder {
@@ -32,6 +32,7 @@ export function markedRecorder(recorder: Recorder): SessionRecorder {
     append: body => recorder.append(mark(body)),
     later: body => recorder.later(mark(body)),
     sync: () => recorder.sync(),
+    ready: durable => recorder.ready(durable),
   }
 }
 

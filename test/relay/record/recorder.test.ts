@@ -1,7 +1,7 @@
 // The recorder on real disks that refuse: nothing counts as recorded that is not, and it goes on when the disk does.
 import { pbkdf2 } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, rmdir, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, rmdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -109,6 +109,37 @@ t.test('a command whose record is being synced while its file becomes full is no
     await Promise.all(busy)
     await recorder.close()
   }
+})
+
+t.test('who writes faster than the tree grows waits for it, and is not refused', async t => {
+  await using temporary = await temporaryDirectory('record')
+  const directory = join(temporary.path, 'records')
+  const recorder = await Recorder.open(directory, testTree, systemClock, silentLog)
+  const status = 'x'.repeat(4000)
+  t.equal(recorder.ready(false), undefined)
+  let waits = 0
+  // Twice what may be on its way into the tree.
+  for (let command = 0; command < 32_000; command += 1) {
+    recorder.append(outcome(command, status))
+    const ready = recorder.ready(false)
+    if (ready === undefined) continue
+    waits += 1
+    await ready
+  }
+  t.ok(waits > 0, `waited ${waits} times`)
+  t.equal(recorder.ready(false), undefined)
+  // A tree that cannot be written is not waited for: then the limit of what is on its way counts.
+  await recorder.seal()
+  await rm(join(directory, 'tile'), { recursive: true })
+  await writeFile(join(directory, 'tile'), 'in the way')
+  const fill = (): void => {
+    for (let command = 0; command < 32_000; command += 1) recorder.append(outcome(command, status))
+  }
+  t.throws(fill, { code: 'ERR_GATE_RECORD', message: /not in its tree yet/ })
+  await recorder.ready(false)
+  await t.rejects(recorder.seal(), { code: 'ERR_GATE_RECORD' })
+  t.equal(recorder.ready(false), undefined)
+  await recorder.close()
 })
 
 t.test('a directory that cannot be used is an error of the record', async t => {
