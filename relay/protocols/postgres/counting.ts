@@ -9,6 +9,7 @@ import type { RowCount } from '../protocol.ts'
 import { C, E, type ErrorFields, errorMessage, rowsOf, s } from './codec.ts'
 import type { Entry, ExecuteEntry, InjectedEntry, QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
+import { isFatal } from './refuse.ts'
 import { MAX_WITHHELD_BYTES, type Withholding } from './withholding.ts'
 
 /** The transaction status of ReadyForQuery. */
@@ -165,8 +166,7 @@ export class Counting {
 
   /** The server reports an error; false when it is none of the client's business. */
   fail(head: Entry | undefined, fields: ErrorFields): boolean {
-    const severity = fields.get('V') ?? fields.get('S')
-    if (severity === 'FATAL' || severity === 'PANIC') {
+    if (isFatal(fields)) {
       this.abandon()
       return true
     }

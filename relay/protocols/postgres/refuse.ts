@@ -200,13 +200,17 @@ const classes: Readonly<Record<string, string>> = {
 /** Fields that never carry values: severity, code, names of objects, position, source line. */
 export const harmlessFields: ReadonlySet<string> = new Set(['S', 'V', 'C', 's', 't', 'c', 'd', 'n', 'P', 'F', 'L', 'R'])
 
+/** Whether the server ends the connection with it. */
+export function isFatal(error: ErrorFields): boolean {
+  const severity = error.get('V') ?? error.get('S')
+  return severity === 'FATAL' || severity === 'PANIC'
+}
+
 /** The error or notice without any text that can carry a masked value. An error raised inside a function can quote anything. */
 export function withholdTexts(error: ReadonlyMap<string, string>): ErrorFields {
   const code = error.get('C') ?? ''
-  const severity = error.get('V') ?? error.get('S') ?? ''
   const kept = new Map([...error].filter(([letter]) => harmlessFields.has(letter)))
-  const isFatal = severity === 'FATAL' || severity === 'PANIC'
-  const plain = error.get('W') === undefined && (harmlessMessages.has(code) || isFatal)
+  const plain = error.get('W') === undefined && (harmlessMessages.has(code) || isFatal(error))
   kept.set(
     'M',
     plain

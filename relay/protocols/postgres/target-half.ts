@@ -63,7 +63,7 @@ export class TargetHalf {
 
   /** Whether a message to the client could be put here. */
   get atBoundary(): boolean {
-    return this.#withheld.active || this.#inbound.atBoundary
+    return !this.#texts.saidFatal && (this.#withheld.active || this.#inbound.atBoundary)
   }
 
   receive(chunk: Buffer, nowMs: number): void {

@@ -4,7 +4,7 @@ import { E, type ErrorFields, errorMessage, N, Reader, readErrorFields, readFirs
 import type { Counting } from './counting.ts'
 import type { Entry } from './pending.ts'
 import type { Receiving } from './receiving.ts'
-import { cutTexts, withholdTexts } from './refuse.ts'
+import { cutTexts, isFatal, withholdTexts } from './refuse.ts'
 import { lexicalFault } from './settings.ts'
 import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'
 import { ownError } from './unreadable.ts'
@@ -18,6 +18,8 @@ export class TargetTexts {
   readonly #failed: (head: Entry | undefined, fields: ReadonlyMap<string, string>) => void
   /** A statement whose texts are withheld ran in this transaction: errors can come as late as its commit. */
   sensitiveTransaction = false
+  /** The server has said why it ends the connection: whoever was told twice would take the second for another answer. */
+  saidFatal = false
   /** The newest that was met: texts come between the answers to commands as well. */
   #guard: TextGuard | undefined
 
@@ -95,7 +97,7 @@ export class TargetTexts {
     const instead = found ?? (this.guardOf(head)?.search && errorMessage(type, read))
     if (instead !== undefined) this.#receiving.inbound.put(instead)
     this.#receiving.inbound.stream(total, instead === undefined)
-    if (type === E) this.#failed(head, fields)
+    if (type === E) this.#told(head, fields)
     return true
   }
 
@@ -117,6 +119,11 @@ export class TargetTexts {
       this.#receiving.inbound.drop(total)
       this.#receiving.inbound.put(instead)
     }
+    this.#told(head, fields)
+  }
+
+  #told(head: Entry | undefined, fields: ErrorFields): void {
+    this.saidFatal ||= isFatal(fields)
     this.#failed(head, fields)
   }
 

@@ -777,6 +777,20 @@ t.test('the cancel key goes out before the first ReadyForQuery', async t => {
   t.ok(harness.trace.toClient.equals(Buffer.concat([server.parameterStatus('a', 'b'), greeting, server.ready()])))
 })
 
+t.test('after the words with which the server ends the connection there are no others', async t => {
+  for (const [severity, said] of [
+    ['FATAL', undefined],
+    ['ERROR', '57P01'],
+  ] as const) {
+    const harness = new Harness()
+    harness.client(client.query('select 1'))
+    harness.target(server.error('57P01', 'terminating connection', { S: severity, V: severity }))
+    const words = harness.machine.lastWords(new GateError('ERR_GATE_SHUTDOWN', 'the connection broke'))
+    const [told] = words === undefined ? [] : messages(words)
+    t.equal(told && errorFields(told)['C'], said, severity)
+  }
+})
+
 t.test('words to the client wait for the end of a message that is on its way', async t => {
   const harness = new Harness()
   harness.client(client.query('select 1'))
