@@ -1,7 +1,8 @@
 // Which columns of a database are masked for a person: policy's patterns, applied to the catalog and followed through views. Pure.
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { Catalog, Relation } from './catalog.ts'
-import { followView, type Relations } from './lineage/evaluate.ts'
+import { followView } from './lineage/evaluate.ts'
+import type { Relations } from './lineage/from-items.ts'
 import {
   type Column,
   type Flows,

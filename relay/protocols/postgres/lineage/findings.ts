@@ -1,0 +1,95 @@
+// What came of following masked columns through a statement: whether it looks at any, and why it must not run.
+import type { Sink } from '../analysis/lineage.ts'
+import { type Column, type Flows, type MaskedColumn, noFlows } from './scope.ts'
+
+/** A view's conditions and computations are its maker's; a plan is made without looking at values. */
+export type Purpose = 'statement' | 'plan' | 'view'
+
+/** More in one statement are a search through all values there may be: CASE could name the one that is there. */
+const MAX_COMPARISONS = 20
+
+export class Findings {
+  readonly purpose: Purpose
+  #refusal: string | undefined
+  #comparisons = 0
+  /** Whether the statement looks at masked columns at all. */
+  touches = false
+
+  constructor(purpose: Purpose) {
+    this.purpose = purpose
+  }
+
+  get isView(): boolean {
+    return this.purpose === 'view'
+  }
+
+  /** Why the statement must not run; the first one. */
+  get refusal(): string | undefined {
+    return this.#refusal
+  }
+
+  refuse(reason: string): void {
+    this.#refusal ??= reason
+  }
+
+  touch(flows: Flows): void {
+    this.touches ||= flows.size > 0
+  }
+
+  /** Copied to where they would be clear. */
+  moved(flows: Flows): void {
+    const reason = moveRefusal(flows)
+    if (reason !== undefined) this.refuse(reason)
+  }
+
+  /** Looked at for being NULL alone. */
+  present(where: string, flows: Flows): void {
+    const denied = [...flows].find(({ mask }) => mask.predicates === 'deny')
+    if (denied !== undefined) this.refuse(notIn(denied, where))
+  }
+
+  /** Compared for being equal: one value can be looked up. */
+  compared(where: string, flows: Flows, times: number): void {
+    if (this.isView || flows.size === 0) return
+    this.#comparisons += times
+    if (this.#comparisons > MAX_COMPARISONS)
+      this.refuse(`at most ${MAX_COMPARISONS} comparisons with masked columns are allowed in one statement`)
+    this.present(where, flows)
+  }
+
+  /** Used in any other way: an order, a pattern or a part tells of the value. */
+  undivided(where: string, flows: Flows): void {
+    if (this.isView) return
+    const denied = [...flows].find(({ mask }) => mask.predicates !== 'allow')
+    if (denied !== undefined) this.refuse(notIn(denied, where))
+  }
+}
+
+const notIn = ({ label, mask }: MaskedColumn, where: string): string =>
+  `${label} is masked for you, so it cannot be used in ${where}${mask.predicates === 'deny' ? '' : '; it can only be compared with given values by = or IN'}`
+
+function moveRefusal(flows: Flows): string | undefined {
+  const [moved] = flows
+  return moved && `${moved.label} is masked for you, so it cannot be copied to where it would be clear`
+}
+
+/** Why the columns of a result must not be shown, or not be where they go to. */
+export function resultRefusal(sink: Sink, columns: readonly Column[]): string | undefined {
+  if (sink === 'plan' || sink === 'analysis') return undefined
+  for (const column of columns) {
+    const moved = moveRefusal(sink === 'elsewhere' ? column.flows : noFlows)
+    if (moved !== undefined) return moved
+    const refused = column.plain ? undefined : computedRefusal(column)
+    if (refused !== undefined) return refused
+  }
+  return undefined
+}
+
+/** Why a column must not be computed from what flows in. */
+export function computedRefusal({ flows, name }: Column): string | undefined {
+  const denied = [...flows].find(({ mask }) => mask.computed === 'deny')
+  return denied && `${denied.label} is masked for you, and ${shown(name)} would be computed from it`
+}
+
+const shown = (name: string | undefined): string =>
+  name === undefined ? 'a column' : `the column ${JSON.stringify(name)}`

@@ -1,0 +1,91 @@
+// Where the value of an expression decides something: conditions, comparisons and what depends on their outcome.
+import type { Operand, Test, Use } from '../analysis/lineage.ts'
+import type { Evaluating } from './evaluating.ts'
+import type { Findings } from './findings.ts'
+import type { Tables } from './results.ts'
+import { type Flows, flowsOf, hasCase, isComparedWhole, noFlows, type Scope, shareColumn, union } from './scope.ts'
+
+export class Predicates {
+  readonly #evaluation: Evaluating
+  readonly #findings: Findings
+  /** What came of comparisons: one can be part of several expressions, and counts once. */
+  readonly #tested = new Map<Test, { readonly scope: Scope; readonly flows: Flows }>()
+
+  constructor(evaluation: Evaluating, findings: Findings) {
+    this.#evaluation = evaluation
+    this.#findings = findings
+  }
+
+  /** Takes note of what the use of a value tells of it. */
+  use(use: Use, scope: Scope, tables: Tables): void {
+    switch (use.kind) {
+      case 'exists':
+        this.#evaluation.query(use.query, scope, tables)
+        return
+      case 'presence':
+        this.#findings.present(use.where, this.#evaluation.value(use.expression, scope, tables).flows)
+        return
+      case 'moved':
+        this.#findings.moved(this.#evaluation.value(use.expression, scope, tables).flows)
+        return
+      case 'condition':
+        this.#findings.undivided(use.where, this.#evaluation.value(use.expression, scope, tables).flows)
+        return
+      case 'equality': {
+        const { flows, allowed } = this.#equality(use, scope, tables)
+        if (allowed) this.#findings.compared(use.where, flows, use.times)
+        else this.#findings.undivided(use.where, flows)
+      }
+    }
+  }
+
+  /** Whether a comparison is one of a whole masked value with a given one, or of two such. */
+  #equality(
+    { left, right }: Extract<Test, { kind: 'equality' }>,
+    scope: Scope,
+    tables: Tables,
+  ): { flows: Flows; allowed: boolean } {
+    const one = this.#operand(left, scope, tables)
+    const other = this.#operand(right, scope, tables)
+    const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
+    const joined = one.whole && other.whole && one.flows.size > 0 && other.flows.size > 0
+    // A column compared with itself in another case would tell which letters it has.
+    const itself = left.letters?.case !== right.letters?.case && shareColumn(one.flows, other.flows)
+    return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself) }
+  }
+
+  #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
+    const { columns, queries, form, varies } = operand.expression
+    const [query] = queries
+    if (form === 'subquery' && query !== undefined) {
+      // A subquery of whole values compares as those do; what is computed from its value is another one.
+      const result = this.#evaluation.query(query, scope, tables)
+      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.whole), constant: false }
+    }
+    const { flows } = this.#evaluation.value(operand.expression, scope, tables)
+    const column = operand.column === undefined ? undefined : this.#evaluation.column(operand.column, scope)
+    // Of a range lower() and upper() are its bounds.
+    const keepsCase = column !== undefined && (operand.letters?.ofText !== false || hasCase(column))
+    const whole = keepsCase && column.whole && isComparedWhole(column)
+    // A value that is another for each row would try all there may be.
+    const constant = columns.length === 0 && queries.length === 0 && flows.size === 0 && varies !== true
+    return { flows, whole, constant: constant && form === 'computed' }
+  }
+
+  /** What flows into the outcome of a comparison: nothing, where it tells no more than it may. */
+  outcome(test: Test, scope: Scope, tables: Tables): Flows {
+    const known = this.#tested.get(test)
+    if (known?.scope === scope) return known.flows
+    const { flows, allowed } = this.#told(test, scope, tables)
+    const denied = [...flows].some(({ mask }) => mask.predicates === 'deny')
+    const told = !allowed || denied || (this.#findings.isView && test.kind === 'equality') ? flows : noFlows
+    if (told.size === 0 && test.kind === 'equality') this.#findings.compared(test.where, flows, test.times)
+    this.#tested.set(test, { scope, flows: told })
+    return told
+  }
+
+  #told(test: Test, scope: Scope, tables: Tables): { flows: Flows; allowed: boolean } {
+    if (test.kind === 'equality') return this.#equality(test, scope, tables)
+    return { flows: this.#evaluation.value(test.expression, scope, tables).flows, allowed: true }
+  }
+}
