@@ -1,7 +1,7 @@
 // A statement's facts → Operations: what policy and people see. Pure.
 import type { Operation, Parameter, Resource, Vocabulary } from '@gate/shared/model'
-import type { RelationName } from './analysis/collect.ts'
 import { noFacts, type Part, type StatementFacts } from './analysis/facts.ts'
+import type { RelationName } from './analysis/objects.ts'
 import type { Catalog } from './catalog.ts'
 import type { BoundValue } from './questions.ts'
 

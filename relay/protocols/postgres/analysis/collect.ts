@@ -1,4 +1,5 @@
 // Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
+import { type OtherObject, objectsOf, type RelationName } from './objects.ts'
 import { choosesRows, namedOf } from './predicate.ts'
 import {
   as,
@@ -7,18 +8,11 @@ import {
   type Json,
   type JsonObject,
   list,
-  node,
   object,
   parameterNumber,
   strings,
   text,
 } from './tree.ts'
-
-export interface RelationName {
-  /** Undefined when the statement leaves it to search_path. */
-  readonly schema: string | undefined
-  readonly name: string
-}
 
 export interface NestedWrite {
   readonly action: string
@@ -39,7 +33,7 @@ export interface ChangedSetting {
 export interface Collected {
   readonly reads: readonly RelationName[]
   readonly written: readonly RelationName[]
-  readonly others: readonly { readonly kind: string; readonly name: string }[]
+  readonly others: readonly OtherObject[]
   readonly functions: readonly string[]
   readonly operators: readonly string[]
   /** Names behind a dot: `f` of `t.f`, which is a column, or else a function of the row t. */
@@ -67,19 +61,6 @@ const dml: Readonly<Record<string, string>> = {
   MergeStmt: 'merge',
 }
 
-/** Object types of DROP whose names are names of relations. */
-const relationTypes = new Set([
-  'OBJECT_TABLE',
-  'OBJECT_VIEW',
-  'OBJECT_MATVIEW',
-  'OBJECT_FOREIGN_TABLE',
-  'OBJECT_SEQUENCE',
-  'OBJECT_INDEX',
-])
-
-/** Object types that are parts of a relation, and named behind it. */
-const partTypes = new Set(['OBJECT_COLUMN', 'OBJECT_TRIGGER', 'OBJECT_RULE', 'OBJECT_POLICY', 'OBJECT_TABCONSTRAINT'])
-
 /** Operators behind words of the grammar. */
 const spelled: Readonly<Record<string, readonly string[]>> = {
   BETWEEN: ['>=', '<='],
@@ -97,7 +78,7 @@ export function collect(name: string, content: JsonObject): Collected {
 class Collector {
   readonly #reads = new Map<string, RelationName>()
   readonly #written = new Map<string, RelationName>()
-  readonly #others: { kind: string; name: string }[] = []
+  readonly #others: OtherObject[] = []
   readonly #functions = new Set<string>()
   readonly #operators = new Set<string>()
   readonly #fields = new Set<string>()
@@ -334,7 +315,10 @@ class Collector {
 
   /** Commands about objects: every relation they name is written, except what a query inside them reads. */
   #utility(name: string, content: JsonObject, scope: Scope): void {
-    this.#objects(name, content)
+    const { relations, others, functions } = objectsOf(name, content)
+    for (const relation of relations) this.#add(this.#written, relation)
+    this.#others.push(...others)
+    for (const called of functions) this.#functions.add(called)
     this.#ranges(content, scope)
   }
 
@@ -357,50 +341,7 @@ class Collector {
       }
     }
   }
-
-  #objects(name: string, content: JsonObject): void {
-    if (name === 'DropStmt') {
-      for (const item of list(content['objects'])) this.#dropped(text(content['removeType']), item)
-      return
-    }
-    for (const [field, kind] of [
-      ['role', 'role'],
-      ['dbname', 'database'],
-      ['extname', 'extension'],
-      ['schemaname', 'schema'],
-      ['conditionname', 'channel'],
-    ] as const) {
-      const value = content[field]
-      const given =
-        typeof value === 'string' ? value : text(as(value, 'RoleSpec')?.['rolename']) || text(object(value)['rolename'])
-      if (given !== '') this.#others.push({ kind, name: given })
-    }
-    const called = strings(content['funcname'] ?? object(content['funccall'])['funcname']).join('.')
-    if (called !== '') this.#functions.add(called)
-    if (['CommentStmt', 'SecLabelStmt'].includes(name)) this.#described(text(content['objtype']), content['object'])
-  }
-
-  /** COMMENT and SECURITY LABEL name relations as lists of words. */
-  #described(type: string, item: Json | undefined): void {
-    const names = strings(as(item, 'List')?.['items'])
-    const parts = relationTypes.has(type) ? names : partTypes.has(type) ? names.slice(0, -1) : []
-    if (parts.length > 0) this.#add(this.#written, qualified(parts))
-  }
-
-  #dropped(type: string, item: Json): void {
-    const [kind, inner] = node(item)
-    const names = strings(kind === 'List' ? inner['items'] : (inner['objname'] ?? inner['names']))
-    if (kind === 'String') names.push(text(inner['sval']))
-    if (relationTypes.has(type)) {
-      this.#add(this.#written, qualified(names))
-      return
-    }
-    if (partTypes.has(type) && names.length > 1) this.#add(this.#written, qualified(names.slice(0, -1)))
-    this.#others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
-  }
 }
-
-const qualified = (names: readonly string[]): RelationName => ({ schema: names.at(-2), name: names.at(-1) ?? '' })
 
 /** `name = 'work_mem' AND …`: pg_dump calls set_config(name, …) of the settings that such a condition leaves. */
 function saidBy(where: Json | undefined): Map<string, string> {

@@ -1,6 +1,6 @@
 // Which columns the constants and parameters of a statement meet: what they are compared with, inserted into, assigned to. Pure.
 // What is not listed here is not known to meet one column only, and counts as meeting any.
-import type { RelationName } from './collect.ts'
+import type { RelationName } from './objects.ts'
 import { outputName } from './output-name.ts'
 import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
 

@@ -1,7 +1,8 @@
 // Text → facts, in whatever thread: PostgreSQL's own grammar in WebAssembly, and the walk over its tree.
 import { loadModule, parseSync } from 'libpg-query'
-import { readFacts, type StatementFacts } from './facts.ts'
+import type { StatementFacts } from './facts.ts'
 import { hideConstants } from './recordable.ts'
+import { readFacts } from './statements.ts'
 import type { Json } from './tree.ts'
 
 export type Analysis = { readonly statements: readonly StatementFacts[] } | Unparsable

@@ -1,0 +1,79 @@
+// Objects that a command about the schema names in other ways than as items of FROM. Pure.
+import { as, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+
+export interface RelationName {
+  /** Undefined when the statement leaves it to search_path. */
+  readonly schema: string | undefined
+  readonly name: string
+}
+
+/** An object that is no relation: a role, a schema, a function that is dropped, … */
+export interface OtherObject {
+  readonly kind: string
+  readonly name: string
+}
+
+export interface Objects {
+  readonly relations: RelationName[]
+  readonly others: OtherObject[]
+  readonly functions: string[]
+}
+
+/** Object types of DROP whose names are names of relations. */
+const relationTypes = new Set([
+  'OBJECT_TABLE',
+  'OBJECT_VIEW',
+  'OBJECT_MATVIEW',
+  'OBJECT_FOREIGN_TABLE',
+  'OBJECT_SEQUENCE',
+  'OBJECT_INDEX',
+])
+
+/** Object types that are parts of a relation, and named behind it. */
+const partTypes = new Set(['OBJECT_COLUMN', 'OBJECT_TRIGGER', 'OBJECT_RULE', 'OBJECT_POLICY', 'OBJECT_TABCONSTRAINT'])
+
+/** What a command names beside the relations in its tree: what it drops, comments on, or calls. */
+export function objectsOf(name: string, content: JsonObject): Objects {
+  const found: Objects = { relations: [], others: [], functions: [] }
+  if (name === 'DropStmt') {
+    for (const item of list(content['objects'])) addDropped(found, text(content['removeType']), item)
+    return found
+  }
+  for (const [field, kind] of [
+    ['role', 'role'],
+    ['dbname', 'database'],
+    ['extname', 'extension'],
+    ['schemaname', 'schema'],
+    ['conditionname', 'channel'],
+  ] as const) {
+    const value = content[field]
+    const given =
+      typeof value === 'string' ? value : text(as(value, 'RoleSpec')?.['rolename']) || text(object(value)['rolename'])
+    if (given !== '') found.others.push({ kind, name: given })
+  }
+  const called = strings(content['funcname'] ?? object(content['funccall'])['funcname']).join('.')
+  if (called !== '') found.functions.push(called)
+  if (['CommentStmt', 'SecLabelStmt'].includes(name)) addDescribed(found, text(content['objtype']), content['object'])
+  return found
+}
+
+/** COMMENT and SECURITY LABEL name relations as lists of words. */
+function addDescribed({ relations }: Objects, type: string, item: Json | undefined): void {
+  const names = strings(as(item, 'List')?.['items'])
+  const parts = relationTypes.has(type) ? names : partTypes.has(type) ? names.slice(0, -1) : []
+  if (parts.length > 0) relations.push(qualified(parts))
+}
+
+function addDropped({ relations, others }: Objects, type: string, item: Json): void {
+  const [kind, inner] = node(item)
+  const names = strings(kind === 'List' ? inner['items'] : (inner['objname'] ?? inner['names']))
+  if (kind === 'String') names.push(text(inner['sval']))
+  if (relationTypes.has(type)) {
+    relations.push(qualified(names))
+    return
+  }
+  if (partTypes.has(type) && names.length > 1) relations.push(qualified(names.slice(0, -1)))
+  others.push({ kind: type.replace(/^OBJECT_/, '').toLowerCase(), name: names.join('.') })
+}
+
+const qualified = (names: readonly string[]): RelationName => ({ schema: names.at(-2), name: names.at(-1) ?? '' })

@@ -1,0 +1,302 @@
+// A parse tree → the facts of each statement in it. Pure.
+import type { Fact } from '@gate/shared/model'
+import { type BoundSetting, isIdentitySetting, lexicalFault } from '../settings.ts'
+import { type Collected, collect } from './collect.ts'
+import { copyOutOf } from './copy.ts'
+import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
+import { type Kind, kindOf } from './kinds.ts'
+import { meetingsOf } from './meeting.ts'
+import { lineageOf } from './queries.ts'
+import { recordableOf, type Surrounding } from './recordable.ts'
+import { as, constant, isAnalyzed, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+
+/** src/include/nodes/parsenodes.h */
+const CURSOR_OPT_HOLD = 0x20
+
+/** The facts of every statement in a parse result of libpg-query, and what may be recorded of it; `key` is that of placeholders. */
+export function readFacts(result: Json, bytes: Uint8Array, key: Uint8Array): StatementFacts[] {
+  return list(object(result)['stmts']).map(raw => {
+    const entry = object(raw)
+    const start = Number(entry['stmt_location'] ?? 0)
+    const length = Number(entry['stmt_len'] ?? 0)
+    const place = { start, length: length === 0 ? bytes.length - start : length }
+    const facts = readStatement(entry['stmt'], place.start, place.length)
+    const surrounding = surroundingOf(entry['stmt'], facts.functions)
+    return {
+      ...facts,
+      recordable: recordableOf(bytes, place.start, place.length, meetingsOf(entry['stmt']), surrounding, key),
+    }
+  })
+}
+
+/** Commands whose constants are passwords, or say where and as whom to log in. */
+const secretive: ReadonlySet<string> = new Set([
+  ...['CreateUserMappingStmt', 'AlterUserMappingStmt', 'CreateForeignServerStmt', 'AlterForeignServerStmt'],
+  ...['CreateSubscriptionStmt', 'AlterSubscriptionStmt'],
+])
+/** Functions that are given keys, passwords or connection strings. */
+const keyFunctions = /^(?:.*\.)?(?:dblink\w*|crypt|hmac|pgp_\w+|(?:en|de)crypt(?:_\w+)?)$/
+
+function surroundingOf(statement: Json | undefined, functions: readonly string[]): Surrounding {
+  const [name, content] = node(statement)
+  const hasBody =
+    ['DoStmt', 'CreateFunctionStmt'].includes(name) &&
+    ['', 'sql', 'plpgsql'].includes(languageOf(content).toLowerCase())
+  return { hidesAll: secretive.has(name) || functions.some(called => keyFunctions.test(called)), hasBody }
+}
+
+function readStatement(statement: Json | undefined, start: number, length: number): Omit<StatementFacts, 'recordable'> {
+  const [name, content] = node(statement)
+  const kind = kindOf(name, content)
+  if (kind === undefined) {
+    const fault = `gate does not know the statement ${name}`
+    return { ...unfollowedFacts(name, start, length, fault), fault }
+  }
+  const { main, nested, collected, naming } = describe(name, content, kind)
+  const identity = identityParts(collected)
+  return {
+    node: name,
+    start,
+    length,
+    parts: [...(main === undefined ? [] : [main]), ...nested, ...identity],
+    naming,
+    transaction: name === 'TransactionStmt' ? text(content['kind']) : undefined,
+    fault: faultOf(name, content, collected),
+    boundSettings: boundSettings(collected),
+    functions: collected.functions,
+    operators: collected.operators,
+    fields: collected.fields,
+    types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
+    settings: [...settingsOf(name, content), ...collected.settings.map(setting => setting.name)],
+    lineage: lineageOf(name, content),
+    copyOut: copyOutOf(name, content),
+  }
+}
+
+interface Described {
+  readonly main: Part | undefined
+  readonly nested: readonly Part[]
+  readonly collected: Collected
+  readonly naming: Naming | undefined
+}
+
+function describe(name: string, content: JsonObject, kind: Kind): Described {
+  switch (name) {
+    case 'PrepareStmt':
+      return wrapping(content['query'], { kind: 'prepare', name: text(content['name']) }, { prepared: true })
+    case 'DeclareCursorStmt':
+      return wrapping(
+        content['query'],
+        {
+          kind: 'declare',
+          name: text(content['portalname']),
+          holdable: (Number(content['options'] ?? 0) & CURSOR_OPT_HOLD) !== 0,
+        },
+        { cursor: true },
+      )
+    case 'ExplainStmt':
+      return explain(content, kind)
+    case 'ExecuteStmt':
+      return {
+        main: undefined,
+        nested: [],
+        collected: collect(name, content),
+        naming: { kind: 'execute', name: text(content['name']) },
+      }
+    case 'FetchStmt':
+      return {
+        main: undefined,
+        nested: [],
+        collected: collect(name, content),
+        naming: { kind: 'fetch', name: text(content['portalname']) },
+      }
+    case 'CreateTableAsStmt': {
+      const plain = plainly(name, content, kind)
+      const execute = as(content['query'], 'ExecuteStmt')
+      return execute === undefined ? plain : { ...plain, naming: { kind: 'execute', name: text(execute['name']) } }
+    }
+    default:
+      return plainly(name, content, kind)
+  }
+}
+
+/** SELECT … INTO is a CREATE TABLE AS by another name. */
+function plainly(name: string, content: JsonObject, kind: Kind): Described {
+  const collected = collect(name, content)
+  const into = name === 'SelectStmt' && collected.written.length > 0
+  const main = part(into ? { ...kind, action: 'create', objectType: 'table', writes: true } : kind, content, collected)
+  return { main, nested: collected.nested.map(nestedPart), collected, naming: namingOf(name, content) }
+}
+
+function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string, Fact>): Described {
+  const [name, content] = node(inner)
+  const described = describe(
+    name,
+    content,
+    kindOf(name, content) ?? { action: 'unknown', objectType: '', writes: true, routine: false },
+  )
+  const main =
+    described.main === undefined ? undefined : { ...described.main, facts: { ...described.main.facts, ...facts } }
+  return { ...described, main, naming }
+}
+
+/** EXPLAIN shows a plan; EXPLAIN ANALYZE runs the statement, so it is that statement as well. */
+function explain(content: JsonObject, kind: Kind): Described {
+  const analyze = isAnalyzed(content)
+  const [name, inner] = node(content['query'])
+  const described = describe(
+    name,
+    inner,
+    kindOf(name, inner) ?? { action: 'unknown', objectType: '', writes: true, routine: false },
+  )
+  const { collected } = described
+  const reads = [...collected.reads, ...collected.written, ...collected.nested.flatMap(write => write.written)]
+  const main: Part = {
+    ...part(kind, {}, { ...collected, reads, written: [] }),
+    writes: analyze,
+    facts: { ...noFacts, analyze, functions: collected.functions, columns: collected.columns },
+  }
+  const ran = analyze && described.main !== undefined ? [described.main, ...described.nested] : []
+  return { main, nested: ran, collected, naming: described.naming }
+}
+
+function part(kind: Kind, content: JsonObject, collected: Collected): Part {
+  // Filled in by assignment: a literal with a spread among its fields takes several times as long, and every new text needs it.
+  const facts: Record<keyof typeof noFacts, Fact> = { ...noFacts }
+  facts.objectType = kind.objectType
+  facts.hasWhere = collected.hasWhere
+  facts.hasLimit = hasLimit(content)
+  facts.returning = collected.returning
+  facts.locking = collected.locking
+  facts.columns = collected.columns
+  facts.columnsWritten = collected.columnsWritten
+  facts.functions = collected.functions
+  if (kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show')
+    facts.setting = text(content['name'])
+  facts.alterations = alterations(content)
+  facts.cascade = content['behavior'] === 'DROP_CASCADE'
+  Object.assign(facts, copyFacts(kind, content))
+  facts.language = languageOf(content) || (kind.action === 'do' ? 'plpgsql' : '')
+  return {
+    action: kind.action,
+    writes: kind.writes,
+    routine: kind.routine,
+    reads: collected.reads,
+    written: collected.written,
+    others: collected.others,
+    facts,
+  }
+}
+
+function nestedPart(write: Collected['nested'][number]): Part {
+  return {
+    action: write.action,
+    writes: true,
+    routine: false,
+    reads: [],
+    written: write.written,
+    others: [],
+    facts: {
+      ...noFacts,
+      hasWhere: write.hasWhere,
+      columnsWritten: write.columnsWritten,
+      returning: write.returning,
+      nested: true,
+    },
+  }
+}
+
+function hasLimit(content: JsonObject): boolean {
+  const limit = content['limitCount']
+  return limit !== undefined && as(limit, 'A_Const')?.['isnull'] !== true
+}
+
+/** `AT_DropColumn` → `drop_column`. */
+function alterations(content: JsonObject): string[] {
+  return list(content['cmds']).flatMap(command => {
+    const subtype = text(as(command, 'AlterTableCmd')?.['subtype'])
+    return subtype === ''
+      ? []
+      : [
+          subtype
+            .replace(/^AT_/, '')
+            .replace(/(?<=[a-z])(?=[A-Z])/g, '_')
+            .toLowerCase(),
+        ]
+  })
+}
+
+function copyFacts(kind: Kind, content: JsonObject): Record<string, Fact> {
+  if (kind.action !== 'copy') return {}
+  const program = content['is_program'] === true
+  return {
+    copyDirection: content['is_from'] === true ? 'from' : 'to',
+    copyProgram: program,
+    copyFile: !program && text(content['filename']) !== '',
+  }
+}
+
+/** DO without LANGUAGE is PL/pgSQL. */
+function languageOf(content: JsonObject): string {
+  for (const option of [...list(content['args']), ...list(content['options'])]) {
+    const element = as(option, 'DefElem')
+    if (element?.['defname'] === 'language') return text(as(element['arg'], 'String')?.['sval'])
+  }
+  return ''
+}
+
+function namingOf(name: string, content: JsonObject): Naming | undefined {
+  const given = (field: string): string | undefined => text(content[field]) || undefined
+  switch (name) {
+    case 'DeallocateStmt':
+      return { kind: 'deallocate', name: content['isall'] === true ? undefined : given('name') }
+    case 'ClosePortalStmt':
+      return { kind: 'close', name: given('portalname') }
+    case 'DiscardStmt':
+      return { kind: 'discard', what: text(content['target']) }
+    default:
+      return undefined
+  }
+}
+
+function settingsOf(name: string, content: JsonObject): string[] {
+  return name === 'VariableSetStmt' && content['kind'] === 'VAR_SET_VALUE' ? [text(content['name'])] : []
+}
+
+const setRole: Part = {
+  action: 'set_role',
+  writes: true,
+  routine: false,
+  reads: [],
+  written: [],
+  others: [],
+  facts: { ...noFacts, nested: true },
+}
+
+/** set_config() and the view pg_settings change settings as SET does; where the name is not a literal it may be any. */
+function identityParts(collected: Collected): Part[] {
+  const parts: Part[] = []
+  for (const { name } of collected.settings) {
+    if (name === undefined || isIdentitySetting(name))
+      parts.push({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } })
+  }
+  const written = [...collected.written, ...collected.nested.flatMap(write => write.written)]
+  if (written.some(relation => relation.name === 'pg_settings')) parts.push(setRole)
+  return parts
+}
+
+function boundSettings(collected: Collected): BoundSetting[] {
+  return collected.settings.flatMap(({ name, parameter }) =>
+    name === undefined || parameter === undefined ? [] : [{ name, parameter }],
+  )
+}
+
+function faultOf(name: string, content: JsonObject, collected: Collected): string | undefined {
+  for (const setting of collected.settings) {
+    const known = setting.name !== undefined && setting.parameter === undefined
+    const fault = known ? lexicalFault(setting.name, setting.value) : undefined
+    if (fault !== undefined) return fault
+  }
+  if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return undefined
+  return lexicalFault(text(content['name']), list(content['args']).map(constant)[0])
+}
