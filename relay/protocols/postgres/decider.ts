@@ -10,9 +10,11 @@ import type { Analyser } from './analysis/analyser.ts'
 import type { Analysis } from './analysis/read.ts'
 import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
 import type { Catalog } from './catalog.ts'
+import { type CatalogSource, CatalogUse } from './catalog-use.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
 import { commandsOf, plansOf, type Shown } from './commands.ts'
 import { showParameters, unknownOperation } from './operation.ts'
+import type { StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 import { Recording, type Values } from './recording.ts'
 import {
@@ -29,21 +31,15 @@ import {
 import { bound, callOf, type Resolved, resolve, unknownName } from './resolving.ts'
 import { StatementMasks } from './statement-masks.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
-import { changesCatalog, workOut } from './worked-out.ts'
+import { Waits } from './waits.ts'
 
 /** What the decider needs of its surroundings. */
-export interface Surroundings extends EstimateSource {
+export interface Surroundings extends EstimateSource, CatalogSource {
   readonly gate: Gate
   readonly analyser: Analyser
   readonly maskKey: Uint8Array
   readonly clock: Clock
   readonly log: Log
-  /** The catalog, if a young enough snapshot is at hand. */
-  freshCatalog(): Catalog | undefined
-  /** A snapshot read from now on. */
-  readCatalog(): Promise<Catalog>
-  /** The catalog may have changed. */
-  catalogChanges(): void
   declare(declaration: Declaration): void
 }
 
@@ -57,67 +53,36 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 /** What is only prepared has no values yet. */
 const unbound: Values = { parameters: [], types: [], uninspectedBytes: 0 }
 
-/** How often a session looks for relations that the snapshot does not know. */
-const LOOK_AGAIN_MS = 5_000
-
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
   readonly #recording: Recording
   readonly #masks: StatementMasks
-  #hold: AbortController | undefined
-  #lookedMs = Number.NEGATIVE_INFINITY
-  /** Commands whose end changes the catalog. */
-  readonly #changing = new Set<number>()
-  #changedInTransaction = false
-  /** A command of the client that has to wait before it is sent: for the parser, the catalog or the disk. */
-  #waiting: { cancelled: boolean } | undefined
-
-  /** Of the newest command that is not on the disk yet; it comes after all others there. */
-  #recorded: Promise<void> | undefined
+  readonly #waits = new Waits()
+  readonly #catalogs: CatalogUse
 
   constructor(around: Surroundings) {
     this.#around = around
+    this.#catalogs = new CatalogUse(around, around.clock)
     this.#masks = new StatementMasks(around.maskKey)
     this.#recording = new Recording(() => around.gate.recordMasks, around.analyser.recordKey)
   }
 
   get recorded(): Promise<void> | undefined {
-    return this.#recorded
-  }
-
-  /** What was decided goes on when it is recorded. */
-  #record(recorded: Promise<void> | undefined): void {
-    if (recorded === undefined) return
-    this.#recorded = recorded
-    const over = (): void => {
-      if (this.#recorded === recorded) this.#recorded = undefined
-    }
-    // If it fails it stays: nothing goes to the target any more.
-    recorded.then(over, () => {})
+    return this.#waits.recorded
   }
 
   /** The client cancels: true when it was a held command, which is then withdrawn. */
   cancelHold(): boolean {
-    this.#hold?.abort(new GateError('ERR_GATE_CANCELLED', 'cancelled by the client'))
-    return this.#hold !== undefined
+    return this.#waits.cancelHold()
   }
 
-  /** The same for a command that waits for anything else before it is sent: it fails as soon as it need not wait. */
+  /** The same for a command that waits for anything else before it is sent. */
   cancelWaiting(): boolean {
-    if (this.#waiting === undefined) return false
-    this.#waiting.cancelled = true
-    return true
+    return this.#waits.cancelWaiting()
   }
 
   observe(outcome: Outcome): void {
-    if (this.#changing.delete(outcome.command)) {
-      this.#changedInTransaction = true
-      this.#around.catalogChanges()
-    }
-    if (this.#changedInTransaction && outcome.status === 'COMMIT') {
-      this.#changedInTransaction = false
-      this.#around.catalogChanges()
-    }
+    this.#catalogs.ended(outcome.command, outcome.status)
     this.#around.gate.observe(outcome)
   }
 
@@ -140,19 +105,15 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const answer = this.#answer(question, tell, signal)
       if (!(answer instanceof Promise)) return answer
       const settled = answer.catch(refuse)
-      return question.kind === 'catalog' || question.kind === 'rows' ? settled : this.#cancellable(settled)
+      if (question.kind === 'catalog' || question.kind === 'rows') return settled
+      return this.#waits.cancellable(settled, answer => this.#cancelled(answer.plans))
     } catch (thrown) {
       return refuse(thrown)
     }
   }
 
-  async #cancellable(answer: Promise<Answer>): Promise<Answer> {
-    const waiting = { cancelled: false }
-    this.#waiting = waiting
-    const settled = await answer
-    if (this.#waiting === waiting) this.#waiting = undefined
-    if (!waiting.cancelled || settled.kind !== 'go') return settled
-    for (const command of settled.plans.flatMap(plan => plan.commands))
+  #cancelled(plans: readonly StatementPlan[]): Answer {
+    for (const command of plans.flatMap(plan => plan.commands))
       this.observe({ command, rows: undefined, bytes: 0, status: cancelledUnsent.get('C') ?? '' })
     return { kind: 'refuse', error: cancelledUnsent }
   }
@@ -339,7 +300,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(statements, catalog => {
       // Nobody is asked to approve it any more.
-      if (this.#waiting?.cancelled === true) return { kind: 'refuse', error: cancelledUnsent }
+      if (this.#waits.cancelled) return { kind: 'refuse', error: cancelledUnsent }
       const commands = statements.map(statement =>
         commandsOf(statement, this.#show(statement, sent, parameters, catalog), catalog, statements, this.#masks),
       )
@@ -347,7 +308,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       let hold: AbortController | undefined
       const waiting = (notice: HoldNotice): void => {
         hold ??= new AbortController()
-        this.#hold = hold
+        this.#waits.held(hold)
         tell(errorMessage(N, holdNotice(notice)))
       }
       const [only = [], second] = commands
@@ -357,10 +318,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         return AbortSignal.any([signal, hold.signal])
       })
       return then(verdict, settled => {
-        this.#record(settled.recorded)
-        const cancelled = hold !== undefined && this.#hold === hold && hold.signal.aborted
-        this.#hold = undefined
-        return this.#settled(statements, commands, settled, catalog, cancelled)
+        this.#waits.record(settled.recorded)
+        return this.#settled(statements, commands, settled, catalog, this.#waits.released(hold))
       })
     })
   }
@@ -373,17 +332,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   ): Maybe<Answer> {
     const hold = new AbortController()
     const waiting = (notice: HoldNotice): void => {
-      this.#hold = hold
+      this.#waits.held(hold)
       tell(errorMessage(N, holdNotice(notice)))
     }
     const either = AbortSignal.any([signal, hold.signal])
     const verdict = this.#around.gate.decideRows(question.counts, question.fault, waiting, either)
-    const released =
-      verdict instanceof Promise
-        ? verdict.finally(() => {
-            if (this.#hold === hold) this.#hold = undefined
-          })
-        : verdict
+    const released = verdict instanceof Promise ? verdict.finally(() => this.#waits.released(hold)) : verdict
     return then(released, ({ settled, request }): Answer => {
       if (settled.effect === 'allow') return { kind: 'go', plans: [] }
       return { kind: 'refuse', error: hold.signal.aborted ? cancelledWhileCounted : deniedRows(settled, request) }
@@ -406,29 +360,11 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     }
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
     for (const [index, { effective }] of statements.entries())
-      if (changesCatalog(effective)) for (const number of plans[index]?.commands ?? []) this.#changing.add(number)
+      this.#catalogs.runs(effective, plans[index]?.commands ?? [])
     return { kind: 'go', plans }
   }
 
-  /** A relation that the snapshot does not know may be new: it is looked for once more. */
   #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {
-    // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
-    const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
-    const fresh = copies && this.#around.gate.masked ? undefined : this.#around.freshCatalog()
-    if (
-      fresh !== undefined &&
-      (statements.every(({ effective, text }) => workOut(effective, text, fresh).isKnown) || this.#mayBeUnknown())
-    )
-      return next(fresh)
-    this.#lookedMs = this.#around.clock.monotonic()
-    return this.#around.readCatalog().then(next)
-  }
-
-  /**
-   * Where nothing is masked, a name that stays unknown (a table of the open transaction, a wrong name) only keeps its own
-   * spelling in the operation; looking for it at every statement would cost more than it tells.
-   */
-  #mayBeUnknown(): boolean {
-    return !this.#around.gate.masked && this.#around.clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
+    return then(this.#catalogs.for(statements, this.#around.gate.masked), next)
   }
 }
