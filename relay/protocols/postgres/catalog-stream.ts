@@ -2,7 +2,8 @@
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
 import type { TargetStream } from '../protocol.ts'
-import { D, E, HEADER_BYTES, Reader, readErrorFields, Z } from './codec.ts'
+import { readErrorFields } from './bodies.ts'
+import { D, E, HEADER_BYTES, Reader, Z } from './codec.ts'
 
 /** Rows of the answer to one message, or why there are none. */
 export type Rows = readonly (readonly (string | null)[])[]

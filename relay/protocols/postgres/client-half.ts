@@ -1,25 +1,8 @@
 // Messages from the client: each passes, is refused in its place, or waits for an answer. Pure.
 import { GateError } from '@gate/shared/errors'
 import type { Declaration } from '../machine.ts'
-import {
-  B,
-  C,
-  c,
-  clientMessages,
-  D,
-  d,
-  E,
-  type ErrorFields,
-  F,
-  f,
-  H,
-  HEADER_BYTES,
-  P,
-  Q,
-  readNamed,
-  S,
-  X,
-} from './codec.ts'
+import { readNamed } from './bodies.ts'
+import { B, C, c, clientMessages, D, d, E, type ErrorFields, F, f, H, HEADER_BYTES, P, Q, S, X } from './codec.ts'
 import type { CountingClient } from './counting.ts'
 import { ExtendedQueries } from './extended-query.ts'
 import type { Inbound } from './inbound.ts'

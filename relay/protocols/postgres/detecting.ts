@@ -2,7 +2,7 @@
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import { compileDetectors, compileFinder, type Replacement } from '../../mask/detectors.ts'
 import { compileJsonDetectors } from '../../mask/json.ts'
-import type { Field } from './codec.ts'
+import type { Field } from './bodies.ts'
 import { redacted, type ValueMask } from './mask-values.ts'
 
 /** What searches the values of a column; undefined for types that hold no text. */

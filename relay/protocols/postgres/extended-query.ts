@@ -1,7 +1,8 @@
 // The extended query protocol: Parse, Bind, Describe and Execute. Pure.
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
-import { D, type ErrorFields, message, P, readBind, readBindNames, readExecute, readNamed, readParse } from './codec.ts'
+import { readBind, readBindNames, readExecute, readNamed, readParse } from './bodies.ts'
+import { D, type ErrorFields, message, P } from './codec.ts'
 import { countedOf } from './counting.ts'
 import type { Entry, ExecuteEntry, Portal, StatementPlan } from './pending.ts'
 import { flushMessage, INSPECTED_BIND_BYTES, type Sending, unexpected } from './sending.ts'

@@ -1,7 +1,7 @@
 // What the server's messages are matched with: the command whose answer is under way, and where gate has to ask first.
 import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
-import { rowsOf } from './codec.ts'
+import { rowsOf } from './bodies.ts'
 import type { Inbound } from './inbound.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'

@@ -1,7 +1,8 @@
 // Simple queries and function calls: each is a segment of its own, and one under a row limit is wrapped in a transaction. Pure.
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
-import { type ErrorFields, F, HEADER_BYTES, message, Q, readFunctionCall } from './codec.ts'
+import { readFunctionCall } from './bodies.ts'
+import { type ErrorFields, F, HEADER_BYTES, message, Q } from './codec.ts'
 import { countedOf, IDLE } from './counting.ts'
 import type { QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import { countedInSegment } from './refuse.ts'

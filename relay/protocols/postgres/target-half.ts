@@ -1,6 +1,8 @@
 // Messages from the server: each is matched with what it answers, and passes, is masked, or is replaced. Pure.
+
+import { readCommandTag } from './bodies.ts'
 import { type ClientHalf, outOfCopy } from './client-half.ts'
-import { A, C, c, D, d, E, G, H, I, LARGE, N, n, one, readCommandTag, S, s, T, t, three, two, V, Z } from './codec.ts'
+import { A, C, c, D, d, E, G, H, I, LARGE, N, n, one, S, s, T, t, three, two, V, Z } from './codec.ts'
 import { Counting, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Entry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'

@@ -1,6 +1,7 @@
 // Rows and COPY data from the server: clear ones pass in runs, those with something masked are rewritten. Pure.
 import { GateError } from '@gate/shared/errors'
-import { D, d, type Field, LARGE, readCopyOut, readRowDescription } from './codec.ts'
+import { type Field, readCopyOut, readRowDescription } from './bodies.ts'
+import { D, d, LARGE } from './codec.ts'
 import { createCopyOut } from './copy-out.ts'
 import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
 import type { Entry } from './pending.ts'

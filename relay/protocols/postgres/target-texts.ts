@@ -1,6 +1,7 @@
 // Errors, notices, notifications and settings from the server: what in them the person may not see is withheld. Pure.
 import { GateError } from '@gate/shared/errors'
-import { E, type ErrorFields, errorMessage, N, Reader, readErrorFields, readFirstErrorFields } from './codec.ts'
+import { readErrorFields, readFirstErrorFields } from './bodies.ts'
+import { E, type ErrorFields, errorMessage, N, Reader } from './codec.ts'
 import type { Counting } from './counting.ts'
 import type { Entry } from './pending.ts'
 import type { Receiving } from './receiving.ts'
