@@ -1,6 +1,7 @@
 // Much of it through the agent: memory, connections and turns have limits.
 
 import { createHash, randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import { MAX_CONNECTIONS, MAX_WAITING, Slots } from '@gate/agent/connectors/http/slots'
@@ -126,6 +127,7 @@ t.test('more requests than connections wait, and every one is answered', async t
 t.test('of those that wait there are only so many, and one that gives up makes room', async t => {
   const slots = new Slots('billing-api', 1)
   const never = new AbortController().signal
+  setMaxListeners(MAX_WAITING, never)
   await slots.take(never)
   const order: number[] = []
   const quits = new AbortController()
