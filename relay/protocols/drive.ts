@@ -23,8 +23,8 @@ export interface Answering<Unit, Question, Answer> {
 /** Answers that one signal may be shown to, as long as none of them had to be waited for: listeners could pile up on it. */
 const ANSWERS_PER_SIGNAL = 64
 
-/** After the target has ended the connection, the client has this long to do the same. */
-const LINGER_MS = 10_000
+/** After the target has ended the connection, the client has this long to do the same; what it still sends goes nowhere. */
+const LINGER_MS = 2_000
 
 /**
  * Runs a machine between two ports until both are done.
