@@ -164,12 +164,6 @@ t.test('broken bytes', async t => {
     'a second start-up packet': startup,
     'an SSL request in the middle of a session': client.sslRequest,
     'a password out of phase': Buffer.from('p\0\0\0\x05x', 'latin1'),
-    'a Query whose text ends too early': Buffer.from('Q\0\0\0\x0eselect\0 1\0', 'latin1'),
-    'a Parse with lying counts': Buffer.from('P\0\0\0\x0f\0select\0\x7f\xff\0', 'latin1'),
-    'a Bind with a value longer than the message': Buffer.concat([
-      client.parse('', 'select $1'),
-      Buffer.from('B\0\0\0\x12\0\0\0\0\0\x01\x7f\xff\xff\xff\0\0\0\0\0\0', 'latin1').subarray(0, 19),
-    ]),
   }
   for (const [name, bytes] of Object.entries(afterStart)) {
     await t.test(`${name}: the session ends with a native error`, async t => {
@@ -180,6 +174,35 @@ t.test('broken bytes', async t => {
       const error = whole(connection.received().subarray(before)).find(({ type }) => type === 'E')
       if (error === undefined) t.fail(connection.received().subarray(before).toString('latin1'))
       else t.match(errorFields(error), { S: 'FATAL', C: '08P01' })
+    })
+  }
+
+  const malformed: Readonly<Record<string, Buffer>> = {
+    'a Query whose text ends too early': Buffer.from('Q\0\0\0\x0eselect\0 1\0', 'latin1'),
+    'a Query without an end': Buffer.from('Q\0\0\0\x0aselect', 'latin1'),
+    'a Parse with lying counts': Buffer.from('P\0\0\0\x0f\0select\0\x7f\xff\0', 'latin1'),
+    'a Parse whose text ends too early': Buffer.from("P\0\0\0\x12\0select '\0'\0\0\0", 'latin1'),
+    'a Bind with a value longer than the message': Buffer.concat([
+      client.parse('', 'select $1'),
+      Buffer.from('B\0\0\0\x12\0\0\0\0\0\x01\x7f\xff\xff\xff\0\0\0\0\0\0', 'latin1').subarray(0, 19),
+    ]),
+    'a Describe of neither statement nor portal': Buffer.from('D\0\0\0\x06x\0', 'latin1'),
+    'an Execute with something behind it': Buffer.from('E\0\0\0\x0a\0\0\0\0\0x', 'latin1'),
+    'a FunctionCall that ends too early': Buffer.from('F\0\0\0\x0a\0\0\x06\x1e\0\0', 'latin1'),
+  }
+  for (const [name, bytes] of Object.entries(malformed)) {
+    await t.test(`${name}: an error as any other, and the session goes on`, async t => {
+      const isSimple = /^[QF]/.test(bytes.toString('latin1'))
+      const sent = [client.query('begin'), bytes, ...(isSimple ? [] : [client.sync]), client.query('rollback')]
+      await using connection = await started(gate.port)
+      const before = connection.received().length
+      connection.socket.write(Buffer.concat([...sent, client.query("select 'lives'")]))
+      await connection.waitFor(received => /lives/.test(received.toString('latin1')) && isReady(received))
+      const answer = whole(connection.received().subarray(before))
+      const [error] = answer.filter(({ type }) => type === 'E')
+      t.match(errorFields(error ?? { type: '', body: Buffer.alloc(0) }), { S: 'ERROR', C: '08P01' })
+      const seen = answer.map(({ type, body }) => (type === 'Z' ? `Z${body.toString('latin1')}` : type)).join('')
+      t.match(seen, /^CZT1?EZECZITDCZI$/, 'with the transaction aborted, as by any error')
     })
   }
 

@@ -2,12 +2,31 @@
 import { GateError } from '@gate/shared/errors'
 import type { Declaration } from '../machine.ts'
 import { readNamed } from './bodies.ts'
-import { B, C, c, clientMessages, D, d, E, type ErrorFields, F, f, H, HEADER_BYTES, P, Q, S, X } from './codec.ts'
+import {
+  B,
+  C,
+  c,
+  clientMessages,
+  D,
+  d,
+  E,
+  type ErrorFields,
+  F,
+  f,
+  H,
+  HEADER_BYTES,
+  MalformedMessage,
+  P,
+  Q,
+  S,
+  X,
+} from './codec.ts'
 import type { CountingClient } from './counting.ts'
 import { ExtendedQueries } from './extended-query.ts'
 import type { Inbound } from './inbound.ts'
 import type { Transaction } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
+import { errorOf } from './refuse.ts'
 import { flushMessage, Sending, type Shared, unexpected } from './sending.ts'
 import { SimpleQueries } from './simple-query.ts'
 
@@ -110,6 +129,16 @@ export class ClientHalf implements CountingClient {
       this.#inbound.stream(total, false)
       return true
     }
+    try {
+      return this.#command(type, total)
+    } catch (thrown) {
+      if (!(thrown instanceof MalformedMessage)) throw thrown
+      this.#malformed(type, total, errorOf(thrown, 'ERROR'))
+      return true
+    }
+  }
+
+  #command(type: number, total: number): boolean {
     switch (type) {
       case d:
         this.#inbound.stream(total, true)
@@ -126,6 +155,13 @@ export class ClientHalf implements CountingClient {
     if (this.#inbound.available < total) return false
     this.#whole(type, total)
     return true
+  }
+
+  /** To the server it would be an error like others, after which it goes on. */
+  #malformed(type: number, total: number, error: ErrorFields): void {
+    if (type === Q) this.#simple.refused(error, total)
+    else if (type === F) this.#simple.callRefused(error, total)
+    else this.#extended.executeRefused(undefined, error, total)
   }
 
   #whole(type: number, total: number): void {

@@ -76,10 +76,14 @@ export function nameKey(name: Buffer): string {
   return name.toString('latin1', 0, Math.min(name.length, NAME_BYTES))
 }
 
-/** The error for a message whose fields are not where they should be. */
-export function broken(what: string): GateError {
-  return new GateError('ERR_GATE_PROTOCOL', `malformed PostgreSQL message: ${what}`)
+/** Within its length, a message does not have the fields that its type has. Where the next one begins is known all the same. */
+export class MalformedMessage extends GateError {
+  constructor(what: string) {
+    super('ERR_GATE_PROTOCOL', `malformed PostgreSQL message: ${what}`)
+  }
 }
+
+export const broken = (what: string): MalformedMessage => new MalformedMessage(what)
 
 /** Reads the fields of one message's body; every read checks that the message goes that far. */
 export class Reader {

@@ -1,10 +1,9 @@
 // Simple queries and function calls: each is a segment of its own, and one under a row limit is wrapped in a transaction. Pure.
-import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
 import { readFunctionCall } from './bodies.ts'
-import { type ErrorFields, F, HEADER_BYTES, message, Q } from './codec.ts'
+import { broken, type ErrorFields, F, HEADER_BYTES, message, Q } from './codec.ts'
 import { countedOf, IDLE } from './counting.ts'
-import type { QueryEntry, StatementPlan, Transaction } from './pending.ts'
+import type { FunctionEntry, QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import { countedInSegment } from './refuse.ts'
 import { INSPECTED_BIND_BYTES, type Sending, unexpected } from './sending.ts'
 import { type Failing, NO_SQL } from './unreadable.ts'
@@ -28,11 +27,11 @@ export class SimpleQueries {
     this.#sending = sending
   }
 
-  /** Throws a GateError when its text does not end where the message ends. */
+  /** Throws a MalformedMessage when its text does not end where the message ends. */
   query(body: Buffer, total: number): void {
     const text = body.subarray(0, -1)
     if (body.length === 0 || body.indexOf(0) !== body.length - 1)
-      throw new GateError('ERR_GATE_PROTOCOL', 'invalid string in message')
+      throw broken('a Query whose text does not end where it ends')
     this.#sending.question(
       { kind: 'query', text, names: this.#sending.lookup, searchPath: this.#sending.shared.searchPath },
       answer => {
@@ -93,9 +92,9 @@ export class SimpleQueries {
     this.#sending.inbound.put(transactions[what])
   }
 
-  /** Puts a query that fails with this error where one was dropped. */
-  refused(error: ErrorFields): void {
-    if (!this.#sending.closed) this.#queryRefused(0, error)
+  /** Puts a query that fails with this error where one of so many bytes is, or was dropped. */
+  refused(error: ErrorFields, total = 0): void {
+    if (!this.#sending.closed) this.#queryRefused(total, error)
   }
 
   #queryRefused(total: number, error: ErrorFields, failing?: Failing): void {
@@ -135,17 +134,24 @@ export class SimpleQueries {
     const { searchPath } = this.#sending.shared
     const question = { kind: 'call', ...call, uninspectedBytes: whole ? 0 : total, searchPath } as const
     this.#sending.question(question, answer => {
-      const { segment } = this.#sending.shared
-      const entry = { kind: 'function', bytes: 0, firstByteAtMs: undefined, failed: false, segment } as const
-      if (answer.kind === 'refuse') {
-        this.#sending.replace({ ...entry, plan: undefined, refusal: answer.error }, 0, failingCall)
-        this.#sending.inbound.stream(total, false)
-      } else if (answer.kind === 'go') {
-        this.#sending.push({ ...entry, plan: answer.plans[0], refusal: undefined })
-        this.#sending.inbound.stream(total, true)
-      } else throw unexpected(answer)
+      if (answer.kind === 'refuse') return this.callRefused(answer.error, total)
+      if (answer.kind !== 'go') throw unexpected(answer)
+      this.#sending.push(this.#callEntry(undefined, answer.plans[0]))
+      this.#sending.inbound.stream(total, true)
       this.#sending.shared.segment += 1
     })
     return true
+  }
+
+  /** The server gets a call that fails in its place. */
+  callRefused(error: ErrorFields, total: number): void {
+    this.#sending.replace(this.#callEntry(error, undefined), 0, failingCall)
+    this.#sending.inbound.stream(total, false)
+    this.#sending.shared.segment += 1
+  }
+
+  #callEntry(refusal: ErrorFields | undefined, plan: StatementPlan | undefined): FunctionEntry {
+    const { segment } = this.#sending.shared
+    return { kind: 'function', plan, refusal, bytes: 0, firstByteAtMs: undefined, failed: false, segment }
   }
 }
