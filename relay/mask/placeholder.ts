@@ -20,6 +20,7 @@ const MAX_NUMBER_LENGTH = 1_000
 
 /** `0x1F`, `31`, `3_1` and `31.0` are the same number. */
 export function canonicalNumber(source: string): string {
+  if (/^[1-9]\d*$/.test(source)) return source
   const plain = source.replaceAll('_', '').toLowerCase()
   if (plain.length > MAX_NUMBER_LENGTH) return plain
   const [, sign = '', rest = ''] = /^([-+]?)(.*)$/s.exec(plain) ?? []

@@ -7,7 +7,7 @@ import type { Recorded, RecordedParameter } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Meeting } from './analysis/meeting.ts'
 import type { RelationName } from './analysis/objects.ts'
-import { hideConstants, type Recordable } from './analysis/recordable.ts'
+import { hiddenConstant, hideConstants, type Recordable } from './analysis/recordable.ts'
 import { binaryText } from './binary-values.ts'
 import type { Catalog } from './catalog.ts'
 import type { Column } from './lineage/scope.ts'
@@ -126,7 +126,7 @@ export class Recording {
     const { recordable } = facts
     // gate wrote the text itself: it holds a name and nothing else.
     if (recordable.pieces.length === 0) return { columns, reach, text: hideFound(text, this.#key) }
-    return { columns, reach, text: reach.masked ? compose(recordable, reach) : (recordable.clear ?? text) }
+    return { columns, reach, text: reach.masked ? compose(recordable, reach, this.#key) : (recordable.clear ?? text) }
   }
 
   #parameters(reach: Reach, { parameters: meetings }: Recordable, values: Values, shown: readonly Parameter[]) {
@@ -166,9 +166,12 @@ function search(value: Buffer): ReturnType<typeof findRecorded> {
   return found === undefined || found.length === 0 ? undefined : found
 }
 
-function compose({ pieces }: Recordable, reach: Reach): string {
+function compose({ pieces }: Recordable, reach: Reach, key: Uint8Array): string {
   return pieces
-    .map(piece => (typeof piece === 'string' ? piece : reach.isClear(piece.meeting) ? piece.clear : piece.placeholder))
+    .map(piece => {
+      if (typeof piece === 'string') return piece
+      return 'clear' in piece && reach.isClear(piece.meeting) ? piece.clear : hiddenConstant(key, piece.value)
+    })
     .join('')
 }
 

@@ -67,7 +67,7 @@ export class Analyser implements AsyncDisposable {
   constructor(maximumBytes: number, log: Log, recordKey: Uint8Array = randomBytes(32)) {
     this.#maximumBytes = maximumBytes
     this.#recordKey = recordKey
-    this.#shapes = new Shapes(recordKey)
+    this.#shapes = new Shapes()
     this.#log = log
     loadGrammar().then(
       () => {

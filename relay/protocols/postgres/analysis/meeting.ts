@@ -71,6 +71,7 @@ class Reader {
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
       const [key, value] = next
       if (Array.isArray(value)) for (const item of value) stack.push(['', item as Json])
+      else if (key === 'A_Const') count(this.#constantUses, Number(object(value)['location'] ?? 0))
       else if (isObject(value)) {
         this.#object(key, value)
         for (const [name, child] of Object.entries(value))
@@ -89,9 +90,6 @@ class Reader {
       for (const field of ['limitCount', 'limitOffset']) this.#meets(content[field], 'nothing')
     for (const item of list(content['groupClause'])) this.#position(item)
     switch (key) {
-      case 'A_Const':
-        count(this.#constantUses, Number(content['location'] ?? 0))
-        break
       case 'ParamRef':
         count(this.#parameterUses, Number(content['number'] ?? 0))
         break

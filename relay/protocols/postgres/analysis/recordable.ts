@@ -14,18 +14,26 @@ const MAX_CHOICES = 1_000
 /** Texts in texts: the body of a function in DO, a comment in that. Deeper ones are replaced whole. */
 const MAX_DEPTH = 3
 
-/** A constant that is recorded as it is where what it meets is not masked. */
+/** A constant that is recorded as it is where what it meets is not masked; elsewhere the placeholder of its value is. */
 export interface Choice {
   readonly clear: string
-  readonly placeholder: string
+  readonly value: string
   readonly meeting: Meeting
 }
+
+/** A constant that is recorded by the placeholder of its value, which is made only where it is needed. */
+export interface Hidden {
+  readonly value: string
+}
+
+/** Of a text that is recorded: what stays, and constants of which some do not. */
+export type Piece = string | Choice | Hidden
 
 export interface Recordable {
   /** The text where nothing masked is in reach; undefined when it is the statement's own. */
   readonly clear: string | undefined
   /** The text where something masked is in reach. */
-  readonly pieces: readonly (string | Choice)[]
+  readonly pieces: readonly Piece[]
   /** The statement is longer than what was prepared. */
   readonly isCut: boolean
   /** What parameters meet, $1 first; undefined where that is not known. */
@@ -53,12 +61,18 @@ export interface Surrounding {
 }
 
 interface Replacement extends Span {
-  readonly placeholder: string
+  /** Stands in its place; or the value of a constant, whose hash is made when it is needed: mostly it is not. */
+  readonly by: { readonly placeholder: string } | Hidden
   readonly meeting: Meeting | undefined
 }
 
+/** Stands in the place of a constant with this value. */
+export function hiddenConstant(key: Uint8Array, value: string): string {
+  return `'${recordedPlaceholder(key, value)}'`
+}
+
 /** Stands where nobody reads. */
-const UNHASHED = '‹redacted›'
+const UNHASHED = "'‹redacted›'"
 
 const decoder = new TextDecoder('utf-8')
 
@@ -78,11 +92,11 @@ export function recordableOf(
   // The parser read it, so the lexer must; where it does not, nothing it says can be relied on.
   if (!composer.isWhole && !isCut) return hidden(bytes, key)
   const { always, all } = composer.replacements()
-  const clear = surrounding.hidesAll ? joined(pieces(bytes, all, always)) : joined(pieces(bytes, always, []))
+  const clear = joined(surrounding.hidesAll ? pieces(bytes, all, always, key) : pieces(bytes, always, [], key), key)
   const last = Math.max(0, ...meetings.parameters.keys())
   return {
     clear: isCut || always.length > 0 || surrounding.hidesAll ? clear.trim() : undefined,
-    pieces: trimmed(pieces(bytes, all, always)),
+    pieces: trimmed(pieces(bytes, all, always, key)),
     isCut,
     parameters: Array.from({ length: Math.min(last, MAX_CHOICES) }, (_, index) => meetings.parameters.get(index + 1)),
     introduced: meetings.introduced,
@@ -106,11 +120,11 @@ export function hideConstants(text: Uint8Array, key: Uint8Array, cut = false): s
   // 'O'Brien': what stands right behind a constant was meant to be part of it.
   if (composer.hasNeighbours) return undefined
   const { all, always } = composer.replacements()
-  return joined(pieces(bytes, all, always)).trim()
+  return joined(pieces(bytes, all, always, key), key).trim()
 }
 
 function replaced(bytes: Uint8Array, { start, end }: Span, key: Uint8Array): Replacement {
-  return { start, end, placeholder: placeholderOf(key, bytes.subarray(start, end)), meeting: undefined }
+  return { start, end, by: { placeholder: placeholderOf(key, bytes.subarray(start, end)) }, meeting: undefined }
 }
 
 class Composer {
@@ -159,14 +173,14 @@ class Composer {
     const start = signed ? token.start - 1 : token.start
     const meeting = this.#how.meetings.get(start)
     const value = this.#value(token, index)
-    const hashed = all.length < MAX_HASHED ? recordedPlaceholder(this.#key, signed ? `-${value}` : value) : UNHASHED
-    const whole: Replacement = { start, end: token.end, placeholder: `'${hashed}'`, meeting }
+    const by = { value: signed ? `-${value}` : value }
+    const whole: Replacement = { start, end: token.end, by, meeting }
     const body = this.#how.hasBody && token.form === '$' && this.#how.depth < MAX_DEPTH
     if (body) {
       const inner = this.#inner(token, value)
-      all.push({ ...whole, placeholder: inner?.all ?? whole.placeholder, meeting: undefined })
-      if (inner === undefined || inner.always !== undefined)
-        always.push({ ...whole, placeholder: inner?.always ?? whole.placeholder })
+      all.push({ ...whole, by: inner === undefined ? by : { placeholder: inner.all }, meeting: undefined })
+      if (inner?.always !== undefined) always.push({ ...whole, by: { placeholder: inner.always } })
+      else if (inner === undefined) always.push(whole)
       return
     }
     if (meeting !== 'nothing') all.push(whole)
@@ -195,8 +209,8 @@ class Composer {
     const delimiter = source.slice(0, source.indexOf('$', 1) + 1)
     const quoted = (text: string): string => `${delimiter}${text}${delimiter}`
     return {
-      all: quoted(joined(pieces(bytes, all, always))),
-      always: always.length === 0 ? undefined : quoted(joined(pieces(bytes, always, []))),
+      all: quoted(joined(pieces(bytes, all, always, this.#key), this.#key)),
+      always: always.length === 0 ? undefined : quoted(joined(pieces(bytes, always, [], this.#key), this.#key)),
     }
   }
 
@@ -269,7 +283,7 @@ function merge(first: readonly Replacement[], second: readonly Replacement[]): R
       merged[merged.length - 1] = {
         start: last.start,
         end: next.end,
-        placeholder: last.placeholder,
+        by: last.by,
         meeting: undefined,
       }
   }
@@ -281,23 +295,33 @@ function pieces(
   bytes: Uint8Array,
   replacements: readonly Replacement[],
   within: readonly Replacement[],
-): (string | Choice)[] {
-  const found: (string | Choice)[] = []
+  key: Uint8Array,
+): Piece[] {
+  const found: Piece[] = []
   let run: string[] = []
   let choices = 0
   let at = 0
-  for (const { start, end, placeholder, meeting } of replacements) {
+  for (const [index, { start, end, by, meeting }] of replacements.entries()) {
     run.push(decoder.decode(bytes.subarray(at, start)))
     at = end
+    if ('placeholder' in by) {
+      run.push(by.placeholder)
+      continue
+    }
     if (meeting === undefined || choices >= MAX_CHOICES) {
-      run.push(placeholder)
+      if (index >= MAX_HASHED) run.push(UNHASHED)
+      else {
+        found.push(run.join(''), { value: by.value })
+        run = []
+      }
       continue
     }
     choices += 1
     const inside = within
       .filter(other => other.start >= start && other.end <= end)
       .map(other => ({ ...other, start: other.start - start, end: other.end - start }))
-    found.push(run.join(''), { clear: joined(pieces(bytes.subarray(start, end), inside, [])), placeholder, meeting })
+    const clear = joined(pieces(bytes.subarray(start, end), inside, [], key), key)
+    found.push(run.join(''), { clear, value: by.value, meeting })
     run = []
   }
   run.push(decoder.decode(bytes.subarray(at)))
@@ -305,11 +329,11 @@ function pieces(
 }
 
 /** With every choice made for the placeholder. */
-function joined(all: readonly (string | Choice)[]): string {
-  return all.map(piece => (typeof piece === 'string' ? piece : piece.placeholder)).join('')
+function joined(all: readonly Piece[], key: Uint8Array): string {
+  return all.map(piece => (typeof piece === 'string' ? piece : hiddenConstant(key, piece.value))).join('')
 }
 
-function trimmed(all: readonly (string | Choice)[]): (string | Choice)[] {
+function trimmed(all: readonly Piece[]): Piece[] {
   return all.map((piece, index) => {
     if (typeof piece !== 'string') return piece
     const begun = index === 0 ? piece.trimStart() : piece

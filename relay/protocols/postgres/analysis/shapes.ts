@@ -5,11 +5,10 @@
 // few digits that the grammar takes it for an integer. The tree of the first text says where its numbers are: every one of
 // them beside a column in a comparison of the outermost WHERE. Whatever is known of a statement (that its WHERE chooses rows,
 // what it reads, what masks do to it) asks there whether something is a constant, and never which.
-import { recordedPlaceholder } from '../../../mask/placeholder.ts'
 import { findRecorded } from '../../../mask/recorded.ts'
 import type { StatementFacts } from './facts.ts'
 import type { Analysis } from './read.ts'
-import type { Choice } from './recordable.ts'
+import type { Piece } from './recordable.ts'
 import { as, isObject, type Json, type JsonObject, list, node, object, strings, walk } from './tree.ts'
 
 /** Forms that are known; beyond them all are forgotten. */
@@ -48,14 +47,8 @@ function numberedOf(text: string): Numbered | undefined {
 }
 
 export class Shapes {
-  readonly #key: Uint8Array
   /** Undefined: a text of this form has to be read. */
   readonly #known = new Map<string, Shape | undefined>()
-
-  /** `key` is that of placeholders in recorded texts. */
-  constructor(key: Uint8Array) {
-    this.#key = key
-  }
 
   /** What readText would say of the text; undefined when it has to be asked. */
   find(text: string): Analysis | undefined {
@@ -76,13 +69,13 @@ export class Shapes {
     }
   }
 
-  #pieces({ recordable }: StatementFacts, values: readonly string[]): (string | Choice)[] {
+  #pieces({ recordable }: StatementFacts, values: readonly string[]): Piece[] {
     let next = 0
     return recordable.pieces.map(piece => {
-      if (typeof piece === 'string') return piece
+      if (typeof piece === 'string' || !('meeting' in piece)) return piece
       const clear = values[next] ?? ''
       next += 1
-      return new LateChoice(clear, piece.meeting, this.#key)
+      return { clear, value: clear, meeting: piece.meeting }
     })
   }
 
@@ -92,23 +85,6 @@ export class Shapes {
     if (numbered === undefined || this.#known.has(numbered.shape)) return
     if (this.#known.size >= MAX_SHAPES) this.#known.clear()
     this.#known.set(numbered.shape, shapeOf(text, tree, analysis, numbered))
-  }
-}
-
-/** A constant whose hash is made when it is asked for: hardly any is recorded. */
-class LateChoice implements Choice {
-  readonly clear: string
-  readonly meeting: Choice['meeting']
-  readonly #key: Uint8Array
-
-  constructor(clear: string, meeting: Choice['meeting'], key: Uint8Array) {
-    this.clear = clear
-    this.meeting = meeting
-    this.#key = key
-  }
-
-  get placeholder(): string {
-    return `'${recordedPlaceholder(this.#key, this.clear)}'`
   }
 }
 
@@ -126,7 +102,7 @@ function shapeOf(text: string, tree: Json, analysis: Analysis, { values, places 
   const { clear, isCut, pieces } = facts.recordable
   const choices = pieces.filter(piece => typeof piece !== 'string')
   if (clear !== undefined || isCut || choices.length !== values.length) return undefined
-  if (!choices.every((choice, index) => choice.clear === values[index])) return undefined
+  if (!choices.every((choice, index) => 'clear' in choice && choice.clear === values[index])) return undefined
   return { facts, behind: text.length - facts.length }
 }
 
