@@ -16,7 +16,7 @@ targets:
 `
 
 t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
-  await using world = await startWorld({ policy })
+  await using world = await startWorld({ policy, relay: { log: 'debug' } })
   const alice = await world.person('alice')
   await using connection = await alice.connect('prod-db')
   const streams = async (): Promise<number> => {
@@ -60,6 +60,22 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
     await t.rejects(world.postgres.query(`select pg_get_viewdef('over_it'::regclass)`, 'app'))
     const done = await psql(connection, ['-c', 'create table later (a int)', '-c', 'insert into later values (1)'])
     t.equal(done.stderr, '')
+  })
+
+  await t.test('BEGIN and COMMIT do not make gate look', async t => {
+    const readings = (): number => world.relay.process().stderr().split('"event":"postgres.catalog-read"').length
+    const before = readings()
+    const made = [1, 2, 3].flatMap(number => [
+      '-c',
+      'begin',
+      '-c',
+      `create table made_${number} (a int)`,
+      '-c',
+      'commit',
+    ])
+    const done = await psql(connection, made)
+    t.equal(done.code, 0, done.stderr)
+    t.ok(readings() - before <= 3, `looked ${readings() - before} times`)
   })
 
   await t.test('a migration does not make gate log in for every statement, and nothing of it stays', async t => {

@@ -68,6 +68,11 @@ export class Catalogs implements Disposable {
     return known.catalog
   }
 
+  /** The newest snapshot there is: for what depends on nothing in it. */
+  newest(target: string): Catalog | undefined {
+    return this.#targets.get(target)?.catalog
+  }
+
   /** Something changed the catalog, or may have. */
   invalidate(target: string): void {
     const known = this.#targets.get(target)

@@ -12,10 +12,22 @@ const LOOK_AGAIN_MS = 5_000
 export interface CatalogSource {
   /** The catalog, if a young enough snapshot is at hand. */
   freshCatalog(): Catalog | undefined
+  /** The newest snapshot, however old it is and whatever has changed since. */
+  newestCatalog(): Catalog | undefined
   /** A snapshot read from now on. */
   readCatalog(): Promise<Catalog>
   /** The catalog may have changed. */
   catalogChanges(): void
+}
+
+/** BEGIN, COMMIT, SHOW and the like mean the same whatever is in the catalog; each CREATE of a migration may stand between two. */
+function namesNothing({ effective: { parts, functions, types }, unknown }: Resolved): boolean {
+  return (
+    unknown === undefined &&
+    parts.length > 0 &&
+    parts.every(({ routine, reads, written }) => routine && reads.length + written.length === 0) &&
+    functions.length + types.length === 0
+  )
 }
 
 export class CatalogUse {
@@ -36,6 +48,8 @@ export class CatalogUse {
    * does not know may be new: it is looked for once more.
    */
   for(statements: readonly Resolved[], masked: boolean): Catalog | Promise<Catalog> {
+    const newest = statements.every(namesNothing) ? this.#source.newestCatalog() : undefined
+    if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
     const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
     const fresh = copies && masked ? undefined : this.#source.freshCatalog()

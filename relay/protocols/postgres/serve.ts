@@ -148,6 +148,7 @@ async function converse(
     clock: room.clock,
     log: session.log,
     freshCatalog: () => room.catalogs.fresh(session.target.name, read),
+    newestCatalog: () => room.catalogs.newest(session.target.name),
     readCatalog: read,
     catalogChanges: () => room.catalogs.invalidate(session.target.name),
     context: { ...(database === undefined ? {} : { database }), ...(role === undefined ? {} : { role }) },
