@@ -7,8 +7,8 @@
 // what it reads, what masks do to it) asks there whether something is a constant, and never which.
 import { findRecorded } from '../../../mask/recorded.ts'
 import type { StatementFacts } from './facts.ts'
+import type { Piece } from './pieces.ts'
 import type { Analysis } from './read.ts'
-import type { Piece } from './recordable.ts'
 import { as, isObject, type Json, type JsonObject, list, node, object, strings, walk } from './tree.ts'
 
 /** Forms that are known; beyond them all are forgotten. */

@@ -1,6 +1,7 @@
 // Texts that differ in their numbers only: what is said of them without the parser is what the parser would have said.
+
+import { hiddenConstant } from '@gate/relay/protocols/postgres/analysis/pieces'
 import { type Analysis, loadGrammar, readText } from '@gate/relay/protocols/postgres/analysis/read'
-import { hiddenConstant } from '@gate/relay/protocols/postgres/analysis/recordable'
 import { Shapes } from '@gate/relay/protocols/postgres/analysis/shapes'
 import type { Json } from '@gate/relay/protocols/postgres/analysis/tree'
 import fc from 'fast-check'
