@@ -1,5 +1,5 @@
 // The process of the OpenID Connect provider for tests and the demo: oidc-provider with people instead of passwords.
-import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import Provider, {
   type Configuration,
@@ -22,9 +22,22 @@ const issuer = `http://127.0.0.1:${settings.port}`
 const people = new Map(settings.people.map(person => [person.id, person]))
 const MAX_BODY_BYTES = 64 * 1024
 
+/**
+ * By way of a text: to export a key that was just made, Node.js 20 locks it, and when the collector then finds the job that made
+ * it, its destructor waits for the same lock for ever. It happened once in thousands of starts.
+ */
 function newKey(): JWK {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'ES256' } as JWK
+  const { privateKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  })
+  return {
+    ...createPrivateKey(privateKey).export({ format: 'jwk' }),
+    kid: randomUUID(),
+    use: 'sig',
+    alg: 'ES256',
+  } as JWK
 }
 
 const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, character => `&#${character.charCodeAt(0)};`)

@@ -1,7 +1,7 @@
 // A real OpenID Connect provider (oidc-provider), in its own process: see oidc-main.ts.
 import { fileURLToPath } from 'node:url'
 import { freePort } from './net.ts'
-import { type Running, start } from './process.ts'
+import { start } from './process.ts'
 
 export interface Person {
   readonly id: string
@@ -9,8 +9,6 @@ export interface Person {
   readonly name: string
   readonly groups: readonly string[]
 }
-
-const PATIENCE_MS = 20_000
 
 /** The three people of the demo and most tests. */
 export const people: readonly Person[] = [
@@ -38,22 +36,6 @@ export interface OidcOptions {
   readonly port?: number
 }
 
-/** Of thousands that were started on a busy machine, one said nothing for a minute: it is started once more. */
-async function startServer(main: string, settings: string): Promise<Running> {
-  const launch = (): Running => start(process.execPath, ['--no-warnings', main, settings])
-  const first = launch()
-  try {
-    await first.waitFor(/^ready$/m, PATIENCE_MS)
-    return first
-  } catch (error) {
-    process.stderr.write(`${String(error)}\n`)
-    await first[Symbol.asyncDispose]()
-  }
-  const second = launch()
-  await second.waitFor(/^ready$/m)
-  return second
-}
-
 export async function startOidc(options: OidcOptions = {}): Promise<OidcProvider> {
   const port = options.port ?? (await freePort())
   const main = fileURLToPath(new URL('./oidc-main.js', import.meta.url))
@@ -63,7 +45,8 @@ export async function startOidc(options: OidcOptions = {}): Promise<OidcProvider
     idTokenLifetime: options.idTokenLifetime ?? 900,
     deviceCodeLifetime: options.deviceCodeLifetime ?? 600,
   }
-  const server = await startServer(main, JSON.stringify(settings))
+  const server = start(process.execPath, ['--no-warnings', main, JSON.stringify(settings)])
+  await server.waitFor(/^ready$/m)
   const issuer = `http://127.0.0.1:${port}`
   const administer = async (path: string, body: object): Promise<void> => {
     const response = await fetch(`${issuer}${path}`, {
