@@ -1,5 +1,5 @@
 // Follows masked columns through a statement: which outputs they reach, and where they decide. Pure.
-import type { Arrangement, Body, CommonTable, Expression, Lineage, Output, Query, Use } from '../analysis/lineage.ts'
+import type { Arrangement, Body, CommonTable, Expression, Lineage, Output, Query } from '../analysis/lineage.ts'
 import { type Arranged, decisions, isSame } from './arrange.ts'
 import type { Evaluating } from './evaluating.ts'
 import { computedRefusal, Findings, resultRefusal } from './findings.ts'
@@ -70,8 +70,8 @@ class Evaluation implements Evaluating {
 
   constructor(relations: Relations, findings: Findings) {
     this.#findings = findings
-    this.#from = new FromItems(relations, this, findings)
     this.#predicates = new Predicates(this, findings)
+    this.#from = new FromItems(relations, this, this.#predicates, findings)
   }
 
   query(query: Query, scope: Scope | undefined, outer: Tables | undefined): Result {
@@ -228,10 +228,6 @@ class Evaluation implements Evaluating {
     }
     this.#findings.refuse(`nothing says what ${path.join('.')} stands for`)
     return computed(noFlows, path.at(-1))
-  }
-
-  use(use: Use, scope: Scope, tables: Tables): void {
-    this.#predicates.use(use, scope, tables)
   }
 
   #arrange(query: Query, result: Result, scope: Scope, tables: Tables): void {

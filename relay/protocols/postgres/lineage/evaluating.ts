@@ -1,5 +1,5 @@
 // What the parts of an evaluation need of each other. Types only.
-import type { Expression, Query, Use } from '../analysis/lineage.ts'
+import type { Expression, Query } from '../analysis/lineage.ts'
 import type { Result, Tables } from './results.ts'
 import type { Column, Scope } from './scope.ts'
 
@@ -8,5 +8,4 @@ export interface Evaluating {
   query(query: Query, scope: Scope | undefined, outer: Tables | undefined): Result
   value(expression: Expression, scope: Scope, tables: Tables): Column
   column(path: readonly string[], scope: Scope): Column
-  use(use: Use, scope: Scope, tables: Tables): void
 }

@@ -2,6 +2,7 @@
 import type { From } from '../analysis/lineage.ts'
 import type { Evaluating } from './evaluating.ts'
 import type { Findings } from './findings.ts'
+import type { Predicates } from './predicates.ts'
 import { commonTable, derived, fromItem, rename, renamed, type Tables } from './results.ts'
 import {
   type Column,
@@ -27,11 +28,13 @@ export interface FromItem {
 export class FromItems {
   readonly #relations: Relations
   readonly #evaluation: Evaluating
+  readonly #predicates: Predicates
   readonly #findings: Findings
 
-  constructor(relations: Relations, evaluation: Evaluating, findings: Findings) {
+  constructor(relations: Relations, evaluation: Evaluating, predicates: Predicates, findings: Findings) {
     this.#relations = relations
     this.#evaluation = evaluation
+    this.#predicates = predicates
     this.#findings = findings
   }
 
@@ -40,7 +43,7 @@ export class FromItems {
     switch (item.kind) {
       case 'relation': {
         const source = this.#relation(item, tables)
-        for (const use of item.sampled) this.#evaluation.use(use, scope, tables)
+        for (const use of item.sampled) this.#predicates.use(use, scope, tables)
         return { sources: [source], star: source.star }
       }
       case 'query': {
@@ -88,7 +91,7 @@ export class FromItems {
     const lateral: Scope = { sources: [...scope.sources, ...left.sources], outer: scope.outer }
     const right = this.evaluate(item.right, lateral, tables)
     const sources = [...left.sources, ...right.sources]
-    for (const use of item.conditions) this.#evaluation.use(use, { sources, outer: scope.outer }, tables)
+    for (const use of item.conditions) this.#predicates.use(use, { sources, outer: scope.outer }, tables)
     const merged = this.#merged(item, left.star, right.star)
     const star = merged === undefined ? undefined : [...merged.columns, ...merged.rest]
     const mergedSource: Source[] =
