@@ -1,5 +1,6 @@
 // Which snapshot of the catalog statements are judged by: a fresh one, and a new one where names are unknown or have changed.
 import type { Clock } from '@gate/shared/clock'
+import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import type { Resolved } from './resolving.ts'
@@ -44,16 +45,16 @@ export class CatalogUse {
   }
 
   /**
-   * The snapshot to judge statements by, `masked` where something is masked in this session. A relation that the newest
-   * does not know may be new: it is looked for once more.
+   * The snapshot to judge statements by. A relation that the newest does not know may be new: it is looked for once more.
+   * Whether anything is masked is asked of the gate only where it matters: most statements come without.
    */
-  for(statements: readonly Resolved[], masked: boolean): Catalog | Promise<Catalog> {
+  for(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
     const newest = statements.every(namesNothing) ? this.#source.newestCatalog() : undefined
     if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
     const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
-    const fresh = copies && masked ? undefined : this.#source.freshCatalog()
-    if (fresh !== undefined && (this.#allKnown(statements, fresh) || this.#mayBeUnknown(masked))) return fresh
+    const fresh = copies && gate.masked ? undefined : this.#source.freshCatalog()
+    if (fresh !== undefined && (this.#allKnown(statements, fresh) || this.#mayBeUnknown(gate))) return fresh
     this.#lookedMs = this.#clock.monotonic()
     return this.#source.readCatalog()
   }
@@ -66,8 +67,8 @@ export class CatalogUse {
    * Where nothing is masked, a name that stays unknown (a table of the open transaction, a wrong name) only keeps its own
    * spelling in the operation; looking for it at every statement would cost more than it tells.
    */
-  #mayBeUnknown(masked: boolean): boolean {
-    return !masked && this.#clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
+  #mayBeUnknown(gate: Pick<Gate, 'masked'>): boolean {
+    return !gate.masked && this.#clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
 
   /** These commands carry out the statement. */

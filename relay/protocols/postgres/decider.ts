@@ -365,6 +365,6 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {
-    return then(this.#catalogs.for(statements, this.#around.gate.masked), next)
+    return then(this.#catalogs.for(statements, this.#around.gate), next)
   }
 }
