@@ -12,16 +12,15 @@ const UNHASHED = "'‹redacted›'"
 
 const decoder = new TextDecoder('utf-8')
 
-/** A constant that is recorded as it is where what it meets is not masked; elsewhere the placeholder of its value is. */
-export interface Choice {
-  readonly clear: string
-  readonly value: string
-  readonly meeting: Meeting
-}
-
 /** A constant that is recorded by the placeholder of its value, which is made only where it is needed. */
 export interface Hidden {
   readonly value: string
+}
+
+/** One that is recorded as it is where what it meets is not masked. */
+export interface Choice extends Hidden {
+  readonly clear: string
+  readonly meeting: Meeting
 }
 
 /** Of a text that is recorded: what stays, and constants of which some do not. */
@@ -46,13 +45,7 @@ export function merge(first: readonly Replacement[], second: readonly Replacemen
   for (const next of sorted) {
     const last = merged.at(-1)
     if (last === undefined || next.start >= last.end) merged.push(next)
-    else if (next.end > last.end)
-      merged[merged.length - 1] = {
-        start: last.start,
-        end: next.end,
-        by: last.by,
-        meeting: undefined,
-      }
+    else if (next.end > last.end) merged[merged.length - 1] = { ...last, end: next.end, meeting: undefined }
   }
   return merged
 }

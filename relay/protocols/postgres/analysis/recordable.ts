@@ -60,10 +60,11 @@ export function recordableOf(
   // The parser read it, so the lexer must; where it does not, nothing it says can be relied on.
   if (!composer.isWhole && !isCut) return hidden(bytes, key)
   const { always, all } = composer.replacements()
-  const clear = joined(surrounding.hidesAll ? pieces(bytes, all, always, key) : pieces(bytes, always, [], key), key)
+  const isOwn = !isCut && always.length === 0 && !surrounding.hidesAll
+  const clear = (): Piece[] => (surrounding.hidesAll ? pieces(bytes, all, always, key) : pieces(bytes, always, [], key))
   const last = Math.max(0, ...meetings.parameters.keys())
   return {
-    clear: isCut || always.length > 0 || surrounding.hidesAll ? clear.trim() : undefined,
+    clear: isOwn ? undefined : joined(clear(), key).trim(),
     pieces: trimmed(pieces(bytes, all, always, key)),
     isCut,
     parameters: Array.from({ length: Math.min(last, MAX_CHOICES) }, (_, index) => meetings.parameters.get(index + 1)),

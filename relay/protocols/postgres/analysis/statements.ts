@@ -97,19 +97,9 @@ function describe(name: string, content: JsonObject, kind: Kind): Described {
     case 'ExplainStmt':
       return explain(content, kind)
     case 'ExecuteStmt':
-      return {
-        main: undefined,
-        nested: [],
-        collected: collect(name, content),
-        naming: { kind: 'execute', name: text(content['name']) },
-      }
+      return named(name, content, { kind: 'execute', name: text(content['name']) })
     case 'FetchStmt':
-      return {
-        main: undefined,
-        nested: [],
-        collected: collect(name, content),
-        naming: { kind: 'fetch', name: text(content['portalname']) },
-      }
+      return named(name, content, { kind: 'fetch', name: text(content['portalname']) })
     case 'CreateTableAsStmt': {
       const plain = plainly(name, content, kind)
       const execute = as(content['query'], 'ExecuteStmt')
@@ -118,6 +108,17 @@ function describe(name: string, content: JsonObject, kind: Kind): Described {
     default:
       return plainly(name, content, kind)
   }
+}
+
+/** What another statement holds: it can be one that gate does not know. */
+function describeInner(name: string, content: JsonObject): Described {
+  const unknown: Kind = { action: 'unknown', objectType: '', writes: true, routine: false }
+  return describe(name, content, kindOf(name, content) ?? unknown)
+}
+
+/** What runs is what the name stands for. */
+function named(name: string, content: JsonObject, naming: Naming): Described {
+  return { main: undefined, nested: [], collected: collect(name, content), naming }
 }
 
 /** SELECT … INTO is a CREATE TABLE AS by another name. */
@@ -130,11 +131,7 @@ function plainly(name: string, content: JsonObject, kind: Kind): Described {
 
 function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string, Fact>): Described {
   const [name, content] = node(inner)
-  const described = describe(
-    name,
-    content,
-    kindOf(name, content) ?? { action: 'unknown', objectType: '', writes: true, routine: false },
-  )
+  const described = describeInner(name, content)
   const main =
     described.main === undefined ? undefined : { ...described.main, facts: { ...described.main.facts, ...facts } }
   return { ...described, main, naming }
@@ -144,11 +141,7 @@ function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string,
 function explain(content: JsonObject, kind: Kind): Described {
   const analyze = isAnalyzed(content)
   const [name, inner] = node(content['query'])
-  const described = describe(
-    name,
-    inner,
-    kindOf(name, inner) ?? { action: 'unknown', objectType: '', writes: true, routine: false },
-  )
+  const described = describeInner(name, inner)
   const { collected } = described
   const reads = [...collected.reads, ...collected.written, ...collected.nested.flatMap(write => write.written)]
   const main: Part = {
