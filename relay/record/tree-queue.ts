@@ -62,15 +62,19 @@ export class TreeQueue {
    * nobody waits for it: commands go on until the queue is full.
    */
   get room(): Promise<void> | undefined {
-    if (this.#bytes <= UNHURRIED_BYTES || this.#failing) return undefined
+    if (!this.#isBehind) return undefined
     this.#room ??= new Promise(resolve => {
       this.#giveRoom = resolve
     })
     return this.#room
   }
 
+  get #isBehind(): boolean {
+    return this.#bytes > UNHURRIED_BYTES && !this.#failing
+  }
+
   #makeRoom(): void {
-    if (this.#bytes > UNHURRIED_BYTES && !this.#failing) return
+    if (this.#isBehind) return
     this.#giveRoom()
     this.#room = undefined
   }
