@@ -70,10 +70,15 @@ export function vocabularyOf(protocols: readonly Protocol[]): Vocabulary {
 }
 
 /**
- * Starts a relay.
+ * Starts a relay, with the rooms of every protocol unless others are given.
  * @throws {GateError} when a part cannot be opened; what was opened before is closed again.
  */
-export async function startRelay(config: RelayConfig, clock: Clock, log: Log): Promise<Relay> {
+export async function startRelay(
+  config: RelayConfig,
+  clock: Clock,
+  log: Log,
+  createRooms: typeof createProtocols = createProtocols,
+): Promise<Relay> {
   await using opening = new Cleanup()
   await mkdir(config.state, { recursive: true, mode: 0o700 })
   opening.use(await lockState(config.state, clock))
@@ -108,7 +113,7 @@ export async function startRelay(config: RelayConfig, clock: Clock, log: Log): P
   const { statement_bytes: statementBytes, request_head, request_body, request_idle } = config.limits
   const http = { headMs: request_head, bodyMs: request_body, idleMs: request_idle }
   const roomOptions = { statementBytes, maskKey, http }
-  const protocols = createProtocols(roomOptions, clock, log)
+  const protocols = createRooms(roomOptions, clock, log)
   for (const protocol of protocols) opening.use(protocol)
   const policies = opening.use(
     await followPolicy(config.policy, vocabularyOf(protocols), abilitiesOf(config), clock, log),
