@@ -4,10 +4,18 @@ import { printable } from './text.ts'
 import { heading, Texts, Timeline, valuesOf } from './timeline.ts'
 import { utc } from './when.ts'
 
+/** In characters. */
+export interface Size {
+  readonly columns: number
+  readonly rows: number
+}
+
 /** What is written to a terminal at a time, in milliseconds after the session's beginning. */
 export interface Frame {
   readonly timeMs: number
   readonly text: string
+  /** The size that it has from here on, where that changes. */
+  readonly size?: Size
 }
 
 /** A statement is typed out before the moment it came, at this pace, and within this time. */
@@ -37,6 +45,37 @@ export function stepFrames(session: SessionView, events: readonly EventView[]): 
       text: lines(timeline.line(event)),
     })),
   ]
+}
+
+/** The commands of a session that showed something on a terminal, in the order in which they began. */
+export function terminalsOf(events: readonly EventView[]): number[] {
+  const commands = events.flatMap(({ body: { type, command } }) =>
+    type === 'terminal' && command !== undefined ? [command] : [],
+  )
+  return [...new Set(commands)]
+}
+
+/** The frames of a terminal, as it was. What was not recorded is said. */
+export function terminalFrames(session: SessionView, events: readonly EventView[], command: number): Frame[] {
+  let lastMs = 0
+  return events.flatMap((event): Frame[] => {
+    if (event.body.command !== command) return []
+    const frame = terminalFrame(event)
+    if (frame === undefined) return []
+    // Time never goes back, whatever the clock of the relay did.
+    lastMs = Math.max(lastMs, event.timeMs - session.startedMs)
+    return [{ ...frame, timeMs: lastMs }]
+  })
+}
+
+/** What an event did to a terminal, at its own time; undefined when nothing. */
+export function terminalFrame({ timeMs, body }: EventView): Frame | undefined {
+  const { columns, rows, text = '', cutFrom } = body
+  if (body.type === 'terminal' && columns !== undefined && rows !== undefined)
+    return { timeMs, text: '', size: { columns, rows } }
+  if (body.type !== 'output') return undefined
+  const cut = cutFrom === undefined ? '' : `\r\n[gate: of ${cutFrom} bytes not all are recorded]\r\n`
+  return { timeMs, text: `${text}${cut}` }
 }
 
 /** The frames of a session as if somebody had typed it: prompt, statement, what came of it. */

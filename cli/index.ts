@@ -246,13 +246,16 @@ function addUse(past: Command, app: App): void {
     .argument('<session>', 'id of a session')
     .option('--format <format>', 'jsonl (every event), asciicast (for asciinema), or text', 'jsonl')
     .option('--output <file>', 'write it there instead, for you alone to read')
+    .option('--command <number>', 'asciicast: the terminal of that command; otherwise of the first that has one')
     .action((id: string, options) => exportSession(app, id, options))
   past
     .command('replay')
-    .description('play a session step by step, with the time it took')
+    .description('play a session, its terminal or step by step, with the time it took')
     .argument('<session>', 'id of a session')
     .option('--speed <factor>', 'how many times as fast', '1')
     .option('--from <time>', 'begin there: 90s after its beginning, or a date and time')
+    .option('--command <number>', 'the terminal of that command; otherwise of the first that has one')
+    .option('--timeline', 'step by step, also where there is a terminal')
     .action((id: string, options) => replaySession(app, id, options))
   past
     .command('kill')

@@ -42,6 +42,7 @@ export const eventSchema = z.object({
     text: z.string().optional(),
     sameTextAs: z.number().optional(),
     cutFrom: z.number().optional(),
+    columns: z.number().optional(),
     decision: verdict.optional(),
     settled: verdict.optional(),
     parameters: z.array(z.object({ text: z.string().nullable() })).optional(),

@@ -1,6 +1,7 @@
 // The events of a session as lines that a person can read. Every kind of event has its own; nothing in them can deceive. Pure.
 import type { EventView, SessionView } from './session-view.ts'
 import { nameOf } from './session-view.ts'
+import { shownLines } from './terminal-text.ts'
 import { oneLine, printable, type Style } from './text.ts'
 
 const MAX_TEXT_LENGTH = 2_000
@@ -87,7 +88,14 @@ export class Timeline {
     const time = this.#style.dim(this.#time(timeMs))
     const [mark, text] = this.#say(harmless(body))
     const number = body.command === undefined ? '' : String(body.command)
-    return `${time} ${mark} ${number.padStart(3)}  ${text}`
+    const line = `${time} ${mark} ${number.padStart(3)}  ${text}`
+    return body.type === 'output' ? this.#withOutput(line, body) : line
+  }
+
+  /** The lines that were shown, below each other: to read, not as they stood. */
+  #withOutput(line: string, { text = '' }: Body): string {
+    const shown = shownLines(text).map(each => `  ${this.#style.dim('│')} ${each}`)
+    return [line, ...shown].join('\n')
   }
 
   #say(body: Body): readonly [mark: string, text: string] {
@@ -154,6 +162,10 @@ export class Timeline {
         return [bad('!'), `the glass was broken: ${reason} (review ${body.review})`]
       case 'cancel':
         return [' ', 'cancelled']
+      case 'terminal':
+        return [' ', dim(`a terminal of ${body.columns}×${body.rows}`)]
+      case 'output':
+        return [' ', dim(body.cutFrom === undefined ? 'showed' : `showed ${body.cutFrom} bytes, recorded in part`)]
       case 'view':
         return [' ', dim(`looked at by ${people}`)]
       case 'limit':

@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises'
 import { duration } from '@gate/shared/duration'
 import { GateError } from '@gate/shared/errors'
 import { type App, connectApp } from '../app.ts'
-import { type ExportFormat, exported, exportFormats } from '../exports.ts'
-import { stepFrames } from '../frames.ts'
-import { readSession, type SessionView } from '../session-view.ts'
+import { exported, exportFormats } from '../exports.ts'
+import { stepFrames, terminalFrames, terminalsOf } from '../frames.ts'
+import { type EventView, readSession, type SessionView } from '../session-view.ts'
 import { oneLine } from '../text.ts'
 import { heading } from '../timeline.ts'
 import type { ReplayProps } from '../ui/replay.tsx'
@@ -17,7 +17,7 @@ const offset = duration(0, 30 * 86_400_000)
 export async function exportSession(
   app: App,
   id: string,
-  { format, output }: { readonly format: string; readonly output?: string },
+  { format, output, command }: { readonly format: string; readonly output?: string; readonly command?: string },
 ): Promise<void> {
   const known = exportFormats.find(each => each === format)
   if (known === undefined)
@@ -26,7 +26,10 @@ export async function exportSession(
       `--format: expected ${exportFormats.join(', ')}, got "${oneLine(format, 20)}"`,
     )
   await using connected = await connectApp(app)
-  const text = await exportText(connected, id, known)
+  const { session, events } = await readSession(connected, id)
+  const terminal = terminalOf(events, command)
+  if (known === 'asciicast') sayOthers(app, events, terminal)
+  const text = exported(known, session, events, terminal)
   if (output === undefined) return void process.stdout.write(text)
   await write(output, text)
   app.note(`${app.style.good('✓')} ${output}`)
@@ -42,18 +45,29 @@ async function write(file: string, text: string): Promise<void> {
   }
 }
 
-async function exportText(
-  connected: Parameters<typeof readSession>[0],
-  id: string,
-  format: ExportFormat,
-): Promise<string> {
-  const { session, events } = await readSession(connected, id)
-  return exported(format, session, events)
+/**
+ * The command whose terminal is shown: that of `--command`, or the first that has one.
+ * @throws {GateError} ERR_GATE_USAGE for a command without a terminal.
+ */
+function terminalOf(events: readonly EventView[], command: string | undefined): number | undefined {
+  const terminals = terminalsOf(events)
+  if (command === undefined) return terminals[0]
+  const found = terminals.find(each => String(each) === command)
+  if (found !== undefined) return found
+  const known = terminals.length === 0 ? 'none of this session has' : `these have: ${terminals.join(', ')}`
+  throw new GateError('ERR_GATE_USAGE', `--command: ${oneLine(command, 20)} has no terminal; ${known}`)
+}
+
+function sayOthers(app: App, events: readonly EventView[], shown: number | undefined): void {
+  const others = terminalsOf(events).filter(each => each !== shown)
+  if (others.length > 0) app.note(`Commands ${others.join(', ')} had terminals too: --command N shows them.`)
 }
 
 export interface ReplayOptions {
   readonly speed: string
   readonly from?: string
+  readonly command?: string
+  readonly timeline?: boolean
 }
 
 /** ink and react take most of a second to load, and only the replay needs them. */
@@ -70,12 +84,15 @@ export async function replaySession(app: App, id: string, options: ReplayOptions
     )
   await using connected = await connectApp(app)
   const { session, events } = await readSession(connected, id)
+  const terminal = options.timeline === true ? undefined : terminalOf(events, options.command)
   if (!app.config.interactive) return void process.stdout.write(exported('text', session, events))
+  if (terminal !== undefined) sayOthers(app, events, terminal)
   await showReplay({
     title: heading(session, app.style, ms => new Date(ms).toLocaleString()),
-    frames: stepFrames(session, events),
+    frames: terminal === undefined ? stepFrames(session, events) : terminalFrames(session, events, terminal),
     speed,
     fromMs: options.from === undefined ? 0 : fromMs(session, options.from),
+    colour: app.config.color,
     monotonic: () => app.clock.monotonic(),
   })
 }

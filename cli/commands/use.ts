@@ -4,16 +4,36 @@ import { z } from 'zod'
 import { type App, connectApp, interruptible } from '../app.ts'
 import { sessionLines } from '../session-view.ts'
 import { heading, Timeline } from '../timeline.ts'
+import type { Live } from '../ui/live.tsx'
+
+/** ink and react take most of a second to load, and only terminals need them. */
+const showLive = (title: string, colour: boolean): Promise<Live> =>
+  import('../ui/live.tsx').then(({ openLive }) => openLive(title, colour))
 
 /** Ends with the session, or with Ctrl-C. @throws {GateError} what the relay says when it sends no more. */
 export async function watchSession(app: App, id: string, { json }: { readonly json?: boolean }): Promise<void> {
   await using connected = await connectApp(app)
   const timeline = new Timeline(app.style, ms => new Date(ms).toLocaleTimeString())
+  let title = ''
+  let live: Live | undefined
   await interruptible(async signal => {
-    for await (const each of sessionLines(connected, id, true, signal)) {
-      if (json === true) app.print(JSON.stringify(each))
-      else if ('session' in each) app.print(heading(each.session, app.style, ms => new Date(ms).toLocaleString()))
-      else app.print(timeline.line(each.event))
+    try {
+      for await (const each of sessionLines(connected, id, true, signal)) {
+        if (json === true) app.print(JSON.stringify(each))
+        else if ('session' in each) {
+          title = heading(each.session, app.style, ms => new Date(ms).toLocaleString())
+          app.print(title)
+        } else {
+          // What is shown on a terminal is looked at on one; where there is none, it is lines like everything else.
+          if (each.event.body.type === 'terminal' && app.config.interactive)
+            live ??= await showLive(title, app.config.color)
+          const line = timeline.line(each.event)
+          if (live === undefined) app.print(line)
+          else await live.put(each.event, line)
+        }
+      }
+    } finally {
+      await live?.close()
     }
   })
 }

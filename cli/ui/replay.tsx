@@ -2,9 +2,8 @@
 import { Box, type Key, render, Text, useApp, useInput, useStdout } from 'ink'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { Frame } from '../frames.ts'
-import { wrapped } from '../text.ts'
 import { advance, formatPosition, type Player, positionMs, pressed, startPlayer } from './player.ts'
-import { screenAfter } from './screen.ts'
+import { useScreen } from './use-screen.ts'
 
 /** Finer steps cost a core and show nothing more. */
 const TICK_MS = 50
@@ -16,6 +15,7 @@ export interface ReplayProps {
   readonly frames: readonly Frame[]
   readonly speed: number
   readonly fromMs: number
+  readonly colour: boolean
   /** Milliseconds on a clock that only goes forward. */
   monotonic(): number
 }
@@ -25,7 +25,7 @@ export async function runReplay(props: ReplayProps): Promise<void> {
   await app.waitUntilExit()
 }
 
-export function Replay({ title, frames, speed, fromMs, monotonic }: ReplayProps): ReactNode {
+export function Replay({ title, frames, speed, fromMs, colour, monotonic }: ReplayProps): ReactNode {
   const { exit } = useApp()
   const { stdout } = useStdout()
   const [player, setPlayer] = useState<Player>(() => startPlayer(frames, speed, fromMs))
@@ -56,15 +56,13 @@ export function Replay({ title, frames, speed, fromMs, monotonic }: ReplayProps)
 
   const columns = stdout.columns ?? 80
   const height = Math.max(3, (stdout.rows ?? 24) - FRAME_LINES)
-  const lines = screenAfter(player.frames.slice(0, player.shown)).flatMap(line => wrapped(line, columns))
-  // What ends with a line feed leaves an empty line behind, which says nothing.
-  const said = lines.at(-1) === '' ? lines.slice(0, -1) : lines
+  const lines = useScreen(player.frames, player.shown, { columns, rows: height }, colour)
   return (
     <Box flexDirection="column">
       <Text bold wrap="truncate">
         {title}
       </Text>
-      <Text wrap="truncate">{said.slice(-height).join('\n')}</Text>
+      <Text wrap="truncate">{lines.slice(-height).join('\n')}</Text>
       <Text dimColor wrap="truncate">
         {status(player)}
       </Text>

@@ -1,50 +1,109 @@
-// What stands on a terminal after frames were written to it: enough of one to look back at a session, and nothing that acts. Pure.
-import type { Frame } from '../frames.ts'
+// A terminal that nobody sees: what stands on it after something was written to it. Nothing in it acts. The only file that knows xterm.
+import xterm from '@xterm/headless'
+import type { Frame, Size } from '../frames.ts'
 import { printable } from '../text.ts'
 
-/** Lines that are kept; what scrolled further up is gone. */
-const MAX_LINES = 2_000
-const MAX_LINE_LENGTH = 2_000
-const TAB = 8
+/** Characters that xterm may have before it. */
+const MAX_UNSETTLED = 64 * 1024
 
-/** Control sequences: CSI, OSC and other strings, and two-character ones (ECMA-48). */
-const sequence = /\u001b\[([0-?]*)[ -/]*([@-~])|\u001b[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b[ -/]*[0-~]?/g
+type Line = NonNullable<ReturnType<InstanceType<typeof xterm.Terminal>['buffer']['active']['getLine']>>
+type Cell = NonNullable<ReturnType<Line['getCell']>>
 
-/** The lines after these frames. Colours are left out; the cursor moves within its line, and the screen can be erased. */
-export function screenAfter(frames: readonly Frame[]): string[] {
-  const lines: string[][] = [[]]
-  let column = 0
-  const line = (): string[] => lines.at(-1) ?? []
-  const put = (text: string): void => {
-    for (const character of text) {
-      if (character === '\n') {
-        lines.push([])
-        if (lines.length > MAX_LINES) lines.shift()
-      } else if (character === '\r') column = 0
-      else if (character === '\b') column = Math.max(0, column - 1)
-      else if (character === '\t') column = Math.min(MAX_LINE_LENGTH, (Math.floor(column / TAB) + 1) * TAB)
-      else if (column < MAX_LINE_LENGTH) {
-        while (line().length < column) line().push(' ')
-        line()[column] = printable(character)
-        column += 1
+export class Screen {
+  readonly #terminal: InstanceType<typeof xterm.Terminal>
+  readonly #colour: boolean
+  /** Frames that were written. */
+  #shown = 0
+  /** Characters that were added and may not stand there yet. */
+  #unsettled = 0
+
+  constructor({ columns, rows }: Size, colour: boolean) {
+    this.#terminal = new xterm.Terminal({ cols: columns, rows, scrollback: 0, allowProposedApi: true, logLevel: 'off' })
+    this.#colour = colour
+  }
+
+  /** Resolves when so many of the frames stand there. Always the same frames, and one call at a time. */
+  async show(frames: readonly Frame[], count: number): Promise<void> {
+    if (count < this.#shown) {
+      this.#terminal.reset()
+      this.#shown = 0
+    }
+    let text = ''
+    for (const frame of frames.slice(this.#shown, count)) {
+      if (frame.size !== undefined) {
+        await this.#write(text)
+        text = ''
+        this.#terminal.resize(frame.size.columns, frame.size.rows)
       }
+      text += frame.text
     }
+    await this.#write(text)
+    this.#shown = count
   }
-  for (const { text } of frames) {
-    let at = 0
-    for (const match of text.matchAll(sequence)) {
-      put(text.slice(at, match.index).replaceAll('\u0007', ''))
-      at = match.index + match[0].length
-      const count = Number(match[1] === '' ? 0 : match[1])
-      if (match[2] === 'K') line().splice(count === 0 ? column : 0, MAX_LINE_LENGTH)
-      else if (match[2] === 'J' && count > 0) {
-        lines.splice(0, lines.length, [])
-        column = 0
-      } else if (match[2] === 'G') column = Math.max(0, count - 1)
-      else if (match[2] === 'C') column = Math.min(MAX_LINE_LENGTH, column + Math.max(1, count))
-      else if (match[2] === 'D') column = Math.max(0, column - Math.max(1, count))
+
+  /** Writes one more frame; of many, most need not be waited for. */
+  async add({ text, size }: Frame): Promise<void> {
+    if (size !== undefined) {
+      await this.settle()
+      this.#terminal.resize(size.columns, size.rows)
     }
-    put(text.slice(at).replaceAll('\u0007', ''))
+    this.#terminal.write(text)
+    this.#unsettled += text.length
+    if (this.#unsettled > MAX_UNSETTLED) await this.settle()
   }
-  return lines.map(characters => characters.join('').trimEnd())
+
+  /** Resolves when everything that was added stands there. */
+  async settle(): Promise<void> {
+    this.#unsettled = 0
+    await new Promise<void>(resolve => this.#terminal.write('', resolve))
+  }
+
+  #write(text: string): Promise<void> {
+    return text === '' ? Promise.resolve() : new Promise(resolve => this.#terminal.write(text, resolve))
+  }
+
+  /** The lines, without the empty ones at the end. */
+  lines(): string[] {
+    const { active } = this.#terminal.buffer
+    const lines = Array.from({ length: this.#terminal.rows }, (_, row) => active.getLine(active.viewportY + row))
+    const said = lines.map(line => (line === undefined ? '' : this.#textOf(line)))
+    return said.slice(0, said.findLastIndex(line => line !== '') + 1)
+  }
+
+  #textOf(line: Line): string {
+    if (!this.#colour) return printable(line.translateToString(true))
+    const width = line.translateToString(true).length
+    let text = ''
+    let style = ''
+    for (let column = 0; column < line.length && (column < width || style !== ''); column += 1) {
+      const cell = line.getCell(column)
+      if (cell === undefined || cell.getWidth() === 0) continue
+      const next = column < width ? styleOf(cell) : ''
+      if (next !== style) text += next === '' ? '\u001b[0m' : `\u001b[0m\u001b[${next}m`
+      style = next
+      if (column < width) text += printable(cell.getChars() || ' ')
+    }
+    return style === '' ? text : `${text}\u001b[0m`
+  }
+}
+
+/** The parameters of Select Graphic Rendition (ECMA-48, 8.3.117) that make a cell look as it does. */
+function styleOf(cell: Cell): string {
+  const flags = [
+    cell.isBold() && 1,
+    cell.isDim() && 2,
+    cell.isItalic() && 3,
+    cell.isUnderline() && 4,
+    cell.isInverse() && 7,
+    cell.isStrikethrough() && 9,
+  ].filter(Boolean)
+  const colour = (base: number, isRgb: boolean, isPalette: boolean, value: number): string[] => {
+    if (isRgb) return [`${base + 8};2;${(value >> 16) & 255};${(value >> 8) & 255};${value & 255}`]
+    return isPalette ? [`${base + 8};5;${value}`] : []
+  }
+  return [
+    ...flags,
+    ...colour(30, cell.isFgRGB(), cell.isFgPalette(), cell.getFgColor()),
+    ...colour(40, cell.isBgRGB(), cell.isBgPalette(), cell.getBgColor()),
+  ].join(';')
 }

@@ -109,6 +109,23 @@ export interface RowVerdict {
   readonly request: string | undefined
 }
 
+/** In characters. */
+export interface TerminalSize {
+  readonly columns: number
+  readonly rows: number
+}
+
+/** A terminal on which a command shows something, on its way into the record. */
+export interface Terminal {
+  /**
+   * Takes what was shown, before anybody sees it; when it gives a promise, nothing more is shown until that resolves.
+   * @throws {GateError} ERR_GATE_RECORD when it cannot be written: then nothing may be shown any more.
+   */
+  output(bytes: Uint8Array): Promise<void> | undefined
+  /** @throws {GateError} as output does. */
+  resize(size: TerminalSize): void
+}
+
 /** The one enforcement point: policy, then people, then the record. */
 export interface Gate {
   /**
@@ -154,6 +171,8 @@ export interface Gate {
   /** Who needs what a request's body says, beside the target. */
   readonly bodyNeed: 'rules' | 'people' | undefined
   observe(outcome: Outcome): void
+  /** The terminal of a command that was let go on, until its outcome. @throws {GateError} ERR_GATE_RECORD. */
+  terminal(command: number, size: TerminalSize): Terminal
   /** Milliseconds that only ever grow: when the first of an answer came, an outcome says by this clock. */
   now(): number
 }

@@ -144,6 +144,26 @@ export const eventBody = z.discriminatedUnion('type', [
     /** The target's own word: a command tag, an SQLSTATE, a status. */
     status: z.string(),
   }),
+  /** A command shows something on a terminal of this size, from here on. */
+  z.strictObject({
+    type: z.literal('terminal'),
+    ...ofSession,
+    command: z.int(),
+    columns: z.int(),
+    rows: z.int(),
+  }),
+  /** What it showed, soon after it did. */
+  z.strictObject({
+    type: z.literal('output'),
+    ...ofSession,
+    command: z.int(),
+    /** As a terminal takes it, control sequences and all; bytes that are no UTF-8 are U+FFFD. */
+    text: z.string(),
+    /** Bytes that it was, when not all of it is here. */
+    cutFrom: z.int().optional(),
+    /** With `record: full`: what it was before something in it was replaced, an age file in base64. */
+    sealed: z.string().optional(),
+  }),
   z.strictObject({ type: z.literal('cancel'), ...ofSession, by: z.string() }),
   /** From here on, texts of a session are recorded by their hash and length only. */
   z.strictObject({

@@ -1,15 +1,17 @@
 // Writes the commands of a session and their outcomes into the record.
+import { GateError } from '@gate/shared/errors'
 import type { Decision, Operation, Settled } from '@gate/shared/model'
 import type { EarlierCommand } from '../approval/requests.ts'
 import { hideFound } from '../mask/recorded.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
-import type { Recorded } from '../protocols/protocol.ts'
+import type { Recorded, Terminal, TerminalSize } from '../protocols/protocol.ts'
 import type { EventBody } from '../record/events.ts'
 import type { Passage } from './holds.ts'
 import type { GateContext, Judged } from './judge.ts'
 import { type CommandBody, cutText, fitCommand, LARGEST_EVENT_BYTES, textBytes, withoutTexts } from './record-limits.ts'
 import { cutMark, SessionBytes, sealed } from './recorded-text.ts'
+import { TerminalRecord } from './terminal-record.ts'
 
 /** Texts of a session that later commands can refer to instead of repeating them. */
 const MAX_REMEMBERED_TEXTS = 1_000
@@ -27,6 +29,9 @@ export class CommandRecord {
   readonly #bytes: SessionBytes
   /** When commands that are under way began, for their durations. */
   readonly #began = new Map<number, number>()
+  /** Commands that are recorded in full, until their outcome. */
+  readonly #inFull = new Set<number>()
+  readonly #terminals = new Map<number, TerminalRecord>()
 
   constructor(context: GateContext) {
     this.#context = context
@@ -86,6 +91,7 @@ export class CommandRecord {
     this.#context.recorder.append(fitted)
     // Counted only when it is written: a number that is not in the record would look like a lost event.
     this.#commands = number
+    if (isSealed && (settled ?? decision).effect === 'allow') this.#inFull.add(number)
     this.#history.push({
       command: number,
       action: operation.action,
@@ -116,14 +122,20 @@ export class CommandRecord {
 
   /** The event as it fits; without texts when the bytes for them are used up, which is said once. */
   #limit(body: CommandBody, operation: Operation, recorded: Recorded): CommandBody {
-    const { record, recorder, session, clock } = this.#context
+    const { record } = this.#context
     const mark = (): ReturnType<typeof cutMark> => cutMark(operation, recorded, record.key)
     const fitted = fitCommand(body, record.limits, mark)
-    const over = this.#bytes.take(textBytes(fitted), clock.now())
-    if (over === undefined) return fitted
+    return this.#take(textBytes(fitted)) ? fitted : withoutTexts(fitted, mark)
+  }
+
+  /** Takes bytes of those that may be recorded; that none are left is said once. */
+  #take(bytes: number): boolean {
+    const { recorder, session, clock } = this.#context
+    const over = this.#bytes.take(bytes, clock.now())
+    if (over === undefined) return true
     const { of, limitBytes, isNew } = over
     if (isNew) recorder.append({ type: 'limit', session, of, limitBytes })
-    return withoutTexts(fitted, mark)
+    return false
   }
 
   #remember(text: string, command: { readonly command: number; readonly sealed: boolean }): void {
@@ -132,8 +144,34 @@ export class CommandRecord {
     this.#texts.set(text, command)
   }
 
+  /** Begins to write down what a command shows on a terminal. */
+  terminal(command: number, size: TerminalSize): Terminal {
+    if (!this.#began.has(command) || this.#terminals.has(command))
+      throw new GateError('ERR_GATE_INTERNAL', 'a terminal for a command that does not run, or has one')
+    const { session, recorder, record } = this.#context
+    const { limits, key, seal } = record
+    const { eventBytes } = limits
+    const take = (bytes: number): boolean => this.#take(bytes)
+    const sealing = this.#inFull.has(command) ? seal : undefined
+    const terminal = new TerminalRecord({ session, command, recorder, eventBytes, key, seal: sealing, take }, size)
+    this.#terminals.set(command, terminal)
+    return terminal
+  }
+
+  /** Writes what terminals have shown last. @throws {GateError} ERR_GATE_RECORD. */
+  end(): void {
+    for (const terminal of this.#terminals.values()) terminal.end()
+    this.#terminals.clear()
+  }
+
   /** Writes down how a command ended. */
   observe(outcome: Outcome): void {
+    const terminal = this.#terminals.get(outcome.command)
+    if (terminal !== undefined) {
+      this.#terminals.delete(outcome.command)
+      terminal.end()
+    }
+    this.#inFull.delete(outcome.command)
     const began = this.#began.get(outcome.command)
     this.#began.delete(outcome.command)
     const past = this.#history.findLast(({ command }) => command === outcome.command)

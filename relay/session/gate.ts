@@ -10,6 +10,8 @@ import type {
   Preparation,
   RowCount,
   RowVerdict,
+  Terminal,
+  TerminalSize,
   Verdict,
 } from '../protocols/protocol.ts'
 import { CommandRecord } from './command-record.ts'
@@ -160,5 +162,14 @@ export class SessionGate implements Gate {
   observe(outcome: Outcome): void {
     this.#rows.forget(outcome.command)
     this.#commands.observe(outcome)
+  }
+
+  terminal(command: number, size: TerminalSize): Terminal {
+    return this.#commands.terminal(command, size)
+  }
+
+  /** Nothing more is shown. @throws {GateError} ERR_GATE_RECORD when what was shown last cannot be written. */
+  end(): void {
+    this.#commands.end()
   }
 }

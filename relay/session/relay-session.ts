@@ -264,6 +264,7 @@ export class RelaySession implements Session {
     const { recorder, log } = this.#context
     const code = cause?.code ?? 'ended'
     try {
+      this.gate.end()
       this.#recorder.later({
         type: 'session.end',
         session: this.id,

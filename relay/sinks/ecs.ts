@@ -75,8 +75,10 @@ export class EcsDocuments {
   }
 }
 
+const ofSessions: ReadonlySet<string> = new Set(['session.start', 'session.open', 'session.end', 'terminal', 'output'])
+
 function categoryOf({ type }: EventBody): readonly string[] {
-  if (type === 'session.start' || type === 'session.open' || type === 'session.end') return ['session']
+  if (ofSessions.has(type)) return ['session']
   if (type === 'lock' || type === 'unlock' || type === 'kill' || type === 'review') return ['iam']
   if (type === 'log.start' || type === 'audit' || type === 'view') return ['configuration']
   return ['database']

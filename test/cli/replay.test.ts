@@ -1,7 +1,8 @@
 // A session as frames: exports that other programs read, and a player that steps through statements and terminals alike.
 import { asciicast, exported } from '@gate/cli/exports'
-import { type Frame, stepFrames, typedFrames } from '@gate/cli/frames'
+import { type Frame, stepFrames, terminalFrames, terminalsOf, typedFrames } from '@gate/cli/frames'
 import { type EventView, eventSchema, type SessionView } from '@gate/cli/session-view'
+import { DrawingOnly, shownLines } from '@gate/cli/terminal-text'
 import {
   advance,
   formatPosition,
@@ -12,7 +13,7 @@ import {
   pressed,
   startPlayer,
 } from '@gate/cli/ui/player'
-import { screenAfter } from '@gate/cli/ui/screen'
+import { Screen } from '@gate/cli/ui/screen'
 import t from 'tap'
 
 const startedMs = Date.UTC(2030, 0, 1, 12)
@@ -117,15 +118,148 @@ t.test('JSON lines have every event as it was recorded, text has a line for each
   t.equal(text.length, events.length + 2)
 })
 
+const shown = async (frames: readonly Frame[], colour = false): Promise<string[]> => {
+  const screen = new Screen({ columns: 40, rows: 10 }, colour)
+  await screen.show(frames, frames.length)
+  return screen.lines()
+}
+
 t.test('a screen shows what a terminal would, without acting', async t => {
-  t.same(screenAfter(terminal.slice(0, 4)), ['$ ls', 'red     file', '100%', ''])
-  t.same(screenAfter(terminal), ['afX\\u{202e}r'])
-  t.same(screenAfter([]), [''])
-  const cut = screenAfter([
+  t.same(await shown(terminal.slice(0, 4)), ['$ ls', 'red     file', '100%'])
+  t.same(await shown(terminal), ['afX\\u{202e}er'])
+  t.same(await shown([]), [])
+  const cut = [
     { timeMs: 0, text: '\u001b[' },
-    { timeMs: 1, text: 'x\u001b' },
+    { timeMs: 1, text: '31mx\u001b]0;ti' },
+    { timeMs: 2, text: 'tle\u0007y' },
+  ]
+  t.same(await shown(cut), ['xy'], 'a sequence that comes in two pieces')
+  const editor = [{ timeMs: 0, text: 'before\u001b[?1049h\u001b[2J\u001b[3;5Hin the editor\u001b[1;1Htop' }]
+  t.same(await shown(editor), ['top', '', '    in the editor'], 'programs that use the whole screen')
+  t.same(await shown([...editor, { timeMs: 1, text: '\u001b[?1049l' }]), ['before'])
+  t.same(
+    await shown([{ timeMs: 0, text: '漢字', size: { columns: 3, rows: 5 } }]),
+    ['漢', '字'],
+    'columns, not characters',
+  )
+})
+
+t.test('a screen keeps colours, where the person wants them', async t => {
+  const text = 'a\u001b[1;31mb\u001b[0m\u001b[38;5;200mc\u001b[48;2;1;2;3md\u001b[0m e'
+  t.same(await shown([{ timeMs: 0, text }], true), [
+    'a\u001b[0m\u001b[1;38;5;1mb\u001b[0m\u001b[38;5;200mc\u001b[0m\u001b[38;5;200;48;2;1;2;3md\u001b[0m e',
   ])
-  t.notMatch(cut.join(''), /\u001b/, 'a sequence that is cut in two does not act either')
+  t.same(await shown([{ timeMs: 0, text }]), ['abcd e'])
+})
+
+t.test('a screen goes back, and a live one gets the same', async t => {
+  const screen = new Screen({ columns: 40, rows: 10 }, false)
+  await screen.show(terminal, terminal.length)
+  await screen.show(terminal, 2)
+  t.same(screen.lines(), ['$ ls'])
+  const live = new Screen({ columns: 40, rows: 10 }, false)
+  for (const frame of terminal) await live.add(frame)
+  await live.settle()
+  t.same(live.lines(), await shown(terminal))
+})
+
+/** A session with a command without a terminal, and two with one. */
+const withTerminals: readonly EventView[] = [
+  [0, command(1, 'uptime')],
+  [100, command(2, 'bash')],
+  [110, { type: 'terminal', session: 's_1', command: 2, columns: 80, rows: 24 }],
+  [200, { type: 'output', session: 's_1', command: 2, text: '$ ls\r\n\u001b[31mfile\u001b[0m\r\n' }],
+  [250, { type: 'terminal', session: 's_1', command: 3, columns: 20, rows: 5 }],
+  [260, { type: 'output', session: 's_1', command: 3, text: 'another' }],
+  [300, { type: 'terminal', session: 's_1', command: 2, columns: 100, rows: 30 }],
+  [290, { type: 'output', session: 's_1', command: 2, text: '\u001b]52;c;QUFB', cutFrom: undefined }],
+  [400, { type: 'output', session: 's_1', command: 2, text: 'QUFB\u0007bye\u001b[6n' }],
+  [500, { type: 'output', session: 's_1', command: 2, text: '', cutFrom: 5_000 }],
+].map(([afterMs, body], index) =>
+  eventSchema.parse({ sequence: index + 1, timeMs: startedMs + (afterMs as number), body }),
+)
+
+t.test('the terminals of a session are frames as they were, and casts in their size', async t => {
+  t.same(terminalsOf(withTerminals), [2, 3])
+  t.same(terminalsOf(events), [])
+  const frames = terminalFrames(session, withTerminals, 2)
+  t.same(
+    frames.map(({ timeMs, size }) => [timeMs, size?.columns]),
+    [
+      [110, 80],
+      [200, undefined],
+      [300, 100],
+      [300, undefined],
+      [400, undefined],
+      [500, undefined],
+    ],
+    'in order of time, whatever the clock did',
+  )
+  t.same(await shown(frames), ['$ ls', 'file', 'bye', '[gate: of 5000 bytes not all are recorded]'])
+  const [header = '', ...lines] = exported('asciicast', session, withTerminals, 2).trimEnd().split('\n')
+  t.match(JSON.parse(header), { version: 2, width: 80, height: 24 })
+  t.same(
+    lines.map(line => JSON.parse(line) as unknown),
+    [
+      [0.2, 'o', '$ ls\r\n\u001b[31mfile\u001b[0m\r\n'],
+      [0.3, 'r', '100x30'],
+      [0.4, 'o', 'bye'],
+      [0.5, 'o', '\r\n[gate: of 5000 bytes not all are recorded]\r\n'],
+    ],
+    'without what fills clipboards or asks the terminal',
+  )
+  t.match(exported('text', session, withTerminals), /showed\n {2}│ \$ ls\n {2}│ file\n/)
+})
+
+t.test('what may be sent to a terminal again draws and does nothing else', async t => {
+  const evil = [
+    '\u001b]0;title\u0007',
+    '\u001b]52;c;AAAA\u001b\\',
+    '\u001bP+q544e\u001b\\',
+    '\u001b_Gi=1;AAAA\u001b\\',
+    '\u001b[6n',
+    '\u001b[c',
+    '\u001b[>c',
+    '\u001b[21t',
+    '\u001b[?2026$p',
+    '\u001b[>q',
+    '\u001bZ',
+    '\u009d52;c;AAAA\u009c',
+    '\u001bc',
+    '\u001b[5i',
+    '\u001b[?1003h',
+    '\u001b[?25;2004h',
+    '\u001b[>1u',
+    '\u001b[!p',
+    '\u001b[6\nn',
+  ]
+  const good = [
+    '\u001b[31m',
+    '\u001b[2J',
+    '\u001b[H',
+    '\u001b[?25l',
+    '\u001b[?1049h',
+    '\u001b[10;20r',
+    '\u001b(0',
+    '\u001b7',
+    'é漢',
+  ]
+  for (const sequence of evil) {
+    const text = `before${sequence}after`
+    const whole = new DrawingOnly().take(text)
+    t.match(whole, /^before.*after$/s)
+    t.notMatch(whole, /\u001b|\u009d/, JSON.stringify(sequence))
+    for (let at = 1; at < text.length; at += 1) {
+      const drawing = new DrawingOnly()
+      t.equal(drawing.take(text.slice(0, at)) + drawing.take(text.slice(at)), whole, `in two pieces, at ${at}`)
+    }
+  }
+  for (const sequence of good)
+    t.equal(new DrawingOnly().take(`a${sequence}b`), `a${sequence}b`, JSON.stringify(sequence))
+  const endless = new DrawingOnly()
+  t.equal(endless.take(`\u001b]0;${'x'.repeat(10_000)}`), '', 'a string without an end is not kept for ever')
+  t.match(endless.take('y'), /^y$/)
+  t.same(shownLines('\u001b[31m10%\r50%\r100%\u001b[K\r\n\r\n\u202eevil\u001b]0;x\u0007\n'), ['100%', '\\u{202e}evil'])
 })
 
 type Key = Parameters<typeof pressed>[2]

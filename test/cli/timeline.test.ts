@@ -46,6 +46,11 @@ const examples: { readonly [Type in EventBody['type']]: readonly [Extract<EventB
     },
     /began, in the groups engineers, oncall/,
   ],
+  terminal: [{ type: 'terminal', session, command: 7, columns: 80, rows: 24 }, / {3}7 {2}a terminal of 80×24$/],
+  output: [
+    { type: 'output', session, command: 7, text: '\u001b[31mred\u001b[0m\r\n\u001b]52;c;AAAA\u0007$ ', cutFrom: 100 },
+    / {3}7 {2}showed 100 bytes, recorded in part\n {2}│ red\n {2}│ \$ $/,
+  ],
   'session.open': [{ type: 'session.open', session, agent: 'db-agent', target: {} }, /through agent db-agent/],
   command: [
     {
@@ -132,7 +137,9 @@ t.test('every kind of event that the record has is a line that says what happene
   t.same(Object.keys(examples).sort(), [...known].sort())
   for (const [type, [body, expected]] of Object.entries(examples)) {
     t.match(lineOf(eventBody.parse(body)), expected, type)
-    t.notMatch(lineOf(body), /undefined|does not know|\n/, type)
+    t.notMatch(lineOf(body), /undefined|does not know/, type)
+    // What was shown on a terminal has lines of its own.
+    if (type !== 'output') t.notMatch(lineOf(body), /\n/, type)
   }
   t.match(lineOf({ type: 'from.the.future' }), /from\.the\.future \(this gate does not know/)
 })

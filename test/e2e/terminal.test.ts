@@ -1,33 +1,11 @@
 // gate at a real terminal: the live list of requests, colour, completion. The terminal is util-linux's script(1).
-import { existsSync } from 'node:fs'
 import t from 'tap'
+import { hasScript, atTerminal as terminal } from '../support/at-terminal.ts'
 import { programs } from '../support/gate.ts'
-import { type Running, run, start } from '../support/process.ts'
+import { run } from '../support/process.ts'
 import { hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
 
-const SCRIPT = '/usr/bin/script'
-const skip = !existsSync(SCRIPT) ? 'no script(1) on this machine' : hasPsql ? false : 'no psql on this machine'
-
-/** Runs a gate command in a terminal of 80 columns and 24 lines. */
-function terminal(
-  home: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>> = {},
-): Running {
-  const command = `stty cols 80 rows 24; exec ${process.execPath} ${programs.gate} ${args.join(' ')}`
-  return start(SCRIPT, ['-qefc', command, '/dev/null'], {
-    env: {
-      GATE_HOME: home,
-      GATE_KEYCHAIN: 'file',
-      GATE_RELAY: undefined,
-      CI: undefined,
-      TERM: 'xterm',
-      NO_COLOR: undefined,
-      FORCE_COLOR: undefined,
-      ...env,
-    },
-  })
-}
+const skip = !hasScript ? 'no script(1) on this machine' : hasPsql ? false : 'no psql on this machine'
 
 t.test('a replay', { skip }, async t => {
   await using world = await startWorld()

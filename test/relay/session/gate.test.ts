@@ -509,6 +509,60 @@ t.test('record: full keeps what was sent for the recipients, and no more than fi
   t.ok(Math.max(...events.map(event => Buffer.byteLength(JSON.stringify(event)))) < 64_000)
 })
 
+t.test('a terminal is written down until the outcome of its command, and sealed where its command is', async t => {
+  const identity = await generateX25519Identity()
+  const sealer = await Sealer.open([await identityToRecipient(identity)], clock, silentLog)
+  await using opened = await open(['engineers'], undefined, recordTerms({ seal: text => sealer.seal(text) }))
+  opened.state.policy = createPolicy(
+    compilePolicy([{ file: 'policy.yaml', text: text.replace('name: all,', 'name: all, record: full,') }], vocabulary, {
+      seals: true,
+    }),
+  )
+  const { gate } = opened
+  const [number = 0] = (await opened.decide([command('select')])).commands
+  t.throws(() => gate.terminal(number + 1, { columns: 80, rows: 24 }), /does not run/)
+  const terminal = gate.terminal(number, { columns: 0, rows: 4_294_967_295 })
+  t.throws(() => gate.terminal(number, { columns: 80, rows: 24 }), /has one/)
+  const text16 = '4111 1111 1111 1111 é\r\n'
+  const bytes = Buffer.from(`${'plain\r\n'.repeat(3)}${text16}`)
+  for (const byte of bytes) await terminal.output(Uint8Array.of(byte))
+  terminal.resize({ columns: 100, rows: 30 })
+  terminal.resize({ columns: 120, rows: 30 })
+  await terminal.output(Buffer.from([0x61, 0xff, 0xc3]))
+  gate.observe({ command: number, rows: undefined, bytes: 3, status: 'exit 0' })
+  t.throws(() => terminal.output(Buffer.from('more')), { code: 'ERR_GATE_INTERNAL' }, 'nothing comes after its end')
+  t.throws(() => terminal.resize({ columns: 1, rows: 1 }), { code: 'ERR_GATE_INTERNAL' })
+  await opened.decide([command('insert')])
+  const events = await opened.recorded('terminal', 'output', 'outcome')
+  t.match(events, [
+    { type: 'terminal', command: number, columns: 1, rows: 10_000 },
+    { type: 'output', text: /^plain\r\nplain\r\nplain\r\n‹redacted:[0-9a-f]{16}› é\r\n$/ },
+    { type: 'terminal', columns: 120, rows: 30 },
+    { type: 'output', text: 'a\ufffd\ufffd' },
+    { type: 'outcome', command: number },
+  ])
+  const decrypter = new Decrypter()
+  decrypter.addIdentity(identity)
+  const [, first, , second] = events
+  const sealed = first?.type === 'output' ? (first.sealed ?? '') : ''
+  t.same(JSON.parse(await decrypter.decrypt(Buffer.from(sealed, 'base64'), 'text')), { text: bytes.toString('utf8') })
+  t.notOk('sealed' in (second ?? {}), 'where nothing was replaced there is nothing to seal')
+
+  const [again = 0] = (await opened.decide([command('select')])).commands
+  const other = gate.terminal(again, { columns: 80, rows: 24 })
+  const large = '\u001b[1m漢😀'.repeat(3_000)
+  await other.output(Buffer.from(large))
+  gate.end()
+  await opened.decide([command('insert')])
+  const outputs = (await opened.recorded('output')).slice(2)
+  t.equal(
+    outputs.map(event => (event.type === 'output' ? event.text : '')).join(''),
+    large,
+    'cut into events, and whole',
+  )
+  t.ok(Math.max(...outputs.map(event => Buffer.byteLength(JSON.stringify(event)))) < 64_000)
+})
+
 t.test('nothing is allowed that cannot be written down, and the numbers go on without a gap', async t => {
   await using opened = await open(['engineers'], 10)
   // The next file of the record cannot be made.
