@@ -9,6 +9,7 @@ import {
 import type { AddressInfo } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { WebSocketServer } from 'ws'
+import { zstdStored } from './zstd.ts'
 
 export interface Asked {
   readonly method: string
@@ -37,6 +38,7 @@ const encodings: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
   gzip: gzipSync,
   br: brotliCompressSync,
   deflate: deflateSync,
+  zstd: zstdStored,
 }
 
 const send = (

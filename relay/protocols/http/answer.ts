@@ -20,6 +20,8 @@ export interface AnswerContext {
   observe(status: string, bytes: number, firstByteAtMs: number | undefined): void
   now(): number
   readonly session: string
+  /** What the client said. */
+  readonly acceptEncoding: string | undefined
   /** The rule that let the request pass, for what has to be refused after all. */
   readonly rule: string
 }
@@ -83,7 +85,7 @@ export class Answer implements AnswerHandler {
       return
     }
     this.#headAtMs = this.#context.now()
-    const plan = planAnswer(this.#method, status, raw, this.#masking)
+    const plan = planAnswer(this.#method, status, raw, this.#masking, this.#context.acceptEncoding)
     switch (plan.do) {
       case 'pass':
         this.#writeHead(plan.fields)
@@ -136,7 +138,7 @@ export class Answer implements AnswerHandler {
   }
 
   /** The way of a body that is masked and encoded. The head goes out with the first masked byte: until then the answer can be replaced. */
-  #masked({ fields, masker, codings, isLive }: Mask): Writable {
+  #masked({ fields, masker, codings, again, isLive }: Mask): Writable {
     const source = new PassThrough()
     const sink = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
@@ -149,7 +151,7 @@ export class Answer implements AnswerHandler {
         done()
       },
     })
-    const stages = [source, ...decoders(codings), maskStage(masker), ...encoders(codings, isLive), sink]
+    const stages = [source, ...decoders(codings), maskStage(masker), ...encoders(again, isLive), sink]
     pipeline(stages, thrown => {
       if (thrown === null || thrown === undefined) this.#response.end()
       else this.#refuse(asGateError(thrown, 'ERR_GATE_TARGET_PROTOCOL', 'the answer cannot be decoded'))

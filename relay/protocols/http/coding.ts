@@ -10,11 +10,9 @@ import {
   createInflate,
 } from 'node:zlib'
 import { GateError } from '@gate/shared/errors'
+import { Growth } from './growth.ts'
+import { createZstdDecompress } from './zstd.ts'
 
-/** A body may become this many times longer when it is decoded; gzip's own limit is about 1030. */
-const MAX_RATIO = 200
-/** Short bodies may have any ratio. */
-const FREE_BYTES = 1024 * 1024
 const MAX_CODINGS = 2
 
 /** Speed matters more than size between programs of one machine. */
@@ -22,12 +20,13 @@ const BROTLI_QUALITY = 4
 
 interface Coding {
   decode(): Transform
-  encode(isLive: boolean): Transform
+  /** Left out where it is only undone; then it is not offered to services either. */
+  encode?(isLive: boolean): Transform
 }
 
 const flushing = (isLive: boolean): { flush?: number } => (isLive ? { flush: constants.Z_SYNC_FLUSH } : {})
 
-const codings: ReadonlyMap<string, Coding> = new Map([
+const codings: ReadonlyMap<string, Coding> = new Map<string, Coding>([
   ['gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
   ['x-gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
   ['deflate', { decode: () => createInflate(), encode: isLive => createDeflate(flushing(isLive)) }],
@@ -42,6 +41,7 @@ const codings: ReadonlyMap<string, Coding> = new Map([
         }),
     },
   ],
+  ['zstd', { decode: createZstdDecompress }],
 ])
 
 /** The codings of a body, as they were applied; undefined when one of them cannot be undone here. */
@@ -53,12 +53,23 @@ export function readCodings(contentEncoding: string | undefined): readonly strin
   return names.length <= MAX_CODINGS && names.every(name => codings.has(name)) ? names : undefined
 }
 
-/** Of what a client accepts, what can be undone here; `identity` when that is nothing. */
+/** Of what a client accepts, what can be undone here and done again; `identity` when that is nothing. */
 export function acceptedCodings(acceptEncoding: string | undefined): string {
   const kept = (acceptEncoding ?? '')
     .split(',')
-    .filter(each => codings.has(each.split(';')[0]?.trim().toLowerCase() ?? ''))
+    .filter(each => codings.get(each.split(';')[0]?.trim().toLowerCase() ?? '')?.encode !== undefined)
   return kept.length === 0 ? 'identity' : kept.map(each => each.trim()).join(', ')
+}
+
+/** A quality that is not nothing, or none (RFC 9110 section 12.4.2). */
+const acceptsGzip = /^\s*gzip\s*(?:;\s*q\s*=\s*(?!0(?:\.0*)?\s*$)[\d.]+\s*)?$/i
+
+/** The codings that are done again: gzip in place of one that is only undone, for clients that accept it. */
+export function codingsAgain(undone: readonly string[], acceptEncoding: string | undefined): readonly string[] {
+  const again = undone.filter(name => codings.get(name)?.encode !== undefined)
+  if (again.length === undone.length) return undone
+  const isAccepted = (acceptEncoding ?? '').split(',').some(each => acceptsGzip.test(each))
+  return isAccepted && again.length === 0 ? ['gzip'] : again
 }
 
 /** Undoes codings; the last applied first. A stream of them breaks when a body grows beyond the limit. */
@@ -72,29 +83,26 @@ export function decoders(names: readonly string[]): Transform[] {
 
 /** `isLive`: what is encoded leaves at once, at the price of some length. */
 export function encoders(names: readonly string[], isLive: boolean): Transform[] {
-  return names.flatMap(name => codings.get(name)?.encode(isLive) ?? [])
+  return names.flatMap(name => codings.get(name)?.encode?.(isLive) ?? [])
 }
 
 /** Counts what goes in and what comes out of a decoder. */
 function bounded(decoder: Transform): Transform[] {
-  let inBytes = 0
-  let outBytes = 0
+  const growth = new Growth()
   const before = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      inBytes += chunk.length
+      growth.took(chunk.length)
       done(null, chunk)
     },
   })
   const after = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      outBytes += chunk.length
-      const tooMuch = outBytes > FREE_BYTES && outBytes > inBytes * MAX_RATIO
-      done(
-        tooMuch
-          ? new GateError('ERR_GATE_LIMIT', `the answer grows more than ${MAX_RATIO} times when it is decoded`)
-          : null,
-        chunk,
-      )
+      try {
+        growth.gave(chunk.length)
+        done(null, chunk)
+      } catch (thrown) {
+        done(thrown as Error)
+      }
     },
   })
   return [before, decoder, after]

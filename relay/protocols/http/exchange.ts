@@ -165,6 +165,7 @@ export class Exchange {
       observe,
       now: () => session.gate.now(),
       session: session.id,
+      acceptEncoding: head.fields.one('accept-encoding'),
       rule: verdict.settled.rule,
     })
     this.#onGone = cause => answer.stop(cause)

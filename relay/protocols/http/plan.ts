@@ -1,6 +1,6 @@
 // What becomes of an answer: passed as it is, masked on its way, or refused because it cannot be masked. Pure.
 import { mediaType } from './body.ts'
-import { acceptedCodings, readCodings } from './coding.ts'
+import { acceptedCodings, codingsAgain, readCodings } from './coding.ts'
 import { answeredFields, type FieldList } from './fields.ts'
 import { type BodyMasks, bodyMasker } from './masking/body.ts'
 import { maskHeaders } from './masking/headers.ts'
@@ -19,7 +19,9 @@ export type Plan =
       readonly do: 'mask'
       readonly fields: FieldList
       readonly masker: BodyMasker
+      /** What is undone before, and what is done afterwards. */
       readonly codings: readonly string[]
+      readonly again: readonly string[]
       /** What is masked leaves at once: somebody waits for it. */
       readonly isLive: boolean
     }
@@ -48,7 +50,23 @@ export function maskedRequestFields(fields: FieldList, { version }: Masking): [s
   })
 }
 
-export function planAnswer(method: string, status: number, raw: FieldList, masking: Masking | undefined): Plan {
+/** The fields with other codings than the target chose. */
+function recoded(fields: FieldList, again: readonly string[]): FieldList {
+  return [
+    ...fields.filter(([name]) => name !== 'content-encoding'),
+    ...(again.length === 0 ? [] : [['content-encoding', again.join(', ')] as const]),
+    ['vary', 'accept-encoding'],
+  ]
+}
+
+/** `acceptEncoding` is what the client said. */
+export function planAnswer(
+  method: string,
+  status: number,
+  raw: FieldList,
+  masking: Masking | undefined,
+  acceptEncoding: string | undefined,
+): Plan {
   const value = (name: string): string | undefined => raw.find(([each]) => each === name)?.[1]
   if (masking === undefined) return { do: 'pass', fields: answeredFields(raw) }
   const { body, version } = masking
@@ -67,11 +85,13 @@ export function planAnswer(method: string, status: number, raw: FieldList, maski
   const type = value('content-type')
   const masker = bodyMasker(type, body)
   if ('unreadable' in masker) return { do: 'refuse', why: masker.unreadable }
+  const again = codingsAgain(codings, acceptEncoding)
   return {
     do: 'mask',
-    fields,
+    fields: again === codings ? fields : recoded(fields, again),
     masker,
     codings,
+    again,
     isLive: live.has(mediaType(type)),
   }
 }
