@@ -102,7 +102,7 @@ export class TargetHalf {
       if (length < 4 || length > LARGE) throw wrong(`a message of impossible length ${length}`)
       if (!this.#message(type, length + 1)) break
     }
-    this.#rows.flush()
+    this.#rows.end()
     if (!this.#receiving.blocked) this.#inbound.compact()
     this.#client.advance()
   }

@@ -13,7 +13,7 @@ const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
 
 export class TargetRows {
   readonly #receiving: Receiving
-  /** Rows that were rewritten and are not sent yet. */
+  /** Rows of the chunk at hand that were rewritten and are not sent yet. */
   #rewritten: Slab | undefined
 
   constructor(receiving: Receiving) {
@@ -52,8 +52,11 @@ export class TargetRows {
       )
     }
     if (this.#receiving.inbound.available < total) return false
-    const { buffer, at, available } = this.#receiving.inbound
-    this.#rewritten ??= new Slab(available)
+    const { buffer, at } = this.#receiving.inbound
+    if (this.#rewritten?.isOf(buffer) !== true) {
+      this.flush()
+      this.#rewritten = new Slab(buffer, at)
+    }
     const bytes = rewrite(this.#rewritten, buffer, at) - at
     running.bytes += bytes
     this.#receiving.inbound.drop(bytes)
@@ -88,6 +91,11 @@ export class TargetRows {
   flush(): void {
     if (this.#rewritten === undefined) return
     for (const bytes of this.#rewritten.take()) this.#receiving.inbound.put(bytes)
+  }
+
+  /** The chunk is read as far as it can be. */
+  end(): void {
+    this.flush()
     this.#rewritten = undefined
   }
 
