@@ -32,6 +32,7 @@ export class JsonOutput {
 
   begin(bytes: Buffer): void {
     this.#bytes = bytes
+    this.#out.begin(bytes)
     this.#left = 0
     this.#start = 0
   }
