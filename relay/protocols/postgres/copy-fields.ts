@@ -3,6 +3,9 @@ import type { CopyForm } from './analysis/copy.ts'
 import type { ValueMask } from './mask-values.ts'
 
 export interface FieldForm {
+  readonly delimiterByte: number
+  /** Where this byte is nowhere, every delimiter ends a field. */
+  readonly specialByte: number
   /** Where the field that begins at `begin` ends: at a delimiter, or at `end`; undefined when it does not. */
   end(row: Buffer, begin: number, end: number): number | undefined
   /** What stands in place of the field between `begin` and `end`, of the column of that name; undefined when it stays. */
@@ -47,6 +50,8 @@ export function textForm(form: CopyForm): FieldForm {
     return field
   }
   return {
+    delimiterByte,
+    specialByte: BACKSLASH,
     end: (row, begin, end) => {
       for (let at = begin; at < end; at += 1) {
         if (row[at] === delimiterByte) return at
@@ -97,6 +102,8 @@ function escaped(value: Buffer, delimiterByte: number): Buffer {
 export function csvForm(form: Csv): FieldForm {
   const nothing = Buffer.from(form.null)
   return {
+    delimiterByte: form.delimiterByte,
+    specialByte: form.quoteByte,
     end: (row, begin, end) => csvEnd(row, begin, end, form),
     instead: (row, begin, end, mask, name) => {
       const field = row.subarray(begin, end)
@@ -125,7 +132,13 @@ function csvEnd(row: Buffer, begin: number, end: number, form: Csv): number | un
     at += 1
     return at === end || row[at] === form.delimiterByte ? at : undefined
   }
-  while (at < end && row[at] !== form.delimiterByte) at += 1
+  return plainEnd(row, at, end, form.delimiterByte)
+}
+
+/** Where a field ends at the next delimiter, or at `end`. */
+export function plainEnd(row: Buffer, begin: number, end: number, delimiterByte: number): number {
+  let at = begin
+  while (at < end && row[at] !== delimiterByte) at += 1
   return at
 }
 

@@ -6,7 +6,7 @@
 import { GateError } from '@gate/shared/errors'
 import type { CopyForm } from './analysis/copy.ts'
 import { d, HEADER_BYTES } from './codec.ts'
-import { csvForm, type FieldForm, textForm } from './copy-fields.ts'
+import { csvForm, type FieldForm, plainEnd, textForm } from './copy-fields.ts'
 import { UNKNOWN_TYPE } from './detecting.ts'
 import { type Column, maskOf } from './lineage/scope.ts'
 import { int32, type MaskingContext, type RowMask, rewriteValues } from './mask.ts'
@@ -56,6 +56,9 @@ export class CopyOut {
   readonly #mask: RowMask
   readonly #names: readonly (string | undefined)[]
   #begun = false
+  /** The chunk that was looked through, and whether every delimiter in it ends a field: most have nothing to be escaped. */
+  #chunk: Buffer | undefined
+  #isPlain = false
 
   constructor(form: CopyForm, mask: RowMask, names: readonly (string | undefined)[]) {
     this.#form = form
@@ -72,6 +75,10 @@ export class CopyOut {
   rewrite(slab: Slab, source: Buffer, from: number): number {
     let copied = from
     let at = from
+    if (source !== this.#chunk) {
+      this.#chunk = source
+      this.#isPlain = !source.includes(this.#fieldForm.specialByte, from)
+    }
     while (source.length - at >= HEADER_BYTES && source[at] === d) {
       const length = int32(source, at + 1)
       const end = at + 1 + length
@@ -125,7 +132,7 @@ export class CopyOut {
     let begin = from
     for (let index = 0; ; index += 1) {
       if (index >= this.#mask.length) throw broken('not the columns that were followed')
-      const at = form.end(source, begin, end)
+      const at = this.#isPlain ? plainEnd(source, begin, end, form.delimiterByte) : form.end(source, begin, end)
       if (at === undefined) throw broken('a value without an end')
       const mask = this.#mask[index]
       const instead = mask === undefined ? undefined : form.instead(source, begin, at, mask, this.#names[index])
