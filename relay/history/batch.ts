@@ -37,6 +37,8 @@ export function writeBatch(store: Store, batch: Batch): Promise<number> {
   return store.db.transaction().execute(async db => {
     if (batch.repairing) await restoreSessions(db, batch)
     await addTallies(db, batch.events)
+    // Afterwards: of sessions that are over nothing is counted any more.
+    if (batch.repairing) await restoreEnds(db, batch)
     await addViews(db, batch)
     await forgetDeleted(db, batch)
     const count = await addTerms(db, batch.terms)
@@ -126,13 +128,18 @@ async function restoreSessions(db: Kysely<Schema>, { relay, events }: Batch): Pr
     if (body.type === 'session.start') await restoreStart(db, relay, event, body)
     else if (body.type === 'session.open')
       await db.updateTable('sessions').set({ agent: body.agent }).where('id', '=', body.session).execute()
-    else if (body.type === 'session.end')
-      await db
-        .updateTable('sessions')
-        .set({ ended_ms: event.timeMs, end_code: body.code, last_event: event.sequence })
-        .where('id', '=', body.session)
-        .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
-        .execute()
+  }
+}
+
+async function restoreEnds(db: Kysely<Schema>, { events }: Batch): Promise<void> {
+  for (const { sequence, timeMs, body } of events) {
+    if (body.type !== 'session.end') continue
+    await db
+      .updateTable('sessions')
+      .set({ ended_ms: timeMs, end_code: body.code, last_event: sequence })
+      .where('id', '=', body.session)
+      .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
+      .execute()
   }
 }
 

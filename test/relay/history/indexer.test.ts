@@ -6,7 +6,7 @@ import { rememberTarget, sightOf, targetKey } from '@gate/relay/history/targets'
 import { wordsOf } from '@gate/relay/history/terms'
 import { createPolicy } from '@gate/relay/policy/decide'
 import { compilePolicy } from '@gate/relay/policy/rules'
-import type { EventBody, StoredEvent } from '@gate/relay/record/events'
+import type { EventBody } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
 import { openStore, type Store } from '@gate/relay/store/store'
 import { systemClock } from '@gate/shared/clock'
@@ -267,24 +267,21 @@ t.test(
   },
 )
 
-t.test('a store that was lost is filled again from a record that can be read from a number on', async t => {
+t.test('a store that was lost is filled again from the record, counts and all', async t => {
   await using store = await startStore()
-  const events: StoredEvent[] = [
-    started('s_1', 'prod-db', 'MIG-1', alice),
-    { type: 'session.open' as const, session: 's_1', agent: 'agent-one', target: {} },
-    command('s_1', 1, 'select precious'),
-    { type: 'session.end' as const, session: 's_1', code: 'ended' },
-    { type: 'view' as const, session: 's_1', by: 'i|bob' },
-  ].map((body, index) => ({ sequence: index + 1, timeMs: 1_000 + index, body }))
-  // Stands for the recorder, which cannot read from a number on yet.
-  const source: EventSource = {
-    sequence: events.length,
-    watch: () => ({ [Symbol.dispose]: () => {} }),
-    readFrom: async function* (sequence) {
-      yield* events.filter(event => event.sequence >= sequence)
-    },
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  const first = recorder.append(started('s_1', 'prod-db', 'MIG-1', alice))
+  recorder.append({ type: 'session.open', session: 's_1', agent: 'agent-one', target: {} })
+  recorder.append(command('s_1', 1, 'select precious'))
+  recorder.append(command('s_1', 2, 'drop table precious', 'never', 'drop'))
+  const last = recorder.append({ type: 'session.end', session: 's_1', code: 'ended' })
+  recorder.append({ type: 'view', session: 's_1', by: 'i|bob' })
+  {
+    await using indexer = await start(store, recorder)
+    await indexer.caughtUp()
   }
-  await using indexer = await start(store, source)
+  await using indexer = await start(store, recorder)
   await indexer.caughtUp()
   t.match(await store.db.selectFrom('sessions').selectAll().execute(), [
     {
@@ -295,15 +292,16 @@ t.test('a store that was lost is filled again from a record that can be read fro
       agent: 'agent-one',
       program: 'psql',
       client_address: '10.0.0.7',
-      started_ms: 1_000,
-      ended_ms: 1_003,
       end_code: 'ended',
-      first_event: 1,
-      last_event: 4,
+      first_event: first,
+      last_event: last,
+      commands: 2,
+      refused: 1,
     },
   ])
   t.same(await found(store, { words: ['precious'] }), ['s_1'])
   t.match(await store.db.selectFrom('session_views').selectAll().execute(), [{ session_id: 's_1', by_id: 'i|bob' }])
+  await recorder.close()
 })
 
 t.test('sessions that were deleted by age leave the lists, with the words they were found by', async t => {
