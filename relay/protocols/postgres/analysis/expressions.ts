@@ -164,6 +164,7 @@ export class Expressions {
     if (leaves.has(name)) return
     switch (name) {
       case 'ColumnRef':
+        if (strings(content['fields']).includes('*')) throw new Unfollowed('a column that is called * is not followed')
         gathered.columns.push(columnName(content))
         return
       case 'SubLink':

@@ -93,6 +93,7 @@ export type From =
   | {
       readonly kind: 'function'
       readonly expression: Expression
+      /** Undefined when the name that PostgreSQL gives it is not known: it may be any. */
       readonly alias: string | undefined
       readonly columns: readonly string[]
     }
@@ -109,6 +110,10 @@ export type From =
 export interface Output {
   /** Undefined when PostgreSQL's name for it is not known: it may be any. */
   readonly name: string | undefined
+  /** It is probably called that, and may be called anything. */
+  readonly guessed?: true
+  /** It stands for columns of a composite value, whose number is not known: `(x).*`. */
+  readonly expands?: true
   readonly expression: Expression
   /** Of a star, the generated columns are left out: COPY of a table does that. */
   readonly stored?: true
@@ -124,7 +129,7 @@ export type Body =
   | { readonly kind: 'select'; readonly outputs: readonly Output[] }
   | { readonly kind: 'set'; readonly compares: boolean; readonly left: Query; readonly right: Query }
   /** Every row's expression of a column together. */
-  | { readonly kind: 'values'; readonly columns: readonly Expression[] }
+  | { readonly kind: 'values'; readonly columns: readonly Expression[]; readonly expands: boolean }
   | {
       readonly kind: 'write'
       /** What is put into a table. */

@@ -49,6 +49,27 @@ export function outputName(value: Json | undefined): string | undefined {
   }
 }
 
+/**
+ * Whether it is that name on every version of the server: of a column, or of a function that is called as such. What
+ * SELECT makes of CASE, subqueries and the like has changed, and depends on more than is looked at here.
+ */
+export function isCertainName(value: Json | undefined): boolean {
+  const [name, content] = node(value)
+  switch (name) {
+    case 'ColumnRef':
+      return as(list(content['fields']).at(-1), 'String') !== undefined
+    case 'FuncCall':
+      return content['funcformat'] !== 'COERCE_SQL_SYNTAX'
+    case 'A_Indirection':
+      return as(list(content['indirection']).at(-1), 'String') !== undefined
+    case 'CollateClause':
+    case 'TypeCast':
+      return isCertainName(content['arg'])
+    default:
+      return false
+  }
+}
+
 function sublinkName(type: Json | undefined, subselect: Json | undefined): string | undefined {
   if (type === 'EXISTS_SUBLINK') return 'exists'
   if (type === 'ARRAY_SUBLINK') return 'array'

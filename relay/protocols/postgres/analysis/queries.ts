@@ -1,7 +1,7 @@
 // Queries and writes of a parse tree → where their columns come from and go to. Pure.
 import { Expressions, Unfollowed } from './expressions.ts'
 import type { Arrangement, Body, CommonTable, Expression, From, Lineage, Output, Query, Sink, Use } from './lineage.ts'
-import { outputName } from './output-name.ts'
+import { isCertainName, outputName } from './output-name.ts'
 import { as, isAnalyzed, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Deeper queries are not followed: what walks this later has an ordinary stack. */
@@ -79,6 +79,7 @@ class Queries {
       return inner.kind === 'query' ? { ...inner, sink } : inner
     }
     const columns = strings(content['attlist'])
+    if (columns.includes('*')) throw new Unfollowed('a column that is called * is not followed')
     const outputs = (columns.length === 0 ? ['*'] : columns).map(
       (column): Output => ({
         name: column === '*' ? undefined : column,
@@ -157,7 +158,7 @@ class Queries {
     const columns = (rows[0] ?? []).map((only, index) =>
       rows.length === 1 ? this.#expressions.expression(only) : this.#together(rows.map(row => row[index])),
     )
-    return { kind: 'values', columns }
+    return { kind: 'values', columns, expands: rows.some(row => row.some(isStar)) }
   }
 
   #together(values: readonly (Json | undefined)[]): Expression {
@@ -167,8 +168,14 @@ class Queries {
   #outputs(targets: Json | undefined): Output[] {
     return list(targets).map(item => {
       const target = object(as(item, 'ResTarget'))
-      const name = text(target['name']) || outputName(target['val'])
-      return { name, expression: this.#expressions.expression(target['val']) }
+      const value = target['val']
+      const given = text(target['name'])
+      return {
+        name: given || outputName(value),
+        ...(given === '' && !isCertainName(value) ? { guessed: true } : {}),
+        ...(isStar(value) && as(value, 'ColumnRef') === undefined ? { expands: true } : {}),
+        expression: this.#expressions.expression(value),
+      }
     })
   }
 
@@ -222,7 +229,7 @@ class Queries {
         const felt: Use[] =
           name === 'RangeFunction' ? [] : [{ kind: 'condition', where: 'FROM', expression: { ...given, uses: [] } }]
         const expression = { ...given, uses: [...given.uses, ...felt] }
-        return { kind: 'function', expression, alias: alias.alias, columns }
+        return { kind: 'function', expression, alias: alias.alias ?? calledName(content), columns }
       }
       case 'RangeTableSample':
         return this.#sample(content)
@@ -301,6 +308,21 @@ const nothing: Query = {
   uses: [],
   arrangements: [],
   distinct: false,
+}
+
+/** Whether a value is written with a star at its end, and stands for several. */
+function isStar(value: Json | undefined): boolean {
+  const [name, content] = node(value)
+  const parts = name === 'ColumnRef' ? content['fields'] : name === 'A_Indirection' ? content['indirection'] : undefined
+  return as(list(parts).at(-1), 'A_Star') !== undefined
+}
+
+/** The name of a function in FROM that has no alias; undefined where it is no plain call of one. */
+function calledName({ functions, is_rowsfrom: isRowsFrom }: JsonObject): string | undefined {
+  const [only, second] = list(functions)
+  const [call] = list(object(as(only, 'List'))['items'])
+  if (isRowsFrom === true || second !== undefined || as(call, 'FuncCall') === undefined) return undefined
+  return isCertainName(call) ? outputName(call) : undefined
 }
 
 const targetOf = (item: Json): JsonObject => object(as(item, 'ResTarget'))

@@ -14,6 +14,7 @@ import {
   type Flows,
   flowsOf,
   lookUp,
+  mayBeAny,
   noFlows,
   type Scope,
   type Source,
@@ -137,9 +138,9 @@ class Evaluation implements Evaluating {
       case 'values':
         return {
           columns: body.columns.map((expression, index) =>
-            this.#output({ name: `column${index + 1}`, expression }, scope, tables),
+            this.#output({ name: body.expands ? undefined : `column${index + 1}`, expression }, scope, tables),
           ),
-          exact: true,
+          exact: !body.expands,
         }
       case 'write':
         for (const expression of body.moved) this.#findings.moved(this.value(expression, scope, tables).flows)
@@ -156,17 +157,24 @@ class Evaluation implements Evaluating {
     const exact = left.exact && right.exact && left.columns.length === right.columns.length
     const all = union(flowsOf(left.columns), flowsOf(right.columns))
     if (body.compares) this.#findings.undivided('a comparison of whole rows', all)
-    if (!exact) return { columns: left.columns.map(({ name }) => computed(all, name)), exact }
+    if (!exact)
+      return { columns: left.columns.map(({ name, guessed }) => ({ ...computed(all, name), guessed })), exact }
     return { columns: left.columns.map((column, index) => either(column, right.columns[index] ?? column)), exact }
   }
 
   #outputs(outputs: readonly Output[], scope: Scope, stars: Stars, tables: Tables): Result {
     const columns: Column[] = []
     let exact = true
-    for (const { name, expression, stored } of outputs) {
+    for (const output of outputs) {
+      const { expression, stored, expands } = output
       const [path] = expression.columns
+      if (expands === true) {
+        exact = false
+        columns.push(computed(this.#output(output, scope, tables).flows))
+        continue
+      }
       if (!isPlain(expression) || path?.at(-1) !== '*') {
-        columns.push(this.#output({ name, expression }, scope, tables))
+        columns.push(this.#output(output, scope, tables))
         continue
       }
       const expanded = path.length === 1 ? together(stars) : starOf(path.slice(0, -1), scope)
@@ -185,8 +193,8 @@ class Evaluation implements Evaluating {
   }
 
   /** What is computed is refused even where it is not shown: an error, or its absence, would tell of the value. */
-  #output({ name, expression }: Output, scope: Scope, tables: Tables): Column {
-    const column = { ...this.value(expression, scope, tables), name }
+  #output({ name, guessed, expression }: Output, scope: Scope, tables: Tables): Column {
+    const column = { ...this.value(expression, scope, tables), name, guessed }
     const refused = canBeShown(column) || expression.form === 'column' ? undefined : computedRefusal(column)
     if (refused !== undefined && this.#findings.purpose === 'statement') this.#findings.refuse(refused)
     return column
@@ -245,9 +253,11 @@ class Evaluation implements Evaluating {
       return { item, flows: exact ? (column?.flows ?? noFlows) : flowsOf(columns), column }
     }
     const isName = isPlain(expression) && path?.length === 1
-    const named = isName ? columns.filter(column => column.name === undefined || column.name === path[0]) : []
+    const certain = isName ? columns.filter(column => column.name === path[0] && !mayBeAny(column)) : []
+    // Two outputs of one name the server would call ambiguous.
+    const named = certain.length > 0 || !isName ? certain : columns.filter(mayBeAny)
     const [output, second] = named
-    const isOutput = named.some(column => column.name !== undefined)
+    const isOutput = named.some(column => column.name === path?.[0])
     const only = second === undefined ? output : undefined
     if (isOutput && query.body.kind !== 'select') return { item, flows: flowsOf(named), column: only }
     const inner = isOutput && path !== undefined ? lookUp(path, scope) : this.value(expression, scope, tables)

@@ -10,6 +10,7 @@ import {
   computed,
   flowsOf,
   fromAnew,
+  mayBeAny,
   noFlows,
   type Scope,
   type Source,
@@ -55,7 +56,8 @@ export class FromItems {
         const { flows } = this.#evaluation.value(item.expression, scope, tables)
         const columns = item.columns.map(name => computed(flows, name))
         // A function of one value has a column of the function's or the alias's name.
-        const source: Source = { schema: undefined, name: item.alias, columns, others: flows, star: undefined }
+        const anyName = item.alias === undefined
+        const source: Source = { schema: undefined, name: item.alias, columns, others: flows, star: undefined, anyName }
         return { sources: [source], star: undefined }
       }
       case 'join':
@@ -72,7 +74,9 @@ export class FromItems {
       return derived(name, result, common.result ?? { columns: [], exact: false })
     }
     const found = this.#relations(item.schema, item.name)
-    if (found === undefined) return { schema: item.schema, name, columns: [], others: noFlows, star: undefined }
+    const bySchema = item.alias === undefined
+    if (found === undefined)
+      return { schema: item.schema, name, columns: [], others: noFlows, star: undefined, bySchema }
     if (item.columns.length > 0 && found.star === undefined)
       this.#findings.refuse(`nothing says what columns there are in ${item.name}`)
     const given = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns
@@ -83,6 +87,7 @@ export class FromItems {
       columns,
       others: found.others,
       star: item.columns.length > 0 || found.star === found.columns ? columns : found.star,
+      bySchema,
     }
   }
 
@@ -124,8 +129,13 @@ export class FromItems {
       item.using === 'natural'
         ? left.flatMap(({ name }) => (name !== undefined && right.some(column => column.name === name) ? [name] : []))
         : (item.using ?? [])
-    if (item.using === 'natural' && [...left, ...right].some(column => column.name === undefined))
-      this.#findings.refuse('nothing says which columns this join compares')
+    const isUnsure =
+      item.using === 'natural'
+        ? [...left, ...right].some(mayBeAny)
+        : names.some(
+            name => ![left, right].every(side => side.some(column => column.name === name && !mayBeAny(column))),
+          )
+    if (isUnsure) this.#findings.refuse('nothing says which columns this join compares')
     const columns = names.map((name): Column => {
       const both = [...left, ...right].filter(column => column.name === name)
       const masked = both.filter(column => column.flows.size > 0)

@@ -35,7 +35,10 @@ export function excluded(target: Source): Source {
 }
 
 export const rename = (columns: readonly Column[], names: readonly string[]): Column[] =>
-  columns.map((column, index) => ({ ...column, name: names[index] ?? column.name }))
+  columns.map((column, index) => {
+    const name = names[index]
+    return name === undefined ? column : { ...column, name, guessed: false }
+  })
 
 /** Undefined when the names cannot be given to columns whose order is not certain. */
 export function renamed({ columns, exact }: Result, names: readonly string[]): Result | undefined {
@@ -53,6 +56,7 @@ export function either(left: Column, right: Column): Column {
   const masked = left.flows.size > 0 && right.flows.size > 0
   return {
     name: left.name,
+    guessed: left.guessed,
     flows: union(left.flows, right.flows),
     plain: canBeShown(left) && canBeShown(right),
     whole: masked && left.whole && right.whole,

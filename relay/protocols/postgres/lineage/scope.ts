@@ -17,6 +17,8 @@ export const noFlows: Flows = new Set()
 export interface Column {
   /** Undefined when the name is not known: it may be any. */
   readonly name: string | undefined
+  /** The name is probably that, and may be any. */
+  readonly guessed?: boolean | undefined
   /** Masked columns that flow in. */
   readonly flows: Flows
   /**
@@ -53,6 +55,10 @@ export interface Source {
   readonly star: readonly Column[] | undefined
   /** It is one table, and no view or subquery. */
   readonly isTable?: boolean
+  /** It can be named with its schema: it is a relation, and has no alias. */
+  readonly bySchema?: boolean
+  /** It has a name that is not known: it may be any. */
+  readonly anyName?: boolean
 }
 
 export interface Scope {
@@ -129,23 +135,30 @@ export function wholeRow(source: Source): Column {
 
 /**
  * What a name stands for: every column that it can mean, joined into one. Undefined when it can mean nothing that is known.
- * A name without a table means a column before it means a whole row.
+ * A name without a table means a column before it means a whole row. Where a name here is not certain, it may be this one, and
+ * the one that is meant may be further out.
  */
 export function lookUp(path: ColumnName, scope: Scope | undefined): Column | undefined {
   const name = path.at(-1) ?? ''
   const qualifiers = path.slice(0, -1)
   for (let level = scope; level !== undefined; level = level.outer) {
-    const sources = level.sources.filter(source => qualifiers.length === 0 || isNamed(source, qualifiers))
-    const found = sources.flatMap(source => columnsNamed(source, name))
-    if (found.some(column => column.name === name)) return join(found)
-    const open = [...found.map(column => column.flows), ...sources.flatMap(source => source.others ?? [])]
+    const named = qualifiers.length === 0 ? level.sources : level.sources.filter(source => isNamed(source, qualifiers))
+    const exact = named.flatMap(({ columns }) => columns.filter(column => column.name === name && !mayBeAny(column)))
+    // With another of that name the server would say that it is ambiguous.
+    if (exact.length > 0) return join(exact)
+    const unsure = named.length > 0 ? [] : level.sources.filter(source => source.anyName === true)
+    const open = [
+      ...named.flatMap(({ columns }) => columns.filter(mayBeAny).map(({ flows }) => flows)),
+      ...named.flatMap(({ others }) => (others === undefined ? [] : [others])),
+      ...unsure.map(source => wholeRow(source).flows),
+    ]
     if (open.length > 0) {
       // It may be one of the unnamed columns here, a whole row, or something further out.
       const further = lookUp(path, level.outer)
       const row = qualifiers.length === 0 ? rowNamed(name, level) : undefined
       return computed(union(...open, further?.flows ?? noFlows, row?.flows ?? noFlows))
     }
-    if (qualifiers.length > 0 && sources.length > 0) {
+    if (named.length > 0 && qualifiers.length > 0) {
       if (systemColumns.has(name)) return { name, flows: noFlows, plain: true, whole: true }
       // `c.f` is also f(c), a function of the whole row.
       return undefined
@@ -156,32 +169,28 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
   return rowNamed(name, scope)
 }
 
+/** Whether it can be called otherwise than it seems. */
+export const mayBeAny = ({ name, guessed }: Column): boolean => name === undefined || guessed === true
+
 function rowNamed(name: string, scope: Scope | undefined): Column | undefined {
-  for (let level = scope; level !== undefined; level = level.outer) {
-    const source = level.sources.find(each => each.name === name)
-    if (source !== undefined) return wholeRow(source)
-  }
-  return undefined
+  const found = sourcesNamed([name], scope)
+  return found.length === 0 ? undefined : computed(union(...found.map(source => wholeRow(source).flows)))
 }
 
-function columnsNamed(source: Source, name: string): Column[] {
-  return source.columns.filter(column => column.name === name || column.name === undefined)
-}
-
-/** The nearest things in FROM that a qualifier can mean. */
-export function sourcesNamed(qualifiers: ColumnName, scope: Scope): readonly Source[] {
-  for (let level: Scope | undefined = scope; level !== undefined; level = level.outer) {
-    const found = level.sources.filter(source => isNamed(source, qualifiers))
-    if (found.length > 0) return found
-  }
-  return []
+/** The nearest things in FROM that a qualifier can mean; several where one of them has a name that is not known. */
+export function sourcesNamed(qualifiers: ColumnName, scope: Scope | undefined): readonly Source[] {
+  if (scope === undefined) return []
+  const found = scope.sources.filter(source => isNamed(source, qualifiers))
+  if (found.length > 0) return found
+  return [...scope.sources.filter(source => source.anyName === true), ...sourcesNamed(qualifiers, scope.outer)]
 }
 
 /** `table.column` or `schema.table.column`, also with the database in front. */
 function isNamed(source: Source, qualifiers: ColumnName): boolean {
   if (source.name !== qualifiers.at(-1)) return false
   const schema = qualifiers.at(-2)
-  return schema === undefined || source.schema === undefined || source.schema === schema
+  if (schema === undefined) return true
+  return source.bySchema === true && (source.schema === undefined || source.schema === schema)
 }
 
 function join(columns: readonly Column[]): Column {
