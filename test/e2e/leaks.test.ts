@@ -31,6 +31,13 @@ create function leak_cursor() returns refcursor language plpgsql as $$ declare c
 create function tell_change() returns trigger language plpgsql as $$ begin perform pg_notify('changes', to_jsonb(new)::text); return new; end $$;
 create trigger told after update on customers for each row execute function tell_change();
 create operator ~~~~ (leftarg = text, rightarg = text, function = texticlike);
+create function json_scalar(int) returns text language sql stable as 'select email from customers where id = $1';
+create function "x.lower"(int) returns text language sql stable as 'select email from customers where id = $1';
+create function "pg_catalog.lower"(int) returns text language sql stable as 'select email from customers where id = $1';
+create view hidden_xml as select table_to_xml('customers', true, false, '')::text t;
+create view hidden_stats as select tablename, attname, most_common_vals::text, histogram_bounds::text from pg_stats;
+create view ruled_view as select id, note from notes;
+create rule shows as on insert to ruled_view do instead select upper(email) as note from customers where id = 7;
 create domain loud as text check (leak_arg(value) is not null);
 analyze;
 `
@@ -70,6 +77,38 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select email from customers for update',
     'select email from customers limit 1 offset 6',
     'select email from customers tablesample system (100)',
+  ],
+  'names that mean another column to the server than they seem to': [
+    'select (select email from (select (select x.* from (select email from customers where id=7) x)) s) from (select 1 as email) y',
+    'select (select email from (select (select email.* from (select 1 as foo) email)) s) from customers where id=7',
+    'select (select int4 from (select case when true then 1 else 2::int4 end) s) from (select email as int4 from customers where id=7) y',
+    'select (select "text" from (select (select 1+1)::text) s) from (select email as text from customers where id=7) y',
+    'select (select "case" from (select case when true then 1 else (select 1) end) s) from (select email as "case" from customers where id=7) y',
+    "select (select text from (select ('{}'::jsonb)['a']::text) s) from (select email as text from customers where id=7) y",
+    'select (select email from (select (email).* from (select n from notes n) as t(email)) s limit 1) from customers where id=7',
+    'select (select column3 from (values (c.*)) v) from customers c, (select 1 as column3) y where c.id=7',
+    'select (select upper.upper from upper(c.email)) from customers c, (select 1 as upper) upper where c.id=7',
+    'select (select reverse.* from reverse(c.email)) from customers c, (select 1 as x) reverse where c.id=7',
+    'select (select coalesce.coalesce from coalesce(c.email, null)) from customers c, (select 1 as coalesce) coalesce where c.id=7',
+    'select (select public.customers.email from (select 1 as email) customers) from customers where id=7',
+    'select (select app.public.customers.email from (select 1 as email) customers) from customers where id=7',
+    'with other as (select 1 as email) select (select public.customers.email from other customers) from customers where id=7',
+    'select (select a from (select "*" from (select 1 as "*", 2 as a) x) s) from (select email as a from customers where id=7) y',
+    'copy (select (select email from (select (select email.* from (select 1 as foo) email)) s) from customers) to stdout',
+  ],
+  'cursors that EXPLAIN declares': [
+    'begin;; declare c cursor for select email from customers union all select email from customers;; explain declare c cursor for select 1;; fetch 8 from c;; rollback',
+    'begin;; declare c cursor for select reverse(email) from customers;; explain declare c cursor for select 1;; fetch 8 from c;; rollback',
+  ],
+  'what another server takes for a function': [
+    'select json_scalar(7)',
+    'select "x.lower"(7)',
+    'select "pg_catalog.lower"(7)',
+  ],
+  'views that hide what they read': [
+    'select * from hidden_xml',
+    'select * from hidden_stats',
+    "insert into ruled_view values (1, 'x')",
   ],
   'views, partitions, children': [
     'select * from customer_view',

@@ -101,6 +101,8 @@ export function catalogQueries(system: boolean) {
     where o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
     group by 1`,
+    ruledViews: `select distinct r.ev_class::text from pg_catalog.pg_rewrite r
+    where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}`,
     volatileViews: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     join pg_catalog.pg_proc p on p.oid = d.refobjid

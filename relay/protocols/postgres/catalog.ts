@@ -65,14 +65,28 @@ interface Generated {
   readonly from: number
 }
 
+/**
+ * What a view can read without depending on it, since PostgreSQL does not say of its own objects who depends on them: its
+ * functions that read others, and its catalogs that hold values or texts of others.
+ */
+const hiding = new RegExp(
+  `\\b(${[
+    '(query|cursor|table|schema|database)_to_xml(_and_xmlschema)?|pg_read_\\w+|pg_ls_\\w+|pg_stat_file|lo_get|loread|ts_stat',
+    'pg_logical_\\w+|pg_stats|pg_stats_ext\\w*|pg_statistic\\w*|pg_stat_activity|pg_stat_get_activity|pg_prepared_statements?',
+    'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|pg_user_mappings?|pg_subscription|attmissingval',
+  ].join('|')})\\b`,
+)
+
 export class Catalog {
   readonly #byOid = new Map<number, Relation>()
   readonly #byName = new Map<string, Relation[]>()
   /** Inheritance and partitions, both ways: rows of a child come out under the parent's OID. */
   readonly #relatives = new Map<number, number[]>()
   readonly #dependencies: readonly Dependency[]
-  /** Views that call functions or operators which are not PostgreSQL's own. */
+  /** Views that call functions or operators which are not PostgreSQL's own, or what of its own reads others. */
   readonly callers: ReadonlySet<number>
+  /** Relations with rules for what is written to them. */
+  readonly ruled: ReadonlySet<number>
   /** Relations with columns, or rows, of types that casts by functions of somebody's own convert. */
   readonly castTables: ReadonlySet<number>
   readonly functions: Functions
@@ -104,7 +118,9 @@ export class Catalog {
       this.#relate(Number(child), Number(parent))
       this.#relate(Number(parent), Number(child))
     }
-    this.callers = new Set(rows.callers.map(([view]) => Number(view)))
+    const hidden = rows.definitions.filter(([, text]) => hiding.test(text ?? ''))
+    this.callers = new Set([...rows.callers, ...hidden].map(([view]) => Number(view)))
+    this.ruled = new Set(rows.ruledViews.map(([view]) => Number(view)))
     this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
     for (const [oid, name, castByFunction] of rows.types) {
       for (const type of [Number(oid), name ?? ''])

@@ -67,6 +67,7 @@ export class ExtendedQueries {
     }
     const portal: Portal = {
       prepared: prepared === 'missing' ? undefined : prepared.found,
+      declared: false,
       holdable: false,
       rowMask: 'unknown',
       description: undefined,
@@ -132,8 +133,9 @@ export class ExtendedQueries {
       portal.plan = plan
       portal.suspended = false
     }
-    if (plan?.masking !== undefined && portal?.described !== true) {
-      // Without a description nobody knows which columns the rows hold.
+    if (plan?.masking !== undefined && (portal?.described !== true || isByName(plan))) {
+      // Without a description nobody knows which columns the rows hold. What a name stood for when the client asked for one
+      // may be something else by now.
       if (portal !== undefined) portal.described = true
       this.#sending.push({ kind: 'describe', portal, injected: true, segment })
       this.#sending.inbound.put(message(D, Buffer.from(`P${name}\0`, 'latin1')))
@@ -145,4 +147,9 @@ export class ExtendedQueries {
     // The client's Sync would commit it: it waits until the rows are counted, and Flush makes the server say their number.
     this.#sending.inbound.put(flushMessage)
   }
+}
+
+/** Whether it runs what a name in SQL stands for. */
+function isByName({ naming }: StatementPlan): boolean {
+  return naming?.kind === 'fetch' || naming?.kind === 'execute'
 }

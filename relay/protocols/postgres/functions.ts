@@ -73,6 +73,11 @@ export class Functions {
     return meant.length > 0 && meant.every(each => computes(each, base(name), meant))
   }
 
+  /** Whether somebody made a function of that name. */
+  isMade(name: string): boolean {
+    return (this.#named.get(name) ?? []).some(each => !each.own)
+  }
+
   /** Whether it may return more than one row. */
   returnsSet(name: string): boolean {
     return this.#meant(name).some(each => each.returnsSet)

@@ -235,7 +235,7 @@ class Resolved implements MaskedColumns {
   }
 
   readonly isRuled = (oid: number): boolean =>
-    this.#readers.has(oid) && !viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v')
+    this.#readers.has(oid) && (!viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v') || this.catalog.ruled.has(oid))
 }
 
 /** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */

@@ -99,7 +99,8 @@ export class Names {
     const key = sqlNameKey(name)
     if (kind === 'portal') {
       const portal = this.#portals.get(key)
-      return portal === undefined ? 'missing' : { found: portal.prepared }
+      if (portal === undefined) return 'missing'
+      return { found: portal.declared || portal.plan !== undefined ? portal.prepared : undecided(portal.prepared) }
     }
     const prepared = this.#statements.get(key)
     return prepared === undefined ? 'missing' : { found: prepared }
@@ -141,9 +142,17 @@ export class Names {
   }
 }
 
+/** What was bound and never executed: nobody has decided over it, and FETCH would run it under another text. */
+function undecided(prepared: Prepared | undefined): Prepared | undefined {
+  if (prepared?.facts === undefined) return prepared
+  const fault = 'the portal was not executed: FETCH and MOVE would run what nobody has decided over'
+  return { ...prepared, facts: { ...prepared.facts, fault: prepared.facts.fault ?? fault } }
+}
+
 function sqlPortal(prepared: Prepared | undefined, holdable: boolean): Portal {
   return {
     prepared,
+    declared: true,
     holdable,
     rowMask: 'unknown',
     description: undefined,

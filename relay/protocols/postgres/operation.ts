@@ -41,7 +41,10 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
   const [first] = facts.parts
   if (first === undefined || (calling.has(first.action) && !running.has(facts.node))) return undefined
   if (first.action === 'explain' && first.facts['analyze'] !== true) return undefined
-  const functions = facts.functions.filter(name => catalog.functions.isCall(name))
+  const functions = [
+    ...facts.functions.filter(name => catalog.functions.isCall(name)),
+    ...facts.newer.filter(name => catalog.functions.isMade(name)),
+  ]
   const operators = facts.operators.filter(name => catalog.isVolatileOperator(name))
   const views = facts.parts
     .flatMap(part => [...part.reads, ...part.written])

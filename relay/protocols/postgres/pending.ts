@@ -40,6 +40,8 @@ export interface StatementPlan {
 
 export interface Portal {
   readonly prepared: Prepared | undefined
+  /** It is a cursor that SQL declared. */
+  readonly declared: boolean
   /** Kept beyond its transaction (WITH HOLD). */
   readonly holdable: boolean
   /** `unknown` until a description came; undefined when nothing of it is masked. */

@@ -78,6 +78,7 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
     fault: own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, []),
     boundSettings: own.boundSettings,
     functions: [...own.functions, ...meaning.functions],
+    newer: [...own.newer, ...meaning.newer],
     operators: [...own.operators, ...meaning.operators],
     fields: [...own.fields, ...meaning.fields],
     types: [...own.types, ...meaning.types],

@@ -195,7 +195,10 @@ export class TargetHalf {
   /** Which columns of it are masked is found with the first row: only then is it known who asks for which command. */
   #rowDescription(head: Entry | undefined, total: number): void {
     if (head?.kind === 'describe') {
-      if (head.portal !== undefined) head.portal.description = this.#description(total)
+      if (head.portal !== undefined) {
+        head.portal.description = this.#description(total)
+        head.portal.rowMask = 'unknown'
+      }
       this.#passUnlessInjected(head, total)
       return this.#receiving.shift('done')
     }

@@ -35,6 +35,8 @@ export interface Collected {
   readonly written: readonly RelationName[]
   readonly others: readonly OtherObject[]
   readonly functions: readonly string[]
+  /** Names of functions that the grammar of the newest server has for syntax; an older one may call functions of these names. */
+  readonly newer: readonly string[]
   readonly operators: readonly string[]
   /** Names behind a dot: `f` of `t.f`, which is a column, or else a function of the row t. */
   readonly fields: readonly string[]
@@ -69,6 +71,29 @@ const spelled: Readonly<Record<string, readonly string[]>> = {
   'NOT BETWEEN SYMMETRIC': ['<', '>'],
 }
 
+/** Nodes of SQL/JSON, which came with versions 16 and 17. */
+const newerFunctions: Readonly<Record<string, string>> = {
+  JsonScalarExpr: 'json_scalar',
+  JsonParseExpr: 'json',
+  JsonSerializeExpr: 'json_serialize',
+  JsonObjectConstructor: 'json_object',
+  JsonArrayConstructor: 'json_array',
+  JsonArrayQueryConstructor: 'json_array',
+  JsonObjectAgg: 'json_objectagg',
+  JsonArrayAgg: 'json_arrayagg',
+  JsonTable: 'json_table',
+  MergeSupportFunc: 'merge_action',
+}
+const jsonFunctions: Readonly<Record<string, string>> = {
+  JSON_EXISTS_OP: 'json_exists',
+  JSON_QUERY_OP: 'json_query',
+  JSON_VALUE_OP: 'json_value',
+  JSON_TABLE_OP: 'json_table',
+}
+
+/** `schema.name`; a point within a name becomes what no name can hold, so that it is not taken for the one between two. */
+const calledName = (parts: readonly string[]): string => parts.map(part => part.replaceAll('.', '\0')).join('.')
+
 export function collect(name: string, content: JsonObject): Collected {
   const collector = new Collector()
   collector.statement(name, content)
@@ -80,6 +105,7 @@ class Collector {
   readonly #written = new Map<string, RelationName>()
   readonly #others: OtherObject[] = []
   readonly #functions = new Set<string>()
+  readonly #newer = new Set<string>()
   readonly #operators = new Set<string>()
   readonly #fields = new Set<string>()
   readonly #types = new Set<string>()
@@ -99,6 +125,7 @@ class Collector {
       written: [...this.#written.values()],
       others: this.#others,
       functions: [...this.#functions],
+      newer: [...this.#newer],
       operators: [...this.#operators],
       fields: [...this.#fields],
       types: [...this.#types],
@@ -196,11 +223,18 @@ class Collector {
         if (content['usingClause'] !== undefined || content['isNatural'] === true) this.#operators.add('=')
         return false
       case 'CreateTrigStmt':
-        this.#functions.add(strings(content['funcname']).join('.'))
+        this.#functions.add(calledName(strings(content['funcname'])))
         return false
       default:
+        this.#newerCall(name, content)
         return false
     }
+  }
+
+  /** What newer grammars read as syntax is on older servers the call of a function of that name, if there is one. */
+  #newerCall(node: string, content: JsonObject): void {
+    const name = node === 'JsonFuncExpr' ? jsonFunctions[text(content['op'])] : newerFunctions[node]
+    if (name !== undefined) this.#newer.add(name)
   }
 
   /** OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too. */
@@ -224,7 +258,7 @@ class Collector {
 
   #call(content: JsonObject): void {
     const name = strings(content['funcname'])
-    this.#functions.add(name.join('.'))
+    this.#functions.add(calledName(name))
     if (name.at(-1) !== 'set_config') return
     const [setting, value] = list(content['args'])
     const column = as(setting, 'ColumnRef')

@@ -43,6 +43,8 @@ export interface StatementFacts {
   readonly boundSettings: readonly BoundSetting[]
   /** Every function and operator that it names, however deep; functions with their schema where it is given. */
   readonly functions: readonly string[]
+  /** Functions that it calls if the server is too old to take them for syntax, and has them. */
+  readonly newer: readonly string[]
   readonly operators: readonly string[]
   /** Names behind a dot, which can be functions of a row. */
   readonly fields: readonly string[]
@@ -97,6 +99,7 @@ export function unfollowedFacts(
     fault: undefined,
     boundSettings: [],
     functions: [],
+    newer: [],
     operators: [],
     fields: [],
     types: [],

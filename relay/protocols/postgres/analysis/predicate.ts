@@ -12,29 +12,75 @@ export interface Named {
  * `x OR true` and conditions on other tables alone do not. What always holds because of the data cannot be known here.
  */
 export function choosesRows(where: Json | undefined, table: Named): boolean {
+  return chooses(where, table, false)
+}
+
+/** Whether rows are left out by it, or, `negated`, by its opposite. */
+function chooses(where: Json | undefined, table: Named, negated: boolean): boolean {
   if (where === undefined || where === null) return false
   const [name, content] = node(where)
-  if (name === 'BoolExpr') return boolChooses(content, table)
-  if (name === 'CurrentOfExpr') return true
-  if (name === 'CaseExpr') return caseChooses(content, table)
-  // The others count only where the first is NULL.
-  if (name === 'CoalesceExpr') return choosesRows(list(content['args'])[0], table)
+  switch (name) {
+    case 'BoolExpr':
+      return boolChooses(content, table, negated)
+    case 'BooleanTest':
+      return testChooses(content, table, negated)
+    case 'NullTest':
+      return isNullable(content['arg']) && refersTo(where, table, false)
+    case 'CurrentOfExpr':
+      return true
+    case 'CaseExpr':
+      return caseChooses(content, table)
+    case 'CoalesceExpr':
+      // The others count only where the first is NULL.
+      return chooses(list(content['args'])[0], table, negated)
+    default:
+      break
+  }
+  const compared = comparedWithTruth(name, content)
+  if (compared !== undefined) return chooses(compared.condition, table, negated !== compared.negated)
   if (isReflexive(name, content, table)) return false
   if (name === 'SubLink' && isAmongAll(content, table)) return false
   if (name === 'SubLink' && content['testexpr'] === undefined) return refersTo(content['subselect'], table, true)
   return refersTo(where, table, false)
 }
 
-function boolChooses(content: JsonObject, table: Named): boolean {
+/** NOT (a AND b) is NOT a OR NOT b. */
+function boolChooses(content: JsonObject, table: Named, negated: boolean): boolean {
   const args = list(content['args'])
-  switch (content['boolop']) {
-    case 'AND_EXPR':
-      return args.some(arg => choosesRows(arg, table))
-    case 'OR_EXPR':
-      return args.every(arg => choosesRows(arg, table)) && !coversAll(args, table)
-    default:
-      return args.some(arg => choosesRows(arg, table))
-  }
+  if (content['boolop'] === 'NOT_EXPR') return chooses(args[0], table, !negated)
+  const isAnd = (content['boolop'] === 'AND_EXPR') !== negated
+  if (isAnd) return args.some(arg => chooses(arg, table, negated))
+  return args.every(arg => chooses(arg, table, negated)) && !coversAll(args, table)
+}
+
+/** `(p) IS TRUE` is p but for NULL. What is true or not whatever the row, such as `(id = 1) IS NOT UNKNOWN`, leaves nothing out. */
+function testChooses({ arg, booltesttype }: JsonObject, table: Named, negated: boolean): boolean {
+  const isFalse = booltesttype === 'IS_FALSE' || booltesttype === 'IS_NOT_TRUE'
+  const isKnown = booltesttype === 'IS_UNKNOWN' || booltesttype === 'IS_NOT_UNKNOWN'
+  if (isKnown) return as(arg, 'ColumnRef') !== undefined && refersTo(arg, table, false)
+  return chooses(arg, table, negated !== isFalse)
+}
+
+/** System columns never are NULL, and neither is what compares: where it is, that is no choice that anybody makes. */
+function isNullable(value: Json | undefined): boolean {
+  const [name, content] = node(value)
+  if (['NullTest', 'BooleanTest', 'BoolExpr', 'SubLink', 'A_Const'].includes(name)) return false
+  if (name === 'ColumnRef') return !systemColumns.has(strings(content['fields']).at(-1) ?? '')
+  return name !== 'A_Expr' || opposites[strings(content['name']).join('.')] === undefined
+}
+
+const systemColumns: ReadonlySet<string> = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
+
+/** `(p) = true`, `false <> (p)` and the like. */
+function comparedWithTruth(name: string, content: JsonObject): { condition: Json; negated: boolean } | undefined {
+  const operator = name === 'A_Expr' && content['kind'] === 'AEXPR_OP' ? strings(content['name']).at(-1) : undefined
+  if (operator !== '=' && operator !== '<>') return undefined
+  const { lexpr, rexpr } = content
+  const truth = [rexpr, lexpr].map(side => as(side, 'A_Const')?.['boolval']).findIndex(value => value !== undefined)
+  if (truth === -1) return undefined
+  const constant = truth === 0 ? rexpr : lexpr
+  const isTrue = object(as(constant, 'A_Const')?.['boolval'])['boolval'] === true
+  return { condition: (truth === 0 ? lexpr : rexpr) ?? null, negated: (operator === '=') !== isTrue }
 }
 
 /** Some branch has to leave rows out, and each that is reached without looking at the row. */
@@ -116,8 +162,10 @@ function isAmongAll({ testexpr, subselect, subLinkType }: JsonObject, table: Nam
   const { targetList, fromClause, ...others } = object(as(subselect, 'SelectStmt'))
   const [from, second] = list(fromClause)
   const range = as(from, 'RangeVar')
-  const chooses = Object.entries(others).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null)
-  if (subLinkType !== 'ANY_SUBLINK' || range === undefined || second !== undefined || chooses) return false
+  const { whereClause, ...rest } = others
+  const isPart = Object.entries(rest).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null)
+  if (subLinkType !== 'ANY_SUBLINK' || range === undefined || second !== undefined || isPart) return false
+  if (whereClause !== undefined && choosesRows(whereClause, namedOf(range))) return false
   const column = (value: Json | undefined): string => strings(as(value, 'ColumnRef')?.['fields']).at(-1) ?? ''
   const shown = column(as(list(targetList)[0], 'ResTarget')?.['val'])
   return text(range['relname']) === table.relation && shown !== '' && shown === column(testexpr)

@@ -4,7 +4,7 @@
 // parameter or operator in which a number could be a part of something else; each number stands between delimiters, and has so
 // few digits that the grammar takes it for an integer. The tree of the first text says where its numbers are: every one of
 // them beside a column in a comparison of the outermost WHERE. Whatever is known of a statement (that its WHERE chooses rows,
-// what it reads, what masks do to it) asks there whether something is a constant, and never which.
+// what it reads, what masks do to it) asks there whether something is a constant and the same as another, and never which.
 import { findRecorded } from '../../../mask/recorded.ts'
 import type { StatementFacts } from './facts.ts'
 import type { Piece } from './pieces.ts'
@@ -28,7 +28,7 @@ interface Shape {
 }
 
 interface Numbered {
-  /** The text with a mark, which it cannot hold otherwise, in the place of each number. */
+  /** The text with a mark, which it cannot hold otherwise, in the place of each number, and which of them are the same. */
   readonly shape: string
   readonly values: readonly string[]
   readonly places: readonly number[]
@@ -43,7 +43,10 @@ function numberedOf(text: string): Numbered | undefined {
     places.push(place)
     return '?'
   })
-  return values.length === 0 || values.length > MAX_NUMBERS ? undefined : { shape, values, places }
+  if (values.length === 0 || values.length > MAX_NUMBERS) return undefined
+  // `x = 1 OR x <> 1` leaves nothing out, and `x = 1 OR x <> 2` does.
+  const equal = values.map(value => values.findIndex(other => Number(other) === Number(value)))
+  return { shape: `${shape}${equal.join()}`, values, places }
 }
 
 export class Shapes {

@@ -64,6 +64,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     fault: faultOf(name, content, collected),
     boundSettings: boundSettings(collected),
     functions: collected.functions,
+    newer: collected.newer,
     operators: collected.operators,
     fields: collected.fields,
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
@@ -150,7 +151,9 @@ function explain(content: JsonObject, kind: Kind): Described {
     facts: { ...noFacts, analyze, functions: collected.functions, columns: collected.columns },
   }
   const ran = analyze && described.main !== undefined ? [described.main, ...described.nested] : []
-  return { main, nested: ran, collected, naming: described.naming }
+  // EXECUTE has to be looked up; nothing that it explains defines a name, whatever it looks like.
+  const naming = described.naming?.kind === 'execute' ? described.naming : undefined
+  return { main, nested: ran, collected, naming }
 }
 
 function part(kind: Kind, content: JsonObject, collected: Collected): Part {
@@ -290,6 +293,8 @@ function faultOf(name: string, content: JsonObject, collected: Collected): strin
     const fault = known ? lexicalFault(setting.name, setting.value) : undefined
     if (fault !== undefined) return fault
   }
+  if (name === 'CreateSchemaStmt' && list(content['schemaElts']).length > 0)
+    return 'statements inside CREATE SCHEMA are not looked into: send them after it'
   if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return undefined
   return lexicalFault(text(content['name']), list(content['args']).map(constant)[0])
 }

@@ -31,6 +31,9 @@ export function decisions(
   const distinct =
     query.distinct && !(exact && inOrder(columns)) ? [{ where: 'DISTINCT', flows: flowsOf(columns) }] : []
   const groups = arranged.filter(({ item }) => item.where === 'GROUP BY' && !item.inSet).map(({ column }) => column)
+  // Nothing is determined by itself: rows of one key are found as those of any other column are.
+  const besides = (column: Column | undefined): (Column | undefined)[] =>
+    groups.filter(other => column === undefined || !isSame(column, other))
   const telling = arranged.filter(({ item, column }, index) => {
     if (item.where !== 'GROUP BY') {
       // What is before it decides already.
@@ -41,7 +44,7 @@ export function decisions(
       )
     }
     // The server leaves out of GROUP BY what a table's primary key determines; of subqueries it may not know.
-    if (item.inSet || !isDeterminedBy(column, groups)) return true
+    if (item.inSet || !isDeterminedBy(column, besides(column))) return true
     return column?.origin?.row.direct !== true && !inOrder(groups)
   })
   return [...distinct, ...telling.map(({ item, flows }) => ({ where: item.where, flows }))]

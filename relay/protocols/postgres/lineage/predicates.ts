@@ -1,5 +1,5 @@
 // Where the value of an expression decides something: conditions, comparisons and what depends on their outcome.
-import type { Operand, Test, Use } from '../analysis/lineage.ts'
+import type { Expression, Operand, Test, Use } from '../analysis/lineage.ts'
 import type { Evaluating } from './evaluating.ts'
 import type { Findings } from './findings.ts'
 import type { Tables } from './results.ts'
@@ -55,7 +55,7 @@ export class Predicates {
   }
 
   #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
-    const { columns, queries, form, varies } = operand.expression
+    const { queries, form } = operand.expression
     const [query] = queries
     if (form === 'subquery' && query !== undefined) {
       // A subquery of whole values compares as those do; what is computed from its value is another one.
@@ -68,7 +68,7 @@ export class Predicates {
     const keepsCase = column !== undefined && (operand.letters?.ofText !== false || hasCase(column))
     const whole = keepsCase && column.whole && isComparedWhole(column)
     // A value that is another for each row would try all there may be.
-    const constant = columns.length === 0 && queries.length === 0 && flows.size === 0 && varies !== true
+    const constant = isFixed(operand.expression) && flows.size === 0
     return { flows, whole, constant: constant && form === 'computed' }
   }
 
@@ -88,4 +88,16 @@ export class Predicates {
     if (test.kind === 'equality') return this.#equality(test, scope, tables)
     return { flows: this.#evaluation.value(test.expression, scope, tables).flows, allowed: true }
   }
+}
+
+/** Whether it is one value for all rows: nothing of a row flows into it, and nothing of one decides in it. */
+function isFixed({ columns, queries, uses, tests, varies }: Expression): boolean {
+  return columns.length + queries.length === 0 && varies !== true && [...uses, ...tests].every(isFixedUse)
+}
+
+function isFixedUse(use: Use): boolean {
+  if (use.kind === 'exists') return false
+  return use.kind === 'equality'
+    ? isFixed(use.left.expression) && isFixed(use.right.expression)
+    : isFixed(use.expression)
 }

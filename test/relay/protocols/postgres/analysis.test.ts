@@ -233,12 +233,40 @@ t.test('a WHERE that chooses nothing is no WHERE', async t => {
     'delete from t where deleted is not null': true,
     "delete from t where name like 'x%' or id = 3": true,
     'delete from t where current of c': true,
+    'delete from t where (id = 1 or true) is true': false,
+    'delete from t where (id = 1 or true) = true': false,
+    'delete from t where false <> (id = 1 or true)': false,
+    'delete from t where (id is null) is not null': false,
+    'delete from t where (id = 1) is not null': false,
+    'delete from t where (id = 1) is not unknown': false,
+    'delete from t where not (id = 1 and false)': false,
+    'delete from t where not (id = 1 and id <> 1)': false,
+    'delete from t where id in (select id from t where true)': false,
+    'delete from t where ctid is not null': false,
+    'delete from t where (id = 1) is true': true,
+    'delete from t where (id = 1) = true': true,
+    'delete from t where deleted is true': true,
+    'delete from t where deleted is not true': true,
+    'delete from t where deleted = true': true,
+    'delete from t where not (id = 1 and name is null)': true,
+    'delete from t where not (id = 1 or id = 2)': true,
+    'delete from t where lower(name) is not null': true,
     'update t set a = 1': false,
     'update t set a = 1 where b = 2': true,
     'merge into t using u on true when matched then delete': false,
     'merge into t using u on t.id = u.id when matched then delete': true,
   }
   for (const [sql, expected] of Object.entries(chooses))
+    t.equal((await facts(sql))[0]?.parts[0]?.facts['hasWhere'], expected, sql)
+})
+
+t.test('of forms that are known from before, it counts which numbers are the same', async t => {
+  for (const [sql, expected] of [
+    ['delete from t where amount=3 or amount<>4', true],
+    ['delete from t where amount=5 or amount<>5', false],
+    ['delete from t where amount=6 or amount<>7', true],
+    ['delete from t where amount=8 or amount<>08', false],
+  ] as const)
     t.equal((await facts(sql))[0]?.parts[0]?.facts['hasWhere'], expected, sql)
 })
 

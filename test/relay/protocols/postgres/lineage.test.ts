@@ -107,6 +107,7 @@ function rows(): CatalogRows {
       ['30007', 'public', 'set_limit', 'v', 'pg_trgm', 'false', 'false'],
     ],
     operators: [],
+    ruledViews: [],
     volatileViews: [],
   }
 }

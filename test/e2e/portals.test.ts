@@ -1,0 +1,149 @@
+// Names in SQL and portals of the protocol are one: what a name stands for when something runs is what is decided over.
+import { connect } from 'node:net'
+import t from 'tap'
+import { client, errorFields, type Message, messages } from '../support/wire.ts'
+import { samplePolicy, startWorld } from '../support/world.ts'
+
+const policy = samplePolicy.replace(
+  'allow: [engineers, dba]\n      - name: reads',
+  'allow: [engineers, dba, support]\n        limit: { rows: 3, then: deny }\n      - name: reads',
+)
+
+/** Sends messages, and gives what comes until the server is ready so many times. */
+async function converse(port: number, ...turns: readonly (readonly Buffer[])[]): Promise<Message[][]> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  let bytes = Buffer.alloc(0)
+  let changed = (): void => {}
+  socket.on('data', chunk => {
+    bytes = Buffer.concat([bytes, chunk])
+    changed()
+  })
+  socket.on('error', () => {})
+  const turn = async (sent: readonly Buffer[]): Promise<Message[]> => {
+    bytes = Buffer.alloc(0)
+    socket.write(Buffer.concat(sent))
+    const until = performance.now() + 30_000
+    while (messages(bytes).at(-1)?.type !== 'Z') {
+      if (performance.now() > until) throw new Error(`no answer: ${bytes.toString('latin1')}`)
+      await new Promise<void>(resolve => {
+        changed = resolve
+        setTimeout(resolve, 500)
+      })
+    }
+    return messages(bytes)
+  }
+  await turn([client.startup({ user: 'carol', database: 'app' })])
+  const answers: Message[][] = []
+  for (const sent of turns) answers.push(await turn(sent))
+  socket.destroy()
+  return answers
+}
+
+const said = (all: readonly Message[][]): string =>
+  all
+    .flat()
+    .map(({ body }) => body.toString('latin1'))
+    .join(' ')
+const errors = (all: readonly Message[][]): string[] =>
+  all.flat().flatMap(message => (message.type === 'E' ? [errorFields(message)['M'] ?? ''] : []))
+const query = (text: string): Buffer[] => [client.query(text)]
+
+t.test('portals and cursors', async t => {
+  await using world = await startWorld({ policy })
+  const carol = await world.person('carol')
+  await using gate = await carol.connect('prod-db')
+
+  await t.test('a description that was asked for before the cursor became another one is not believed', async t => {
+    const fetching = [client.parse('s', 'fetch 8 from c'), client.bind('p', 's'), client.describe('P', 'p')]
+    const declare = (what: string): string => `declare c cursor for select ${what} from customers order by id`
+    const answers = await converse(
+      gate.port,
+      query('begin'),
+      query(declare('name')),
+      [...fetching, client.sync],
+      query('close c'),
+      query(declare('email')),
+      [client.execute('p'), client.sync],
+    )
+    t.match(said(answers), /\*\*\*\*/)
+    t.notMatch(said(answers), 'secret')
+    const run = (text: string, name: string): Buffer[] => [
+      client.parse(name, text),
+      client.bind(name, name),
+      client.execute(name),
+    ]
+    const inOne = await converse(gate.port, query('begin'), query(declare('name')), [
+      ...fetching,
+      ...run('close c', 'a'),
+      ...run(declare('email'), 'b'),
+      client.execute('p'),
+      client.sync,
+    ])
+    t.match(said(inOne), /\*\*\*\*/)
+    t.notMatch(said(inOne), 'secret')
+    const prepared = await converse(
+      gate.port,
+      query('prepare x as select name from customers'),
+      [
+        client.parse('s', 'execute x'),
+        client.bind('p', 's'),
+        client.describe('P', 'p'),
+        client.execute('p', 2),
+        client.sync,
+      ],
+      query('begin'),
+      [client.bind('p', 's'), client.describe('P', 'p'), client.sync],
+      query('deallocate x'),
+      query('prepare x as select email from customers'),
+      [client.execute('p', 3), client.sync],
+    )
+    t.match(said(prepared), /name 1/)
+    t.notMatch(said(prepared), 'secret')
+  })
+
+  await t.test('what was bound and never executed is not run by FETCH or MOVE', async t => {
+    for (const text of ['fetch all from c', 'move 1 in c']) {
+      const answers = await converse(
+        gate.port,
+        query('begin'),
+        [client.parse('s', 'update orders set total = 1 where id > 0 returning id'), client.bind('c', 's'), client.sync],
+        query(text),
+        query('rollback'),
+      )
+      t.match(errors(answers)[0], /the portal was not executed/, text)
+    }
+    t.same(await world.postgres.query('select count(*) from orders where total = 1', 'app'), [['1']])
+  })
+
+  await t.test('EXPLAIN of DECLARE gives no portal another meaning', async t => {
+    const answers = await converse(
+      gate.port,
+      query('begin'),
+      [client.parse('s', 'update orders set total = 1 where id > 0 returning id'), client.bind('c', 's'), client.sync],
+      query('explain declare c cursor for select 1'),
+      [client.execute('c'), client.sync],
+      query('rollback'),
+    )
+    t.match(errors(answers)[0], /1000 rows|limit/)
+  })
+
+  await t.test('what was executed, and what SQL declared, goes on', async t => {
+    const executed = await converse(
+      gate.port,
+      query('begin'),
+      [
+        client.parse('s', 'select id, email from customers order by id'),
+        client.bind('c', 's'),
+        client.execute('c', 1),
+        client.sync,
+      ],
+      query('fetch 1 from c'),
+      query('declare d cursor for select id, email from customers order by id'),
+      query('fetch 1 from d'),
+      query('rollback'),
+    )
+    t.same(errors(executed), [])
+    t.notMatch(said(executed), 'secret')
+    t.equal(said(executed).split('****').length - 1, 3)
+  })
+})
