@@ -1,7 +1,8 @@
 // A session in the forms of other programs: JSON lines, asciicast, plain text. Pure.
 import { type Frame, terminalFrames, typedFrames } from './frames.ts'
 import type { EventView, SessionView } from './session-view.ts'
-import { DrawingOnly } from './terminal-text.ts'
+import { DrawingOnly, RESTORED } from './terminal-text.ts'
+import { jsonLine } from './text.ts'
 import { heading, Timeline } from './timeline.ts'
 import { utc } from './when.ts'
 
@@ -23,7 +24,7 @@ export function exported(
 ): string {
   switch (format) {
     case 'jsonl':
-      return [{ session }, ...events.map(event => ({ event }))].map(line => `${JSON.stringify(line)}\n`).join('')
+      return [{ session }, ...events.map(event => ({ event }))].map(line => `${jsonLine(line)}\n`).join('')
     case 'asciicast':
       if (command === undefined) return asciicast(session, typedFrames(session, events))
       return asciicast(session, drawingOnly(terminalFrames(session, events, command)))
@@ -35,8 +36,13 @@ export function exported(
 /** Players write a cast to the terminal as it is. */
 function drawingOnly(frames: readonly Frame[]): Frame[] {
   const drawing = new DrawingOnly()
-  return frames.map(frame => ({ ...frame, text: drawing.take(frame.text) }))
+  const drawn = frames.map(frame => ({ ...frame, text: drawing.take(frame.text).replace(directions, '') }))
+  const last = drawn.at(-1)
+  return last === undefined ? [] : [...drawn, { timeMs: last.timeMs, text: RESTORED }]
 }
+
+/** Marks that make text run the other way. */
+const directions = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 
 /** asciicast v2. @see https://docs.asciinema.org/manual/asciicast/v2/ */
 export function asciicast(session: SessionView, frames: readonly Frame[]): string {

@@ -55,27 +55,31 @@ export function terminalsOf(events: readonly EventView[]): number[] {
   return [...new Set(commands)]
 }
 
-/** The frames of a terminal, as it was. What was not recorded is said. */
+/** The frames of a terminal, as it was. That not all of it was recorded is said once, where that begins. */
 export function terminalFrames(session: SessionView, events: readonly EventView[], command: number): Frame[] {
   let lastMs = 0
+  let isCut = false
   return events.flatMap((event): Frame[] => {
     if (event.body.command !== command) return []
     const frame = terminalFrame(event)
     if (frame === undefined) return []
     // Time never goes back, whatever the clock of the relay did.
     lastMs = Math.max(lastMs, event.timeMs - session.startedMs)
-    return [{ ...frame, timeMs: lastMs }]
+    const mark = event.body.cutFrom !== undefined && !isCut ? NOT_ALL : ''
+    isCut ||= event.body.cutFrom !== undefined
+    return [{ ...frame, text: `${frame.text}${mark}`, timeMs: lastMs }]
   })
 }
 
+/** Ends what has begun, so that nothing hides it. */
+const NOT_ALL = '\u0018\u001b[0m\u001b(B\u000f\r\n[gate: from here on not all is recorded]\r\n'
+
 /** What an event did to a terminal, at its own time; undefined when nothing. */
 export function terminalFrame({ timeMs, body }: EventView): Frame | undefined {
-  const { columns, rows, text = '', cutFrom } = body
+  const { columns, rows, text = '' } = body
   if (body.type === 'terminal' && columns !== undefined && rows !== undefined)
     return { timeMs, text: '', size: { columns, rows } }
-  if (body.type !== 'output') return undefined
-  const cut = cutFrom === undefined ? '' : `\r\n[gate: of ${cutFrom} bytes not all are recorded]\r\n`
-  return { timeMs, text: `${text}${cut}` }
+  return body.type === 'output' ? { timeMs, text } : undefined
 }
 
 /** The frames of a session as if somebody had typed it: prompt, statement, what came of it. */

@@ -10,6 +10,14 @@ export function printable(text: string): string {
   return text.replace(unsafe, character => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
 }
 
+/** JSON on one line; what terminals could take for a control or a change of direction is escaped in it. */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
 /** The same on one line of at most `limit` characters. */
 export function oneLine(text: string, limit: number): string {
   const line = printable(text).replace(/\s+/g, ' ').trim()

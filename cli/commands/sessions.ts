@@ -4,7 +4,7 @@ import { type App, type Connected, connectApp } from '../app.ts'
 import { report } from '../report.ts'
 import { nameOf, readSession, type SessionView, sessionLines, sessionList } from '../session-view.ts'
 import { byTime, type Step, stepsOf, stepText } from '../steps.ts'
-import { oneLine, span, table } from '../text.ts'
+import { jsonLine, oneLine, span, table } from '../text.ts'
 import { heading, Timeline } from '../timeline.ts'
 import { parseTime } from '../when.ts'
 
@@ -117,7 +117,7 @@ export async function showSession(app: App, id: string, { json, format }: ShowOp
   }
   const timeline = new Timeline(app.style, timeOfDay)
   for await (const each of sessionLines(connected, id)) {
-    if (json === true) app.print(JSON.stringify(each))
+    if (json === true) app.print(jsonLine(each))
     else if ('session' in each) app.print(heading(each.session, app.style, day))
     else app.print(timeline.line(each.event))
   }

@@ -3,6 +3,7 @@ import { GateError } from '@gate/shared/errors'
 import { z } from 'zod'
 import { type App, connectApp, interruptible } from '../app.ts'
 import { sessionLines } from '../session-view.ts'
+import { jsonLine } from '../text.ts'
 import { heading, Timeline } from '../timeline.ts'
 import type { Live } from '../ui/live.tsx'
 
@@ -19,7 +20,7 @@ export async function watchSession(app: App, id: string, { json }: { readonly js
   await interruptible(async signal => {
     try {
       for await (const each of sessionLines(connected, id, true, signal)) {
-        if (json === true) app.print(JSON.stringify(each))
+        if (json === true) app.print(jsonLine(each))
         else if ('session' in each) {
           title = heading(each.session, app.style, ms => new Date(ms).toLocaleString())
           app.print(title)

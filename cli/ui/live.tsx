@@ -1,15 +1,22 @@
 // A terminal session while it runs: its screen, for somebody who looks on. What is put comes in, no I/O.
-import { Box, render, Text, useStdout } from 'ink'
+import { Box, render, Text } from 'ink'
 import { type ReactNode, useEffect, useState } from 'react'
-import { type Frame, terminalFrame } from '../frames.ts'
+import { type Frame, type Size, terminalFrame } from '../frames.ts'
 import type { EventView } from '../session-view.ts'
 import { Screen } from './screen.ts'
+import { ScreenLines } from './screen-lines.tsx'
 
 const FIRST_SIZE = { columns: 80, rows: 24 } as const
 /** Lines that are not the screen's. */
 const FRAME_LINES = 3
 /** Finer steps cost a core and show nothing more. */
 const REDRAW_MS = 50
+
+/** What of the viewer's terminal there is for the screen. */
+const viewOf = ({ columns, rows }: { readonly columns?: number; readonly rows?: number }): Size => ({
+  columns: columns ?? FIRST_SIZE.columns,
+  rows: Math.max(3, (rows ?? FIRST_SIZE.rows) - FRAME_LINES),
+})
 
 interface Shown {
   readonly lines: readonly string[]
@@ -25,18 +32,19 @@ export interface Live {
 
 /** Draws the session from now on; of several terminals the one that showed something last. */
 export function openLive(title: string, colour: boolean): Live {
+  /** Of the commands that run. */
+  const screens = new Map<number | undefined, Screen>()
   let screen = new Screen(FIRST_SIZE, colour)
-  let command: number | undefined
   let said = ''
   let told: (shown: Shown) => void = () => {}
   let timer: NodeJS.Timeout | undefined
   const draw = (): void => {
     timer = undefined
-    told({ lines: screen.lines(), said })
+    told({ lines: screen.lines(viewOf(process.stdout)), said })
   }
-  const add = async (frame: Frame, of: number | undefined): Promise<void> => {
-    if (of !== command) screen = new Screen(frame.size ?? FIRST_SIZE, colour)
-    command = of
+  const add = async (frame: Frame, command: number | undefined): Promise<void> => {
+    screen = screens.get(command) ?? new Screen(frame.size ?? FIRST_SIZE, colour)
+    screens.set(command, screen)
     await screen.add(frame)
   }
   const app = render(
@@ -51,8 +59,10 @@ export function openLive(title: string, colour: boolean): Live {
   return {
     put: async (event, line) => {
       const frame = terminalFrame(event)
+      if (event.body.type === 'outcome') screens.delete(event.body.command)
       if (frame === undefined) said = line
       else await add(frame, event.body.command)
+      if (event.body.cutFrom !== undefined && frame !== undefined) said = 'not all of it is recorded'
       timer ??= setTimeout(draw, REDRAW_MS)
     },
     close: async () => {
@@ -72,17 +82,15 @@ interface LiveScreenProps {
 }
 
 function LiveScreen({ title, follow }: LiveScreenProps): ReactNode {
-  const { stdout } = useStdout()
   const [{ lines, said }, setShown] = useState<Shown>({ lines: [], said: '' })
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is followed once.
   useEffect(() => follow(setShown), [])
-  const height = Math.max(3, (stdout.rows ?? FIRST_SIZE.rows) - FRAME_LINES)
   return (
     <Box flexDirection="column">
       <Text bold wrap="truncate">
         {title}
       </Text>
-      <Text wrap="truncate">{lines.slice(-height).join('\n')}</Text>
+      <ScreenLines lines={lines} />
       <Text dimColor wrap="truncate">
         {said === '' ? 'live · Ctrl-C stops looking' : `live · ${said}`}
       </Text>

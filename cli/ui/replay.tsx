@@ -3,6 +3,7 @@ import { Box, type Key, render, Text, useApp, useInput, useStdout } from 'ink'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { Frame } from '../frames.ts'
 import { advance, formatPosition, type Player, positionMs, pressed, startPlayer } from './player.ts'
+import { ScreenLines } from './screen-lines.tsx'
 import { useScreen } from './use-screen.ts'
 
 /** Finer steps cost a core and show nothing more. */
@@ -62,7 +63,7 @@ export function Replay({ title, frames, speed, fromMs, colour, monotonic }: Repl
       <Text bold wrap="truncate">
         {title}
       </Text>
-      <Text wrap="truncate">{lines.slice(-height).join('\n')}</Text>
+      <ScreenLines lines={lines} />
       <Text dimColor wrap="truncate">
         {status(player)}
       </Text>

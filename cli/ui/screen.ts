@@ -1,43 +1,55 @@
 // A terminal that nobody sees: what stands on it after something was written to it. Nothing in it acts. The only file that knows xterm.
 import xterm from '@xterm/headless'
 import type { Frame, Size } from '../frames.ts'
+import { DrawingOnly } from '../terminal-text.ts'
 import { printable } from '../text.ts'
 
 /** Characters that xterm may have before it. */
 const MAX_UNSETTLED = 64 * 1024
+/** Of a screen; the relay records no larger ones. */
+const MAX_SIDE = 1_000
 
-type Line = NonNullable<ReturnType<InstanceType<typeof xterm.Terminal>['buffer']['active']['getLine']>>
+type Terminal = InstanceType<typeof xterm.Terminal>
+type Line = NonNullable<ReturnType<Terminal['buffer']['active']['getLine']>>
 type Cell = NonNullable<ReturnType<Line['getCell']>>
 
+const bounded = ({ columns, rows }: Size): { cols: number; rows: number } => ({
+  cols: Math.min(MAX_SIDE, Math.max(1, columns)),
+  rows: Math.min(MAX_SIDE, Math.max(1, rows)),
+})
+
 export class Screen {
-  readonly #terminal: InstanceType<typeof xterm.Terminal>
+  readonly #size: Size
   readonly #colour: boolean
+  #terminal: Terminal
+  /** What only asks or acts is no business of xterm's either. */
+  #drawing = new DrawingOnly()
   /** Frames that were written. */
   #shown = 0
   /** Characters that were added and may not stand there yet. */
   #unsettled = 0
 
-  constructor({ columns, rows }: Size, colour: boolean) {
-    this.#terminal = new xterm.Terminal({ cols: columns, rows, scrollback: 0, allowProposedApi: true, logLevel: 'off' })
+  constructor(size: Size, colour: boolean) {
+    this.#size = size
     this.#colour = colour
+    this.#terminal = this.#fresh()
+  }
+
+  #fresh(): Terminal {
+    return new xterm.Terminal({ ...bounded(this.#size), scrollback: 0, allowProposedApi: true, logLevel: 'off' })
   }
 
   /** Resolves when so many of the frames stand there. Always the same frames, and one call at a time. */
   async show(frames: readonly Frame[], count: number): Promise<void> {
     if (count < this.#shown) {
-      this.#terminal.reset()
+      // What had begun, a sequence as well, must not go on.
+      this.#terminal.dispose()
+      this.#terminal = this.#fresh()
+      this.#drawing = new DrawingOnly()
       this.#shown = 0
     }
-    let text = ''
-    for (const frame of frames.slice(this.#shown, count)) {
-      if (frame.size !== undefined) {
-        await this.#write(text)
-        text = ''
-        this.#terminal.resize(frame.size.columns, frame.size.rows)
-      }
-      text += frame.text
-    }
-    await this.#write(text)
+    for (const frame of frames.slice(this.#shown, count)) await this.add(frame)
+    await this.settle()
     this.#shown = count
   }
 
@@ -45,10 +57,12 @@ export class Screen {
   async add({ text, size }: Frame): Promise<void> {
     if (size !== undefined) {
       await this.settle()
-      this.#terminal.resize(size.columns, size.rows)
+      const { cols, rows } = bounded(size)
+      this.#terminal.resize(cols, rows)
     }
-    this.#terminal.write(text)
-    this.#unsettled += text.length
+    const drawn = this.#drawing.take(text)
+    this.#terminal.write(drawn)
+    this.#unsettled += drawn.length
     if (this.#unsettled > MAX_UNSETTLED) await this.settle()
   }
 
@@ -58,33 +72,41 @@ export class Screen {
     await new Promise<void>(resolve => this.#terminal.write('', resolve))
   }
 
-  #write(text: string): Promise<void> {
-    return text === '' ? Promise.resolve() : new Promise(resolve => this.#terminal.write(text, resolve))
-  }
-
-  /** The lines, without the empty ones at the end. */
-  lines(): string[] {
+  /** What of the last lines that are not empty has room in such a view. */
+  lines(view: Size): string[] {
     const { active } = this.#terminal.buffer
-    const lines = Array.from({ length: this.#terminal.rows }, (_, row) => active.getLine(active.viewportY + row))
-    const said = lines.map(line => (line === undefined ? '' : this.#textOf(line)))
-    return said.slice(0, said.findLastIndex(line => line !== '') + 1)
+    let last = this.#terminal.rows - 1
+    while (last >= 0 && (active.getLine(active.viewportY + last)?.translateToString(true) ?? '') === '') last -= 1
+    const first = Math.max(0, last + 1 - view.rows)
+    return Array.from({ length: last + 1 - first }, (_, row) => {
+      const line = active.getLine(active.viewportY + first + row)
+      return line === undefined ? '' : this.#textOf(line, view.columns)
+    })
   }
 
-  #textOf(line: Line): string {
-    if (!this.#colour) return printable(line.translateToString(true))
-    const width = line.translateToString(true).length
+  #textOf(line: Line, columns: number): string {
     let text = ''
     let style = ''
-    for (let column = 0; column < line.length && (column < width || style !== ''); column += 1) {
+    const end = Math.min(columns, widthOf(line))
+    for (let column = 0; column < end; column += 1) {
       const cell = line.getCell(column)
       if (cell === undefined || cell.getWidth() === 0) continue
-      const next = column < width ? styleOf(cell) : ''
+      if (column + cell.getWidth() > columns) break
+      const next = this.#colour ? styleOf(cell) : ''
       if (next !== style) text += next === '' ? '\u001b[0m' : `\u001b[0m\u001b[${next}m`
       style = next
-      if (column < width) text += printable(cell.getChars() || ' ')
+      text += printable(cell.getChars() || ' ')
     }
     return style === '' ? text : `${text}\u001b[0m`
   }
+}
+
+/** Columns up to the last that has a character. */
+function widthOf(line: Line): number {
+  let width = line.length
+  while (width > 0 && (line.getCell(width - 1)?.getChars() ?? '').trim() === '') width -= 1
+  // The second half of a wide character is a cell without one.
+  return line.getCell(width - 1)?.getWidth() === 2 ? width + 1 : width
 }
 
 /** The parameters of Select Graphic Rendition (ECMA-48, 8.3.117) that make a cell look as it does. */

@@ -7,14 +7,16 @@ import { Screen } from './screen.ts'
 class Follower {
   readonly #screen: Screen
   readonly #frames: readonly Frame[]
+  readonly #view: Size
   readonly #told: (lines: readonly string[]) => void
   #wanted = 0
   #isRunning = false
   #isStopped = false
 
-  constructor(screen: Screen, frames: readonly Frame[], told: (lines: readonly string[]) => void) {
+  constructor(screen: Screen, frames: readonly Frame[], view: Size, told: (lines: readonly string[]) => void) {
     this.#screen = screen
     this.#frames = frames
+    this.#view = view
     this.#told = told
   }
 
@@ -32,13 +34,13 @@ class Follower {
     for (let shown: number | undefined; shown !== this.#wanted && !this.#isStopped; ) {
       shown = this.#wanted
       await this.#screen.show(this.#frames, shown)
-      if (!this.#isStopped) this.#told(this.#screen.lines())
+      if (!this.#isStopped) this.#told(this.#screen.lines(this.#view))
     }
     this.#isRunning = false
   }
 }
 
-/** The lines after so many of the frames, always the same ones; `size` is that of a screen whose frames say none. */
+/** The lines after so many of the frames, always the same ones; `size` is that of the view, and of a screen whose frames say none. */
 export function useScreen(
   frames: readonly Frame[],
   count: number,
@@ -49,7 +51,8 @@ export function useScreen(
   const follower = useRef<Follower | undefined>(undefined)
 
   useEffect(() => {
-    const current = new Follower(new Screen({ columns, rows }, colour), frames, setLines)
+    const view = { columns, rows }
+    const current = new Follower(new Screen(view, colour), frames, view, setLines)
     follower.current = current
     return () => current.stop()
   }, [columns, rows, colour, frames])

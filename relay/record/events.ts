@@ -161,7 +161,7 @@ export const eventBody = z.discriminatedUnion('type', [
     text: z.string(),
     /** Bytes that it was, when not all of it is here. */
     cutFrom: z.int().optional(),
-    /** With `record: full`: what it was before something in it was replaced, an age file in base64. */
+    /** With `record: full`: what it was before something in it was replaced, in parts of its own, each an age file in base64. */
     sealed: z.string().optional(),
   }),
   z.strictObject({ type: z.literal('cancel'), ...ofSession, by: z.string() }),

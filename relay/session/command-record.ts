@@ -158,10 +158,18 @@ export class CommandRecord {
     return terminal
   }
 
-  /** Writes what terminals have shown last. @throws {GateError} ERR_GATE_RECORD. */
+  /** Writes what terminals have shown last. @throws {GateError} ERR_GATE_RECORD, when all of them have ended. */
   end(): void {
-    for (const terminal of this.#terminals.values()) terminal.end()
+    const failures: unknown[] = []
+    for (const terminal of this.#terminals.values()) {
+      try {
+        terminal.end()
+      } catch (thrown) {
+        failures.push(thrown)
+      }
+    }
     this.#terminals.clear()
+    if (failures.length > 0) throw failures[0]
   }
 
   /** Writes down how a command ended. */

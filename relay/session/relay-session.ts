@@ -265,6 +265,10 @@ export class RelaySession implements Session {
     const code = cause?.code ?? 'ended'
     try {
       this.gate.end()
+    } catch (error) {
+      log.error('session.output-not-recorded', { session: this.id, error })
+    }
+    try {
       this.#recorder.later({
         type: 'session.end',
         session: this.id,

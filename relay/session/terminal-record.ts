@@ -5,19 +5,20 @@ import { hideFound } from '../mask/recorded.ts'
 import type { Terminal, TerminalSize } from '../protocols/protocol.ts'
 import type { EventBody } from '../record/events.ts'
 import type { SessionRecorder } from './judge.ts'
-import { cutText } from './record-limits.ts'
 
-/** What is shown within this time is one event: fine enough to play back, and few enough to keep. */
+/** What is shown within this time belongs together: fine enough to play back, and few enough to keep. */
 const GATHER_MS = 20
+/** More than this at once is looked through in parts; keys of all kinds are shorter. */
+const MAX_GATHERED_CHARACTERS = 16_384
 /** Of one event, unless the limit of events is lower. In JSON a character takes six bytes at most. */
 const MAX_CHARACTERS = 4_096
 const LARGEST_CHARACTER_BYTES = 3
-/** Placeholders can be longer than what they stand for. */
-const MAX_TEXT_BYTES = 24_576
+/** What an event has beside its text; the smallest count as well, since there can be many. */
+const EVENT_BYTES = 200
 /** Once nothing more is kept, how much it was is said this often. */
 const COUNT_MS = 1_000
 /** Sizes beyond it are nobody's window. */
-const MAX_SIDE = 10_000
+const MAX_SIDE = 1_000
 
 export interface TerminalTerms {
   readonly session: string
@@ -39,9 +40,9 @@ export class TerminalRecord implements Terminal {
   readonly #terms: TerminalTerms
   readonly #decoder = new StringDecoder('utf8')
   readonly #maxCharacters: number
-  /** What waits to be written. */
-  #text = ''
+  /** What waits to be written: a size, and what was shown in it. */
   #size: TerminalSize | undefined
+  #text = ''
   /** Bytes that are not kept, since those of the session are used up. */
   #leftOut = 0
   #isOver = false
@@ -56,24 +57,26 @@ export class TerminalRecord implements Terminal {
   }
 
   output(bytes: Uint8Array): Promise<void> | undefined {
-    this.#check()
-    this.#text += this.#decoder.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
-    this.#soon()
-    while (this.#text.length >= this.#maxCharacters) {
-      const piece = firstPiece(this.#text, this.#maxCharacters)
-      this.#writeSize()
-      this.#write(piece)
-      this.#text = this.#text.slice(piece.length)
-    }
-    return this.#terms.recorder.ready(false)
+    return this.#unlessFailed(() => {
+      this.#text += this.#decoder.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+      this.#soon()
+      while (this.#text.length >= MAX_GATHERED_CHARACTERS) {
+        const part = firstPart(this.#text, MAX_GATHERED_CHARACTERS)
+        this.#writeSize()
+        this.#write(part)
+        this.#text = this.#text.slice(part.length)
+      }
+      return this.#terms.recorder.ready(false)
+    })
   }
 
   resize(size: TerminalSize): void {
-    this.#check()
-    // What stands before it was shown in the old size.
-    this.#writeText()
-    this.#size = size
-    this.#soon()
+    this.#unlessFailed(() => {
+      // What stands before it was shown in the size before.
+      if (this.#text !== '') this.#flush()
+      this.#size = size
+      this.#soon()
+    })
   }
 
   /** Writes what waits; nothing comes after it. @throws {GateError} ERR_GATE_RECORD. */
@@ -84,15 +87,21 @@ export class TerminalRecord implements Terminal {
     this.#flush()
   }
 
-  #check(): void {
+  /** What could not be written stays, and nothing more is taken. */
+  #unlessFailed<T>(work: () => T): T {
     if (this.#failure !== undefined) throw this.#failure
+    try {
+      return work()
+    } catch (thrown) {
+      this.#failure = asGateError(thrown)
+      throw this.#failure
+    }
   }
 
   #soon(): void {
     this.#timer ??= setTimeout(() => this.#late(), this.#isOver ? COUNT_MS : GATHER_MS)
   }
 
-  /** What could not be written stays, and nothing more is taken. */
   #late(): void {
     this.#timer = undefined
     try {
@@ -104,7 +113,8 @@ export class TerminalRecord implements Terminal {
 
   #flush(): void {
     this.#writeSize()
-    this.#writeText()
+    if (this.#text !== '') this.#write(this.#text)
+    this.#text = ''
     if (this.#leftOut === 0) return
     this.#say({ ...this.#body(''), cutFrom: this.#leftOut })
     this.#leftOut = 0
@@ -115,31 +125,38 @@ export class TerminalRecord implements Terminal {
     const { session, command } = this.#terms
     const side = (length: number): number => Math.min(MAX_SIDE, Math.max(1, Math.trunc(length) || 1))
     const { columns, rows } = this.#size
+    this.#terms.take(EVENT_BYTES)
     this.#say({ type: 'terminal', session, command, columns: side(columns), rows: side(rows) })
     this.#size = undefined
   }
 
-  #writeText(): void {
-    if (this.#text === '') return
-    this.#write(this.#text)
-    this.#text = ''
+  /** Looks the text through as a whole, and writes it as events; the original is sealed beside it, also in parts. */
+  #write(text: string): void {
+    if (this.#isOver) return this.#leaveOut(text)
+    const { key, seal } = this.#terms
+    const shown = hideFound(text, key)
+    const parts = this.#partsOf(shown)
+    const originals = shown === text || seal === undefined ? [] : this.#partsOf(text)
+    for (let index = 0; index < Math.max(parts.length, originals.length); index += 1) {
+      const body = this.#body(parts[index] ?? '')
+      const original = originals[index]
+      if (original !== undefined && seal !== undefined) body.sealed = seal(JSON.stringify({ text: original }))
+      const bytes = EVENT_BYTES + Buffer.byteLength(body.text) + (body.sealed?.length ?? 0)
+      if (!this.#isOver && this.#terms.take(bytes)) this.#say(body)
+      else this.#leaveOut(body.text)
+    }
   }
 
-  #write(text: string): void {
-    const body = this.#isOver ? undefined : this.#shown(text)
-    if (body !== undefined && this.#terms.take(Buffer.byteLength(body.text) + (body.sealed?.length ?? 0)))
-      return this.#say(body)
+  #leaveOut(text: string): void {
     this.#isOver = true
     this.#leftOut += Buffer.byteLength(text)
   }
 
-  #shown(text: string): OutputBody {
-    const { key, seal } = this.#terms
-    const shown = hideFound(text, key)
-    const body = this.#body(cutText(shown, MAX_TEXT_BYTES))
-    if (body.text !== shown) body.cutFrom = Buffer.byteLength(text)
-    if (shown !== text && seal !== undefined) body.sealed = seal(JSON.stringify({ text }))
-    return body
+  #partsOf(text: string): string[] {
+    const parts: string[] = []
+    for (let rest = text; rest !== ''; rest = rest.slice(parts.at(-1)?.length))
+      parts.push(rest.length <= this.#maxCharacters ? rest : firstPart(rest, this.#maxCharacters))
+    return parts
   }
 
   #body(text: string): OutputBody {
@@ -153,7 +170,7 @@ export class TerminalRecord implements Terminal {
 }
 
 /** The beginning of a text, up to the end of a line if it has one: what detectors look for seldom goes on in the next. */
-function firstPiece(text: string, maxCharacters: number): string {
+function firstPart(text: string, maxCharacters: number): string {
   const line = text.lastIndexOf('\n', maxCharacters - 1)
   if (line !== -1) return text.slice(0, line + 1)
   const last = text.charCodeAt(maxCharacters - 1)

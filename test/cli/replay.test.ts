@@ -2,7 +2,8 @@
 import { asciicast, exported } from '@gate/cli/exports'
 import { type Frame, stepFrames, terminalFrames, terminalsOf, typedFrames } from '@gate/cli/frames'
 import { type EventView, eventSchema, type SessionView } from '@gate/cli/session-view'
-import { DrawingOnly, shownLines } from '@gate/cli/terminal-text'
+import { DrawingOnly, RESTORED, shownLines } from '@gate/cli/terminal-text'
+import { jsonLine } from '@gate/cli/text'
 import {
   advance,
   formatPosition,
@@ -118,10 +119,11 @@ t.test('JSON lines have every event as it was recorded, text has a line for each
   t.equal(text.length, events.length + 2)
 })
 
+const view = { columns: 40, rows: 10 }
 const shown = async (frames: readonly Frame[], colour = false): Promise<string[]> => {
   const screen = new Screen({ columns: 40, rows: 10 }, colour)
   await screen.show(frames, frames.length)
-  return screen.lines()
+  return screen.lines(view)
 }
 
 t.test('a screen shows what a terminal would, without acting', async t => {
@@ -156,11 +158,11 @@ t.test('a screen goes back, and a live one gets the same', async t => {
   const screen = new Screen({ columns: 40, rows: 10 }, false)
   await screen.show(terminal, terminal.length)
   await screen.show(terminal, 2)
-  t.same(screen.lines(), ['$ ls'])
+  t.same(screen.lines(view), ['$ ls'])
   const live = new Screen({ columns: 40, rows: 10 }, false)
   for (const frame of terminal) await live.add(frame)
   await live.settle()
-  t.same(live.lines(), await shown(terminal))
+  t.same(live.lines(view), await shown(terminal))
 })
 
 /** A session with a command without a terminal, and two with one. */
@@ -195,7 +197,7 @@ t.test('the terminals of a session are frames as they were, and casts in their s
     ],
     'in order of time, whatever the clock did',
   )
-  t.same(await shown(frames), ['$ ls', 'file', 'bye', '[gate: of 5000 bytes not all are recorded]'])
+  t.same(await shown(frames), ['$ ls', 'file', 'bye', '[gate: from here on not all is recorded]'])
   const [header = '', ...lines] = exported('asciicast', session, withTerminals, 2).trimEnd().split('\n')
   t.match(JSON.parse(header), { version: 2, width: 80, height: 24 })
   t.same(
@@ -204,7 +206,8 @@ t.test('the terminals of a session are frames as they were, and casts in their s
       [0.2, 'o', '$ ls\r\n\u001b[31mfile\u001b[0m\r\n'],
       [0.3, 'r', '100x30'],
       [0.4, 'o', 'bye'],
-      [0.5, 'o', '\r\n[gate: of 5000 bytes not all are recorded]\r\n'],
+      [0.5, 'o', '\u001b[0m\u001b(B\u000f\r\n[gate: from here on not all is recorded]\r\n'],
+      [0.5, 'o', RESTORED],
     ],
     'without what fills clipboards or asks the terminal',
   )
@@ -257,9 +260,50 @@ t.test('what may be sent to a terminal again draws and does nothing else', async
   for (const sequence of good)
     t.equal(new DrawingOnly().take(`a${sequence}b`), `a${sequence}b`, JSON.stringify(sequence))
   const endless = new DrawingOnly()
-  t.equal(endless.take(`\u001b]0;${'x'.repeat(10_000)}`), '', 'a string without an end is not kept for ever')
-  t.match(endless.take('y'), /^y$/)
+  t.equal(endless.take(`\u001b]0;${'x'.repeat(10_000)}`), '')
+  t.equal(endless.take(`${'y'.repeat(10_000)}\u0007after`), 'after', 'a long string is one until its end')
+  const ended = new DrawingOnly()
+  t.equal(ended.take('a\u001b]0;title\u0018shown\u001b[3\u001aagain'), 'ashownagain', 'CAN and SUB end everything')
+  t.equal(new DrawingOnly().take('\u001bPq\u0007hidden\u001b\\shown'), 'shown', 'BEL ends no string but OSC')
+  t.equal(new DrawingOnly().take('\u0005\u001b[3Ja'), 'a', 'no answerback, and scrollback stays')
+  t.equal(
+    new DrawingOnly().take('\u001b[2147483647S\u001b[38;5;200m'),
+    '\u001b[1000S\u001b[38;5;200m',
+    'nothing a billion times',
+  )
   t.same(shownLines('\u001b[31m10%\r50%\r100%\u001b[K\r\n\r\n\u202eevil\u001b]0;x\u0007\n'), ['100%', '\\u{202e}evil'])
+  t.same(shownLines('SECRET OUTPUT\r \r\n'), [' ECRET OUTPUT'], 'what was not written over stays')
+})
+
+t.test('a screen is as large as people can see, and quick', async t => {
+  const wide = [{ timeMs: 0, text: `${'x'.repeat(60)}\r\nnext 漢字漢字 end`, size: { columns: 100, rows: 30 } }]
+  t.same(await shown(wide), ['x'.repeat(40), 'next 漢字漢字 end'])
+  t.same(await shown(wide, true), ['x'.repeat(40), 'next 漢字漢字 end'], 'wide characters take two columns')
+  const tall = [
+    {
+      timeMs: 0,
+      text: Array.from({ length: 30 }, (_, row) => `row ${row}`).join('\r\n'),
+      size: { columns: 20, rows: 30 },
+    },
+  ]
+  t.same((await shown(tall))[0], 'row 20', 'the last lines')
+  const huge = new Screen({ columns: 4_000_000_000, rows: 4_000_000_000 }, false)
+  await huge.show([{ timeMs: 0, text: '\u001b[2147483647b\u001b[2147483647Shere' }], 1)
+  t.same(huge.lines(view).at(-1), 'here')
+  const begun = [
+    { timeMs: 0, text: 'hello' },
+    { timeMs: 1, text: '\u001b]0;' },
+  ]
+  const back = new Screen(view, false)
+  await back.show(begun, 2)
+  await back.show(begun, 1)
+  t.same(back.lines(view), ['hello'], 'what had begun does not go on')
+})
+
+t.test('JSON cannot reach the terminal that it is printed to', async t => {
+  const text = '\u009d52;c;AAAA\u009c\u202e\u007f\u001b'
+  t.notMatch(jsonLine({ text }), /[\u0000-\u001f\u007f-\u009f\u202e]/)
+  t.same(JSON.parse(jsonLine({ text })), { text })
 })
 
 type Key = Parameters<typeof pressed>[2]

@@ -106,7 +106,11 @@ t.test('portals and cursors', async t => {
       const answers = await converse(
         gate.port,
         query('begin'),
-        [client.parse('s', 'update orders set total = 1 where id > 0 returning id'), client.bind('c', 's'), client.sync],
+        [
+          client.parse('s', 'update orders set total = 1 where id > 0 returning id'),
+          client.bind('c', 's'),
+          client.sync,
+        ],
         query(text),
         query('rollback'),
       )

@@ -527,6 +527,8 @@ t.test('a terminal is written down until the outcome of its command, and sealed 
   const bytes = Buffer.from(`${'plain\r\n'.repeat(3)}${text16}`)
   for (const byte of bytes) await terminal.output(Uint8Array.of(byte))
   terminal.resize({ columns: 100, rows: 30 })
+  terminal.resize({ columns: 110, rows: 30 })
+  await terminal.output(Buffer.from('x'))
   terminal.resize({ columns: 120, rows: 30 })
   await terminal.output(Buffer.from([0x61, 0xff, 0xc3]))
   gate.observe({ command: number, rows: undefined, bytes: 3, status: 'exit 0' })
@@ -535,8 +537,10 @@ t.test('a terminal is written down until the outcome of its command, and sealed 
   await opened.decide([command('insert')])
   const events = await opened.recorded('terminal', 'output', 'outcome')
   t.match(events, [
-    { type: 'terminal', command: number, columns: 1, rows: 10_000 },
+    { type: 'terminal', command: number, columns: 1, rows: 1_000 },
     { type: 'output', text: /^plain\r\nplain\r\nplain\r\n‹redacted:[0-9a-f]{16}› é\r\n$/ },
+    { type: 'terminal', columns: 110, rows: 30 },
+    { type: 'output', text: 'x' },
     { type: 'terminal', columns: 120, rows: 30 },
     { type: 'output', text: 'a\ufffd\ufffd' },
     { type: 'outcome', command: number },
@@ -554,13 +558,23 @@ t.test('a terminal is written down until the outcome of its command, and sealed 
   await other.output(Buffer.from(large))
   gate.end()
   await opened.decide([command('insert')])
-  const outputs = (await opened.recorded('output')).slice(2)
+  const outputs = (await opened.recorded('output')).slice(3)
   t.equal(
     outputs.map(event => (event.type === 'output' ? event.text : '')).join(''),
     large,
     'cut into events, and whole',
   )
   t.ok(Math.max(...outputs.map(event => Buffer.byteLength(JSON.stringify(event)))) < 64_000)
+
+  const [third = 0] = (await opened.decide([command('select')])).commands
+  const secret = gate.terminal(third, { columns: 80, rows: 24 })
+  const key = `-----BEGIN PRIVATE KEY-----\n${'AbCdEf0123456789+/AbCdEf0123456789+/AbCdEf0123456789+/AbCdEf01\n'.repeat(48)}-----END PRIVATE KEY-----\n`
+  await secret.output(Buffer.from(`${'a line of 25 characters..\n'.repeat(100)}${key}`))
+  gate.observe({ command: third, rows: undefined, bytes: 0, status: 'exit 0' })
+  await opened.decide([command('insert')])
+  const last = (await opened.recorded('output')).slice(3 + outputs.length)
+  t.notMatch(JSON.stringify(last), 'AbCdEf', 'a key that does not fit into one event')
+  t.match(JSON.stringify(last), 'a line of 25 characters')
 })
 
 t.test('nothing is allowed that cannot be written down, and the numbers go on without a gap', async t => {
