@@ -100,6 +100,10 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'begin;; declare c cursor for select email from customers union all select email from customers;; explain declare c cursor for select 1;; fetch 8 from c;; rollback',
     'begin;; declare c cursor for select reverse(email) from customers;; explain declare c cursor for select 1;; fetch 8 from c;; rollback',
   ],
+  'how much WAL an UPDATE writes': [
+    "begin;; explain (analyze, wal, costs off) update users set password_hash = 'x' where id = 7;; rollback",
+    'select pg_current_wal_lsn(), pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()',
+  ],
   'what another server takes for a function': [
     'select json_scalar(7)',
     'select "x.lower"(7)',
@@ -365,10 +369,20 @@ t.test('a person from whom columns are masked', async t => {
     t.match((await ask(gate.port, messages, false, false)).text, '"channel":"changes","payload":""')
   })
 
+  await t.test('how much WAL was written is refused, since the value does not come by itself', async t => {
+    for (const text of attempts['how much WAL an UPDATE writes'] ?? [])
+      t.ok((await ask(gate.port, text.split(';;'), false, false)).refused, text)
+  })
+
   await t.test('and yet she can work', async t => {
     const works = [
       'select id, name from customers where id = 7',
       'select * from names_only limit 3',
+      'select name as email, count(*) from customers group by name order by email limit 2',
+      'select x.count, x.lower from (select count(*), lower(name) from customers group by 2) x order by 2 limit 1',
+      'select upper.upper from upper((select name from customers where id = 7))',
+      "begin;; create sequence numbers;; select setval('numbers', 7), nextval('numbers');; rollback",
+      "select pg_notify('told', 'by her')",
       'select id, email, balance from customers where balance > 10 order by id limit 5',
       'select count(*), sum(amount) from notes',
       'select c.name, count(*), max(n.amount) from customers c join notes n on n.customer_id = c.id group by c.name order by 2 desc limit 3',

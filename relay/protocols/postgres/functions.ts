@@ -10,6 +10,9 @@ const ownSchemas: ReadonlySet<string> = new Set(['pg_catalog', 'information_sche
 /** Stable functions that read the tables which a text names, so that nothing in the statement says what they read. */
 const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat)$/
 
+/** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
+const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
+
 interface Function {
   readonly schema: string
   /** It is PostgreSQL's. */
@@ -70,7 +73,10 @@ export class Functions {
    */
   showsOnlyItsArguments(name: string): boolean {
     const meant = this.#meant(name)
-    return meant.length > 0 && meant.every(each => computes(each, base(name), meant))
+    return (
+      meant.length > 0 &&
+      meant.every(each => computes(each, base(name), meant) || (each.own && tellers.has(base(name))))
+    )
   }
 
   /** Whether somebody made a function of that name. */

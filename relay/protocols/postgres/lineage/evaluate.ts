@@ -259,7 +259,10 @@ class Evaluation implements Evaluating {
     const [output, second] = named
     const isOutput = named.some(column => column.name === path?.[0])
     const only = second === undefined ? output : undefined
-    if (isOutput && query.body.kind !== 'select') return { item, flows: flowsOf(named), column: only }
+    // A bare name is an output's first: findTargetlistEntrySQL92 in src/backend/parser/parse_clause.c. GROUP BY looks inside before.
+    const isOutputFirst = certain.length > 0 && item.where !== 'GROUP BY'
+    if (isOutputFirst || (isOutput && query.body.kind !== 'select'))
+      return { item, flows: flowsOf(named), column: only }
     const inner = isOutput && path !== undefined ? lookUp(path, scope) : this.value(expression, scope, tables)
     const same = output === undefined || inner === undefined || isSame(output, inner)
     const column = same && second === undefined ? (inner ?? output) : undefined
