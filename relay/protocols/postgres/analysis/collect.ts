@@ -1,4 +1,5 @@
 // Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
+import { calledName, newerCall } from './calls.ts'
 import { type OtherObject, objectsOf, type RelationName } from './objects.ts'
 import { choosesRows, namedOf } from './predicate.ts'
 import {
@@ -70,29 +71,6 @@ const spelled: Readonly<Record<string, readonly string[]>> = {
   'BETWEEN SYMMETRIC': ['>=', '<='],
   'NOT BETWEEN SYMMETRIC': ['<', '>'],
 }
-
-/** Nodes of SQL/JSON, which came with versions 16 and 17. */
-const newerFunctions: Readonly<Record<string, string>> = {
-  JsonScalarExpr: 'json_scalar',
-  JsonParseExpr: 'json',
-  JsonSerializeExpr: 'json_serialize',
-  JsonObjectConstructor: 'json_object',
-  JsonArrayConstructor: 'json_array',
-  JsonArrayQueryConstructor: 'json_array',
-  JsonObjectAgg: 'json_objectagg',
-  JsonArrayAgg: 'json_arrayagg',
-  JsonTable: 'json_table',
-  MergeSupportFunc: 'merge_action',
-}
-const jsonFunctions: Readonly<Record<string, string>> = {
-  JSON_EXISTS_OP: 'json_exists',
-  JSON_QUERY_OP: 'json_query',
-  JSON_VALUE_OP: 'json_value',
-  JSON_TABLE_OP: 'json_table',
-}
-
-/** `schema.name`; a point within a name becomes what no name can hold, so that it is not taken for the one between two. */
-const calledName = (parts: readonly string[]): string => parts.map(part => part.replaceAll('.', '\0')).join('.')
 
 export function collect(name: string, content: JsonObject): Collected {
   const collector = new Collector()
@@ -226,15 +204,9 @@ class Collector {
         this.#functions.add(calledName(strings(content['funcname'])))
         return false
       default:
-        this.#newerCall(name, content)
+        for (const called of newerCall(name, content)) this.#newer.add(called)
         return false
     }
-  }
-
-  /** What newer grammars read as syntax is on older servers the call of a function of that name, if there is one. */
-  #newerCall(node: string, content: JsonObject): void {
-    const name = node === 'JsonFuncExpr' ? jsonFunctions[text(content['op'])] : newerFunctions[node]
-    if (name !== undefined) this.#newer.add(name)
   }
 
   /** OPERATOR(schema.name) counts by its name: whoever could shadow a known one is caught by it too. */
