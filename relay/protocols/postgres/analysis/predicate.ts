@@ -64,7 +64,8 @@ function testChooses({ arg, booltesttype }: JsonObject, table: Named, negated: b
 /** System columns never are NULL, and neither is what compares: where it is, that is no choice that anybody makes. */
 function isNullable(value: Json | undefined): boolean {
   const [name, content] = node(value)
-  if (['NullTest', 'BooleanTest', 'BoolExpr', 'SubLink', 'A_Const'].includes(name)) return false
+  if (['NullTest', 'BooleanTest', 'BoolExpr', 'A_Const'].includes(name)) return false
+  if (name === 'SubLink') return content['subLinkType'] === 'EXPR_SUBLINK'
   if (name === 'ColumnRef') return !systemColumns.has(strings(content['fields']).at(-1) ?? '')
   return name !== 'A_Expr' || opposites[strings(content['name']).join('.')] === undefined
 }

@@ -251,6 +251,8 @@ t.test('a WHERE that chooses nothing is no WHERE', async t => {
     'delete from t where not (id = 1 and name is null)': true,
     'delete from t where not (id = 1 or id = 2)': true,
     'delete from t where lower(name) is not null': true,
+    'delete from t where (select max(x) from u where u.id = t.id) is null': true,
+    'delete from t where (exists (select 1 from u where u.id = t.id)) is not null': false,
     'update t set a = 1': false,
     'update t set a = 1 where b = 2': true,
     'merge into t using u on true when matched then delete': false,
