@@ -154,7 +154,7 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (!masksColumns(masked.obligations)) return undefined
   const why = opaqueCommand(facts)
   if (why !== undefined) return `columns are masked for you, and ${why}`
-  if (facts.parts.some(part => part.action === 'set_role'))
+  if (facts.parts.some(part => part.action === 'set_role' && part.writes))
     return 'columns are masked for you, so the session stays the one they are masked in'
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
   if (named.some(({ schema, name }) => schema === 'pg_toast' || /^pg_toast_\d/.test(name)))

@@ -1,5 +1,5 @@
 // What kind of command each statement is: every statement of PostgreSQL's grammar, by its parse node. Pure.
-import { type JsonObject, text } from './tree.ts'
+import { constant, type JsonObject, list, text } from './tree.ts'
 
 export interface Kind {
   readonly action: string
@@ -39,7 +39,14 @@ const transactions: Readonly<Record<string, Kind>> = {
 
 const settings = (statement: JsonObject): Kind => {
   const name = text(statement['name'])
-  return name === 'role' || name === 'session_authorization' ? kind('set_role') : kind('set', '', false, true)
+  if (name !== 'role' && name !== 'session_authorization') return kind('set', '', false, true)
+  return kind('set_role', '', !goesBack(statement))
+}
+
+/** RESET ROLE, SET ROLE NONE and SET SESSION AUTHORIZATION DEFAULT: one becomes who one was when the session began. */
+function goesBack({ kind: how, name, args }: JsonObject): boolean {
+  if (how === 'VAR_RESET' || how === 'VAR_SET_DEFAULT') return true
+  return text(name) === 'role' && list(args).map(constant)[0] === 'none'
 }
 
 /** Node name → kind. A statement that is not here is refused. */
