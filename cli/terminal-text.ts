@@ -51,12 +51,6 @@ export function shownLines(text: string): string[] {
 /** Takes what a terminal was sent, piece by piece, and gives what of it may be sent to another: text, colour, the cursor. */
 export class DrawingOnly {
   #begun = ''
-  readonly #maxCount: number
-
-  /** `maxCount` is how often a terminal has to do a thing at most: as often as it has lines or columns. */
-  constructor(maxCount: number = MAX_COUNT) {
-    this.#maxCount = maxCount
-  }
 
   take(text: string): string {
     const whole = this.#begun + text
@@ -66,12 +60,12 @@ export class DrawingOnly {
     this.#begun = rest.length <= MAX_SEQUENCE ? rest : rest.slice(0, INTRODUCER)
     return whole
       .slice(0, from)
-      .replace(sequence, found => (drawing.some(each => each.test(found)) ? this.#limited(found) : ''))
+      .replace(sequence, found => (drawing.some(each => each.test(found)) ? limited(found) : ''))
       .replace(controls, '')
   }
+}
 
-  #limited(found: string): string {
-    if (!repeated.test(found)) return found
-    return found.replace(/\d+/g, count => String(Math.min(Number(count), this.#maxCount)))
-  }
+function limited(found: string): string {
+  if (!repeated.test(found)) return found
+  return found.replace(/\d+/g, count => String(Math.min(Number(count), MAX_COUNT)))
 }

@@ -1,22 +1,14 @@
 // A terminal session while it runs: its screen, for somebody who looks on. What is put comes in, no I/O.
-import { Box, render, Text } from 'ink'
+import { render } from 'ink'
 import { type ReactNode, useEffect, useState } from 'react'
-import { type Frame, type Size, terminalFrame } from '../frames.ts'
+import { type Frame, terminalFrame } from '../frames.ts'
 import type { EventView } from '../session-view.ts'
 import { Screen } from './screen.ts'
-import { ScreenLines } from './screen-lines.tsx'
+import { ScreenView, viewOf } from './screen-view.tsx'
 
 const FIRST_SIZE = { columns: 80, rows: 24 } as const
-/** Lines that are not the screen's. */
-const FRAME_LINES = 3
 /** Finer steps cost a core and show nothing more. */
 const REDRAW_MS = 50
-
-/** What of the viewer's terminal there is for the screen. */
-const viewOf = ({ columns, rows }: { readonly columns?: number; readonly rows?: number }): Size => ({
-  columns: columns ?? FIRST_SIZE.columns,
-  rows: Math.max(3, (rows ?? FIRST_SIZE.rows) - FRAME_LINES),
-})
 
 interface Shown {
   readonly lines: readonly string[]
@@ -85,15 +77,6 @@ function LiveScreen({ title, follow }: LiveScreenProps): ReactNode {
   const [{ lines, said }, setShown] = useState<Shown>({ lines: [], said: '' })
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is followed once.
   useEffect(() => follow(setShown), [])
-  return (
-    <Box flexDirection="column">
-      <Text bold wrap="truncate">
-        {title}
-      </Text>
-      <ScreenLines lines={lines} />
-      <Text dimColor wrap="truncate">
-        {said === '' ? 'live · Ctrl-C stops looking' : `live · ${said}`}
-      </Text>
-    </Box>
-  )
+  const status = said === '' ? 'live · Ctrl-C stops looking' : `live · ${said}`
+  return <ScreenView title={title} lines={lines} status={status} />
 }

@@ -1,15 +1,13 @@
 // A session played back: its timeline, or its terminal, with the time it took. Props in, no I/O.
-import { Box, type Key, render, Text, useApp, useInput, useStdout } from 'ink'
+import { type Key, render, useApp, useInput, useStdout } from 'ink'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { Frame } from '../frames.ts'
 import { advance, formatPosition, type Player, positionMs, pressed, startPlayer } from './player.ts'
-import { ScreenLines } from './screen-lines.tsx'
+import { ScreenView, viewOf } from './screen-view.tsx'
 import { useScreen } from './use-screen.ts'
 
 /** Finer steps cost a core and show nothing more. */
 const TICK_MS = 50
-/** Lines that are not the screen's. */
-const FRAME_LINES = 3
 
 export interface ReplayProps {
   readonly title: string
@@ -55,20 +53,8 @@ export function Replay({ title, frames, speed, fromMs, colour, monotonic }: Repl
     else put(next)
   })
 
-  const columns = stdout.columns ?? 80
-  const height = Math.max(3, (stdout.rows ?? 24) - FRAME_LINES)
-  const lines = useScreen(player.frames, player.shown, { columns, rows: height }, colour)
-  return (
-    <Box flexDirection="column">
-      <Text bold wrap="truncate">
-        {title}
-      </Text>
-      <ScreenLines lines={lines} />
-      <Text dimColor wrap="truncate">
-        {status(player)}
-      </Text>
-    </Box>
-  )
+  const lines = useScreen(player.frames, player.shown, viewOf(stdout), colour)
+  return <ScreenView title={title} lines={lines} status={status(player)} />
 }
 
 function status(player: Player): string {
