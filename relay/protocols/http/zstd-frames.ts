@@ -13,7 +13,6 @@ const BLOCK_HEADER_BYTES = 3
 const CHECKSUM_BYTES = 4
 /** Blocks of this type are one byte, repeated. */
 const RLE_BLOCK = 1
-const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const
 
 function broken(what: string): GateError {
@@ -79,7 +78,8 @@ export class ZstdFrames {
     const sizeFlag = descriptor >> 6
     const sizeBytes = sizeFlag === 0 && isSingle ? 1 : (CONTENT_SIZE_BYTES[sizeFlag] ?? 0)
     const windowAt = MAGIC_BYTES + 1
-    const sizeAt = windowAt + (isSingle ? 0 : 1) + (DICTIONARY_ID_BYTES[descriptor & 0b11] ?? 0)
+    // Between the two stands the name of a dictionary, where there is one.
+    const sizeAt = windowAt + (isSingle ? 0 : 1)
     if (bytes.length < sizeAt + sizeBytes) return 0
     const window = isSingle ? contentSize(bytes, sizeAt, sizeBytes) : windowSize(bytes[windowAt] ?? 0)
     if (window > MAX_WINDOW_BYTES)
