@@ -1,4 +1,5 @@
 // Whether a WHERE clause really chooses among a table's rows. Pure.
+import { systemColumns } from './system-columns.ts'
 import { as, isObject, type Json, type JsonObject, list, node, object, strings, text, walk } from './tree.ts'
 
 /** A relation as a statement names it: its columns can be written with these qualifiers. */
@@ -69,8 +70,6 @@ function isNullable(value: Json | undefined): boolean {
   if (name === 'ColumnRef') return !systemColumns.has(strings(content['fields']).at(-1) ?? '')
   return name !== 'A_Expr' || opposites[strings(content['name']).join('.')] === undefined
 }
-
-const systemColumns: ReadonlySet<string> = new Set(['ctid', 'tableoid', 'xmin', 'xmax', 'cmin', 'cmax'])
 
 /** `(p) = true`, `false <> (p)` and the like. */
 function comparedWithTruth(name: string, content: JsonObject): { condition: Json; negated: boolean } | undefined {

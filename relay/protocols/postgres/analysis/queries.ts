@@ -232,7 +232,7 @@ class Queries {
         const felt: Use[] =
           name === 'RangeFunction' ? [] : [{ kind: 'condition', where: 'FROM', expression: { ...given, uses: [] } }]
         const expression = { ...given, uses: [...given.uses, ...felt] }
-        return { kind: 'function', expression, alias: alias.alias ?? calledName(content), columns }
+        return { kind: 'function', expression, alias: alias.alias ?? nameInFrom(content), columns }
       }
       case 'RangeTableSample':
         return this.#sample(content)
@@ -321,7 +321,7 @@ function isStar(value: Json | undefined): boolean {
 }
 
 /** The name of a function in FROM that has no alias; undefined where it is no plain call of one. */
-function calledName({ functions, is_rowsfrom: isRowsFrom }: JsonObject): string | undefined {
+function nameInFrom({ functions, is_rowsfrom: isRowsFrom }: JsonObject): string | undefined {
   const [only, second] = list(functions)
   const [call] = list(object(as(only, 'List'))['items'])
   if (isRowsFrom === true || second !== undefined || as(call, 'FuncCall') === undefined) return undefined

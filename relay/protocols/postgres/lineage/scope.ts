@@ -1,6 +1,7 @@
 // What a column name means in a query: the tables and subqueries in FROM, and the queries around it. Pure.
 import type { MaskObligation } from '@gate/shared/model'
 import type { ColumnName } from '../analysis/lineage.ts'
+import { systemColumns } from '../analysis/system-columns.ts'
 import { FIRST_NORMAL_OBJECT_ID } from '../functions.ts'
 
 /** A masked column of a table; one object for each, so that sets of them have no doubles. */
@@ -65,9 +66,6 @@ export interface Scope {
   readonly sources: readonly Source[]
   readonly outer: Scope | undefined
 }
-
-/** Columns that every table has beside its own; src/backend/catalog/heap.c. */
-const systemColumns = new Set(['ctid', 'xmin', 'cmin', 'xmax', 'cmax', 'tableoid'])
 
 export function union(...sets: readonly Flows[]): Flows {
   const filled = sets.filter(set => set.size > 0)
