@@ -476,15 +476,24 @@ t.test('the bytes of a target are those of all its sessions', async t => {
   ])
 })
 
-t.test('record: full keeps what was sent for the recipients, and no more than fits', async t => {
+/** A session whose commands are recorded in full, and what reads them. */
+async function openInFull() {
   const identity = await generateX25519Identity()
   const sealer = await Sealer.open([await identityToRecipient(identity)], clock, silentLog)
-  await using opened = await open(['engineers'], undefined, recordTerms({ seal: text => sealer.seal(text) }))
+  const opened = await open(['engineers'], undefined, recordTerms({ seal: text => sealer.seal(text) }))
   opened.state.policy = createPolicy(
     compilePolicy([{ file: 'policy.yaml', text: text.replace('name: all,', 'name: all, record: full,') }], vocabulary, {
       seals: true,
     }),
   )
+  const decrypter = new Decrypter()
+  decrypter.addIdentity(identity)
+  return { opened, decrypter }
+}
+
+t.test('record: full keeps what was sent for the recipients, and no more than fits', async t => {
+  const { opened: inFull, decrypter } = await openInFull()
+  await using opened = inFull
   const parameters = [{ text: 'the secret', bytes: 10, format: 'text' as const }]
   const sql = `select ${'1 + '.repeat(30)} $1`
   const more = { ...command('select', sql, { parameters }) }
@@ -493,8 +502,6 @@ t.test('record: full keeps what was sent for the recipients, and no more than fi
   await opened.decide([{ ...more, recorded: { ...recorded, parameterCount: 1 } }])
   await opened.decide([command('select', `select '${'é'.repeat(100_000)}'`)])
   const events = await opened.recorded('command')
-  const decrypter = new Decrypter()
-  decrypter.addIdentity(identity)
   const read = async (index: number) => {
     const event = events[index]
     const sealed = event?.type === 'command' ? (event.sealed ?? '') : ''
@@ -510,14 +517,8 @@ t.test('record: full keeps what was sent for the recipients, and no more than fi
 })
 
 t.test('a terminal is written down until the outcome of its command, and sealed where its command is', async t => {
-  const identity = await generateX25519Identity()
-  const sealer = await Sealer.open([await identityToRecipient(identity)], clock, silentLog)
-  await using opened = await open(['engineers'], undefined, recordTerms({ seal: text => sealer.seal(text) }))
-  opened.state.policy = createPolicy(
-    compilePolicy([{ file: 'policy.yaml', text: text.replace('name: all,', 'name: all, record: full,') }], vocabulary, {
-      seals: true,
-    }),
-  )
+  const { opened: inFull, decrypter } = await openInFull()
+  await using opened = inFull
   const { gate } = opened
   const [number = 0] = (await opened.decide([command('select')])).commands
   t.throws(() => gate.terminal(number + 1, { columns: 80, rows: 24 }), /does not run/)
@@ -545,8 +546,6 @@ t.test('a terminal is written down until the outcome of its command, and sealed 
     { type: 'output', text: 'a\ufffd\ufffd' },
     { type: 'outcome', command: number },
   ])
-  const decrypter = new Decrypter()
-  decrypter.addIdentity(identity)
   const [, first, , second] = events
   const sealed = first?.type === 'output' ? (first.sealed ?? '') : ''
   t.same(JSON.parse(await decrypter.decrypt(Buffer.from(sealed, 'base64'), 'text')), { text: bytes.toString('utf8') })
