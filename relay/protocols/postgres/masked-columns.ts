@@ -148,6 +148,7 @@ class Resolved implements MaskedColumns {
       const own = {
         name,
         plain: true,
+        described: true,
         type: relation.types.get(number),
         generated: relation.generated.has(number),
         ...(row === undefined ? {} : { origin: { row, column: number } }),
@@ -258,6 +259,7 @@ function alike(all: readonly (readonly Column[])[], count: number): readonly Col
     flows: union(...all.map(columns => columns[index]?.flows ?? noFlows)),
     plain: all.every(columns => columns[index]?.plain === true),
     whole: all.every(columns => columns[index]?.whole === true),
+    described: all.every(columns => columns[index]?.described === true),
     type: typeOf(all.flatMap(columns => columns[index] ?? [])),
     generated: first[index]?.generated === true,
   }))

@@ -6,7 +6,7 @@ import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
-import { maskOf } from './lineage/scope.ts'
+import { flowsOf, maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { isPlanSetting, planRefusal } from './settings.ts'
@@ -212,6 +212,7 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
       : `${full(opaqueView)} has columns of types whose casts run functions`
   }
   const first = relations.find(relation => masked.isMasked(relation.oid))
+  if (lineage.kind === 'definition') return definitionRefusal(lineage, relations, masked)
   if (lineage.kind === 'unknown')
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
   const rows = facts.functions.find(name => masked.catalog.functions.returnsSet(name) && !isMultiplying(name))
@@ -223,6 +224,28 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
   if (facts.copyOut !== undefined && 'reason' in facts.copyOut)
     return `masked columns cannot be copied: ${facts.copyOut.reason}`
   return outputs === undefined ? 'nothing says which of the columns that it copies are masked ones' : undefined
+}
+
+/** What it makes may be called as a masked table is, and go by the clear columns of others. */
+function definitionRefusal(
+  { references, made, reason }: Extract<Lineage, { kind: 'definition' }>,
+  relations: readonly Relation[],
+  masked: MaskedColumns,
+): string | undefined {
+  const named = [...references, ...(made === undefined ? [] : [made])]
+  const known = new Set(named.flatMap(({ schema, name }) => masked.catalog.resolve(schema, name).map(({ oid }) => oid)))
+  const other = relations.find(({ oid }) => masked.isMasked(oid) && !known.has(oid))
+  if (other !== undefined) return `${full(other)} has masked columns, and ${reason}`
+  for (const { schema, name, columns } of references) {
+    const source = masked.source(schema, name)
+    const hidden = source?.columns.filter(column => columns.length === 0 || columns.includes(column.name ?? ''))
+    const [first] = flowsOf(hidden ?? [])
+    if (first === undefined && source?.others === undefined) continue
+    return columns.length === 0
+      ? `${name} has masked columns: say which of its columns is referred to`
+      : `${first?.label ?? name} is masked for you, so no key or index can be made of it`
+  }
+  return undefined
 }
 
 const full = (relation: Relation): string => `${relation.schema}.${relation.name}`
@@ -243,12 +266,14 @@ function followed(lineage: Extract<Lineage, { kind: 'query' }>, masked: MaskedCo
 /** What becomes of the columns of a result that are not a table's own. */
 export function computedColumns(facts: StatementFacts, masked: MaskedColumns): ComputedColumns {
   const { lineage } = facts
-  if (lineage.kind === 'inert' || !touchesMasked(facts, masked)) return 'clear'
+  if (lineage.kind === 'inert' || lineage.kind === 'definition' || !touchesMasked(facts, masked)) return 'clear'
   if (lineage.kind === 'unknown') return 'masked'
   if (lineage.sink === 'plan' || lineage.sink === 'analysis') return 'clear'
-  const { flows, outputs } = followed(lineage, masked)
+  const { flows, outputs, described } = followed(lineage, masked)
   if (flows.size === 0) return 'clear'
-  return outputs === undefined ? 'masked' : outputs.map(maskOf)
+  if (outputs !== undefined) return outputs.map(maskOf)
+  // A cursor WITH HOLD no longer says after COMMIT what its columns are.
+  return described && facts.node === 'SelectStmt' ? 'clear' : 'masked'
 }
 
 /** What has to be known of rows that leave by COPY TO STDOUT. */

@@ -7,7 +7,6 @@ import {
   counters,
   type Formed,
   formOf,
-  isColumn,
   isMultiplying,
   movers,
   rowOf,
@@ -137,6 +136,9 @@ export class Expressions {
     if (content['subLinkType'] === 'EXISTS_SUBLINK') return [{ kind: 'exists', query: this.#query(query) }]
     const operator = strings(content['operName']).at(-1) ?? '='
     if (content['subLinkType'] !== 'ANY_SUBLINK' || operator !== '=') return undefined
+    const given = valuesOf(query)
+    if (given !== undefined && given.length <= MAX_COMPARED_VALUES)
+      return this.#pairs(content['testexpr'], given, where)
     const values: Formed = { form: 'subquery', cast: false }
     const right: Expression = { columns: [], queries: [this.#query(query)], uses: [], tests: [], ...values }
     const left = this.#operand(content['testexpr'])
@@ -222,7 +224,7 @@ export class Expressions {
     const name = strings(content['funcname']).at(-1) ?? ''
     gathered.varies ||= !isSteady(content)
     // How many values are not NULL says nothing that the mask hides. An order, or the elements of an array, could.
-    const isCounter = counters.has(name) && args.length > 0 && args.every(isColumn)
+    const isCounter = counters.has(name) && args.length > 0 && args.every(isReference)
     const more = ['agg_distinct', 'agg_order', 'func_variadic'].some(field => content[field] !== undefined)
     if (isCounter && !more) {
       gathered.uses.push(this.#presence(args, `${name}()`))
@@ -277,6 +279,16 @@ class Gathered {
     this.uses.push(...uses)
     this.tests.push(...tests)
   }
+}
+
+const isReference = (value: Json): boolean => as(value, 'ColumnRef') !== undefined
+
+/** The values of a subquery that is nothing but `VALUES (a), (b)`. */
+function valuesOf(subquery: Json | undefined): readonly Json[] | undefined {
+  const { valuesLists, op: _op, limitOption: _limit, ...others } = object(as(subquery, 'SelectStmt'))
+  const rows = list(valuesLists).map(row => list(object(as(row, 'List'))['items']))
+  const single = rows.length > 0 && Object.keys(others).length === 0 && rows.every(row => row.length === 1)
+  return single ? rows.flat() : undefined
 }
 
 /** Node names begin with a capital letter, fields with a small one. */

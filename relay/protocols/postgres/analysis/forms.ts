@@ -37,11 +37,6 @@ export function columnName(reference: JsonObject): ColumnName {
   )
 }
 
-export function isColumn(value: Json): boolean {
-  const reference = as(value, 'ColumnRef')
-  return reference !== undefined && !columnName(reference).includes('*')
-}
-
 /** The items of `(a, b)` and `ROW(a, b)`. */
 export function rowOf(value: Json | undefined): readonly Json[] | undefined {
   const row = as(value, 'RowExpr')

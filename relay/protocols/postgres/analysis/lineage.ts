@@ -152,6 +152,13 @@ export interface Query {
   readonly distinct: boolean
 }
 
+/** Columns of a table that a definition names; none of them: those of its primary key. */
+export interface ReferencedColumns {
+  readonly schema: string | undefined
+  readonly name: string
+  readonly columns: readonly string[]
+}
+
 /** Where the result of a statement goes. */
 export type Sink =
   | 'client'
@@ -168,4 +175,12 @@ export type Lineage =
   | { readonly kind: 'query'; readonly query: Query; readonly sink: Sink }
   /** Neither shows nor moves what tables hold. */
   | { readonly kind: 'inert' }
+  /** Defines something that goes by columns of tables; `reason` is why no other table with masked columns may be in it. */
+  | {
+      readonly kind: 'definition'
+      readonly references: readonly ReferencedColumns[]
+      /** A table that it makes. */
+      readonly made: { readonly schema: string | undefined; readonly name: string } | undefined
+      readonly reason: string
+    }
   | { readonly kind: 'unknown'; readonly reason: string }

@@ -1,8 +1,10 @@
 // Queries and writes of a parse tree → where their columns come from and go to. Pure.
 import { Expressions, Unfollowed } from './expressions.ts'
+import { besidesItself } from './kept.ts'
 import type { Arrangement, Body, CommonTable, Expression, From, Lineage, Output, Query, Sink, Use } from './lineage.ts'
 import { isCertainName, outputName } from './output-name.ts'
-import { as, isAnalyzed, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import { referencedBy, relationOf } from './referenced.ts'
+import { as, explains, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Deeper queries are not followed: what walks this later has an ordinary stack. */
 const MAX_DEPTH = 100
@@ -52,7 +54,7 @@ class Queries {
       case 'CopyStmt':
         return this.#copy(content)
       default:
-        throw new Unfollowed('columns are not followed through this command')
+        return definition(name, content)
     }
   }
 
@@ -69,9 +71,8 @@ class Queries {
   #explain(content: JsonObject): Lineage {
     const inner = this.#inner(content['query'])
     // Of an UPDATE only what is another byte than before is written.
-    const options = list(content['options']).map(option => text(as(option, 'DefElem')?.['defname']))
-    if (options.includes('wal')) throw new Unfollowed('how much WAL a statement writes tells of the rows')
-    return inner.kind === 'query' ? { ...inner, sink: isAnalyzed(content) ? 'analysis' : 'plan' } : inner
+    if (explains(content, 'wal')) throw new Unfollowed('how much WAL a statement writes tells of the rows')
+    return inner.kind === 'query' ? { ...inner, sink: explains(content, 'analyze') ? 'analysis' : 'plan' } : inner
   }
 
   #copy(content: JsonObject): Lineage {
@@ -203,8 +204,7 @@ class Queries {
   #relation(range: JsonObject): Extract<From, { kind: 'relation' }> {
     return {
       kind: 'relation',
-      schema: text(range['schemaname']) || undefined,
-      name: text(range['relname']),
+      ...relationOf(range),
       ...aliasOf(range),
       written: false,
       sampled: [],
@@ -270,7 +270,8 @@ class Queries {
     const conflict = object(content['onConflictClause'])
     const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
     const assignments = [content, conflict, ...whens].flatMap(part => list(part['targetList'])).map(targetOf)
-    const moved = assignments.map(item => this.#expressions.expression(item['val']))
+    const isAlone = name === 'UpdateStmt' && content['fromClause'] === undefined
+    const moved = assignments.map(item => this.#expressions.expression(putIn(item, content['relation'], isAlone)))
     // `a[(SELECT …)] = …`: the place shows what it was computed from.
     const places = [...assignments, ...list(content['cols']).map(targetOf)].map(item =>
       this.#together(list(item['indirection'])),
@@ -326,6 +327,24 @@ function nameInFrom({ functions, is_rowsfrom: isRowsFrom }: JsonObject): string 
   const [call] = list(object(as(only, 'List'))['items'])
   if (isRowsFrom === true || second !== undefined || as(call, 'FuncCall') === undefined) return undefined
   return isCertainName(call) ? outputName(call) : undefined
+}
+
+/** What an assignment puts into a column beside what is there; `isAlone`: no other table has a column of that name. */
+function putIn(assignment: JsonObject, relation: Json | undefined, isAlone: boolean): Json | undefined {
+  if (assignment['indirection'] !== undefined) return assignment['val']
+  const { alias } = aliasOf(object(relation))
+  const column = text(assignment['name'])
+  const named = `${alias ?? text(object(relation)['relname'])}.${column}`
+  return besidesItself(assignment['val'], new Set(isAlone ? [named, column] : [named]))
+}
+
+/** @throws {Unfollowed} for what is more than a definition. */
+function definition(name: string, content: JsonObject): Lineage {
+  const references = referencedBy(name, content)
+  const reason = 'columns are not followed through this command'
+  if (references === undefined) throw new Unfollowed(reason)
+  const made = name === 'CreateStmt' ? relationOf(content['relation']) : undefined
+  return { kind: 'definition', references, made, reason }
 }
 
 const targetOf = (item: Json): JsonObject => object(as(item, 'ResTarget'))

@@ -8,7 +8,7 @@ import { type Kind, kindOf } from './kinds.ts'
 import { meetingsOf } from './meeting.ts'
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
-import { as, constant, isAnalyzed, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** src/include/nodes/parsenodes.h */
 const CURSOR_OPT_HOLD = 0x20
@@ -140,7 +140,7 @@ function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string,
 
 /** EXPLAIN shows a plan; EXPLAIN ANALYZE runs the statement, so it is that statement as well. */
 function explain(content: JsonObject, kind: Kind): Described {
-  const analyze = isAnalyzed(content)
+  const analyze = explains(content, 'analyze')
   const [name, inner] = node(content['query'])
   const described = describeInner(name, inner)
   const { collected } = described

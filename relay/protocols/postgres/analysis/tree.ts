@@ -100,11 +100,11 @@ export function parameterNumber(value: Json | undefined): number | undefined {
   return reference === undefined ? undefined : Number(reference['number'] ?? 0)
 }
 
-/** Whether EXPLAIN also runs its statement. Where the option stands twice, the server takes the last; here one is enough. */
-export function isAnalyzed(explain: JsonObject): boolean {
-  return list(explain['options']).some(option => {
-    const element = object(object(option)['DefElem'])
-    return element['defname'] === 'analyze' && !isFalse(element['arg'])
+/** Whether an option of EXPLAIN is on. Where it stands twice, the server takes the last; here one is enough. */
+export function explains(explain: JsonObject, option: 'analyze' | 'wal'): boolean {
+  return list(explain['options']).some(item => {
+    const element = object(object(item)['DefElem'])
+    return element['defname'] === option && !isFalse(element['arg'])
   })
 }
 

@@ -28,6 +28,8 @@ export interface Followed {
   readonly outputs: readonly Column[] | undefined
   /** Everything that may be in the result. */
   readonly flows: Flows
+  /** Every masked value in it is a column that the server's row description names as a table's. */
+  readonly described: boolean
   /** Why the statement must not run; the first one. */
   readonly refusal: string | undefined
   /** Whether it looks at masked columns at all. */
@@ -52,7 +54,8 @@ export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: 
   const flows = flowsOf(columns)
   findings.touch(flows)
   const refusal = findings.refusal ?? resultRefusal(lineage.sink, columns)
-  return { outputs: exact ? columns : undefined, flows, refusal, touches: findings.touches }
+  const described = columns.every(column => column.described === true || column.flows.size === 0)
+  return { outputs: exact ? columns : undefined, flows, described, refusal, touches: findings.touches }
 }
 
 /** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
@@ -214,7 +217,7 @@ class Evaluation implements Evaluating {
       expression.form === 'column' ? columns : queried.flatMap(result => (result.exact ? result.columns : []))
     const [only, second] = found
     if (expression.form !== 'computed' && only !== undefined && second === undefined) {
-      const value = expression.form === 'column' ? only : { ...only, origin: undefined }
+      const value = expression.form === 'column' ? only : { ...only, described: undefined, origin: undefined }
       return expression.cast ? asText(value) : value
     }
     const all = queried.map(result => flowsOf(result.columns))

@@ -20,11 +20,20 @@ import {
 /** Asks the catalog for every relation that a name can mean. `undefined`: it knows none. */
 export type Relations = (schema: string | undefined, name: string) => Source | undefined
 
-/** What an item adds to the scope of a query, and the columns that `*` stands for where they are certain. */
+/** What an item adds to the scope of a query. */
 export interface FromItem {
   readonly sources: readonly Source[]
+  /** The columns that `*` stands for, where they are certain. */
   readonly star: readonly Column[] | undefined
+  /** Columns that it has in any case: those of the star, or what an alias names of a function's. */
+  readonly sure: readonly Column[]
 }
+
+const exactly = (sources: readonly Source[], star: readonly Column[] | undefined): FromItem => ({
+  sources,
+  star,
+  sure: star ?? [],
+})
 
 export class FromItems {
   readonly #relations: Relations
@@ -45,12 +54,12 @@ export class FromItems {
       case 'relation': {
         const source = this.#relation(item, tables)
         for (const use of item.sampled) this.#predicates.use(use, scope, tables)
-        return { sources: [source], star: source.star }
+        return exactly([source], source.star)
       }
       case 'query': {
         const result = fromItem(this.#evaluation.query(item.query, item.lateral ? scope : scope.outer, tables))
         const source = derived(item.alias, renamed(result, item.columns), result)
-        return { sources: [source], star: source.star }
+        return exactly([source], source.star)
       }
       case 'function': {
         const { flows } = this.#evaluation.value(item.expression, scope, tables)
@@ -58,7 +67,7 @@ export class FromItems {
         // A function of one value has a column of the function's or the alias's name.
         const anyName = item.alias === undefined
         const source: Source = { schema: undefined, name: item.alias, columns, others: flows, star: undefined, anyName }
-        return { sources: [source], star: undefined }
+        return { sources: [source], star: undefined, sure: columns }
       }
       case 'join':
         return this.#join(item, scope, tables)
@@ -97,47 +106,32 @@ export class FromItems {
     const right = this.evaluate(item.right, lateral, tables)
     const sources = [...left.sources, ...right.sources]
     for (const use of item.conditions) this.#predicates.use(use, { sources, outer: scope.outer }, tables)
-    const merged = this.#merged(item, left.star, right.star)
-    const star = merged === undefined ? undefined : [...merged.columns, ...merged.rest]
+    const merged = this.#merged(item, left, right)
+    const sure = [...merged, ...[...left.sure, ...right.sure].filter(column => !merged.some(isCalledAs(column)))]
+    const star = left.star === undefined || right.star === undefined ? undefined : sure
     const mergedSource: Source[] =
-      merged === undefined || merged.columns.length === 0
+      merged.length === 0
         ? []
-        : [{ schema: undefined, name: undefined, columns: merged.columns, others: undefined, star: undefined }]
-    if (item.alias === undefined) return { sources: [...sources, ...mergedSource], star }
+        : [{ schema: undefined, name: undefined, columns: merged, others: undefined, star: undefined }]
+    if (item.alias === undefined) return { sources: [...sources, ...mergedSource], star, sure }
     if (star === undefined) {
       this.#findings.refuse(`nothing says what columns there are in the join ${item.alias}`)
-      return { sources: [], star: undefined }
+      return exactly([], undefined)
     }
-    const columns = rename(star, item.columns)
-    return {
-      sources: [{ schema: undefined, name: item.alias, columns, others: undefined, star: columns }],
-      star: columns,
-    }
+    // Whether the server looks through the alias of a join depends on its version: markTargetListOrigin in parse_target.c.
+    const columns = rename(star, item.columns).map(column => ({ ...column, described: undefined }))
+    return exactly([{ schema: undefined, name: item.alias, columns, others: undefined, star: columns }], columns)
   }
 
-  /** The columns that USING or NATURAL makes one of two, and the others. */
-  #merged(
-    item: Extract<From, { kind: 'join' }>,
-    left: readonly Column[] | undefined,
-    right: readonly Column[] | undefined,
-  ): { columns: readonly Column[]; rest: readonly Column[] } | undefined {
-    if (left === undefined || right === undefined) {
-      if (item.using !== undefined) this.#findings.refuse('nothing says which columns this join compares')
-      return undefined
-    }
-    const names =
-      item.using === 'natural'
-        ? left.flatMap(({ name }) => (name !== undefined && right.some(column => column.name === name) ? [name] : []))
-        : (item.using ?? [])
-    const isUnsure =
-      item.using === 'natural'
-        ? [...left, ...right].some(mayBeAny)
-        : names.some(
-            name => ![left, right].every(side => side.some(column => column.name === name && !mayBeAny(column))),
-          )
-    if (isUnsure) this.#findings.refuse('nothing says which columns this join compares')
-    const columns = names.map((name): Column => {
-      const both = [...left, ...right].filter(column => column.name === name)
+  /** The columns that USING or NATURAL makes one of two. */
+  #merged(item: Extract<From, { kind: 'join' }>, left: FromItem, right: FromItem): readonly Column[] {
+    const names = item.using === 'natural' ? inBoth(left.star, right.star) : (item.using ?? [])
+    // A second column of a name in one of the sides the server would call ambiguous.
+    const isSure = (name: string): boolean => [left, right].every(({ sure }) => sure.some(isSurely(name)))
+    if (names === undefined || !names.every(isSure))
+      this.#findings.refuse('nothing says which columns this join compares')
+    return (names ?? []).map((name): Column => {
+      const both = [...left.sure, ...right.sure].filter(column => column.name === name)
       const masked = both.filter(column => column.flows.size > 0)
       const flows = flowsOf(both)
       const whole = both.every(column => column.whole)
@@ -146,7 +140,24 @@ export class FromItems {
       else this.#findings.compared('JOIN … USING', flows, 1)
       return { name, flows, plain: both.every(canBeShown), whole, type: typeOf(both) }
     })
-    const isRest = (column: Column): boolean => column.name === undefined || !names.includes(column.name)
-    return { columns, rest: [...left.filter(isRest), ...right.filter(isRest)] }
   }
+}
+
+const isCalledAs =
+  ({ name }: Column) =>
+  (other: Column): boolean =>
+    name !== undefined && name === other.name
+
+const isSurely =
+  (name: string) =>
+  (column: Column): boolean =>
+    column.name === name && !mayBeAny(column)
+
+/** What NATURAL compares; undefined where any other column may be called the same. */
+function inBoth(
+  left: readonly Column[] | undefined,
+  right: readonly Column[] | undefined,
+): readonly string[] | undefined {
+  if (left === undefined || right === undefined || [...left, ...right].some(mayBeAny)) return undefined
+  return left.flatMap(({ name }) => (name !== undefined && right.some(isSurely(name)) ? [name] : []))
 }

@@ -33,6 +33,8 @@ export interface Column {
   readonly type?: number | undefined
   /** GENERATED ALWAYS AS: COPY of a table leaves it out. */
   readonly generated?: boolean
+  /** The server's row description names it as a table's or view's own; never said of what only might be. */
+  readonly described?: boolean | undefined
   /** Which row it is a column of, and its number there. */
   readonly origin?: { readonly row: Row; readonly column: number } | undefined
 }
@@ -83,7 +85,8 @@ export const canBeShown = (column: Column): boolean => column.plain || column.fl
 
 /** A value cast to text: its mask is that of text, where a part of it can be more than its type's would show. */
 export function asText(column: Column): Column {
-  return { ...column, flows: new Set([...column.flows].map(redactedOf)), type: TEXT, origin: undefined }
+  const flows = new Set([...column.flows].map(redactedOf))
+  return { ...column, flows, type: TEXT, described: undefined, origin: undefined }
 }
 
 /** OIDs in src/include/catalog/pg_type.dat. */
@@ -199,6 +202,7 @@ function join(columns: readonly Column[]): Column {
     plain: columns.every(column => column.plain),
     whole: columns.every(column => column.whole),
     type: typeOf(columns),
+    described: columns.length === 1 ? first?.described : undefined,
     origin: columns.length === 1 ? first?.origin : undefined,
   }
 }

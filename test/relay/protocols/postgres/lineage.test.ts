@@ -182,6 +182,9 @@ both(
     'select email::text, email::varchar as v, (select email::text from users limit 1) from customers',
     "select id, email is not null as has_email, email = 'a' as is_a, email in ('a', 'b') from customers",
     "select bool_or(email = 'a'), count(*) filter (where (email = 'a') is true), num_nulls(email, name) from customers",
+    "select count(c.*), count(c) filter (where email in (values ('a'), ('b'))) from customers c",
+    "select id from customers c join unnest($1::text[]) u(id) using (id) where email in (values ('a'), ($2))",
+    'explain (wal off) select email from customers',
     "select 'x' in (select email from customers), a.email = b.email from customers a, users b",
     'select explain from (select email as explain from customers) x',
   ],
@@ -438,7 +441,7 @@ both(
     'with x as materialized (select 1 / length(email) from customers) select count(*) from x': computed,
     'select count(*) from (select distinct on (id) id, 1 / length(email) from customers) x': computed,
     'select 1 where exists (select 1 / length(email) from customers)': computed,
-    'create index on customers (email)': /has masked columns/,
+    'create index on customers (email)': /no key or index can be made of it/,
     'alter table customers add column x int': /has masked columns/,
   },
 )
@@ -600,6 +603,87 @@ t.test('computed columns can be masked instead of refused', async t => {
   t.match((await said('create table t as select upper(email) from customers', how)).refusal, moved)
   t.match((await said("select set_config('a', upper(email), true) from customers", how)).refusal, moved)
 })
+
+t.test('a star of unknown length hides only what the server does not name as a masked column', async t => {
+  const how = { computed: 'mask' } as const
+  const ways: Readonly<Record<string, Said['computed']>> = {
+    'select * from customers, generate_series(1, 2) g': 'clear',
+    'select c.email, g.*, 1 + 1 from customers c, generate_series(1, 2) g': 'clear',
+    'select * from (select * from customers) c, generate_series(1, 2) g': 'clear',
+    'with c as (select * from customers) select * from c, generate_series(1, 2) g': 'clear',
+    'select id, (x).* from customers c, lateral (select c.name) x': 'clear',
+    'select * from customers c join unnest($1::text[]) u(id) using (id)': 'clear',
+    // The server does not say where these come from.
+    'select *, upper(email) from customers, generate_series(1, 2) g': 'masked',
+    'select *, email::text from customers, generate_series(1, 2) g': 'masked',
+    'select *, (select email from users limit 1) from customers, generate_series(1, 2) g': 'masked',
+    'select * from (select id, email from customers union all select id, email from users) c, generate_series(1, 2) g':
+      'masked',
+    'select * from (customers c join notes n using (id)) j, generate_series(1, 2) g': 'masked',
+    'select * from customers full join users using (email), generate_series(1, 2) g': 'masked',
+    'select * from twice, generate_series(1, 2) g': 'clear',
+    'declare c cursor with hold for select * from customers, generate_series(1, 2) g': 'masked',
+  }
+  for (const [sql, expected] of Object.entries(ways)) {
+    const { refusal, computed } = await said(sql, how)
+    t.same({ refusal, computed }, { refusal: undefined, computed: expected }, sql)
+  }
+})
+
+both(
+  'an UPDATE may leave a masked column as it is',
+  [
+    'update customers set email = coalesce($1, email), name = $2 where id = 7',
+    'update customers c set email = coalesce($1, c.email), balance = balance + 1',
+    'update customers set email = email',
+    'update customers set email = case when $1 then $2 else email end',
+    "update customers c set email = case when c.id = 1 then c.email else coalesce('x', c.email) end from notes n where n.id = c.id",
+    'insert into customers (id, email) values (1, $1) on conflict (id) do update set email = coalesce(excluded.email, customers.email)',
+  ],
+  {
+    'update customers set name = coalesce($1, email)': moved,
+    'update customers set email = coalesce(email, $1)': moved,
+    "update customers set email = coalesce($1, email || '')": moved,
+    'update customers set email = upper(email)': moved,
+    'update customers c set email = coalesce($1, u.email) from users u where u.id = c.id': moved,
+    'update notes n set note = coalesce($1, note) from customers c where c.id = n.id and c.email > $2': used('WHERE'),
+    'update notes set note = (select email from customers limit 1)': moved,
+    'update notes n set note = coalesce($1, n.note, c.email) from customers c': moved,
+    "update customers set email = case when email like 'a%' then 'x' else email end": used('CASE'),
+    'update customers set (name, email) = (email, name)': moved,
+    'update customers set email = (select c.email from customers c where c.id = 2)': moved,
+  },
+)
+
+both(
+  'definitions may go by clear columns of a table with masked ones',
+  [
+    'create table t (id int, customer_id text references customers (id))',
+    'create table if not exists customers (id text primary key, name text, email text)',
+    'create table customers (id text primary key, parent text references customers (id), foreign key (parent) references users (login))',
+    'alter table notes add constraint f foreign key (customer_id) references customers (id) on delete cascade',
+    'alter table notes add column c text references customers (id), add column d text',
+    'create index if not exists i on customers (name, id desc) include (balance)',
+  ],
+  {
+    'create table t (e text references customers (email))':
+      /public\.customers\.email is masked for you, so no key or index/,
+    'create table t (e text references customers)': /say which of its columns is referred to/,
+    'create table t (like customers)': /has masked columns, and columns are not followed/,
+    'create table t (e text references customers (id), like customers)':
+      /has masked columns, and columns are not followed/,
+    'create table t () inherits (customers)': /has masked columns, and columns are not followed/,
+    'create table t partition of parent default': /has masked columns, and columns are not followed/,
+    'alter table customers add column x text': /has masked columns, and columns are not followed/,
+    'alter table customers add column x text references customers (id), alter column name type text using email':
+      /are not followed/,
+    'alter table notes add foreign key (id) references customers (id), inherit customers': /are not followed/,
+    'create index on customers (email)': /public\.customers\.email is masked for you, so no key or index/,
+    'create unique index on customers (id) include (email)': /public\.customers\.email is masked for you/,
+    'create index on customers (upper(email))': /are not followed/,
+    "create index on customers (id) where email > 'a'": /are not followed/,
+  },
+)
 
 t.test('what only the place in the result tells shows the mask of the columns it comes from', async t => {
   const columns = ['public.customers.email']
