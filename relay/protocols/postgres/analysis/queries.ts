@@ -1,7 +1,8 @@
-// Queries and writes of a parse tree → where their columns come from and go to. Pure.
+// Reads and writes of a parse tree → where their columns come from and go to. Pure.
 import { Expressions, Unfollowed } from './expressions.ts'
+import { aliasOf, FromClause, together } from './from-clause.ts'
 import { besidesItself } from './kept.ts'
-import type { Arrangement, Body, CommonTable, Expression, From, Lineage, Output, Query, Sink, Use } from './lineage.ts'
+import type { Arrangement, Body, CommonTable, Lineage, Output, Query, Sink, Use } from './lineage.ts'
 import { isCertainName, outputName } from './output-name.ts'
 import { referencedBy, relationOf } from './referenced.ts'
 import { as, explains, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
@@ -28,6 +29,7 @@ export function lineageOf(name: string, content: JsonObject): Lineage {
 
 class Queries {
   readonly #expressions = new Expressions(select => this.#query(object(as(select, 'SelectStmt'))))
+  readonly #from = new FromClause(this.#expressions, select => this.#query(select))
   #depth = 0
 
   statement(name: string, content: JsonObject): Lineage {
@@ -91,7 +93,7 @@ class Queries {
         ...(column === '*' ? { stored: true } : {}),
       }),
     )
-    const from = [this.#relation(object(content['relation']))]
+    const from = [this.#from.relation(object(content['relation']))]
     const uses = this.#expressions.condition(content['whereClause'], 'WHERE')
     return { kind: 'query', query: { ...nothing, from, uses, body: { kind: 'select', outputs } }, sink }
   }
@@ -138,7 +140,7 @@ class Queries {
     const distinct = list(select['distinctClause'])
     const on = distinct.filter(item => isObject(item) && Object.keys(item).length > 0)
     return {
-      from: list(select['fromClause']).map(item => this.#from(item)),
+      from: list(select['fromClause']).map(item => this.#from.item(item)),
       body: this.#body(select),
       uses,
       arrangements: [
@@ -160,13 +162,14 @@ class Queries {
     const rows = list(select['valuesLists']).map(row => list(object(as(row, 'List'))['items']))
     if (rows.length === 0) return { kind: 'select', outputs: this.#outputs(select['targetList']) }
     const columns = (rows[0] ?? []).map((only, index) =>
-      rows.length === 1 ? this.#expressions.expression(only) : this.#together(rows.map(row => row[index])),
+      rows.length === 1
+        ? this.#expressions.expression(only)
+        : together(
+            this.#expressions,
+            rows.map(row => row[index]),
+          ),
     )
     return { kind: 'values', columns, expands: rows.some(row => row.some(isStar)) }
-  }
-
-  #together(values: readonly (Json | undefined)[]): Expression {
-    return { ...this.#expressions.expression(...values), form: 'computed', cast: false }
   }
 
   #outputs(targets: Json | undefined): Output[] {
@@ -201,69 +204,6 @@ class Queries {
     }
   }
 
-  #relation(range: JsonObject): Extract<From, { kind: 'relation' }> {
-    return {
-      kind: 'relation',
-      ...relationOf(range),
-      ...aliasOf(range),
-      written: false,
-      sampled: [],
-    }
-  }
-
-  #from(item: Json | undefined): From {
-    const [name, content] = node(item)
-    switch (name) {
-      case 'RangeVar':
-        return this.#relation(content)
-      case 'RangeSubselect': {
-        const query = this.#query(object(as(content['subquery'], 'SelectStmt')))
-        return { kind: 'query', query, lateral: content['lateral'] === true, ...aliasOf(content) }
-      }
-      case 'RangeFunction':
-      case 'RangeTableFunc':
-      case 'JsonTable': {
-        const alias = aliasOf(content)
-        const defined = list(content['coldeflist']).map(entry => text(as(entry, 'ColumnDef')?.['colname']))
-        const { alias: _alias, coldeflist: _columns, ...made } = content
-        const columns = defined.length > 0 ? defined : alias.columns
-        const given = this.#together([made])
-        // As many rows come as there are in the document.
-        const felt: Use[] =
-          name === 'RangeFunction' ? [] : [{ kind: 'condition', where: 'FROM', expression: { ...given, uses: [] } }]
-        const expression = { ...given, uses: [...given.uses, ...felt] }
-        return { kind: 'function', expression, alias: alias.alias ?? nameInFrom(content), columns }
-      }
-      case 'RangeTableSample':
-        return this.#sample(content)
-      case 'JoinExpr':
-        return this.#join(content)
-      default:
-        throw new Unfollowed(`columns cannot be followed through ${name} in FROM`)
-    }
-  }
-
-  /** How many rows come, and which, depends on the arguments. */
-  #sample(content: JsonObject): From {
-    const relation = as(content['relation'], 'RangeVar')
-    if (relation === undefined) throw new Unfollowed('TABLESAMPLE of what is no table is not followed')
-    const given = this.#together([...list(content['args']), content['repeatable']])
-    return { ...this.#relation(relation), sampled: [{ kind: 'condition', where: 'TABLESAMPLE', expression: given }] }
-  }
-
-  #join(content: JsonObject): From {
-    const using = strings(content['usingClause'])
-    if (content['join_using_alias'] !== undefined) throw new Unfollowed('an alias of JOIN USING is not followed')
-    return {
-      kind: 'join',
-      left: this.#from(content['larg']),
-      right: this.#from(content['rarg']),
-      using: content['isNatural'] === true ? 'natural' : using.length > 0 ? using : undefined,
-      conditions: this.#expressions.condition(content['quals'], 'ON'),
-      ...aliasOf(content),
-    }
-  }
-
   #write(name: string, content: JsonObject): Query {
     if (!['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'].includes(name))
       throw new Unfollowed(`columns cannot be followed through ${name}`)
@@ -274,7 +214,7 @@ class Queries {
     const moved = assignments.map(item => this.#expressions.expression(putIn(item, content['relation'], isAlone)))
     // `a[(SELECT …)] = …`: the place shows what it was computed from.
     const places = [...assignments, ...list(content['cols']).map(targetOf)].map(item =>
-      this.#together(list(item['indirection'])),
+      together(this.#expressions, list(item['indirection'])),
     )
     const values = whens.flatMap(when => list(when['values'])).map(value => this.#expressions.expression(value))
     const source = as(content['selectStmt'], 'SelectStmt')
@@ -284,8 +224,8 @@ class Queries {
       ...nothing,
       ...this.#with(content['withClause']),
       from: [
-        { ...this.#relation(object(content['relation'])), written: true },
-        ...[...others, ...merged].map(item => this.#from(item)),
+        { ...this.#from.relation(object(content['relation'])), written: true },
+        ...[...others, ...merged].map(item => this.#from.item(item)),
       ],
       uses: [
         ...this.#expressions.condition(content['whereClause'], 'WHERE'),
@@ -321,14 +261,6 @@ function isStar(value: Json | undefined): boolean {
   return as(list(parts).at(-1), 'A_Star') !== undefined
 }
 
-/** The name of a function in FROM that has no alias; undefined where it is no plain call of one. */
-function nameInFrom({ functions, is_rowsfrom: isRowsFrom }: JsonObject): string | undefined {
-  const [only, second] = list(functions)
-  const [call] = list(object(as(only, 'List'))['items'])
-  if (isRowsFrom === true || second !== undefined || as(call, 'FuncCall') === undefined) return undefined
-  return isCertainName(call) ? outputName(call) : undefined
-}
-
 /** What an assignment puts into a column beside what is there; `isAlone`: no other table has a column of that name. */
 function putIn(assignment: JsonObject, relation: Json | undefined, isAlone: boolean): Json | undefined {
   if (assignment['indirection'] !== undefined) return assignment['val']
@@ -348,8 +280,3 @@ function definition(name: string, content: JsonObject): Lineage {
 }
 
 const targetOf = (item: Json): JsonObject => object(as(item, 'ResTarget'))
-
-function aliasOf(content: JsonObject): { alias: string | undefined; columns: readonly string[] } {
-  const alias = object(content['alias'])
-  return { alias: text(alias['aliasname']) || undefined, columns: strings(alias['colnames']) }
-}
