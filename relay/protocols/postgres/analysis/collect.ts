@@ -1,59 +1,11 @@
 // Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
 import { calledName, newerCall } from './calls.ts'
+import { type ChangedSetting, changedSetting, saidBy } from './changed-setting.ts'
+import type { Collected, NestedWrite } from './collected.ts'
+import { columnName } from './forms.ts'
 import { type OtherObject, objectsOf, type RelationName } from './objects.ts'
 import { choosesRows, namedOf } from './predicate.ts'
-import {
-  as,
-  constant,
-  isObject,
-  type Json,
-  type JsonObject,
-  list,
-  object,
-  parameterNumber,
-  strings,
-  text,
-} from './tree.ts'
-
-export interface NestedWrite {
-  readonly action: string
-  readonly written: readonly RelationName[]
-  readonly hasWhere: boolean
-  readonly columnsWritten: readonly string[]
-  readonly returning: boolean
-}
-
-/** Undefined where the name or value is computed. */
-export interface ChangedSetting {
-  readonly name: string | undefined
-  readonly value: string | undefined
-  /** The number of the parameter that is the value. */
-  readonly parameter: number | undefined
-}
-
-export interface Collected {
-  readonly reads: readonly RelationName[]
-  readonly written: readonly RelationName[]
-  readonly others: readonly OtherObject[]
-  readonly functions: readonly string[]
-  /** Names of functions that the grammar of the newest server has for syntax; an older one may call functions of these names. */
-  readonly newer: readonly string[]
-  readonly operators: readonly string[]
-  /** Names behind a dot: `f` of `t.f`, which is a column, or else a function of the row t. */
-  readonly fields: readonly string[]
-  /** Names of types, without their schemas. */
-  readonly types: readonly string[]
-  readonly columns: readonly string[]
-  readonly columnsWritten: readonly string[]
-  readonly hasWhere: boolean
-  readonly returning: boolean
-  /** FOR UPDATE and the like, however deep. */
-  readonly locking: boolean
-  /** Data-modifying CTEs. */
-  readonly nested: readonly NestedWrite[]
-  /** What set_config() changes. */
-  readonly settings: readonly ChangedSetting[]
-}
+import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
 
 type Scope = ReadonlySet<string>
 
@@ -185,7 +137,7 @@ class Collector {
         if (content['subLinkType'] === 'ANY_SUBLINK') this.#operators.add('=')
         return false
       case 'ColumnRef':
-        this.#columns.add(columnName(content))
+        this.#columns.add(columnName(content).join('.'))
         for (const field of list(content['fields']).slice(1)) this.#field(field)
         return true
       case 'A_Indirection':
@@ -231,15 +183,7 @@ class Collector {
   #call(content: JsonObject): void {
     const name = strings(content['funcname'])
     this.#functions.add(calledName(name))
-    if (name.at(-1) !== 'set_config') return
-    const [setting, value] = list(content['args'])
-    const column = as(setting, 'ColumnRef')
-    const said = column === undefined ? undefined : this.#said.get(columnName(column))
-    this.#settings.push({
-      name: constant(setting) ?? said,
-      value: constant(value),
-      parameter: parameterNumber(value),
-    })
+    if (name.at(-1) === 'set_config') this.#settings.push(changedSetting(content, this.#said))
   }
 
   #select(content: JsonObject, outer: Scope): void {
@@ -347,25 +291,4 @@ class Collector {
       }
     }
   }
-}
-
-/** `name = 'work_mem' AND …`: pg_dump calls set_config(name, …) of the settings that such a condition leaves. */
-function saidBy(where: Json | undefined): Map<string, string> {
-  const said = new Map<string, string>()
-  const conjunction = as(where, 'BoolExpr')
-  const parts = conjunction?.['boolop'] === 'AND_EXPR' ? list(conjunction['args']) : [where ?? null]
-  for (const part of parts) {
-    const comparison = object(as(part, 'A_Expr'))
-    const column = as(comparison['lexpr'], 'ColumnRef')
-    const value = constant(comparison['rexpr'])
-    const isEqual = comparison['kind'] === 'AEXPR_OP' && strings(comparison['name']).join('.') === '='
-    if (isEqual && column !== undefined && value !== undefined) said.set(columnName(column), value)
-  }
-  return said
-}
-
-function columnName(reference: JsonObject): string {
-  return list(reference['fields'])
-    .map(field => (as(field, 'A_Star') === undefined ? text(as(field, 'String')?.['sval']) : '*'))
-    .join('.')
 }

@@ -1,7 +1,8 @@
 // A parse tree → the facts of each statement in it. Pure.
 import type { Fact } from '@gate/shared/model'
 import { type BoundSetting, isIdentitySetting, lexicalFault } from '../settings.ts'
-import { type Collected, collect } from './collect.ts'
+import { collect } from './collect.ts'
+import type { Collected } from './collected.ts'
 import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
