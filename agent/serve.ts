@@ -3,7 +3,7 @@ import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { StreamMessage } from '@gate/shared/messages'
-import { join, type Port } from '@gate/shared/port'
+import { join } from '@gate/shared/port'
 import type { Channel } from '@gate/shared/websocket'
 import { ApprovalGuard } from './approvals/guard.ts'
 import { Trust } from './approvals/trust.ts'
@@ -36,11 +36,10 @@ export class Streams {
     const gone = new AbortController()
     channel.onFailure = cause => gone.abort(cause)
     try {
-      const connection = await this.#connect(open, gone.signal)
+      const connection = await this.#connect(open, gone.signal, this.#guardOf(channel, open.target))
       this.#open.set(open.stream, connection)
-      const port = this.#guarded(channel, open.target, connection)
       channel.send({ type: 'opened', detail: { ...connection.detail } })
-      await join(channel, port)
+      await join(channel, connection.port)
     } catch (thrown) {
       const error = asGateError(thrown)
       this.#log.info('stream.failed', { stream: open.stream, target: open.target, error })
@@ -51,12 +50,11 @@ export class Streams {
     }
   }
 
-  /** The target's port, behind a guard where this agent checks approvals itself. */
-  #guarded(channel: Channel, name: string, { port }: Connection): Port<Buffer> {
-    const trust = this.#trust.get(name)
-    const target = this.#config.targets.find(each => each.name === name)
-    if (trust === undefined || target === undefined) return port
-    const guard = new ApprovalGuard(trust, connectorFor(target).commands())
+  /** What stands before the target where this agent checks approvals itself. */
+  #guardOf(channel: Channel, target: string): ApprovalGuard | undefined {
+    const trust = this.#trust.get(target)
+    if (trust === undefined) return undefined
+    const guard = new ApprovalGuard(trust)
     channel.onMessage = message => {
       try {
         if (message.type !== 'command')
@@ -66,15 +64,15 @@ export class Streams {
         channel.destroy(asGateError(thrown))
       }
     }
-    return guard.before(port)
+    return guard
   }
 
-  async #connect(open: Open, signal: AbortSignal): Promise<Connection> {
+  async #connect(open: Open, signal: AbortSignal, guard: ApprovalGuard | undefined): Promise<Connection> {
     if (this.#count > this.#config.limits.streams)
       throw new GateError('ERR_GATE_LIMIT', `the agent carries ${this.#count} streams already`)
     const target = this.#config.targets.find(each => each.name === open.target)
     if (target === undefined) throw new GateError('ERR_GATE_NOT_FOUND', `this agent does not serve ${open.target}`)
-    return connectorFor(target).connect(target, open.parameters, signal)
+    return connectorFor(target).connect(target, open.parameters, signal, guard)
   }
 
   /** Cancels what runs on a stream, until the target has taken it; one that is not there any more has nothing to cancel. */

@@ -6,20 +6,13 @@ import type { Declaration, ReadCommand, Trust } from './trust.ts'
 /** Declarations that came ahead of their commands. */
 const MAX_DECLARED = 100_000
 
-/** Reads a protocol's commands from what goes to the target. */
-export interface CommandReader {
-  /** Commands that are whole with these bytes, in order. @throws {GateError} when they cannot be read. */
-  read(bytes: Buffer): readonly ReadCommand[]
-}
-
+/** What the relay declared on one stream, and whether it may pass. */
 export class ApprovalGuard {
   readonly #trust: Trust
-  readonly #reader: CommandReader
   #declared: Declaration[] = []
 
-  constructor(trust: Trust, reader: CommandReader) {
+  constructor(trust: Trust) {
     this.#trust = trust
-    this.#reader = reader
   }
 
   /** The relay says what its next command is. @throws {GateError} ERR_GATE_LIMIT. */
@@ -28,29 +21,34 @@ export class ApprovalGuard {
     this.#declared.push(declaration)
   }
 
-  /** A port on which nothing passes that the guard does not let pass. */
-  before(port: Port<Buffer>): Port<Buffer> {
-    return {
-      [Symbol.asyncIterator]: () => port[Symbol.asyncIterator](),
-      write: bytes => {
-        // A command runs when its last byte arrives: none of these go before all that end in them are checked.
-        this.#check(bytes)
-        return port.write(bytes)
-      },
-      end: () => port.end(),
-      destroy: cause => port.destroy(cause),
-      get broken() {
-        return port.broken
-      },
-    }
+  /** Lets the next command pass, or not. @throws {GateError} ERR_GATE_REFUSED. */
+  check(command: ReadCommand): void {
+    const declaration = this.#declared.shift()
+    if (declaration === undefined)
+      throw new GateError('ERR_GATE_REFUSED', 'the relay sent a command that it did not declare')
+    this.#trust.check(declaration, command)
   }
+}
 
-  #check(bytes: Buffer): void {
-    for (const command of this.#reader.read(bytes)) {
-      const declaration = this.#declared.shift()
-      if (declaration === undefined)
-        throw new GateError('ERR_GATE_REFUSED', 'the relay sent a command that it did not declare')
-      this.#trust.check(declaration, command)
-    }
+/** Reads a protocol's commands from what goes to the target. */
+export interface CommandReader {
+  /** Commands that are whole with these bytes, in order. @throws {GateError} when they cannot be read. */
+  read(bytes: Buffer): readonly ReadCommand[]
+}
+
+/** A port to which nothing is written that the guard does not let pass; a write of such throws. */
+export function guardedPort(port: Port<Buffer>, reader: CommandReader, guard: ApprovalGuard): Port<Buffer> {
+  return {
+    [Symbol.asyncIterator]: () => port[Symbol.asyncIterator](),
+    write: bytes => {
+      // A command runs when its last byte arrives: none of these go before all that end in them are checked.
+      for (const command of reader.read(bytes)) guard.check(command)
+      return port.write(bytes)
+    },
+    end: () => port.end(),
+    destroy: cause => port.destroy(cause),
+    get broken() {
+      return port.broken
+    },
   }
 }

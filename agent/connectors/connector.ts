@@ -1,7 +1,7 @@
 // What an agent needs of a protocol: reach the target, log in with the service identity, hand over the stream.
 import type { Target } from '@gate/shared/model'
 import type { Port } from '@gate/shared/port'
-import type { CommandReader } from '../approvals/guard.ts'
+import type { ApprovalGuard } from '../approvals/guard.ts'
 import type { TargetConfig } from '../config.ts'
 
 export interface Connection {
@@ -13,10 +13,16 @@ export interface Connection {
 }
 
 export interface Connector<Config extends TargetConfig = TargetConfig> {
-  /** Reads commands from what goes to the target, for targets whose approvals the agent checks. */
-  commands(): CommandReader
   /** What the relay learns of the target. Never a credential or an address. */
   announce(config: Config): Target
-  /** @throws {GateError} ERR_GATE_TARGET_UNREACHABLE or ERR_GATE_TARGET_LOGIN. */
-  connect(config: Config, parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Connection>
+  /**
+   * Opens a stream. With a guard no command reaches the target that it did not let pass.
+   * @throws {GateError} ERR_GATE_TARGET_UNREACHABLE or ERR_GATE_TARGET_LOGIN.
+   */
+  connect(
+    config: Config,
+    parameters: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    guard: ApprovalGuard | undefined,
+  ): Promise<Connection>
 }

@@ -1,5 +1,5 @@
 // An agent that believes no relay: declarations, signatures by keys of its own list, and bytes that it hashes itself.
-import { ApprovalGuard } from '@gate/agent/approvals/guard'
+import { ApprovalGuard, guardedPort } from '@gate/agent/approvals/guard'
 import { Trust } from '@gate/agent/approvals/trust'
 import { PostgresCommands } from '@gate/agent/connectors/postgres/commands'
 import {
@@ -66,8 +66,8 @@ function guarded(actions = ['drop'], count = 1) {
   }
   const keys = [bob.publicKey, carol.publicKey]
   const trust = new Trust({ target: 'prod-db', protocol: 'postgres', actions, keys, count }, clock)
-  const guard = new ApprovalGuard(trust, new PostgresCommands())
-  const before = guard.before(port)
+  const guard = new ApprovalGuard(trust)
+  const before = guardedPort(port, new PostgresCommands(), guard)
   return {
     declare: (declared: readonly string[], ...approvals: SignedDecision[]) =>
       guard.declare({ actions: declared, approvals }),

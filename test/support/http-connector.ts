@@ -86,7 +86,7 @@ export async function startFront(settings: Readonly<Record<string, unknown>>): P
   const listening = await listen(
     createTcp({ allowHalfOpen: true, noDelay: true }, socket => {
       connectorFor(config)
-        .connect(config, {}, new AbortController().signal)
+        .connect(config, {}, new AbortController().signal, undefined)
         .then(({ port }) => join(socketPort(socket, 'ERR_GATE_CANCELLED'), port))
         .catch((error: unknown) => failures.push(error))
     }),

@@ -12,12 +12,11 @@ const servers = new WeakMap<HttpTarget, Server>()
 
 export const http: Connector<HttpTarget> = {
   announce: ({ name, protocol, labels }) => ({ name, protocol, labels, options: {} }),
-  commands: () => {
-    // The configuration does not let anybody ask for it.
-    throw new GateError('ERR_GATE_CONFIG', 'an agent does not check approvals for http targets')
-  },
   /** Reaches nothing yet: whether the service answers is said on each request. */
-  connect: async target => {
+  connect: async (target, _parameters, _signal, guard) => {
+    // The configuration does not let anybody ask for it.
+    if (guard !== undefined)
+      throw new GateError('ERR_GATE_CONFIG', 'an agent does not check approvals for http targets')
     const server = servers.get(target) ?? createStreamServer(new Service(target, systemClock))
     servers.set(target, server)
     return {

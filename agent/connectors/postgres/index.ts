@@ -4,6 +4,7 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import { type Port, socketPort } from '@gate/shared/port'
 import pg from 'pg'
 import { serialize } from 'pg-protocol'
+import { guardedPort } from '../../approvals/guard.ts'
 import type { PostgresTarget } from '../../config.ts'
 import { readSecret } from '../../secret.ts'
 import type { Connection, Connector } from '../connector.ts'
@@ -23,18 +24,27 @@ export const postgres: Connector<PostgresTarget> = {
     labels,
     options: { database, ...(require_approval === undefined ? {} : { commands: 'declared' }) },
   }),
-  commands: () => new PostgresCommands(),
-  connect: async (target, parameters, signal) => {
-    const mode = sslModeOf(target)
-    try {
-      return await connect(target, mode, parameters, signal)
-    } catch (thrown) {
-      // allow: plain first, TLS when the server insists on it.
-      const refused = mode === 'allow' && thrown instanceof GateError && thrown.fields?.['C'] === '28000'
-      if (!refused) throw thrown
-      return await connect(target, 'require', parameters, signal)
-    }
+  connect: async (target, parameters, signal, guard) => {
+    const connection = await connectAs(target, parameters, signal)
+    if (guard === undefined) return connection
+    return { ...connection, port: guardedPort(connection.port, new PostgresCommands(), guard) }
   },
+}
+
+async function connectAs(
+  target: PostgresTarget,
+  parameters: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const mode = sslModeOf(target)
+  try {
+    return await connect(target, mode, parameters, signal)
+  } catch (thrown) {
+    // allow: plain first, TLS when the server insists on it.
+    const refused = mode === 'allow' && thrown instanceof GateError && thrown.fields?.['C'] === '28000'
+    if (!refused) throw thrown
+    return await connect(target, 'require', parameters, signal)
+  }
 }
 
 /** What pg keeps to itself: the start-up parameters and the key for cancel requests. */
