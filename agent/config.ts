@@ -5,25 +5,12 @@ import { asGateError } from '@gate/shared/errors'
 import { targetName } from '@gate/shared/messages'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
+import { approvalFaults, approvalFields } from './approvals/config.ts'
 import { httpFaults, httpTarget, httpWithPaths } from './http-target.ts'
 import { type ResolvePath, secret, secretWithPath } from './secret-source.ts'
 
 /** libpq's sslmode. @see https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
 export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
-
-/** Keys with which this agent checks approvals itself, so that a relay that was taken over cannot make them up. */
-const approvalFields = {
-  /** Actions that need an approval that the agent believes; `*` stands for every command. */
-  require_approval: z.array(z.string().min(1).max(64)).min(1).max(100).optional(),
-  /** Approvers' public keys, as `gate keys` prints them. */
-  approver_keys: z
-    .array(z.string().regex(/^[A-Za-z0-9_-]{20,200}$/, 'expected a public key as gate keys prints it'))
-    .min(1)
-    .max(1000)
-    .optional(),
-  /** Different keys that have to agree. */
-  approvals_needed: z.int().min(1).max(20).default(1),
-}
 
 const postgresTarget = z.strictObject({
   ...approvalFields,
@@ -46,18 +33,11 @@ const postgresTarget = z.strictObject({
 export type PostgresTarget = z.infer<typeof postgresTarget>
 
 const target = z.discriminatedUnion('protocol', [postgresTarget, httpTarget]).check(context => {
-  if (context.value.protocol === 'http') {
-    for (const message of httpFaults(context.value))
-      context.issues.push({ code: 'custom', message, input: context.value })
-    return
-  }
-  const { require_approval: actions, approver_keys: keys, approvals_needed: needed } = context.value
-  const issue = (message: string): void => {
-    context.issues.push({ code: 'custom', message, input: context.value })
-  }
-  if ((actions === undefined) !== (keys === undefined)) issue('require_approval and approver_keys go together')
-  if (keys !== undefined && keys.length < needed)
-    issue(`approvals_needed is ${needed}, and there are ${keys.length} keys`)
+  const faults = [
+    ...(context.value.protocol === 'http' ? httpFaults(context.value) : []),
+    ...approvalFaults(context.value),
+  ]
+  for (const message of faults) context.issues.push({ code: 'custom', message, input: context.value })
 })
 export type TargetConfig = z.infer<typeof target>
 

@@ -2,12 +2,10 @@
 import { duration } from '@gate/shared/duration'
 import { targetName } from '@gate/shared/messages'
 import { z } from 'zod'
+import { approvalFields } from './approvals/config.ts'
 import { type ResolvePath, type SecretSource, secret, secretWithPath } from './secret-source.ts'
 
 const SECOND_MS = 1000
-
-/** The agent does not read commands on HTTP targets, so it must not look as if it checked their approvals. */
-const notChecked = z.undefined({ error: 'an agent does not check approvals for http targets: only the relay does' })
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127\./.test(host)
 
@@ -69,9 +67,7 @@ export type AwsSigV4Credential = z.infer<typeof awsSigV4>
 export type HttpCredential = z.infer<typeof httpCredential>
 
 export const httpTarget = z.strictObject({
-  require_approval: notChecked.optional(),
-  approver_keys: notChecked.optional(),
-  approvals_needed: notChecked.optional(),
+  ...approvalFields,
   name: targetName,
   protocol: z.literal('http'),
   labels: z.record(z.string().max(128), z.string().max(256)).default({}),
@@ -114,6 +110,8 @@ export function httpFaults(config: HttpTarget): string[] {
   const { url, credential, pass } = config
   const tls = [config.ca, config.tls_server_name, config.client_certificate, config.client_key]
   const faults: string[] = []
+  const methods = (config.require_approval ?? []).filter(action => !/^(\*|[a-z-]+)$/.test(action))
+  if (methods.length > 0) faults.push(`require_approval takes methods in lower case, not ${methods.join(', ')}`)
   if ((config.client_certificate === undefined) !== (config.client_key === undefined))
     faults.push('client_certificate and client_key go together')
   if (url.toLowerCase().startsWith('http:') && tls.some(value => value !== undefined))

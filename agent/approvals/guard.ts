@@ -21,13 +21,31 @@ export class ApprovalGuard {
     this.#declared.push(declaration)
   }
 
-  /** Lets the next command pass, or not. @throws {GateError} ERR_GATE_REFUSED. */
-  check(command: ReadCommand): void {
-    const declaration = this.#declared.shift()
-    if (declaration === undefined)
+  /**
+   * The next command, of which the agent itself knows that it is of these actions, whatever the relay declared.
+   * @throws {GateError} ERR_GATE_REFUSED when the relay declared none.
+   */
+  next(actions: readonly string[] = []): NextCommand {
+    const declared = this.#declared.shift()
+    if (declared === undefined)
       throw new GateError('ERR_GATE_REFUSED', 'the relay sent a command that it did not declare')
-    this.#trust.check(declaration, command)
+    const declaration = { ...declared, actions: [...declared.actions, ...actions] }
+    return {
+      needsApproval: this.needs(declaration.actions),
+      pass: command => this.#trust.check(declaration, command),
+    }
   }
+
+  /** Whether any of these actions needs approval. */
+  needs(actions: readonly string[]): boolean {
+    return this.#trust.needing(actions).length > 0
+  }
+}
+
+export interface NextCommand {
+  readonly needsApproval: boolean
+  /** Lets it pass, or not. @throws {GateError} ERR_GATE_REFUSED. */
+  pass(command: ReadCommand): void
 }
 
 /** Reads a protocol's commands from what goes to the target. */
@@ -42,7 +60,7 @@ export function guardedPort(port: Port<Buffer>, reader: CommandReader, guard: Ap
     [Symbol.asyncIterator]: () => port[Symbol.asyncIterator](),
     write: bytes => {
       // A command runs when its last byte arrives: none of these go before all that end in them are checked.
-      for (const command of reader.read(bytes)) guard.check(command)
+      for (const command of reader.read(bytes)) guard.next().pass(command)
       return port.write(bytes)
     },
     end: () => port.end(),

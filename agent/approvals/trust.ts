@@ -44,13 +44,19 @@ export class Trust {
     this.#clock = clock
   }
 
+  /** Those of these actions that need approval. */
+  needing(actions: readonly string[]): readonly string[] {
+    const { actions: guarded } = this.#options
+    return actions.filter(action => guarded.includes('*') || guarded.includes(action))
+  }
+
   /**
    * Lets a command pass, or not. An approval for one command is used up by it.
    * @throws {GateError} ERR_GATE_REFUSED.
    */
   check({ actions, approvals }: Declaration, command: ReadCommand): void {
-    const { actions: guarded, count, target } = this.#options
-    const needing = actions.filter(action => guarded.includes('*') || guarded.includes(action))
+    const { count, target } = this.#options
+    const needing = [...new Set(this.needing(actions))]
     if (needing.length === 0) return
     const good = approvals.filter(approval => this.#isGood(approval, command))
     const keys = new Set(good.map(({ publicKey }) => publicKey))

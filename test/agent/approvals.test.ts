@@ -2,21 +2,12 @@
 import { ApprovalGuard, guardedPort } from '@gate/agent/approvals/guard'
 import { Trust } from '@gate/agent/approvals/trust'
 import { PostgresCommands } from '@gate/agent/connectors/postgres/commands'
-import {
-  type BoundParameter,
-  commandSha256,
-  parametersSha256,
-  type SignedDecision,
-  type SignedStatement,
-  signBytes,
-  statementBytes,
-  statementOf,
-} from '@gate/shared/approval'
+import type { BoundParameter, SignedDecision, SignedStatement } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
 import type { Port } from '@gate/shared/port'
 import fc from 'fast-check'
 import t from 'tap'
-import { newSigner, type Signer } from '../support/approver.ts'
+import { newSigner, type Signer, signedApproval } from '../support/approver.ts'
 import { createHandClock } from '../support/clock.ts'
 import { client } from '../support/wire.ts'
 
@@ -26,34 +17,17 @@ const carol = newSigner()
 const stranger = newSigner()
 const clock = createHandClock()
 
-function approval(
+const approval = (
   command: string,
-  { publicKey, key }: Signer = bob,
+  signer: Signer = bob,
   change: Partial<SignedStatement> = {},
   parameters: readonly BoundParameter[] = [],
-): SignedDecision {
-  const request = {
-    ...{
-      id: 'r_1',
-      subject: { id: 'alice' },
-      target: 'prod-db',
-      protocol: 'postgres',
-      context: {},
-      rule: 'r',
-      policy: 'p',
-    },
-    commandSha256: commandSha256(Buffer.from(command)),
-    parametersSha256: parametersSha256(parameters),
-    expiresMs: clock.now() + MINUTE,
-    nonce: 'n',
-  }
-  const statement = {
-    ...statementOf(request, { verdict: 'approve', reason: undefined, grantMs: undefined }),
-    ...change,
-  }
-  const signature = signBytes(statementBytes(statement), key)
-  return { statement, publicKey, signature, by: { subject: 'bob', groups: ['dba'], decidedMs: clock.now() } }
-}
+): SignedDecision =>
+  signedApproval(
+    { target: 'prod-db', protocol: 'postgres', command, parameters, expiresMs: clock.now() + MINUTE },
+    signer,
+    change,
+  )
 
 function guarded(actions = ['drop'], count = 1) {
   const sent: Buffer[] = []

@@ -194,13 +194,21 @@ t.test('an HTTP target is read with its defaults, and its paths are relative to 
 t.test('what the relay learns of an HTTP target is not where it is, nor how to get in', async t => {
   const [target] = (await read(service('    credential: { bearer: { file: s } }\n'))).targets
   if (target === undefined) throw new Error('a target')
-  t.same(connectorFor(target).announce(target), { name: 'billing-api', protocol: 'http', labels: {}, options: {} })
+  const announced = { name: 'billing-api', protocol: 'http', labels: {}, options: {} }
+  t.same(connectorFor(target).announce(target), announced)
+  const approvals = '    require_approval: [delete]\n    approver_keys: [aaaaaaaaaaaaaaaaaaaaaaaaaa]\n'
+  const [careful = target] = (await read(service(approvals))).targets
+  t.same(connectorFor(careful).announce(careful), { ...announced, options: { commands: 'declared' } })
 })
 
 t.test('each of these alone is a mistake of an HTTP target', async t => {
   for (const [lines, expected] of [
-    ["require_approval: ['*']", /require_approval: an agent does not check approvals for http targets/],
-    ['approver_keys: [aaaaaaaaaaaaaaaaaaaaaaaaaa]', /approver_keys: an agent does not check approvals/],
+    ["require_approval: ['*']", /require_approval and approver_keys go together/],
+    ['approver_keys: [aaaaaaaaaaaaaaaaaaaaaaaaaa]', /require_approval and approver_keys go together/],
+    [
+      'require_approval: [DELETE, put]\n    approver_keys: [aaaaaaaaaaaaaaaaaaaaaaaaaa]',
+      /takes methods in lower case, not DELETE/,
+    ],
     ['credential: { bearer: { file: s }, basic: { user: a, password: { file: s } } }', /credential/],
     ['credential: {}', /credential/],
     ['credential: { bearer: hunter2 }', /credential\.bearer/],

@@ -1,9 +1,11 @@
 // Approvals against everything that can go wrong: real people, relay, agent and database.
 import { createHash } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
 import { signBytes, statementBytes, statementOf } from '@gate/shared/approval'
 import t from 'tap'
 import { callAs, keptSigner, newSigner } from '../support/approver.ts'
 import { type AgentProcess, type Cli, startAgent } from '../support/gate.ts'
+import { startHttpService } from '../support/http-target.ts'
 import { startPostgres } from '../support/postgres.ts'
 import type { Running } from '../support/process.ts'
 import { hasPsql, psql, SERVICE_PASSWORD, startPsql, startWorld, targetYaml, type World } from '../support/world.ts'
@@ -264,6 +266,40 @@ t.test('an agent with keys of its own believes no relay', { skip: hasPsql ? fals
       const done = await held.running.finished()
       t.equal(done.stdout, 'DELETE 1\n', done.stderr)
     }
+  })
+
+  await t.test('of HTTP the agent reads method, path and body itself', async t => {
+    await using service = await startHttpService()
+    const targets = `  - name: careful-api
+    protocol: http
+    labels: { env: prod }
+    url: http://127.0.0.1:${service.port}
+    require_approval: [delete, put]
+    approver_keys: ["${publicKey}"]
+`
+    await using _agent = await startAgent({ relay: world.relay, name: 'careful-api', targets, env: {} })
+    await using api = await alice.connect('careful-api')
+    const ask = (method: string, path: string, body?: string): Promise<Response> =>
+      fetch(`http://127.0.0.1:${api.port}${path}`, { method, ...(body === undefined ? {} : { body }) })
+    t.equal((await ask('GET', '/echo')).status, 200)
+    t.equal((await ask('POST', '/echo', 'x')).status, 200)
+    const unasked = await ask('PUT', '/echo', 'x')
+    t.match(
+      [unasked.status, ((await unasked.json()) as { detail: string }).detail],
+      [403, 'the agent lets put on careful-api pass only when approved'],
+      'the policy lets it pass, the agent does not',
+    )
+    const requests = async (): Promise<{ id: string }[]> =>
+      JSON.parse((await bob.run('requests', '--json')).stdout) as { id: string }[]
+    const deleted = ask('DELETE', '/echo?all=1', '{"a":"ä"}')
+    let [waiting] = await requests()
+    for (; waiting === undefined; [waiting] = await requests()) await wait(50)
+    t.equal((await bob.run('approve', waiting.id)).code, 0)
+    t.equal((await deleted).status, 200)
+    t.same(
+      service.asked.map(({ method, url, body }) => `${method} ${url} ${body}`),
+      ['GET /echo ', 'POST /echo x', 'DELETE /echo?all=1 {"a":"ä"}'],
+    )
   })
 
   await t.test('a signature by another key is not', async t => {

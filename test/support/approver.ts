@@ -4,7 +4,19 @@ import { readFile } from 'node:fs/promises'
 import { type Approvals, Approvals as ApprovalsClass, type ApprovalsOptions } from '@gate/relay/approval/approvals'
 import { Notices } from '@gate/relay/notices/notices'
 import type { Store } from '@gate/relay/store/store'
-import { type DecidedRequest, keyBytes, signBytes, statementBytes, statementOf, type Word } from '@gate/shared/approval'
+import {
+  type BoundParameter,
+  commandSha256,
+  type DecidedRequest,
+  keyBytes,
+  parametersSha256,
+  type SignedDecision,
+  type SignedStatement,
+  signBytes,
+  statementBytes,
+  statementOf,
+  type Word,
+} from '@gate/shared/approval'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { type Log, silentLog } from '@gate/shared/log'
@@ -24,6 +36,33 @@ const exported = (publicKey: KeyObject): string =>
 export function newSigner(): Signer {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
   return { key: privateKey, publicKey: exported(publicKey) }
+}
+
+/** What an approval is about. */
+export interface Approved {
+  readonly target: string
+  readonly protocol: string
+  readonly command: string
+  readonly parameters: readonly BoundParameter[]
+  readonly expiresMs: number
+}
+
+/** An approval as a relay shows it to agents; `change` alters the statement before it is signed. */
+export function signedApproval(
+  { target, protocol, command, parameters, expiresMs }: Approved,
+  { publicKey, key }: Signer,
+  change: Partial<SignedStatement> = {},
+): SignedDecision {
+  const request = {
+    ...{ id: 'r_1', subject: { id: 'alice' }, context: {}, rule: 'r', policy: 'p', nonce: 'n' },
+    ...{ target, protocol, expiresMs },
+    commandSha256: commandSha256(Buffer.from(command)),
+    parametersSha256: parametersSha256(parameters),
+  }
+  const word = { verdict: 'approve', reason: undefined, grantMs: undefined } as const
+  const statement = { ...statementOf(request, word), ...change }
+  const signature = signBytes(statementBytes(statement), key)
+  return { statement, publicKey, signature, by: { subject: 'bob', groups: ['dba'], decidedMs: 0 } }
 }
 
 export interface Answer {

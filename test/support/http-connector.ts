@@ -3,6 +3,7 @@ import { createServer as createHttp, type RequestListener, type Server } from 'n
 import { createServer as createHttps } from 'node:https'
 import { type AddressInfo, connect, createServer as createTcp, type Server as NetServer, type Socket } from 'node:net'
 import type { TlsOptions } from 'node:tls'
+import type { ApprovalGuard } from '@gate/agent/approvals/guard'
 import { connectorFor } from '@gate/agent/connectors/registry'
 import { httpFaults, httpTarget } from '@gate/agent/http-target'
 import { join, socketPort } from '@gate/shared/port'
@@ -77,8 +78,11 @@ export interface Front extends Listening {
   readonly failures: readonly unknown[]
 }
 
-/** Puts the connector behind a local port, each connection on a stream of its own, as relay and agent do. */
-export async function startFront(settings: Readonly<Record<string, unknown>>): Promise<Front> {
+/**
+ * Puts the connector behind a local port, each connection on a stream of its own, as relay and agent do. `guard` stands before
+ * the service on all of them.
+ */
+export async function startFront(settings: Readonly<Record<string, unknown>>, guard?: ApprovalGuard): Promise<Front> {
   const config = httpTarget.parse({ name: 'billing-api', protocol: 'http', ...settings })
   const faults = httpFaults(config)
   if (faults.length > 0) throw new Error(faults.join())
@@ -86,7 +90,7 @@ export async function startFront(settings: Readonly<Record<string, unknown>>): P
   const listening = await listen(
     createTcp({ allowHalfOpen: true, noDelay: true }, socket => {
       connectorFor(config)
-        .connect(config, {}, new AbortController().signal, undefined)
+        .connect(config, {}, new AbortController().signal, guard)
         .then(({ port }) => join(socketPort(socket, 'ERR_GATE_CANCELLED'), port))
         .catch((error: unknown) => failures.push(error))
     }),

@@ -28,14 +28,21 @@ export function bodyStream(request: IncomingMessage): Readable {
   return body
 }
 
-/** The whole body. @throws {GateError} ERR_GATE_LIMIT above 8 MiB, ERR_GATE_CANCELLED when it breaks off. */
-export async function wholeBody(request: IncomingMessage): Promise<Buffer> {
+/**
+ * The whole body, of which something is to be made that needs all of it.
+ * @throws {GateError} ERR_GATE_LIMIT above the maximum, ERR_GATE_CANCELLED when it breaks off.
+ */
+export async function wholeBody(
+  request: IncomingMessage,
+  maximumBytes: number,
+  purpose: 'signed' | 'approved',
+): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of bodyStream(request)) {
     bytes += (chunk as Buffer).length
-    if (bytes > MAX_SIGNED_BODY_BYTES)
-      throw new GateError('ERR_GATE_LIMIT', `a body of more than ${MAX_SIGNED_BODY_BYTES} bytes cannot be signed`)
+    if (bytes > maximumBytes)
+      throw new GateError('ERR_GATE_LIMIT', `a body of more than ${maximumBytes} bytes cannot be ${purpose}`)
     chunks.push(chunk as Buffer)
   }
   return Buffer.concat(chunks)

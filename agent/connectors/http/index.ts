@@ -1,7 +1,6 @@
 // Brings HTTP requests to a service: a stream carries HTTP/1.1, and every request on it is written anew with the credential.
 import type { Server } from 'node:http'
 import { systemClock } from '@gate/shared/clock'
-import { GateError } from '@gate/shared/errors'
 import type { HttpTarget } from '../../http-target.ts'
 import type { Connector } from '../connector.ts'
 import { Service } from './service.ts'
@@ -11,16 +10,18 @@ import { createStreamServer, openStream } from './stream.ts'
 const servers = new WeakMap<HttpTarget, Server>()
 
 export const http: Connector<HttpTarget> = {
-  announce: ({ name, protocol, labels }) => ({ name, protocol, labels, options: {} }),
+  announce: ({ name, protocol, labels, require_approval }) => ({
+    name,
+    protocol,
+    labels,
+    options: require_approval === undefined ? {} : { commands: 'declared' },
+  }),
   /** Reaches nothing yet: whether the service answers is said on each request. */
   connect: async (target, _parameters, _signal, guard) => {
-    // The configuration does not let anybody ask for it.
-    if (guard !== undefined)
-      throw new GateError('ERR_GATE_CONFIG', 'an agent does not check approvals for http targets')
     const server = servers.get(target) ?? createStreamServer(new Service(target, systemClock))
     servers.set(target, server)
     return {
-      port: openStream(server),
+      port: openStream(server, guard),
       detail: {},
       // HTTP/1.1 has no message that cancels: the relay ends the stream, and with it the request at the service.
       cancel: async () => {},

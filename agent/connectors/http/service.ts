@@ -4,8 +4,10 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import type { Pool } from 'undici'
+import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
-import { bodyStream, hasBody, wholeBody } from './body.ts'
+import { approvedBody } from './approved.ts'
+import { bodyStream, hasBody, MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
 import type { Credential } from './credential.ts'
 import { createPool } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
@@ -18,6 +20,8 @@ import { Slots } from './slots.ts'
 export interface ForwardOptions {
   /** Set for a WebSocket handshake: takes the connection, and resolves when it is over. */
   readonly upgraded?: (socket: Duplex, headers: RawHeaders) => Promise<void>
+  /** Set where the agent checks approvals itself. */
+  readonly guard?: ApprovalGuard | undefined
 }
 
 export class Service {
@@ -48,10 +52,12 @@ export class Service {
     options: ForwardOptions = {},
   ): Promise<void> {
     try {
+      const { guard, upgraded } = options
+      const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
       const path = this.#pathOf(request)
       await this.#slots.take(gone)
       try {
-        await this.#exchange(request, response, path, gone, options)
+        await this.#exchange(request, response, path, gone, body, upgraded)
       } finally {
         this.#slots.give()
       }
@@ -67,12 +73,14 @@ export class Service {
     response: ServerResponse,
     path: string,
     gone: AbortSignal,
-    { upgraded }: ForwardOptions,
+    body: Buffer | undefined,
+    upgraded: ForwardOptions['upgraded'],
   ): Promise<void> {
     const { method = '' } = request
     const kept = requestHeaders(request.rawHeaders, this.#target.pass, this.#credential.owned)
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)
-    const whole = this.#credential.signsBody && hasBody(request) ? await wholeBody(request) : undefined
+    const isSigned = this.#credential.signsBody && hasBody(request)
+    const whole = body ?? (isSigned ? await wholeBody(request, MAX_SIGNED_BODY_BYTES, 'signed') : undefined)
     const own = await this.#credential.headers({ method, path, headers, body: whole })
     let connection: Promise<void> | undefined
     const exchange = new Exchange({

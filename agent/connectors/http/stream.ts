@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import { type Duplex, duplexPair } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { type Port, socketPort } from '@gate/shared/port'
+import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { MAX_HEADER_BYTES } from './dial.ts'
 import { answerError } from './errors.ts'
 import type { Service } from './service.ts'
@@ -33,10 +34,10 @@ export function createStreamServer(service: Service): Server {
       // An error costs more than the rest of this: it is made only for somebody who is still there to be told.
       if (!response.writableFinished) gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     })
-    void service.forward(request, response, gone.signal)
+    void service.forward(request, response, gone.signal, { guard: guards.get(request.socket) })
   })
   server.on('upgrade', (request, near, head) => {
-    if (isNext(near)) void serveUpgrade(service, request, near, head)
+    if (isNext(near)) void serveUpgrade(service, request, near, head, guards.get(near))
   })
   server.on('connect', (request, near) => {
     if (!isNext(near)) return
@@ -53,9 +54,13 @@ export function createStreamServer(service: Service): Server {
   return server
 }
 
+/** What stands before the service on streams whose approvals the agent checks itself. */
+const guards = new WeakMap<Duplex, ApprovalGuard>()
+
 /** A stream to the service: one end for whoever asks, the other read by the server. */
-export function openStream(server: Server): Port<Buffer> {
+export function openStream(server: Server, guard: ApprovalGuard | undefined): Port<Buffer> {
   const [near, far] = duplexPair({ highWaterMark: PAIR_BYTES })
+  if (guard !== undefined) guards.set(near, guard)
   // A head, a chunk's length and the chunk are three writes, and would be three messages to the relay.
   near._writev = (writes, done) =>
     near._write(Buffer.concat(writes.map(({ chunk }) => chunk as Buffer)), 'binary', done)

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { join, socketPort } from '@gate/shared/port'
+import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { hasBody } from './body.ts'
 import { answerError } from './errors.ts'
 import { answerHeaders, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
@@ -35,6 +36,7 @@ export async function serveUpgrade(
   request: IncomingMessage,
   near: Duplex,
   head: Buffer,
+  guard: ApprovalGuard | undefined,
 ): Promise<void> {
   const response = answerUpgrade(request, near)
   if (!isHandshake(request)) {
@@ -45,6 +47,7 @@ export async function serveUpgrade(
   const gone = new AbortController()
   near.once('close', () => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
   await service.forward(request, response, gone.signal, {
+    guard,
     upgraded: (socket, raw) => {
       response.writeHead(101, acceptHeaders(raw, service.pass))
       response.flushHeaders()

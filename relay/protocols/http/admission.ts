@@ -1,7 +1,7 @@
 // Which requests a local port takes at all: from programs of its user and from pages that it served itself. Pure.
 import { GateError } from '@gate/shared/errors'
+import { methodOverrides } from '@gate/shared/http-command'
 import type { Fields } from './fields.ts'
-import { methodOverrides } from './overrides.ts'
 
 /** Names by which a local port is reached. A page elsewhere can make any other name lead here (DNS rebinding). */
 function isLocalName(name: string, target: string): boolean {

@@ -149,7 +149,7 @@ export class Exchange {
     this.#send(head, content, decidable, verdict)
   }
 
-  #send(head: ReadHead, content: ReadContent, { route }: Decidable, verdict: Verdict): void {
+  #send(head: ReadHead, content: ReadContent, { route, command }: Decidable, verdict: Verdict): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
     const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
@@ -171,7 +171,8 @@ export class Exchange {
     this.#onGone = cause => answer.stop(cause)
     this.#continue()
     if (content.length !== 0 && !content.isWhole) this.#watch()
-    upstream.send(this.#sent(head, content, masking), answer)
+    const declaration = { actions: [command.operation.action], approvals: verdict.approvals }
+    upstream.send(this.#sent(head, content, masking), declaration, answer)
   }
 
   #watch(): void {

@@ -1,4 +1,5 @@
 // A request → an Operation: what policy and people see. Pure.
+import { requestText } from '@gate/shared/http-command'
 import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import type { Fields } from './fields.ts'
@@ -70,13 +71,9 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
 
 /** The request in words: its first line, what its body is, and the body where it was read. */
 export function textOf({ method, location, fields, body, content }: Request): string {
-  const { path, query } = location
   const { bodyKind, bodyBytes } = body.facts
-  const line = `${method} ${path}${query}`
-  if (bodyKind === 'none') return line
-  const type = `content-type: ${fields.one('content-type') ?? 'not said'}`
-  if (content !== undefined) return `${line}\n${type}\n\n${content}`
-  return `${line}\n${type}\ncontent-length: ${bodyBytes === -1 ? 'not said' : bodyBytes}`
+  const shown = bodyKind === 'none' ? undefined : (content ?? bodyBytes)
+  return requestText(method, `${location.path}${location.query}`, fields.one('content-type'), shown)
 }
 
 /** One message of a WebSocket. `text` is undefined for a binary one. */

@@ -1,8 +1,6 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
-
-/** Headers by which a request asks to be taken for one of another method; some servers look for them in forms as well. */
-export const methodOverrides: readonly string[] = ['x-http-method-override', 'x-http-method', 'x-method-override']
+import { methodOverrides } from '@gate/shared/http-command'
 
 /** Of a member's name so much is kept: none that asks for a method is longer, however it is escaped. */
 const MAX_NAME_LENGTH = 1024

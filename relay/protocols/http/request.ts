@@ -1,8 +1,7 @@
 // A request as node read it → what is decided: normalised, or refused because it could be read in several ways. Pure.
 
-import { isUtf8 } from 'node:buffer'
-import { createHash } from 'node:crypto'
 import { asGateError, GateError } from '@gate/shared/errors'
+import { contentText, isText } from '@gate/shared/http-command'
 import type { Deny, Obligation } from '@gate/shared/model'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Asked, Command, Gate, Recorded } from '../protocol.ts'
@@ -252,16 +251,6 @@ function mayRename({ facts: { bodyKind, contentType } }: Body): boolean {
   // Of the parts of a form it is known, where it was read, whether one of them is a query.
   if (contentType === 'multipart/form-data') return bodyKind === 'unread'
   return contentType === '' || /json|graphql/.test(contentType)
-}
-
-function isText(bytes: Buffer): boolean {
-  return isUtf8(bytes) && !bytes.includes(0)
-}
-
-/** Text as it is; of other bytes what tells them from others. */
-function contentText(bytes: Buffer): string {
-  if (isText(bytes)) return bytes.toString('utf8')
-  return `(${bytes.length} bytes, SHA-256 ${createHash('sha256').update(bytes).digest('hex')})`
 }
 
 function recorded(request: Request, content: ReadContent, gate: Gate, key: Uint8Array): Recorded {

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { asGateError, errorCodes, errorFromBody, GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { TargetStream } from '../protocol.ts'
 import { forwardedFields } from './fields.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
@@ -105,7 +106,10 @@ async function upgrade(
   let target: WebSocket
   try {
     const sent = forwardedFields(head.fields, session.id, ofHandshake)
-    target = await dial(connection, `${head.location.path}${head.location.query}`, sent, protocolsOf(request), signal)
+    const path = `${head.location.path}${head.location.query}`
+    const stream = await session.open({})
+    stream.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
+    target = await dial(stream, path, sent, protocolsOf(request), signal)
   } catch (thrown) {
     observe(asGateError(thrown).code, 0)
     throw thrown
@@ -143,14 +147,13 @@ function protocolsOf(request: IncomingMessage): string[] {
 }
 
 /** Opens the target's WebSocket through an agent. @throws {GateError} what the agent or the target answered instead. */
-async function dial(
-  { session }: Shared,
+function dial(
+  { port }: TargetStream,
   path: string,
   fields: readonly (readonly [string, string])[],
   protocols: string[],
   signal: AbortSignal,
 ): Promise<WebSocket> {
-  const { port } = await session.open({})
   const stream = portStream(port)
   const headers: Record<string, string[]> = {}
   for (const [name, value] of fields) headers[name] = [...(headers[name] ?? []), value]

@@ -3,6 +3,7 @@ import type { Duplex, Readable } from 'node:stream'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { Client } from 'undici'
+import type { Declaration } from '../machine.ts'
 import type { TargetStream } from '../protocol.ts'
 import type { FieldList } from './fields.ts'
 
@@ -30,6 +31,7 @@ export interface AnswerHandler {
 export class Upstream {
   readonly #open: () => Promise<TargetStream>
   readonly #client: Client
+  #stream: TargetStream | undefined
   #opening: GateError | undefined
 
   /** `open` opens another stream each time: one that broke is not used again. */
@@ -50,7 +52,8 @@ export class Upstream {
 
   async #connect(connected: (error: Error | null, socket: Duplex | null) => void): Promise<void> {
     try {
-      const stream = portStream((await this.#open()).port)
+      this.#stream = await this.#open()
+      const stream = portStream(this.#stream.port)
       stream.on('error', () => {})
       connected(null, stream)
     } catch (thrown) {
@@ -59,8 +62,8 @@ export class Upstream {
     }
   }
 
-  /** Sends a request; never twice. The handler is told of the answer or of one failure. */
-  send(request: SentRequest, handler: AnswerHandler): void {
+  /** Sends a request, declared first; never twice. The handler is told of the answer or of one failure. */
+  send(request: SentRequest, declaration: Declaration, handler: AnswerHandler): void {
     const { method, path, fields, body } = request
     let abort: (cause: GateError) => void = () => {}
     this.#opening = undefined
@@ -68,6 +71,8 @@ export class Upstream {
       { origin: ORIGIN, method: method as 'GET', path, headers: fields.flat(), body: body ?? null, blocking: false },
       {
         onConnect: stop => {
+          // Nothing of the request is written yet, and the stream is the one that it goes on.
+          this.#stream?.declare(declaration)
           abort = stop as (cause: GateError) => void
         },
         onHeaders: (status, raw, resume) => {

@@ -1,0 +1,37 @@
+// Requests on a target whose approvals the agent checks itself: read whole and compared before anything of them goes on.
+import type { IncomingMessage } from 'node:http'
+import { commandSha256, parametersSha256 } from '@gate/shared/approval'
+import { GateError } from '@gate/shared/errors'
+import { contentText, methodOverrides, requestText } from '@gate/shared/http-command'
+import type { ApprovalGuard } from '../../approvals/guard.ts'
+import { hasBody, wholeBody } from './body.ts'
+
+/** The relay does not ask people about longer bodies either. */
+const MAX_APPROVED_BODY_BYTES = 1024 * 1024
+
+const noParameters = parametersSha256([])
+
+/**
+ * Lets a request pass, or not. What it does the agent reads from its method, whatever the relay calls it. Gives the body
+ * where it had to be read.
+ * @throws {GateError} ERR_GATE_REFUSED, ERR_GATE_LIMIT for a body above 1 MiB that has to be approved.
+ */
+export async function approvedBody(
+  request: IncomingMessage,
+  guard: ApprovalGuard,
+  isUpgrade: boolean,
+): Promise<Buffer | undefined> {
+  const { method = '', url = '', headers } = request
+  const next = guard.next([isUpgrade ? 'websocket' : method.toLowerCase()])
+  const override = methodOverrides.find(name => headers[name] !== undefined)
+  if (override !== undefined)
+    throw new GateError('ERR_GATE_REFUSED', `the agent lets no request with ${override} pass here`)
+  if (isUpgrade && guard.needs(['message']))
+    throw new GateError('ERR_GATE_REFUSED', 'the agent cannot check the messages of a WebSocket, so it opens none here')
+  if (!next.needsApproval) return undefined
+  const body = hasBody(request) ? await wholeBody(request, MAX_APPROVED_BODY_BYTES, 'approved') : undefined
+  const content = body === undefined || body.length === 0 ? undefined : contentText(body)
+  const text = requestText(method, url, headers['content-type'], content)
+  next.pass({ commandSha256: commandSha256(Buffer.from(text)), parametersSha256: noParameters })
+  return body
+}
