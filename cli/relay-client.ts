@@ -1,7 +1,7 @@
 // The relay's HTTP API, with its certificate pinned.
 import { GateError, relayError } from '@gate/shared/errors'
 import { parseRefusal } from '@gate/shared/messages'
-import type { TlsOptions } from '@gate/shared/websocket'
+import type { TlsOptions } from '@gate/shared/websocket/dial'
 import { Agent, type Dispatcher, request } from 'undici'
 import type { z } from 'zod'
 

@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import type { OfflineAnswers } from '@gate/shared/model'
 import { join, socketPort } from '@gate/shared/port'
-import { type Channel, dialChannel, type TlsOptions } from '@gate/shared/websocket'
+import type { Channel } from '@gate/shared/websocket/channel'
+import { dialChannel, type TlsOptions } from '@gate/shared/websocket/dial'
 import { answerOffline } from './offline.ts'
 
 const DIAL_TIMEOUT_MS = 10_000

@@ -61,8 +61,8 @@ module.exports = {
     ),
     rule(
       'one-file-knows-ws',
-      'gate’s own WebSockets are behind shared/websocket.ts; those of services are read by the HTTP room.',
-      '^(?!shared/(dist/)?websocket\\.|relay/protocols/http/(upgrade|messages)\\.|test/|scripts/)',
+      'gate’s own WebSockets are behind shared/websocket/; those of services are read by the HTTP room.',
+      '^(?!shared/(dist/)?websocket/|relay/protocols/http/(upgrade|messages)\\.|test/|scripts/)',
       '(^|/)node_modules/ws/',
     ),
     rule(

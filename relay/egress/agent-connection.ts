@@ -4,7 +4,8 @@ import type { SignedDecision } from '@gate/shared/approval'
 import { abortReason, GateError } from '@gate/shared/errors'
 import { packControl, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
-import type { Channel, ControlSocket } from '@gate/shared/websocket'
+import type { Channel } from '@gate/shared/websocket/channel'
+import type { ControlSocket } from '@gate/shared/websocket/control-socket'
 
 /** The agent answers a request for a data socket within this time. */
 const DATA_SOCKET_TIMEOUT_MS = 10_000

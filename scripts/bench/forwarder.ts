@@ -3,7 +3,9 @@ import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import type { GateError } from '@gate/shared/errors'
 import { join, socketPort } from '@gate/shared/port'
-import { type Channel, createAcceptor, type DialOptions, dialChannel } from '@gate/shared/websocket'
+import { createAcceptor } from '@gate/shared/websocket/accept'
+import type { Channel } from '@gate/shared/websocket/channel'
+import { type DialOptions, dialChannel } from '@gate/shared/websocket/dial'
 
 /** As many as gate's agent keeps: IDLE_STREAMS in relay/egress/agents.ts. */
 const IDLE_STREAMS = 4

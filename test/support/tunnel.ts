@@ -4,14 +4,10 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '@gate/shared/errors'
-import {
-  type Channel,
-  type ControlSocket,
-  createAcceptor,
-  type DialOptions,
-  dialChannel,
-  dialControl,
-} from '@gate/shared/websocket'
+import { createAcceptor } from '@gate/shared/websocket/accept'
+import type { Channel } from '@gate/shared/websocket/channel'
+import type { ControlSocket } from '@gate/shared/websocket/control-socket'
+import { type DialOptions, dialChannel, dialControl } from '@gate/shared/websocket/dial'
 
 type Acceptor = ReturnType<typeof createAcceptor>
 type Upgrade = (acceptor: Acceptor, request: IncomingMessage, socket: Duplex, head: Buffer) => void
