@@ -59,4 +59,12 @@ async function main(): Promise<number> {
   }
 }
 
+/** Whoever reads has read enough, as head does: the code is that of a program which SIGPIPE ends. */
+function endWithReader(thrown: NodeJS.ErrnoException): void {
+  if (thrown.code !== 'EPIPE') throw thrown
+  process.exit(141)
+}
+
+process.stdout.on('error', endWithReader)
+process.stderr.on('error', endWithReader)
 process.exitCode = await main()
