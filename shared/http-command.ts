@@ -31,4 +31,6 @@ export function isText(bytes: Buffer): boolean {
 }
 
 /** Headers by which a request asks to be taken for one of another method; some servers look for them in forms as well. */
-export const methodOverrides: readonly string[] = ['x-http-method-override', 'x-http-method', 'x-method-override']
+export const methodOverrides: readonly string[] = [
+  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-method', 'http-method-override'],
+]

@@ -1,24 +1,30 @@
 // What a request's body says, for rules: JSON, forms, GraphQL. Pure.
 import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
-import { type DocumentNode, type FragmentDefinitionNode, Kind, parse, type SelectionSetNode, visit } from 'graphql'
+import {
+  anyRenames,
+  type GraphqlFacts,
+  graphqlFacts,
+  graphqlOf,
+  isAllListed,
+  MAX_LISTED,
+  mayHoldRenames,
+  noGraphql,
+  renamesFields,
+} from './graphql.ts'
 import { readMediaType } from './masking/media-type.ts'
+import { everyMember, plainName, readMembers } from './members.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
 
-export interface BodyFacts {
+export interface BodyFacts extends GraphqlFacts {
   readonly contentType: string
   readonly bodyKind: BodyKind
   /** -1 when it is not known before the body has come. */
   readonly bodyBytes: number
   /** Names of members, with those that they are in, joined by dots. */
   readonly bodyFields: readonly string[]
-  /** query, mutation, subscription; unknown when it cannot be told. */
-  readonly graphqlType: string
-  readonly graphqlNames: readonly string[]
-  /** Fields that operations begin with. */
-  readonly graphqlFields: readonly string[]
 }
 
 export interface Body {
@@ -27,18 +33,11 @@ export interface Body {
   readonly document: unknown
   /** Whether that is all that a target could read in it: where not, rules are told that they cannot know. */
   readonly isKnown: boolean
-  /** Whether it asks for fields under other names (GraphQL's aliases), where masks would not find them. */
-  readonly renames: boolean
+  /** Whether it may ask for fields under other names (GraphQL's aliases), where masks would not find them. Undefined when it was not read. */
+  readonly renames: (() => boolean) | undefined
 }
 
-const MAX_FIELDS = 200
 const MAX_DEPTH = 64
-const MAX_GRAPHQL_TOKENS = 20_000
-
-/** A part of a form that holds a query (GraphQL multipart requests). */
-const asks = /\bname\s*=\s*"?(?:operations|query)\b/i
-
-const noGraphql = { graphqlType: '', graphqlNames: [], graphqlFields: [] } as const
 
 /** A media type without its parameters, in lower case. */
 export function mediaType(contentType: string | undefined): string {
@@ -48,59 +47,105 @@ export function mediaType(contentType: string | undefined): string {
 /** What is known of a body that was not read. `bytes` is undefined when it does not say how long it is. */
 export function unreadBody(contentType: string | undefined, bytes: number | undefined): Body {
   const facts = { contentType: mediaType(contentType), bodyBytes: bytes ?? -1, bodyFields: [], ...noGraphql }
-  return { facts: { ...facts, bodyKind: 'unread' }, document: null, isKnown: false, renames: false }
+  return { facts: { ...facts, bodyKind: 'unread' }, document: null, isKnown: false, renames: undefined }
 }
 
 /**
- * Reads a body by what it holds, since targets do not always go by what it is called. `parameters` are those of the query,
- * where GraphQL may be as well.
+ * Reads a body by what it holds, since targets do not always go by what it is called. `query` is the request's, without its
+ * question mark: GraphQL may be there as well.
  * @throws {GateError} ERR_GATE_PROTOCOL for JSON that parsers read in different ways.
  */
-export function readBody(
-  contentType: string | undefined,
-  bytes: Buffer,
-  parameters: readonly (readonly [string, string])[],
-): Body {
+export function readBody(contentType: string | undefined, bytes: Buffer, query: string): Body {
   const type = mediaType(contentType)
   const base = { contentType: type, bodyBytes: bytes.length }
-  const asked = parameters.flatMap(([name, value]) => (name === 'query' ? [value] : []))
+  const asked = askedIn(query)
+  const inQuery = (): boolean => asked.some(renamesFields)
   if (bytes.length === 0) {
-    const { renames, ...graphql } = graphqlFacts(asked, true)
-    return {
-      facts: { ...base, bodyKind: 'none', bodyFields: [], ...graphql },
-      document: null,
-      isKnown: isListed(graphql),
-      renames,
-    }
+    const graphql = graphqlFacts(asked, true)
+    const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }
+    return { facts, document: null, isKnown: isAllListed(graphql), renames: inQuery }
   }
   const text = bytes.toString('utf8')
-  const isForm = type === 'application/x-www-form-urlencoded'
-  const document = !isUtf8(bytes) || !isReadable(contentType) ? undefined : isForm ? readForm(text) : readJson(text)
-  if (document === undefined) {
-    const texts = type === 'application/graphql' ? [...asked, text] : asked
-    const { renames, ...graphql } = graphqlFacts(texts, true)
+  const found = isUtf8(bytes) && isReadable(contentType) ? readDocument(type, text) : undefined
+  if (found === undefined) {
+    const graphql = graphqlFacts(type === 'application/graphql' ? [...asked, text] : asked, true)
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
-    return {
-      facts,
-      document: null,
-      isKnown: false,
-      renames: renames || (type === 'multipart/form-data' && asks.test(text)),
-    }
+    const renames = (): boolean =>
+      inQuery() || (type === 'application/graphql' ? renamesFields(text) : !isLines(text) && mayHoldRenames(bytes))
+    return { facts, document: null, isKnown: false, renames }
   }
-  const { renames, ...graphql } = graphqlOf(document, asked)
+  const { document, kind, isPlain } = found
+  const graphql = graphqlOf(document, asked)
   const bodyFields = fieldsOf(document)
   return {
-    facts: { ...base, bodyKind: isForm ? 'form' : 'json', bodyFields, ...graphql },
+    facts: { ...base, bodyKind: kind, bodyFields, ...graphql },
     document,
-    isKnown: isForm || !hasTwins(document) ? bodyFields.length <= MAX_FIELDS && isListed(graphql) : false,
-    renames,
+    isKnown: isPlain && bodyFields.length <= MAX_LISTED && isAllListed(graphql),
+    renames: () =>
+      inQuery() ||
+      anyRenames(document) ||
+      (kind === 'form' && text.includes(';') && everyMember(text).some(([, value]) => renamesFields(value))),
   }
 }
 
-/** The lists hold one more than they may where there are more. */
-function isListed({ graphqlNames, graphqlFields }: Pick<BodyFacts, 'graphqlNames' | 'graphqlFields'>): boolean {
-  return graphqlNames.length <= MAX_FIELDS && graphqlFields.length <= MAX_FIELDS
+/** Texts of GraphQL in a query, wherever a server may look for them. */
+function askedIn(query: string): string[] {
+  if (!/query/i.test(query) && !query.includes('%')) return []
+  return everyMember(query).flatMap(([name, value]) => (plainName(name).toLowerCase() === 'query' ? [value] : []))
+}
+
+interface Found {
+  readonly document: unknown
+  readonly kind: 'json' | 'form'
+  /** Whether every target reads it so. */
+  readonly isPlain: boolean
+}
+
+/** Undefined for what is neither JSON nor a form. @throws {GateError} ERR_GATE_PROTOCOL. */
+function readDocument(type: string, text: string): Found | undefined {
+  const isForm = type === 'application/x-www-form-urlencoded'
+  const isObject = /^[\s\ufeff]*[{[]/.test(text)
+  const document = isForm && !isObject ? undefined : readJson(text)
+  if (document !== undefined) {
+    // Some targets read a body without a type as a form, and some a form that is JSON as that.
+    const isTwofold = isForm || (type === '' && text.includes('&'))
+    return { document, kind: 'json', isPlain: !isTwofold && !hasTwins(document) && isExact(document) }
+  }
+  if (!isForm) return undefined
+  const { list, isPlain } = readMembers(text)
+  return list.length === 0 ? undefined : { document: formOf(list), kind: 'form', isPlain }
+}
+
+/** Names and values; a name that stands several times has a list. */
+function formOf(members: readonly (readonly [string, string])[]): Record<string, string | string[]> {
+  const form = new Map<string, string[]>()
+  for (const [name, value] of members) {
+    const known = form.get(name)
+    if (known === undefined) form.set(name, [value])
+    else known.push(value)
+  }
+  return Object.fromEntries([...form].map(([name, values]) => [name, values.length === 1 ? (values[0] ?? '') : values]))
+}
+
+/** Whether it is one JSON value in each line: then nothing but their strings could be GraphQL. */
+function isLines(text: string): boolean {
+  return text
+    .split('\n')
+    .filter(line => line.trim() !== '')
+    .every(line => {
+      try {
+        return !anyRenames(JSON.parse(line))
+      } catch {
+        return false
+      }
+    })
+}
+
+/** Whether no number lost digits: parsers differ in what they make of such. */
+function isExact(document: unknown): boolean {
+  if (typeof document === 'number') return Math.abs(document) <= Number.MAX_SAFE_INTEGER
+  return typeof document !== 'object' || document === null || Object.values(document).every(isExact)
 }
 
 /** Targets decode what their type says; in other charsets the same bytes say something else. */
@@ -117,21 +162,6 @@ function hasTwins(document: unknown): boolean {
   const names = Object.keys(document)
   if (new Set(names.map(name => name.toUpperCase().toLowerCase())).size < names.length) return true
   return Object.values(document).some(hasTwins)
-}
-
-/**
- * Names and values; a name that stands several times has a list.
- * @throws {GateError} ERR_GATE_PROTOCOL for JSON that calls itself a form: many a target reads it without asking for its type.
- */
-function readForm(text: string): Record<string, string | string[]> {
-  if (/^\s*[{[]/.test(text) && readJson(text) !== undefined)
-    throw new GateError('ERR_GATE_PROTOCOL', 'a body that is JSON, and says that it is a form')
-  const form = new Map<string, string | string[]>()
-  for (const [name, value] of new URLSearchParams(text)) {
-    const known = form.get(name)
-    form.set(name, known === undefined ? value : [known, value].flat())
-  }
-  return Object.fromEntries(form)
 }
 
 /** Undefined when it is no JSON. */
@@ -182,96 +212,17 @@ function endOfString(text: string, at: number): number {
 function fieldsOf(document: unknown): string[] {
   const found = new Set<string>()
   const look = (value: unknown, prefix: string): void => {
-    if (found.size > MAX_FIELDS || typeof value !== 'object' || value === null) return
+    if (found.size > MAX_LISTED || typeof value !== 'object' || value === null) return
     if (Array.isArray(value)) {
       for (const each of value) look(each, prefix)
       return
     }
     for (const [name, member] of Object.entries(value)) {
-      if (found.size > MAX_FIELDS) return
+      if (found.size > MAX_LISTED) return
       found.add(`${prefix}${name}`)
       look(member, `${prefix}${name}.`)
     }
   }
   look(document, '')
   return [...found]
-}
-
-type Graphql = Pick<BodyFacts, 'graphqlType' | 'graphqlNames' | 'graphqlFields'> & Pick<Body, 'renames'>
-
-/** GraphQL over HTTP: `query` of the body, of each member of a batch, or of the query string. */
-function graphqlOf(document: unknown, asked: readonly string[]): Graphql {
-  const requests = Array.isArray(document) ? document : [document]
-  const objects = requests.filter(each => typeof each === 'object' && each !== null) as Record<string, unknown>[]
-  const isPersisted = objects.some(({ extensions }) => JSON.stringify(extensions ?? '').includes('"persistedQuery"'))
-  const texts = objects.flatMap(({ query }) => [query].flat().filter(each => typeof each === 'string'))
-  const facts = graphqlFacts([...asked, ...texts], texts.length === 0)
-  return facts.graphqlType === '' && isPersisted ? { ...facts, graphqlType: 'unknown' } : facts
-}
-
-/** `isGuess`: a text that is no GraphQL is something else, and not to be worried about. */
-function graphqlFacts(texts: readonly string[], isGuess: boolean): Graphql {
-  const types = new Set<string>()
-  const names = new Set<string>()
-  const fields = new Set<string>()
-  let renames = false
-  for (const text of texts) {
-    const document = parseGraphql(text)
-    if (document === undefined) {
-      if (!isGuess) types.add('unknown')
-      continue
-    }
-    renames ||= hasAliases(document)
-    const fragments = new Map(
-      document.definitions.flatMap(each => (each.kind === Kind.FRAGMENT_DEFINITION ? [[each.name.value, each]] : [])),
-    )
-    for (const definition of document.definitions) {
-      if (definition.kind !== Kind.OPERATION_DEFINITION) continue
-      types.add(definition.operation)
-      if (definition.name !== undefined) names.add(definition.name.value)
-      addFields(definition.selectionSet, fragments, fields, new Set())
-    }
-  }
-  const type = ['unknown', 'mutation', 'subscription', 'query'].find(each => types.has(each)) ?? ''
-  return {
-    graphqlType: type,
-    graphqlNames: [...names].slice(0, MAX_FIELDS + 1),
-    graphqlFields: [...fields].slice(0, MAX_FIELDS + 1),
-    renames,
-  }
-}
-
-function hasAliases(document: DocumentNode): boolean {
-  let found = false
-  visit(document, {
-    Field: ({ alias, name }) => {
-      found ||= alias !== undefined && alias.value !== name.value
-    },
-  })
-  return found
-}
-
-function parseGraphql(text: string): DocumentNode | undefined {
-  try {
-    return parse(text, { noLocation: true, maxTokens: MAX_GRAPHQL_TOKENS })
-  } catch {
-    return undefined
-  }
-}
-
-function addFields(
-  { selections }: SelectionSetNode,
-  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
-  fields: Set<string>,
-  seen: Set<string>,
-): void {
-  for (const selection of selections) {
-    if (selection.kind === Kind.FIELD) fields.add(selection.name.value)
-    else if (selection.kind === Kind.INLINE_FRAGMENT) addFields(selection.selectionSet, fragments, fields, seen)
-    else if (!seen.has(selection.name.value)) {
-      seen.add(selection.name.value)
-      const fragment = fragments.get(selection.name.value)
-      if (fragment !== undefined) addFields(fragment.selectionSet, fragments, fields, seen)
-    }
-  }
 }

@@ -1,6 +1,7 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
 import { methodOverrides } from '@gate/shared/http-command'
+import { plainName } from './members.ts'
 
 /** Of a member's name so much is kept: none that asks for a method is longer, however it is escaped. */
 const MAX_NAME_LENGTH = 1024
@@ -36,8 +37,8 @@ export function formOf(method: string, contentType: string | undefined): FormKin
 
 /** Whether a member of this name could be taken for a method. PHP cuts names at NUL and `[`, and writes `_` for blanks and dots. */
 export function isOverride(name: string): boolean {
-  const plain = (name.split(/[\0[]/, 1)[0] ?? '').trim().toLowerCase().replace(/[ .]/g, '_')
-  return plain === '_method' || methodOverrides.includes(plain.replaceAll('_', '-'))
+  const plain = plainName(name).toLowerCase().replace(/[ .]/g, '_')
+  return plain === '_method' || plain === '_httpmethod' || methodOverrides.includes(plain.replaceAll('_', '-'))
 }
 
 export function overrideScan(kind: FormKind): OverrideScan {
@@ -113,6 +114,8 @@ class MultipartScan implements OverrideScan {
   #kept = ''
   /** Of what is kept, so much was looked into. */
   #checked = 0
+  /** And so much was searched for the end of a head. */
+  #searched = 0
   #isHead = false
 
   push(bytes: Buffer): void {
@@ -132,12 +135,13 @@ class MultipartScan implements OverrideScan {
     }
     this.#kept = this.#kept.slice(found.index + found[0].length)
     this.#checked = 0
+    this.#searched = 0
     this.#isHead = true
     return true
   }
 
   #leaveHead(): boolean {
-    const from = Math.max(0, this.#checked - 3)
+    const from = Math.max(0, Math.max(this.#checked, this.#searched) - 3)
     const end = this.#kept.indexOf('\r\n\r\n', from)
     if (end !== -1) {
       this.#check(end)
@@ -152,6 +156,7 @@ class MultipartScan implements OverrideScan {
       this.#kept = this.#kept.slice(-OVERLAP_LENGTH)
       this.#checked = this.#kept.length
     }
+    this.#searched = this.#kept.length
     return false
   }
 
@@ -160,7 +165,8 @@ class MultipartScan implements OverrideScan {
     this.#checked = end
     const names = head.matchAll(/(?<![a-z])name\s*=\s*["']?([^"';\r\n]*)/gi)
     // RFC 7578 section 4.2: names are not encoded (name*=), nor cut in pieces (name*0=).
-    const isEncoded = /(?<![a-z])name\s*\*/i.test(head.split(/[\r\n]+(?=\S)/, 1)[0] ?? '')
+    const endOfLine = head.search(/[\r\n]\S/)
+    const isEncoded = /(?<![a-z])name\s*\*/i.test(endOfLine === -1 ? head : head.slice(0, endOfLine))
     if (isEncoded || [...names].some(([, name = '']) => isOverride(name))) throw refusal()
   }
 }

@@ -10,6 +10,7 @@ import { type Body, readBody, unreadBody } from './body.ts'
 import { disguisedField, Fields, hiddenField } from './fields.ts'
 import { type Location, readLocation } from './location.ts'
 import { isAboutRoute } from './masking/body.ts'
+import { readMediaType } from './masking/media-type.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { operationOf, type Request, textOf } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
@@ -162,7 +163,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const isRead = content.isWhole && content.start !== undefined && fields.one('content-encoding') === undefined
   try {
     if (isRead || content.length === 0)
-      body = readBody(contentType, content.start ?? Buffer.alloc(0), location.parameters)
+      body = readBody(contentType, content.start ?? Buffer.alloc(0), location.query.slice(1))
     fault ??= bodyFault(head, body, content)
   } catch (thrown) {
     fault ??= asGateError(thrown)
@@ -176,7 +177,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     operation,
     recorded: recorded(request, content, gate, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations => perform(obligations, routeOf(location.path), body),
+    perform: obligations => perform(obligations, routeOf(location.path), head.method, body),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
@@ -192,22 +193,25 @@ function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | 
 }
 
 /** Frameworks take the method of a POST from a member of its body. */
-function bodyFault(
-  { method, fields }: ReadHead,
-  { facts, document }: Body,
-  content: ReadContent,
-): GateError | undefined {
+function bodyFault({ method, fields }: ReadHead, { document }: Body, content: ReadContent): GateError | undefined {
   const hint = 'Send the method itself.'
   if (typeof document === 'object' && document !== null && Object.keys(document).some(isOverride))
     return new GateError('ERR_GATE_PROTOCOL', 'the body has _method', { hint })
   const contentType = fields.one('content-type')
   const kind = formOf(method, contentType)
   if (kind === undefined || content.length === 0) return undefined
-  const isOdd =
-    kind === 'urlencoded' && (contentType ?? '') !== '' && (facts.bodyKind === 'unread' || facts.bodyKind === 'other')
-  if (isOdd || fields.one('content-encoding') !== undefined)
+  if (fields.one('content-encoding') !== undefined || (kind === 'urlencoded' && !isAsciiForm(contentType)))
     return new GateError('ERR_GATE_PROTOCOL', 'a form that gate cannot read: it could hold a _method', { hint })
   return overrideFault(kind, content)
+}
+
+/** Whether names in a form stand in it as they are: in charsets that have ASCII in its place. */
+function isAsciiForm(contentType: string | undefined): boolean {
+  if (contentType === undefined) return true
+  const charset = readMediaType(contentType)?.parameters.get('charset') ?? 'utf-8'
+  return (
+    readMediaType(contentType) !== undefined && /^(?:utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d)$/i.test(charset)
+  )
 }
 
 /** In what was read; the rest is looked through on its way. */
@@ -224,7 +228,7 @@ function faultDeny(fault: GateError): Deny {
 }
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
-function perform(obligations: readonly Obligation[], route: string, body: Body): Deny | undefined {
+function perform(obligations: readonly Obligation[], route: string, method: string, body: Body): Deny | undefined {
   const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
   if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
     return deny(
@@ -236,21 +240,24 @@ function perform(obligations: readonly Obligation[], route: string, body: Body):
     each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route),
   )
   if (!isMasked) return undefined
-  if (body.renames)
-    return deny('fields are masked for you, and the query asks for some under other names', 'Leave out its aliases.')
-  if (!mayRename(body)) return undefined
+  if (body.renames?.() === true)
+    return deny(
+      'fields are masked for you, and the request may ask for some under other names',
+      'Leave out its aliases.',
+    )
+  if (body.renames !== undefined || !mayRename(method, body)) return undefined
   return deny(
     'fields are masked for you, and gate cannot read whether the body asks for some under other names',
     'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
   )
 }
 
-/** Whether a body that was not read could be GraphQL to a target. */
-function mayRename({ facts: { bodyKind, contentType } }: Body): boolean {
-  if (bodyKind !== 'unread' && bodyKind !== 'other') return false
-  // Of the parts of a form it is known, where it was read, whether one of them is a query.
-  if (contentType === 'multipart/form-data') return bodyKind === 'unread'
-  return contentType === '' || /json|graphql/.test(contentType)
+/** Types of which no target makes a text. */
+const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|pdf|wasm|vnd\.(?!.*(?:json|graphql)))/
+
+/** Whether a body that was not read could be GraphQL to a target, whatever it is called. */
+function mayRename(method: string, { facts: { contentType } }: Body): boolean {
+  return method === 'POST' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
 }
 
 function recorded(request: Request, content: ReadContent, gate: Gate, key: Uint8Array): Recorded {

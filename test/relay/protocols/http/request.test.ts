@@ -2,6 +2,7 @@
 import { admit } from '@gate/relay/protocols/http/admission'
 import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
 import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
+import { overrideScan } from '@gate/relay/protocols/http/overrides'
 import { commandOf, readHead } from '@gate/relay/protocols/http/request'
 import { clearTags, maskedTag } from '@gate/relay/protocols/http/tags'
 import type { Gate } from '@gate/relay/protocols/protocol'
@@ -112,7 +113,7 @@ t.test('fields of one hop and those of the gate stay behind', async t => {
 })
 
 t.test('bodies', async t => {
-  const body = (text: string, type = 'application/json', query: [string, string][] = []): ReturnType<typeof readBody> =>
+  const body = (text: string, type = 'application/json', query = ''): ReturnType<typeof readBody> =>
     readBody(type, Buffer.from(text), query)
   t.match(body('{"a":{"b":[{"c":1}]},"d":2}'), {
     facts: { bodyKind: 'json', bodyFields: ['a', 'a.b', 'a.b.c', 'd'], bodyBytes: 27, graphqlType: '' },
@@ -133,7 +134,7 @@ t.test('bodies', async t => {
 })
 
 t.test('GraphQL', async t => {
-  const graphql = (value: unknown, query: [string, string][] = []): unknown =>
+  const graphql = (value: unknown, query = ''): unknown =>
     readBody('application/json', Buffer.from(value === undefined ? '' : JSON.stringify(value)), query).facts
   t.match(graphql({ query: 'query Q { user { name } ...F } fragment F on Query { cards { pan } }' }), {
     graphqlType: 'query',
@@ -149,9 +150,83 @@ t.test('GraphQL', async t => {
   t.match(graphql({ query: 'not graphql {' }), { graphqlType: 'unknown' })
   t.match(graphql({ extensions: { persistedQuery: { sha256Hash: 'x' } } }), { graphqlType: 'unknown' })
   t.match(graphql({ query: 'subscription { news }' }), { graphqlType: 'subscription' })
-  t.match(graphql(undefined, [['query', 'mutation { pay }']]), { graphqlType: 'mutation' })
-  t.match(graphql(undefined, [['query', 'shoes']]), { graphqlType: '' })
+  t.match(graphql(undefined, 'query=mutation+%7B+pay+%7D'), { graphqlType: 'mutation' })
+  t.match(graphql(undefined, 'query=shoes'), { graphqlType: '' })
   t.match(graphql({ query: '{ ...A } fragment A on Q { ...B } fragment B on Q { ...A x }' }), { graphqlFields: ['x'] })
+})
+
+t.test('what a target may read in another way is not known to rules', async t => {
+  const isKnown = (text: string, type = 'application/x-www-form-urlencoded'): boolean =>
+    readBody(type === '' ? undefined : type, Buffer.from(text), '').isKnown
+  for (const text of ['role=user', 'a=1&b=', 'a_b=1&c-d=%2B', 'a=%26&b=%3B']) t.ok(isKnown(text), text)
+  for (const text of [
+    ...['role=user&role=admin', 'role=user;role=admin', 'role=user&role%00=admin', 'role=user&+role=admin'],
+    ...['role=user&role[]=admin', 'role=user&Role=admin', 'admin.x=1', 'user[admin]=1', '{"role":"user"}'],
+  ])
+    t.notOk(isKnown(text), text)
+  t.notOk(isKnown('{"role":"user","x":"&role=admin&"}', ''), 'JSON that may be a form')
+  t.ok(isKnown('{"role":"user"}', ''))
+  for (const number of ['9007199254740993', '1e400', '-1e17']) t.notOk(isKnown(`{"a":[${number}]}`, 'application/json'))
+  t.ok(isKnown('{"a":9007199254740991.0,"b":0.1}', 'application/json'))
+})
+
+t.test('fields under other names, wherever a target may look for them', async t => {
+  const renames = (text: string | Buffer, type = 'application/json', query = ''): boolean =>
+    readBody(type, Buffer.from(text), query).renames?.() === true
+  const alias = '{x:email}'
+  const long = `{me(ids:[${'1 '.repeat(20_001)}]){x:email}}`
+  for (const [text, type, query] of [
+    [JSON.stringify({ query: alias })],
+    [JSON.stringify({ Query: alias })],
+    [JSON.stringify({ query: null, QUERY: alias })],
+    [JSON.stringify([{ query: '{email}' }, { query: alias }])],
+    [JSON.stringify({ type: 'subscribe', payload: { query: `subscription${alias}` } })],
+    [JSON.stringify({ query: long })],
+    [JSON.stringify({ query: '{x:email!}' })],
+    [JSON.stringify({ query: 'fragment F($x:Int) on Q {x:email}' })],
+    [JSON.stringify({ query: ' #{\n,{x:email(a:01)}' })],
+    [JSON.stringify({ query: `${'{a'.repeat(6_000)}{x:email}${'}'.repeat(6_000)}` })],
+    [`{"query":"${alias}"} ;`, 'text/plain'],
+    [`{"qu\\u0065ry":"\\u007bx\\u003aemail}"} ;`, 'text/plain'],
+    [Buffer.from(JSON.stringify({ query: alias }), 'utf16le'), 'application/json'],
+    [`query=${encodeURIComponent(alias)}`, 'application/x-www-form-urlencoded'],
+    [`a=1;query=${encodeURIComponent(alias)}`, 'application/x-www-form-urlencoded'],
+    [alias, 'application/graphql'],
+    [
+      `--x\r\nContent-Disposition: form-data; name='operations'\r\n\r\n{"query":"${alias}"}\r\n--x--`,
+      'multipart/mixed',
+    ],
+    [`--x\r\nContent-Disposition: form-data; name="oper\\ations"\r\n\r\n{"query":"${alias}"}`, 'multipart/form-data'],
+    ['', '', 'query=%7Bx%3Aemail%7D'],
+    ['', '', 'Query=%7Bx%3Aemail%7D'],
+    ['', '', '%20query=%7Bx%3Aemail%7D'],
+    ['', '', 'query[]=%7Bx%3Aemail%7D'],
+    ['', '', 'a=1;query=%7Bx%3Aemail%7D'],
+  ] as const)
+    t.ok(renames(text, type, query), `${type ?? ''} ${String(text).slice(0, 80)} ${query ?? ''}`)
+  for (const [text, type, query] of [
+    [JSON.stringify({ query: '{email me(id: 1) { email: email }}', variables: { a: '{"b": 1}' } })],
+    [JSON.stringify({ query: { match: { name: 'x: {y}' } } })],
+    ['{"index":{"_id":1}}\n{"name":"query: x"}\n', 'application/x-ndjson'],
+    ['email=a%40b&note=Hello%20{name}:', 'application/x-www-form-urlencoded'],
+    ['Dear {name}: hello', 'text/plain'],
+    ['', '', 'query=sum(rate(job:x%7Ba%3D%22b%22%7D[5m:1m]))'],
+    ['', '', 'query=shoes'],
+  ] as const)
+    t.notOk(renames(text, type, query), `${type ?? ''} ${text} ${query ?? ''}`)
+})
+
+t.test('what is long and odd is read in no more time than what is not', async t => {
+  const mebibyte = 1024 * 1024
+  const form = readBody('application/x-www-form-urlencoded', Buffer.from('a&'.repeat(mebibyte / 2)), '')
+  t.match(form, { facts: { bodyKind: 'other' }, isKnown: false })
+  const scan = overrideScan('multipart')
+  scan.push(Buffer.from(`\r\nContent-Disposition: x${'\n'.repeat(mebibyte)}`))
+  scan.end()
+  const pieces = overrideScan('multipart')
+  pieces.push(Buffer.from('\r\nContent-Disposition: x'))
+  for (let count = 0; count < 20_000; count += 1) pieces.push(Buffer.from('y'))
+  pieces.end()
 })
 
 t.test('any body gives facts or a GateError', async () => {
@@ -164,7 +239,7 @@ t.test('any body gives facts or a GateError', async () => {
       ),
       text => {
         try {
-          const { facts, document } = readBody('application/json', Buffer.from(text), [])
+          const { facts, document } = readBody('application/json', Buffer.from(text), '')
           return facts.bodyKind === 'json'
             ? JSON.stringify(document) === JSON.stringify(JSON.parse(text.replace(/^\ufeff/, '')))
             : true

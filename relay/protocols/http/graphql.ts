@@ -1,0 +1,149 @@
+// GraphQL in what a request says: its operations, for rules, and whether it asks for fields under other names. Pure.
+import { type DocumentNode, type FragmentDefinitionNode, Kind, parse, type SelectionSetNode, visit } from 'graphql'
+
+/** More are not listed; the lists then hold one more than they may. */
+export const MAX_LISTED = 200
+const MAX_TOKENS = 20_000
+
+export interface GraphqlFacts {
+  /** query, mutation, subscription; unknown when it cannot be told. */
+  readonly graphqlType: string
+  readonly graphqlNames: readonly string[]
+  /** Fields that operations begin with. */
+  readonly graphqlFields: readonly string[]
+}
+
+export const noGraphql: GraphqlFacts = { graphqlType: '', graphqlNames: [], graphqlFields: [] }
+
+export const isAllListed = ({ graphqlNames, graphqlFields }: GraphqlFacts): boolean =>
+  graphqlNames.length <= MAX_LISTED && graphqlFields.length <= MAX_LISTED
+
+/** `isGuess`: a text that is no GraphQL is something else, and not to be worried about. */
+export function graphqlFacts(texts: readonly string[], isGuess: boolean): GraphqlFacts {
+  const types = new Set<string>()
+  const names = new Set<string>()
+  const fields = new Set<string>()
+  for (const text of texts) {
+    const document = parsed(text)
+    if (document === undefined) {
+      if (!isGuess) types.add('unknown')
+      continue
+    }
+    const fragments = new Map(
+      document.definitions.flatMap(each => (each.kind === Kind.FRAGMENT_DEFINITION ? [[each.name.value, each]] : [])),
+    )
+    for (const definition of document.definitions) {
+      if (definition.kind !== Kind.OPERATION_DEFINITION) continue
+      types.add(definition.operation)
+      if (definition.name !== undefined) names.add(definition.name.value)
+      addFields(definition.selectionSet, fragments, fields, new Set())
+    }
+  }
+  const graphqlType = ['unknown', 'mutation', 'subscription', 'query'].find(each => types.has(each)) ?? ''
+  return {
+    graphqlType,
+    graphqlNames: [...names].slice(0, MAX_LISTED + 1),
+    graphqlFields: [...fields].slice(0, MAX_LISTED + 1),
+  }
+}
+
+/**
+ * GraphQL over HTTP: `query` of the body, of each member of a batch, or of a message's payload (graphql-ws). `asked` are the
+ * query string's.
+ */
+export function graphqlOf(document: unknown, asked: readonly string[]): GraphqlFacts {
+  const requests = [document].flat().flatMap(each => (isObject(each) ? [each, each['payload']] : []))
+  const objects = requests.filter(isObject)
+  const isPersisted = objects.some(({ extensions }) => JSON.stringify(extensions ?? '').includes('"persistedQuery"'))
+  const texts = objects.flatMap(({ query }) => [query].flat().filter(each => typeof each === 'string'))
+  const facts = graphqlFacts([...asked, ...texts], texts.length === 0)
+  return facts.graphqlType === '' && isPersisted ? { ...facts, graphqlType: 'unknown' } : facts
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+/**
+ * Whether a text asks for fields under other names. What is no GraphQL to this parser may be to another: it counts when it
+ * begins as GraphQL does and holds what an alias takes.
+ */
+export function renamesFields(text: string): boolean {
+  if (!text.includes('{') || !text.includes(':')) return false
+  const document = parsed(text)
+  if (document !== undefined) return hasAliases(document)
+  return beginsAsGraphql(text) && !isJson(text)
+}
+
+/** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
+export function anyRenames(document: unknown): boolean {
+  if (typeof document === 'string') return renamesFields(document)
+  return isObject(document) && Object.values(document).some(anyRenames)
+}
+
+/**
+ * Whether a text that could not be read as a document may hold a request of GraphQL for fields under other names, as some
+ * target could read it: JSON with something behind it, a form, parts, another charset.
+ */
+export function mayHoldRenames(bytes: Buffer): boolean {
+  const text = unescaped(bytes.toString('latin1').replaceAll('\0', ''))
+  return text.includes('{') && text.includes(':') && /query|operations/i.test(text)
+}
+
+/** Escapes of JSON and of forms undone, and what quoted strings may hold before any character. */
+function unescaped(text: string): string {
+  return text
+    .replaceAll('+', ' ')
+    .replace(/\\u00([0-9a-f]{2})|%([0-9a-f]{2})/gi, (_, json?: string, form?: string) =>
+      String.fromCharCode(Number.parseInt(json ?? form ?? '', 16)),
+    )
+    .replaceAll('\\', '')
+}
+
+/** Blanks, commas and comments mean nothing before the first token. */
+function beginsAsGraphql(text: string): boolean {
+  const start = text.replaceAll(/#[^\r\n]*/g, '').replace(/^[\s,\ufeff]+/, '')
+  return /^(?:["{]|query|mutation|subscription|fragment)/.test(start)
+}
+
+/** Of objects and arrays: their names stand in quotes, so that no GraphQL is one. */
+function isJson(text: string): boolean {
+  try {
+    return isObject(JSON.parse(text))
+  } catch {
+    return false
+  }
+}
+
+function hasAliases(document: DocumentNode): boolean {
+  let found = false
+  visit(document, {
+    Field: ({ alias, name }) => {
+      found ||= alias !== undefined && alias.value !== name.value
+    },
+  })
+  return found
+}
+
+function parsed(text: string): DocumentNode | undefined {
+  try {
+    return parse(text, { noLocation: true, maxTokens: MAX_TOKENS })
+  } catch {
+    return undefined
+  }
+}
+
+function addFields(
+  { selections }: SelectionSetNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+  fields: Set<string>,
+  seen: Set<string>,
+): void {
+  for (const selection of selections) {
+    if (selection.kind === Kind.FIELD) fields.add(selection.name.value)
+    else if (selection.kind === Kind.INLINE_FRAGMENT) addFields(selection.selectionSet, fragments, fields, seen)
+    else if (!seen.has(selection.name.value)) {
+      seen.add(selection.name.value)
+      const fragment = fragments.get(selection.name.value)
+      if (fragment !== undefined) addFields(fragment.selectionSet, fragments, fields, seen)
+    }
+  }
+}

@@ -1,0 +1,40 @@
+// Members of forms and queries, `name=value&name=value`, and what else servers may take their names for. Pure.
+
+/** Of more members not all are read: rules are told that they cannot know. */
+export const MAX_MEMBERS = 1_000
+
+export type Member = readonly [name: string, value: string]
+
+export interface Members {
+  readonly list: readonly Member[]
+  /** Whether every server reads them so. */
+  readonly isPlain: boolean
+}
+
+/** Reads members as the URL Standard does. */
+export function readMembers(text: string): Members {
+  let ampersands = 0
+  for (let at = text.indexOf('&'); at !== -1 && ampersands < MAX_MEMBERS; at = text.indexOf('&', at + 1))
+    ampersands += 1
+  if (ampersands >= MAX_MEMBERS) return { list: [], isPlain: false }
+  const list = [...new URLSearchParams(text)]
+  const names = list.map(([name]) => name)
+  const isPlain =
+    !text.includes(';') &&
+    new Set(names.map(name => name.toLowerCase())).size === names.length &&
+    names.every(name => plainName(name) === name && !name.includes('.'))
+  return { list, isPlain }
+}
+
+/** Members wherever a server may cut them, at a semicolon as well. */
+export function everyMember(text: string): readonly Member[] {
+  return text.split(/[&;]/).map((part): Member => {
+    const [member] = new URLSearchParams(part)
+    return member ?? ['', '']
+  })
+}
+
+/** PHP cuts names at NUL and `[`, and drops blanks before them. */
+export function plainName(name: string): string {
+  return (name.split(/[\0[]/, 1)[0] ?? '').trim()
+}
