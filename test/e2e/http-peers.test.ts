@@ -19,6 +19,8 @@ targets:
       - { name: never, when: 'op.path.startsWith("/admin")', deny: "no" }
       - { name: read, when: 'op.route == "/read" && op.body.amount > 100', deny: "no" }
       - { name: quiet, when: 'op.action == "message" && op.text == "forbidden"', deny: "Not that word." }
+      - { name: no-mutations, when: 'op.action == "message" && op.graphqlType == "mutation"', deny: "Only queries." }
+      - { name: roles, when: 'op.direction == "sent" && op.path == "/roles" && op.body.role == "admin"', deny: "no" }
     mask:
       - { fields: ["**.email"], for: { groups: [support] }, with: redact }
 `
@@ -192,6 +194,50 @@ t.test('WebSockets: decided, recorded and masked message by message', async t =>
   t.equal(await outcomeOf('/echo-socket'), '101 ERR_GATE_REFUSED')
 })
 
+t.test('why a service closes is not told where something is masked', async t => {
+  for (const [{ port }, expected] of [
+    [gate, 'ann@secret.example'],
+    [masked, ''],
+  ] as const) {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/bye`)
+    const closed = new Promise(resolve => socket.once('close', (code, reason) => resolve([code, String(reason)])))
+    t.same(await closed, [4000, expected])
+  }
+})
+
+/** Opens a WebSocket, sends a message, and gives the answer, or the code with which it was closed. */
+async function say(port: number, path: string, message: string | Buffer): Promise<string | number> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const answer = new Promise<string | number>(resolve => {
+    socket.once('message', data => resolve(String(data)))
+    socket.once('close', resolve)
+  })
+  socket.send(message)
+  const said = await answer
+  socket.terminate()
+  return said
+}
+
+t.test('what a message says is known to rules, as text and as bytes', async t => {
+  const graphql = (query: string): string => JSON.stringify({ type: 'subscribe', payload: { query } })
+  const query = graphql('{email}')
+  for (const [port, path, message, expected] of [
+    [gate.port, '/a', query, query],
+    [gate.port, '/a', graphql('mutation {pay}'), 1008],
+    [gate.port, '/a', Buffer.from(graphql('mutation {pay}')), 1008],
+    [gate.port, '/a', Buffer.from('forbidden'), 1008],
+    [gate.port, '/a', Buffer.from([0, 255]), 1008],
+    [gate.port, '/roles', '{"role":"user"}', '{"role":"user"}'],
+    [gate.port, '/roles', '{"role":"admin"}', 1008],
+    [gate.port, '/roles', '{"role":"user","role":"admin"}', 1008],
+    [masked.port, '/a', query, query],
+    [masked.port, '/a', graphql('subscription {x:email}'), 1008],
+    [masked.port, '/a', graphql('{x:email'), 1008],
+  ] as const)
+    t.equal(await say(port, path, message), expected, `${path} ${String(message)}`)
+})
+
 t.test('messages in fragments, with control frames between them, are one message', async t => {
   const socket = await openRaw(
     gate.port,
@@ -312,4 +358,20 @@ t.test('pings whose answers nobody reads', async t => {
   t.equal(await outcomeOf('/pings'), '101 ERR_GATE_LIMIT')
   socket.destroy()
   await closed
+})
+
+t.test('an open WebSocket masks by the policy of the moment', async t => {
+  const message = '{"email":"ann@secret.example"}'
+  const socket = new WebSocket(`ws://127.0.0.1:${gate.port}/old`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const echo = async (): Promise<string> => {
+    const answer = new Promise<string>(resolve => socket.once('message', data => resolve(String(data))))
+    socket.send(message)
+    return answer
+  }
+  t.equal(await echo(), message)
+  await world.relay.writePolicy(policy.replace('groups: [support]', 'groups: [support, engineers]'))
+  while ((await say(gate.port, '/new', message)) === message) await wait(50)
+  t.equal(await echo(), '{"email":"****"}')
+  socket.terminate()
 })

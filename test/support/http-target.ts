@@ -153,6 +153,7 @@ export async function startHttpService(more: Readonly<Record<string, Answer>> = 
     if (request.url === '/no-socket') return void socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n')
     sockets.handleUpgrade(request, socket, head, client => {
       client.on('message', (data, isBinary) => client.send(data as Buffer, { binary: isBinary }))
+      if (request.url === '/bye') client.close(4000, 'ann@secret.example')
       if (request.url === '/greeting') client.send('{"email":"ann@secret.example","n":1}')
     })
   })

@@ -1,5 +1,6 @@
 // The messages of a WebSocket: each is decided, recorded and masked before it goes on; no frame is copied.
 import { isUtf8 } from 'node:buffer'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asGateError, GateError } from '@gate/shared/errors'
 import { Queue } from '@gate/shared/queue'
 import type { RawData, WebSocket } from 'ws'
@@ -7,7 +8,8 @@ import { hideFound } from '../../mask/recorded.ts'
 import type { Session } from '../protocol.ts'
 import { bodyMasker } from './masking/body.ts'
 import { recordedBody } from './masking/recorded.ts'
-import { messageOperation } from './operation.ts'
+import { maskingOf } from './masking-of.ts'
+import { type Direction, messageOperation, readMessage, renamingRefusal } from './message.ts'
 import type { Masking } from './plan.ts'
 import type { Keys } from './room.ts'
 
@@ -20,6 +22,8 @@ export const MAX_FRAGMENTS = 16 * 1024
  * read at once: the smallest messages have two bytes.
  */
 const MAX_WAITING = 64 * 1024
+/** Many small messages that came at once must not make others wait. */
+const MESSAGES_PER_TURN = 64
 /** Answers to pings that a side does not read, of 125 bytes at most. */
 const MAX_UNREAD_PONGS = 1024
 /** RFC 6455 section 7.4.1. */
@@ -36,7 +40,7 @@ const MAX_REASON_BYTES = 123
 
 export interface MessageContext {
   readonly session: Session
-  readonly keys: Pick<Keys, 'recordKey'>
+  readonly keys: Keys
   readonly path: string
   readonly route: string
   readonly masking: Masking | undefined
@@ -87,7 +91,7 @@ function codeFor({ code, fault }: GateError): number {
 
 function join(
   context: MessageContext,
-  direction: 'sent' | 'received',
+  direction: Direction,
   from: WebSocket,
   to: WebSocket,
   refuse: (thrown: unknown) => void,
@@ -96,6 +100,8 @@ function join(
   const waiting = new Queue<{ readonly message: Buffer; readonly isBinary: boolean }>()
   let passing: Promise<void> | undefined
   let isOver = false
+  let passed = 0
+  let { masking } = context
   const stop = (thrown: unknown): void => {
     if (!isOver) refuse(thrown)
     isOver = true
@@ -103,8 +109,11 @@ function join(
   }
   const passAll = async (): Promise<void> => {
     try {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
-        await pass(context, direction, next.message, next.isBinary, to)
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        masking = await pass(context, direction, next.message, next.isBinary, to)
+        passed += 1
+        if (passed % MESSAGES_PER_TURN === 0) await nextTurn()
+      }
     } catch (thrown) {
       stop(thrown)
     }
@@ -137,12 +146,14 @@ function join(
     if (fault !== undefined) stop(fault)
   })
   from.on('close', (code, reason) => {
-    void (passing ?? Promise.resolve()).then(() => close(to, code, reason.toString('utf8')))
+    // A reason is free text, which is neither masked nor searched.
+    const isHidden = (): boolean => direction === 'received' && masking !== undefined
+    void (passing ?? Promise.resolve()).then(() => close(to, code, isHidden() ? '' : reason.toString('utf8')))
   })
 }
 
 /** What was wrong with a frame; undefined where it was the connection that broke. */
-function faultOf(thrown: Error & { code?: unknown }, direction: 'sent' | 'received'): GateError | undefined {
+function faultOf(thrown: Error & { code?: unknown }, direction: Direction): GateError | undefined {
   if (typeof thrown.code !== 'string' || !thrown.code.startsWith('WS_ERR_')) return undefined
   const who = direction === 'sent' ? 'the client' : 'the target'
   if (/_UNSUPPORTED_|_TOO_MANY_/.test(thrown.code))
@@ -151,24 +162,32 @@ function faultOf(thrown: Error & { code?: unknown }, direction: 'sent' | 'receiv
   return new GateError(code, `${who} broke the rules of WebSocket (${thrown.code.slice('WS_ERR_'.length)})`)
 }
 
+/** Decides, records and sends one message; gives what was masked for it. */
 async function pass(
-  { session, keys, path, route, masking, signal }: MessageContext,
-  direction: 'sent' | 'received',
+  { session, keys, path, route, signal }: MessageContext,
+  direction: Direction,
   message: Buffer,
   isBinary: boolean,
   to: WebSocket,
-): Promise<void> {
-  const text = isBinary ? undefined : message.toString('utf8')
-  const operation = messageOperation(path, route, direction, text, message.length)
-  const type = text === undefined ? undefined : typeOf(text)
+): Promise<Masking | undefined> {
+  const read = readMessage(direction, message)
+  const operation = messageOperation(path, route, direction, read)
+  const type = read.text === undefined ? undefined : typeOf(read.text)
   const fields = session.gate.recordFields
   const recorded =
     type === undefined ? operation.text : hideFound(recordedBody(type, message, fields, keys.recordKey), keys.recordKey)
   const verdict = await session.gate.decide(
-    [{ operation, recorded: { text: recorded, isCut: false, parameters: [], parameterCount: 0 }, people: 'now' }],
+    [
+      {
+        operation,
+        recorded: { text: recorded, isCut: false, parameters: [], parameterCount: 0 },
+        people: 'now',
+        perform: obligations => renamingRefusal(obligations, route, direction, read),
+      },
+    ],
     () => ({
       command: operation.text,
-      parameters: isBinary ? undefined : [],
+      parameters: read.text === undefined ? undefined : [],
       context: { path },
       estimate: () => Promise.resolve(undefined),
     }),
@@ -176,7 +195,10 @@ async function pass(
     () => signal,
   )
   if (verdict.settled.effect === 'deny') throw new GateError('ERR_GATE_REFUSED', verdict.settled.reason)
-  const passed = direction === 'received' && masking !== undefined ? masked(masking, type, message) : message
+  // Policy may have changed since the handshake.
+  const masking = maskingOf(verdict.obligations[0] ?? [], route, keys.maskKey)
+  const readable = isBinary ? undefined : type
+  const passed = direction === 'received' && masking !== undefined ? masked(masking, readable, message) : message
   if (verdict.recorded !== undefined) await verdict.recorded
   const [command = 0] = verdict.commands
   await new Promise<void>((resolve, reject) => {
@@ -185,6 +207,7 @@ async function pass(
     )
   })
   session.gate.observe({ command, rows: undefined, bytes: message.length, status: direction })
+  return masking
 }
 
 function typeOf(text: string): string {

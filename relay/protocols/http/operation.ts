@@ -28,8 +28,8 @@ export const vocabulary = {
 const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** What only a body says. */
-const ofContent: readonly string[] = ['body', 'bodyFields', 'graphqlType', 'graphqlNames', 'graphqlFields']
-const ofBody: readonly string[] = ['text', ...ofContent]
+export const ofContent: readonly string[] = ['body', 'bodyFields', 'graphqlType', 'graphqlNames', 'graphqlFields']
+export const ofBody: readonly string[] = ['text', ...ofContent]
 
 export interface Request {
   readonly method: string
@@ -74,41 +74,4 @@ export function textOf({ method, location, fields, body, content }: Request): st
   const { bodyKind, bodyBytes } = body.facts
   const shown = bodyKind === 'none' ? undefined : (content ?? bodyBytes)
   return requestText(method, `${location.path}${location.query}`, fields.one('content-type'), shown)
-}
-
-/** One message of a WebSocket. `text` is undefined for a binary one. */
-export function messageOperation(
-  path: string,
-  route: string,
-  direction: 'sent' | 'received',
-  text: string | undefined,
-  bytes: number,
-): Operation {
-  const none: readonly string[] = []
-  return {
-    protocol: 'http',
-    action: 'message',
-    resources: [{ kind: 'path', name: path, mode: direction === 'sent' ? 'write' : 'read' }],
-    text: text ?? `(${bytes} bytes)`,
-    parameters: [],
-    writes: direction === 'sent',
-    routine: true,
-    facts: {
-      method: 'GET',
-      path,
-      route,
-      query: none,
-      parameters: none,
-      headers: none,
-      contentType: '',
-      bodyKind: text === undefined ? 'other' : 'none',
-      bodyBytes: bytes,
-      bodyFields: none,
-      graphqlType: '',
-      graphqlNames: none,
-      graphqlFields: none,
-      direction,
-    },
-    document: null,
-  }
 }

@@ -1,0 +1,97 @@
+// One message of a WebSocket → an Operation: what policy and people see of it. Pure.
+import { isUtf8 } from 'node:buffer'
+import { GateError } from '@gate/shared/errors'
+import type { Deny, Obligation, Operation } from '@gate/shared/model'
+import { type Body, readBody } from './body.ts'
+import { isAboutRoute } from './masking/body.ts'
+import { ofBody, ofContent } from './operation.ts'
+
+export type Direction = 'sent' | 'received'
+
+export interface Message {
+  /** Undefined for bytes that are no text: many servers read text from binary messages as well. */
+  readonly text: string | undefined
+  readonly bytes: number
+  /** What the client's message says; undefined where it cannot be read, and of the target's. */
+  readonly body: Body | undefined
+}
+
+export function readMessage(direction: Direction, bytes: Buffer): Message {
+  const text = isUtf8(bytes) && !bytes.includes(0) ? bytes.toString('utf8') : undefined
+  return { text, bytes: bytes.length, body: direction === 'sent' && text !== undefined ? bodyOf(bytes) : undefined }
+}
+
+function bodyOf(bytes: Buffer): Body | undefined {
+  try {
+    return readBody('application/json', bytes, '')
+  } catch (thrown) {
+    // JSON that is read in different ways: rules cannot know what the target reads.
+    if (thrown instanceof GateError) return undefined
+    throw thrown
+  }
+}
+
+export function messageOperation(
+  path: string,
+  route: string,
+  direction: Direction,
+  { text, bytes, body }: Message,
+): Operation {
+  const none: readonly string[] = []
+  const isSent = direction === 'sent'
+  const read = body?.facts.bodyKind === 'json' ? body : undefined
+  return {
+    protocol: 'http',
+    action: 'message',
+    resources: [{ kind: 'path', name: path, mode: isSent ? 'write' : 'read' }],
+    text: text ?? `(${bytes} bytes)`,
+    parameters: [],
+    writes: isSent,
+    routine: true,
+    facts: {
+      method: 'GET',
+      path,
+      route,
+      query: none,
+      parameters: none,
+      headers: none,
+      contentType: '',
+      bodyKind: read?.facts.bodyKind ?? (text === undefined ? 'other' : 'none'),
+      bodyBytes: bytes,
+      bodyFields: read?.facts.bodyFields ?? none,
+      graphqlType: read?.facts.graphqlType ?? '',
+      graphqlNames: read?.facts.graphqlNames ?? none,
+      graphqlFields: read?.facts.graphqlFields ?? none,
+      direction,
+    },
+    document: read?.document ?? null,
+    ...unknownOf(text, isSent, body),
+  }
+}
+
+/** What rules cannot know of it. Text that is no JSON holds no members and no GraphQL. */
+function unknownOf(text: string | undefined, isSent: boolean, body: Body | undefined): Pick<Operation, 'unknown'> {
+  if (text === undefined) return { unknown: isSent ? ofBody : ['text'] }
+  if (!isSent || body?.facts.bodyKind === 'other' || body?.isKnown === true) return {}
+  return { unknown: ofContent }
+}
+
+/** Why a message must not be sent where fields are masked: answers would hold them under other names. */
+export function renamingRefusal(
+  obligations: readonly Obligation[],
+  route: string,
+  direction: Direction,
+  { bytes, body }: Message,
+): Deny | undefined {
+  const isMasked = obligations.some(
+    each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route),
+  )
+  if (!isMasked || direction === 'received' || bytes === 0 || body?.renames?.() === false) return undefined
+  const hint = 'Leave out its aliases.'
+  return {
+    effect: 'deny',
+    rule: 'http',
+    reason: 'fields are masked for you, and the message may ask for some under other names',
+    hint,
+  }
+}
