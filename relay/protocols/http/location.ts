@@ -6,8 +6,10 @@ const MAX_TARGET_LENGTH = 32 * 1024
 const MAX_PARAMETERS = 1_000
 
 export interface Location {
-  /** Normalised and still percent-encoded. */
+  /** Normalised and still percent-encoded, as the target gets it. */
   readonly path: string
+  /** The same in the form that rules see: servers take `%40` for `@`, and so on. */
+  readonly plain: string
   /** With its question mark, as it was sent; empty when there is none. */
   readonly query: string
   /** Decoded, in order. */
@@ -27,8 +29,9 @@ const hiddenSeparator = /%(?:2f|5c|[01][0-9a-f]|7f)/i
 const doubleEscape = /%25[0-9a-f]{2}/i
 
 /**
- * Reads a request target. Dot segments are resolved and empty ones taken out, escapes of unreserved characters are undone
- * and others written in upper case (RFC 3986 section 6.2.2).
+ * Reads a request target. Dot segments are resolved, escapes of unreserved characters are undone and others written in
+ * upper case (RFC 3986 section 6.2.2). Empty segments are refused: some servers take them out, and to others, such as object
+ * stores, they are a part of a name.
  * @throws {GateError} ERR_GATE_PROTOCOL for what servers read in different ways.
  */
 export function readLocation(target: string): Location {
@@ -42,7 +45,7 @@ export function readLocation(target: string): Location {
   const mark = origin.indexOf('?')
   const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark))
   const query = mark === -1 ? '' : origin.slice(mark)
-  return { path, query, parameters: readParameters(query.slice(1)), authority }
+  return { path, plain: plainPath(path), query, parameters: readParameters(query.slice(1)), authority }
 }
 
 function refuse(why: string): GateError {
@@ -78,10 +81,19 @@ function checkUtf8(encoded: string): void {
   }
 }
 
-/** RFC 3986 section 5.2.4; empty segments go as well, since servers that route by path take them out. */
+/** What a segment may hold as it is, and is encoded by some clients all the same (RFC 3986 section 3.3: pchar). */
+const escapedCharacters = /%(?:21|24|26|27|28|29|2A|2B|2C|3A|3D|40)/g
+
+/** A normalised path with all escapes undone that a segment does not need. */
+export function plainPath(path: string): string {
+  return path.replace(escapedCharacters, found => String.fromCharCode(Number.parseInt(found.slice(1), 16)))
+}
+
+/** RFC 3986 section 5.2.4. */
 function withoutDots(path: string): string {
   const kept: string[] = []
   const segments = path.split('/')
+  if (segments.slice(1, -1).includes('')) throw refuse('has an empty segment')
   for (const segment of segments) {
     if (segment === '..') kept.pop()
     else if (segment !== '' && segment !== '.') kept.push(segment)

@@ -4,6 +4,7 @@ import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import type { Fields } from './fields.ts'
 import type { Location } from './location.ts'
+import { everyMember, plainName } from './members.ts'
 import type { RouteOf } from './routes.ts'
 
 /** The facts of this room's operations, by type, for policy. */
@@ -38,14 +39,17 @@ export interface Request {
   readonly body: Body
   /** What the text shows of the body; undefined when it was not read. */
   readonly content: string | undefined
+  /** It shows of it only what tells it from others: it is no text. */
+  readonly isOpaque: boolean
   readonly isUpgrade: boolean
 }
 
 /** What a request asks, when it is read far enough. `shownHeaders` are those that rules may see. */
 export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: readonly string[]): Operation {
-  const { method, location, fields, body, isUpgrade } = request
+  const { method, location, fields, body, content, isOpaque, isUpgrade } = request
   const writes = !safe.has(method)
-  const { path, parameters } = location
+  const { plain: path, parameters } = location
+  const isShown = content === undefined || !isOpaque
   return {
     protocol: 'http',
     action: isUpgrade ? 'websocket' : method.toLowerCase(),
@@ -58,15 +62,22 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
       method,
       path,
       route: routeOf(path),
-      query: [...new Set(parameters.map(([name]) => name))],
+      query: namesIn(location),
       parameters: parameters.map(([name, value]) => `${name}=${value}`),
       headers: fields.list.flatMap(([name, value]) => (shownHeaders.includes(name) ? [`${name}: ${value}`] : [])),
       ...body.facts,
       direction: '',
     },
     document: body.document,
-    ...(body.isKnown ? {} : { unknown: body.facts.bodyKind === 'unread' ? ofBody : ofContent }),
+    ...(body.isKnown ? {} : { unknown: isShown && body.facts.bodyKind !== 'unread' ? ofContent : ofBody }),
   }
+}
+
+/** Names in the query, and what else servers may take them for. */
+function namesIn({ query, parameters }: Location): string[] {
+  const names = parameters.map(([name]) => name)
+  const others = everyMember(query.slice(1)).map(([name]) => plainName(name))
+  return [...new Set([...names, ...others])].filter(name => name !== '')
 }
 
 /** The request in words: its first line, what its body is, and the body where it was read. */

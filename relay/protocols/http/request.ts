@@ -53,7 +53,7 @@ export function readHead({ method, target, raw, isUpgrade, version }: Head, targ
     return { method, location, fields, isUpgrade, fault: undefined }
   } catch (thrown) {
     const path = target.slice(0, RECORDED_TARGET_LENGTH)
-    const location = { path, query: '', parameters: [], authority: undefined }
+    const location = { path, plain: path, query: '', parameters: [], authority: undefined }
     return { method, location, fields: noFields, isUpgrade, fault: asGateError(thrown) }
   }
 }
@@ -170,18 +170,19 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   }
   const shown =
     content.isWhole && content.start !== undefined && content.start.length > 0 ? contentText(content.start) : undefined
-  const request: Request = { ...head, body, content: shown }
-  const routeOf = compileRoutes(gate.routes)
+  const isOpaque = shown !== undefined && content.start !== undefined && !isText(content.start)
+  const request: Request = { ...head, body, content: shown, isOpaque }
+  const { routeOf, maskRouteOf } = compileRoutes(gate.routes)
   const operation = operationOf(request, routeOf, gate.headers)
   const command: Command = {
     operation,
     recorded: recorded(request, content, gate, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations => perform(obligations, routeOf(location.path), head.method, body),
+    perform: obligations => perform(obligations, maskRouteOf(location.plain), head.method, body),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
-  return { command, route: routeOf(location.path), whole: isShown ? operation.text : undefined }
+  return { command, route: maskRouteOf(location.plain), whole: isShown ? operation.text : undefined }
 }
 
 function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {

@@ -1,4 +1,5 @@
 // Templates of paths, such as /users/{id}: which of them a path fits, and which is the most exact. Pure.
+import { plainPath } from './location.ts'
 
 type Part =
   | { readonly kind: 'name'; readonly text: string }
@@ -14,24 +15,58 @@ interface Route {
 /** The most exact template that fits a path; empty when none does. */
 export type RouteOf = (path: string) => string
 
-const compiled = new WeakMap<readonly string[], RouteOf>()
+export interface Routes {
+  /** Of a path in its plain form. A slash at the end changes nothing: servers serve both alike. */
+  readonly routeOf: RouteOf
+  /**
+   * The same for masks, which hide too much rather than too little: where no template fits, also without regard to case and
+   * to a suffix such as `.json`.
+   */
+  readonly maskRouteOf: RouteOf
+}
+
+const compiled = new WeakMap<readonly string[], Routes>()
 
 /** Compiles templates; the same list is compiled once. Of those that fit, names beat parameters from left to right. */
-export function compileRoutes(templates: readonly string[]): RouteOf {
+export function compileRoutes(templates: readonly string[]): Routes {
   const known = compiled.get(templates)
   if (known !== undefined) return known
-  const routes = templates.map(readRoute).sort(byExactness)
-  const exact = new Map(routes.filter(isPlain).map(route => [route.template, route.template]))
+  const routeOf = matcher(templates.map(template => [plainTemplate(template), template]))
+  const anyCase = matcher(templates.map(template => [plainTemplate(template).toLowerCase(), template]))
+  const maskRouteOf: RouteOf = path =>
+    routeOf(path) || anyCase(path.toLowerCase()) || anyCase(path.toLowerCase().replace(/\.[a-z0-9]+\/?$/, ''))
+  const made = { routeOf, maskRouteOf }
+  compiled.set(templates, made)
+  return made
+}
+
+/** A template as paths are written: what is not ASCII in it encoded, what need not be encoded as it is. */
+function plainTemplate(template: string): string {
+  const encoded = template
+    .replace(/[^\x20-\x7e]+/gu, letters => encodeURIComponent(letters))
+    .replace(/%[0-9a-f]{2}/gi, found => found.toUpperCase())
+  return withoutSlash(plainPath(encoded))
+}
+
+const withoutSlash = (path: string): string => (path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path)
+
+/** Of pairs of a pattern and the template that it stands for. */
+function matcher(patterns: readonly (readonly [pattern: string, template: string])[]): RouteOf {
+  const routes = patterns.map(([pattern, template]) => readRoute(pattern, template)).sort(byExactness)
+  const exact = new Map(
+    patterns
+      .filter(([pattern]) => isPlain(readRoute(pattern, pattern)))
+      .map(([pattern, template]) => [pattern, template]),
+  )
   const others = routes.filter(route => !isPlain(route))
-  const routeOf: RouteOf = path => {
+  return written => {
+    const path = withoutSlash(written)
     const found = exact.get(path)
     if (found !== undefined) return found
     if (others.length === 0) return ''
     const segments = segmentsOf(path)
     return others.find(route => fits(route, segments))?.template ?? ''
   }
-  compiled.set(templates, routeOf)
-  return routeOf
 }
 
 const isPlain = ({ parts, isOpen }: Route): boolean => !isOpen && parts.every(part => part.kind === 'name')
@@ -40,9 +75,9 @@ function segmentsOf(path: string): string[] {
   return path.split('/').slice(1)
 }
 
-function readRoute(template: string): Route {
-  const isOpen = template.endsWith('/**')
-  const parts = segmentsOf(isOpen ? template.slice(0, -3) : template).map((segment): Part => {
+function readRoute(pattern: string, template: string): Route {
+  const isOpen = pattern.endsWith('/**')
+  const parts = segmentsOf(isOpen ? pattern.slice(0, -3) : pattern).map((segment): Part => {
     const literals = segment.split(/\{[^}]*\}/)
     return literals.length === 1 ? { kind: 'name', text: segment } : { kind: 'pattern', parts: literals }
   })

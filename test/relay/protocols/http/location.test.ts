@@ -10,9 +10,9 @@ const path = (target: string): string => readLocation(target).path
 
 t.test('the same path however it is written', async t => {
   const forms: Readonly<Record<string, readonly string[]>> = {
-    '/': ['/', '//', '/.', '/..', '/a/..', 'http://localhost', 'HTTP://localhost/', '/%2e', '/%2E%2e/'],
-    '/admin': ['/admin', '//admin', '/./admin', '/x/../admin', '/%61dmin', '/x/%2e%2E/admin', '/../../admin'],
-    '/admin/': ['/admin/', '/admin/.', '/admin/x/..', '/admin//'],
+    '/': ['/', '/.', '/..', '/a/..', 'http://localhost', 'HTTP://localhost/', '/%2e', '/%2E%2e/'],
+    '/admin': ['/admin', '/./admin', '/x/../admin', '/%61dmin', '/x/%2e%2E/admin', '/../../admin'],
+    '/admin/': ['/admin/', '/admin/.', '/admin/x/..'],
     '/a%20b/%C3%A9': ['/a%20b/%c3%a9'],
     '/~a-b_c.d': ['/%7ea%2Db%5fc%2ed'],
     "/a!$&'()*+,=:@": ["/a!$&'()*+,=:@"],
@@ -48,10 +48,17 @@ t.test('what is refused', async t => {
       'http://user@localhost/',
       `/${'a'.repeat(40_000)}`,
     ],
-    ...['/a?b=%0', '/a?b c', '/?é'],
+    ...['/a?b=%0', '/a?b c', '/?é', '//', '//a', '/a//b', '/a//', '/a/.//b'],
   ]
   for (const target of refused) t.throws(() => path(target), { code: 'ERR_GATE_PROTOCOL' }, target.slice(0, 40))
   t.throws(() => readLocation(`/?${'a&'.repeat(1_001)}`), { code: 'ERR_GATE_LIMIT' })
+})
+
+t.test('rules see what servers take a path for', async t => {
+  const plain = (target: string): string => readLocation(target).plain
+  t.equal(plain('/u/%40me/%3adelete/%24batch'), '/u/@me/:delete/$batch')
+  t.equal(path('/u/%40me/%3adelete'), '/u/%40me/%3Adelete', 'and servers get what was sent')
+  t.equal(plain('/a%2Cb%26c%25%20'), '/a,b&c%25%20')
 })
 
 t.test('queries', async t => {
@@ -113,7 +120,7 @@ t.test('reading is settled: what was read is read the same again, and only GateE
 })
 
 t.test('routes: the most exact template', async t => {
-  const routeOf = compileRoutes([
+  const { routeOf } = compileRoutes([
     ...[
       '/users/{id}',
       '/users/me',
@@ -137,8 +144,37 @@ t.test('routes: the most exact template', async t => {
     '/other': '/{name}',
     '/': '/',
     '/users/7/other': '',
-    '/users/': '',
+    '/users/': '/{name}',
+    '/users/7/': '/users/{id}',
+    '/users/me/': '/users/me',
   }
   for (const [path, route] of Object.entries(expected)) t.equal(routeOf(path), route, path)
-  t.equal(compileRoutes([])('/a'), '')
+  t.equal(compileRoutes([]).routeOf('/a'), '')
+})
+
+t.test('templates are written as people write them', async t => {
+  const { routeOf } = compileRoutes(['/größe/{id}', '/u/@me', '/v/%40you', '/x/{id}:export'])
+  for (const [target, route] of [
+    ['/gr%c3%b6%C3%9Fe/7', '/größe/{id}'],
+    ['/u/@me', '/u/@me'],
+    ['/u/%40me', '/u/@me'],
+    ['/v/@you', '/v/%40you'],
+    ['/x/7%3Aexport', '/x/{id}:export'],
+  ] as const)
+    t.equal(routeOf(readLocation(target).plain), route, target)
+})
+
+t.test('masks hide too much rather than too little', async t => {
+  const { routeOf, maskRouteOf } = compileRoutes(['/customers', '/customers/{id}', '/Reports/{id}'])
+  for (const [target, route] of [
+    ['/customers', '/customers'],
+    ['/customers/', '/customers'],
+    ['/customers.json', '/customers'],
+    ['/Customers', '/customers'],
+    ['/CUSTOMERS/7', '/customers/{id}'],
+    ['/reports/7.xml', '/Reports/{id}'],
+    ['/other', ''],
+  ] as const)
+    t.equal(maskRouteOf(target), route, target)
+  t.equal(routeOf('/Customers'), '', 'rules go by what is written')
 })
