@@ -142,7 +142,7 @@ t.test('masked fields and headers', async t => {
   })
   t.equal(answer.headers.get('accept-ranges'), null)
   const tag = answer.headers.get('etag') ?? ''
-  t.match(tag, /^"gate-[0-9a-f]{12}-v1"$/)
+  t.match(tag, /^"[\w-]{100,}"$/)
   const same = await get(masked, '/customers', { headers: { 'if-none-match': tag } })
   t.equal(same.status, 304)
   t.equal((await get(masked, '/customers', { headers: { 'if-none-match': '"v1"' } })).status, 200, 'another mask’s tag')

@@ -2,7 +2,7 @@
 import type { Obligation } from '@gate/shared/model'
 import { compileBodyMasks } from './masking/body.ts'
 import type { Masking } from './plan.ts'
-import { maskVersion } from './tags.ts'
+import { tagSeal } from './tags.ts'
 
 /** Routes of one set of obligations; beyond them all are forgotten. */
 const MAX_ROUTES = 10_000
@@ -16,7 +16,7 @@ export function maskingOf(obligations: readonly Obligation[], route: string, key
   compiled.set(obligations, known)
   if (known.has(route)) return known.get(route)
   const body = compileBodyMasks(obligations, route, key)
-  const masking = body === undefined ? undefined : { body, version: maskVersion(obligations) }
+  const masking = body === undefined ? undefined : { body, seal: tagSeal(obligations, key) }
   if (known.size >= MAX_ROUTES) known.clear()
   known.set(route, masking)
   return masking

@@ -5,12 +5,13 @@ import { answeredFields, type FieldList } from './fields.ts'
 import { type BodyMasks, bodyMasker } from './masking/body.ts'
 import { maskHeaders } from './masking/headers.ts'
 import type { BodyMasker } from './masking/masker.ts'
-import { clearTags, maskedTag } from './tags.ts'
+import { clearTags, maskedTag, type TagSeal } from './tags.ts'
 
 /** What is masked for one request. */
 export interface Masking {
   readonly body: BodyMasks
-  readonly version: string
+  /** Of entity tags. */
+  readonly seal: TagSeal
 }
 
 export type Plan =
@@ -28,10 +29,12 @@ export type Plan =
   | { readonly do: 'refuse'; readonly why: string }
 
 /** They are about the bytes of the body, which become others. */
-const ofBytes: ReadonlySet<string> = new Set([
-  ...['content-length', 'accept-ranges', 'content-range', 'digest', 'content-digest', 'repr-digest', 'content-md5'],
-  ...['trailer', 'x-amz-checksum-crc32', 'x-amz-checksum-sha256'],
-])
+const ofBytes: ReadonlySet<string> = new Set(['content-length', 'accept-ranges', 'content-range', 'trailer'])
+/** And these tell what the clear ones were. */
+const digest = /checksum|digest|md5|sha-?\d|crc-?\d|-hash$|content-length/
+
+const isOfBytes = (name: string): boolean => ofBytes.has(name) || digest.test(name)
+
 const live: ReadonlySet<string> = new Set(['text/event-stream', 'application/x-ndjson', 'application/jsonl'])
 
 /** RFC 9110 section 6.4.1. */
@@ -40,12 +43,12 @@ export function hasBody(method: string, status: number, length: string | undefin
 }
 
 /** A part of a body cannot be masked, and the whole is asked for in a form that can be read. */
-export function maskedRequestFields(fields: FieldList, { version }: Masking): [string, string][] {
+export function maskedRequestFields(fields: FieldList, { seal }: Masking): [string, string][] {
   return fields.flatMap(([name, value]): [string, string][] => {
     if (name === 'range' || name === 'if-range') return []
     if (name === 'accept-encoding') return [[name, acceptedCodings(value)]]
     if (name !== 'if-none-match' && name !== 'if-match') return [[name, value]]
-    const tags = clearTags(value, version, name === 'if-none-match')
+    const tags = clearTags(value, seal, name === 'if-none-match')
     return tags === undefined ? [] : [[name, tags]]
   })
 }
@@ -69,10 +72,10 @@ export function planAnswer(
 ): Plan {
   const value = (name: string): string | undefined => raw.find(([each]) => each === name)?.[1]
   if (masking === undefined) return { do: 'pass', fields: answeredFields(raw) }
-  const { body, version } = masking
-  const kept = answeredFields(raw, ofBytes)
+  const { body, seal } = masking
+  const kept = answeredFields(raw).filter(([name]) => !isOfBytes(name))
   const fields = maskHeaders(kept, body).map(([name, each]): [string, string] =>
-    name === 'etag' ? [name, maskedTag(each, version)] : [name, each],
+    name === 'etag' ? [name, maskedTag(each, seal)] : [name, each],
   )
   if (!hasBody(method, status, value('content-length'))) {
     const isEmpty = method !== 'HEAD' && value('content-length') === '0'

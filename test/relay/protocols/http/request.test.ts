@@ -4,11 +4,12 @@ import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
 import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
 import { overrideScan } from '@gate/relay/protocols/http/overrides'
 import { commandOf, readHead } from '@gate/relay/protocols/http/request'
-import { clearTags, maskedTag } from '@gate/relay/protocols/http/tags'
+import { clearTags, maskedTag, tagSeal } from '@gate/relay/protocols/http/tags'
 import type { Gate } from '@gate/relay/protocols/protocol'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import t from 'tap'
+import { detect } from '../../../support/masking.ts'
 
 const fields = (given: Readonly<Record<string, string | string[]>>): Fields =>
   new Fields(Object.entries(given).flatMap(([name, values]) => [values].flat().flatMap(value => [name, value])))
@@ -266,10 +267,16 @@ t.test('bodies are recorded without what is masked, however they begin', async t
 })
 
 t.test('entity tags of masked answers', async t => {
-  t.equal(maskedTag('"v1"', 'abc'), '"gate-abc-v1"')
-  t.equal(maskedTag('W/"v1"', 'abc'), 'W/"gate-abc-v1"')
-  t.equal(clearTags('"gate-abc-v1", W/"gate-abc-v2"', 'abc', true), '"v1", W/"v2"')
-  t.equal(clearTags('"v1", "gate-other-v1"', 'abc', true), undefined)
-  t.equal(clearTags('"v1", "gate-abc-v2"', 'abc', false), '"v1", "v2"')
-  t.equal(clearTags('*', 'abc', true), '*')
+  const [seal, other] = [tagSeal([], Buffer.alloc(32, 1)), tagSeal([detect(['email'])], Buffer.alloc(32, 1))]
+  const stranger = tagSeal([], Buffer.alloc(32, 2))
+  const [one, weak] = [maskedTag('"v1"', seal), maskedTag('W/"v2"', seal)]
+  t.match(one, /^"[\w-]{100,}"$/)
+  t.match(weak, /^W\/"[\w-]{100,}"$/)
+  t.equal(maskedTag('"v1"', seal), one, 'the same each time')
+  t.equal(maskedTag(`"${'x'.repeat(30)}"`, seal).length, one.length, 'and as long as others')
+  t.equal(clearTags(`${one}, ${weak}`, seal, true), '"v1", W/"v2"')
+  t.equal(clearTags(`"v1", ${maskedTag('"v1"', other)}, ${maskedTag('"v1"', stranger)}`, seal, true), undefined)
+  t.equal(clearTags(`"v1", ${maskedTag('"v2"', other)}`, seal, false), '"v2"')
+  t.equal(clearTags('"v1", "gate-abc", ""', seal, false), '"gate-none"', 'a condition stays one')
+  t.equal(clearTags('*', seal, true), '*')
 })
