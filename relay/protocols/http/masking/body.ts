@@ -107,7 +107,7 @@ function maskerOf(form: BodyForm, type: MediaType, { fields, searches, isReadabl
     case 'csv':
       return new CsvMasker({ fields, searches, header: headerOf(type) })
     case 'form':
-      return new FormMasker({ fields, searches, isReadable })
+      return new FormMasker({ fields, searches, place: isReadable ? 'record' : 'answer' })
     case 'event-stream':
       return new EventStreamMasker({ fields, searches })
     case 'text':

@@ -85,6 +85,9 @@ export class CsvMasker implements BodyMasker {
   #namesOf(cells: readonly Cell[], fields: FieldMasks): (FieldMask | undefined)[] {
     // Many readers take the blanks around a name away.
     const columns = cells.map(({ text }) => maskOfName(fields, text.trim()))
+    // Some readers take such a row for something else, and the next one for the names.
+    const [{ text: first = '' } = {}] = cells
+    if ((cells.length === 1 && first === '') || /^(?:#|sep=)/i.test(first)) throw brokenCsv('a first row without names')
     if (cells.some(({ text }) => otherSeparators.test(text))) throw brokenCsv('columns that no comma separates')
     // A first row of values would pass for names, and all that is to be masked for something else.
     if (this.#masks.header !== true && columns.every(mask => mask === undefined))

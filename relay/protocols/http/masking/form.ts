@@ -9,7 +9,19 @@ import { type BodyMasker, NOTHING } from './masker.ts'
 /** One name with its value. */
 export const MAX_PAIR_BYTES = 1_048_576
 
-const AMPERSAND = 0x26
+const [AMPERSAND, SEMICOLON] = [0x26, 0x3b]
+
+/**
+ * Where a form is. Of an answer's, which somebody reads, all has to be as forms are written: what only calls itself one may be
+ * read as something else. What is only recorded is written by all kinds of clients, and queries are cut at semicolons as well.
+ */
+export type FormPlace = 'answer' | 'record' | 'query'
+
+const alphabets: Readonly<Record<FormPlace, RegExp>> = {
+  answer: /^[A-Za-z0-9*._~+%!'()[\]=-]*$/,
+  record: /^[^\s{}"<>\\;]*$/,
+  query: /^[^\s{}"<>\\]*$/,
+}
 
 /** @see https://url.spec.whatwg.org/#urlencoded-parsing */
 function decoded(text: string): string {
@@ -25,8 +37,7 @@ const encoded = (text: string): string => new URLSearchParams([['', text]]).toSt
 export interface FormMasks {
   readonly fields: FieldMasks | undefined
   readonly searches: Searches
-  /** For people: what stands in the place of a value is not encoded. */
-  readonly isReadable: boolean
+  readonly place: FormPlace
 }
 
 export class FormMasker implements BodyMasker {
@@ -40,12 +51,19 @@ export class FormMasker implements BodyMasker {
   push(bytes: Buffer): Buffer {
     const out: Buffer[] = []
     let at = 0
-    for (let end = bytes.indexOf(AMPERSAND); end >= 0; end = bytes.indexOf(AMPERSAND, at)) {
-      out.push(this.#pair(this.#held.takeWith(bytes, at, end)), Buffer.from('&'))
+    for (let end = this.#separator(bytes, 0); end < bytes.length; end = this.#separator(bytes, at)) {
+      out.push(this.#pair(this.#held.takeWith(bytes, at, end)), bytes.subarray(end, end + 1))
       at = end + 1
     }
     this.#held.add(bytes, at)
     return Buffer.concat(out)
+  }
+
+  #separator(bytes: Buffer, from: number): number {
+    let at = from
+    const other = this.#masks.place === 'query' ? SEMICOLON : AMPERSAND
+    while (at < bytes.length && bytes[at] !== AMPERSAND && bytes[at] !== other) at += 1
+    return at
   }
 
   end(): Buffer {
@@ -58,11 +76,16 @@ export class FormMasker implements BodyMasker {
     const equals = text.indexOf('=')
     const name = decoded(equals < 0 ? text : text.slice(0, equals))
     const value = equals < 0 ? '' : decoded(text.slice(equals + 1))
-    const mask = this.#masks.fields === undefined ? undefined : maskOfName(this.#masks.fields, name)
+    const { fields, place } = this.#masks
+    const isMember = equals >= 0 || place !== 'answer' || text === ''
+    if (fields !== undefined && !(isMember && alphabets[place].test(text)))
+      throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'the body is not written as forms are')
+    // Servers cut names at NUL, and drop blanks around them.
+    const mask = fields === undefined ? undefined : maskOfName(fields, (name.split('\0', 1)[0] ?? '').trim())
     const shownName = this.#searched(name)
     const shown = mask === undefined || equals < 0 ? this.#searched(value) : maskedText(mask, value)
     if (shownName === name && shown === value) return bytes
-    const encode = this.#masks.isReadable ? (clear: string): string => clear : encoded
+    const encode = this.#masks.place === 'answer' ? encoded : (clear: string): string => clear
     const first = shownName === name ? text.slice(0, equals < 0 ? text.length : equals) : encode(shownName)
     if (equals < 0) return Buffer.from(first)
     return Buffer.from(`${first}=${shown === value ? text.slice(equals + 1) : encode(shown)}`)

@@ -62,7 +62,6 @@ export function recordedBody(
 
 /** The query of a request, without its question mark, as it is recorded; one that cannot be read is replaced whole. */
 export function recordedQuery(query: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
-  return (
-    run(new GuardedMasker(new FormMasker(recordMasks(fields, key))), Buffer.from(query)) ?? placeholderOf(key, query)
-  )
+  const masker = new FormMasker({ ...recordMasks(fields, key), place: 'query' })
+  return run(new GuardedMasker(masker), Buffer.from(query)) ?? placeholderOf(key, query)
 }

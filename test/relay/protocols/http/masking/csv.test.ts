@@ -64,6 +64,15 @@ t.test('what other readers could read otherwise is refused', async t => {
   t.throws(() => maskBody('text/csv', email, `email\n${'x'.repeat(1_048_577)}`), { code: 'ERR_GATE_LIMIT' })
 })
 
+t.test('a first row that readers pass over names nothing', async t => {
+  for (const first of ['', 'sep=,', 'SEP=;', '#id,email'])
+    t.throws(
+      () => maskBody('text/csv; header=present', masksOf(fields(['email'])), `${first}\nid,email\n1,x\n`),
+      { code: 'ERR_GATE_TARGET_PROTOCOL' },
+      first,
+    )
+})
+
 t.test('a first row that may be no row of names is refused, unless the type says so', async t => {
   t.throws(() => maskBody('text/csv', email, '1,ada@example.com\n'), { code: 'ERR_GATE_TARGET_PROTOCOL' })
   t.equal(maskBody('text/csv; header=present', email, 'id,city\n1,x\n'), 'id,city\n1,x\n')

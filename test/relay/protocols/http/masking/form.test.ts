@@ -16,7 +16,8 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
     'user[email]=****&user%5Bemail%5D=****&user[name]=z&email[]=****&email[0]=****',
   ],
   ['dots', 'user.email=x&x.pan=y', 'user.email=****&x.pan=****'],
-  ['twice, empty, and no value', 'email=&email=1=2&&email&=x', 'email=****&email=****&&email&=x'],
+  ['twice, empty, and no name', 'email=&email=1=2&&=x', 'email=****&email=****&&=x'],
+  ['blanks and NUL in names', '+email=1&email%00=2&email+%00x=3', '+email=****&email%00=****&email+%00x=****'],
 ]
 
 for (const [name, clear, masked] of cases) {
@@ -42,6 +43,20 @@ t.test('what encodes nothing is refused', async t => {
   for (const text of ['%=1', 'a=%zz', '%c3=1', 'a=%ff', 'a=%e9'])
     t.throws(() => maskBody(FORM, masks, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)
   t.throws(() => maskBody(FORM, masks, `a=${'x'.repeat(1_048_576)}`), { code: 'ERR_GATE_LIMIT' })
+})
+
+t.test('what only calls itself a form is refused', async t => {
+  for (const text of [
+    ...[
+      '{"email": "ann@secret.example"}',
+      'id,email\n1,ann@secret.example\n',
+      'a=1;email=x',
+      'email',
+      'a=1&123-45-6789',
+    ],
+    ...['a=<b>', 'a="b"', 'a=ü', 'a=b c'],
+  ])
+    t.throws(() => maskBody(FORM, masks, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)
 })
 
 t.test('any form: as if its parsed members were masked', async t => {

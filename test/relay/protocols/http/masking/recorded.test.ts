@@ -36,6 +36,7 @@ t.test('forms, lines and queries', async t => {
     `{"ssn":"${hidden('a')}"}\n{"b":1}\n`,
   )
   t.equal(recordedQuery('email=x&page=2&q=%7E', masked, maskKey), `email=${hidden('x')}&page=2&q=%7E`)
+  t.equal(recordedQuery('x=1;email=y;z&a', masked, maskKey), `x=1;email=${hidden('y')};z&a`)
   t.equal(recordedQuery('', masked, maskKey), '')
   t.equal(recordedQuery('a=%zz&email=x', masked, maskKey), hidden('a=%zz&email=x'))
 })
@@ -54,6 +55,9 @@ t.test('what cannot be read is replaced whole where fields are masked', async t 
     t.equal(recordedBody(type, body, masked, maskKey), placeholderOf(maskKey, body))
   }
   whole(JSON_TYPE, Buffer.from('{"email":"x"'))
+  for (const text of ['{"ssn":"zebra-one"}', '{"ssn":"zebra-two",}', 'x=1;ssn=zebra-four'])
+    whole('application/x-www-form-urlencoded', Buffer.from(text))
+  t.equal(recordedQuery('{"ssn":"zebra"}', masked, maskKey), hidden('{"ssn":"zebra"}'))
   whole('text/plain', Buffer.from('email: x'))
   whole(undefined, Buffer.from('{"email":"x"}'))
   whole('application/octet-stream', Buffer.from([0xff, 0x00]))
