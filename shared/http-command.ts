@@ -2,31 +2,50 @@
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 
-/**
- * The request's first line, and its body with its type where it has one. `content` is the body as `contentText` gives it;
- * with a number in its place, the body was not read and has so many bytes, and -1 says that they were not said.
- */
-export function requestText(
-  method: string,
-  target: string,
-  contentType: string | undefined,
-  content: string | number | undefined,
-): string {
-  const line = `${method} ${target}`
-  if (content === undefined) return line
-  const type = `content-type: ${contentType ?? 'not said'}`
-  if (typeof content === 'string') return `${line}\n${type}\n\n${content}`
-  return `${line}\n${type}\ncontent-length: ${content === -1 ? 'not said' : content}`
+/** What of a request the words are about. */
+export interface WordedRequest {
+  readonly method: string
+  /** Path and query, as they go to the target. */
+  readonly target: string
+  /** The value of a field by its name in lower case. */
+  readonly field: (name: string) => string | undefined
+  /** Undefined where there is no body. */
+  readonly content: WordedContent | undefined
 }
 
-/** Text as it is; of other bytes what tells them from others. */
-export function contentText(bytes: Buffer): string {
-  if (isText(bytes)) return bytes.toString('utf8')
-  return `(${bytes.length} bytes, SHA-256 ${createHash('sha256').update(bytes).digest('hex')})`
+/** A body as it is shown: text, what tells other bytes from each other, or how many bytes were not read (-1: not said). */
+export type WordedContent =
+  | { readonly kind: 'text' | 'bytes'; readonly shown: string }
+  | { readonly kind: 'unread'; readonly bytes: number }
+
+/**
+ * The request in words: its first line, what decides how its body is read, and the body. Two requests that a service could
+ * tell apart by these have different words: a line of the head holds no line break, and only text has an empty line before it.
+ */
+export function requestText({ method, target, field, content }: WordedRequest): string {
+  const destination = field('destination')
+  const lines = [`${method} ${target}`, ...(destination === undefined ? [] : [`destination: ${destination}`])]
+  if (content === undefined) return lines.join('\n')
+  const type = field('content-type')
+  lines.push(type === undefined ? 'no content-type' : `content-type: ${type}`)
+  const encoding = field('content-encoding')
+  if (encoding !== undefined) lines.push(`content-encoding: ${encoding}`)
+  if (content.kind === 'unread') lines.push(`content-length: ${content.bytes === -1 ? 'not said' : content.bytes}`)
+  else if (content.kind === 'bytes') lines.push(`content: ${content.shown}`)
+  else lines.push('', content.shown)
+  return lines.join('\n')
+}
+
+/** A body that was read; undefined for an empty one. */
+export function contentOf(bytes: Buffer): WordedContent | undefined {
+  if (bytes.length === 0) return undefined
+  if (isText(bytes)) return { kind: 'text', shown: bytes.toString('utf8') }
+  const digest = createHash('sha256').update(bytes).digest('hex')
+  return { kind: 'bytes', shown: `${bytes.length} bytes, SHA-256 ${digest}` }
 }
 
 /** Whether bytes can be shown as they are. */
-export function isText(bytes: Buffer): boolean {
+function isText(bytes: Buffer): boolean {
   return isUtf8(bytes) && !bytes.includes(0)
 }
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { commandSha256, parametersSha256 } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
-import { contentText, methodOverrides, requestText } from '@gate/shared/http-command'
+import { contentOf, methodOverrides, requestText } from '@gate/shared/http-command'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { hasBody, wholeBody } from './body.ts'
 
@@ -30,8 +30,8 @@ export async function approvedBody(
     throw new GateError('ERR_GATE_REFUSED', 'the agent cannot check the messages of a WebSocket, so it opens none here')
   if (!next.needsApproval) return undefined
   const body = hasBody(request) ? await wholeBody(request, MAX_APPROVED_BODY_BYTES, 'approved') : undefined
-  const content = body === undefined || body.length === 0 ? undefined : contentText(body)
-  const text = requestText(method, url, headers['content-type'], content)
+  const field = (name: string): string | undefined => [headers[name]].flat().join(', ') || undefined
+  const text = requestText({ method, target: url, field, content: body && contentOf(body) })
   next.pass({ commandSha256: commandSha256(Buffer.from(text)), parametersSha256: noParameters })
   return body
 }

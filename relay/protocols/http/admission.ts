@@ -37,6 +37,8 @@ export function admit(method: string, authority: string | undefined, fields: Fie
 
 /** Somebody followed a link: the page that has it learns nothing of the answer. */
 function isVisit(method: string, fields: Fields): boolean {
+  // What is fetched ahead nobody followed.
+  if (fields.one('sec-purpose') !== undefined || fields.one('purpose') !== undefined) return false
   return method === 'GET' && fields.one('sec-fetch-mode') === 'navigate' && fields.one('sec-fetch-dest') === 'document'
 }
 

@@ -7,7 +7,16 @@ const MAX_FIELDS = 200
 /** Fields of which a second one makes a request mean different things to different servers. */
 const single: ReadonlySet<string> = new Set([
   ...['host', 'content-length', 'transfer-encoding', 'content-type', 'content-encoding', 'content-range', 'expect'],
-  ...['authorization', 'proxy-authorization', 'origin', 'range', 'upgrade', 'sec-websocket-key', 'prefer-async'],
+  ...[
+    'authorization',
+    'proxy-authorization',
+    'origin',
+    'range',
+    'upgrade',
+    'destination',
+    'sec-websocket-key',
+    'prefer-async',
+  ],
   'sec-websocket-version',
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'sec-fetch-site', 'sec-fetch-mode'],
 ])
@@ -99,6 +108,23 @@ const ownOfRequests: ReadonlySet<string> = new Set([
     'x-original-uri',
     'x-original-path',
     'x-override-url',
+  ],
+  ...[
+    'x-request-uri',
+    'request-uri',
+    'x-proxy-url',
+    'base-url',
+    'x-waws-unencoded-url',
+    'script-name',
+    'x-script-name',
+  ],
+  ...['x-remote-user', 'remote-user', 'x-forwarded-user', 'x-forwarded-email', 'x-forwarded-groups', 'x-forwarded'],
+  ...[
+    'x-forwarded-client-cert',
+    'forwarded-for',
+    'x-http-host-override',
+    'x-middleware-subrequest',
+    'x-accel-redirect',
   ],
   ...['x-envoy-original-path', 'x-http-path-override', 'x-http-destinationurl'],
   ...['cf-connecting-ip', 'fastly-client-ip', 'x-cluster-client-ip', 'x-original-method', 'via', 'origin'],

@@ -1,9 +1,9 @@
 // A request → an Operation: what policy and people see. Pure.
-import { requestText } from '@gate/shared/http-command'
+import { requestText, type WordedContent } from '@gate/shared/http-command'
 import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import type { Fields } from './fields.ts'
-import type { Location } from './location.ts'
+import { type Location, readLocation } from './location.ts'
 import { everyMember, plainName } from './members.ts'
 import type { RouteOf } from './routes.ts'
 
@@ -37,23 +37,24 @@ export interface Request {
   readonly location: Location
   readonly fields: Fields
   readonly body: Body
-  /** What the text shows of the body; undefined when it was not read. */
-  readonly content: string | undefined
-  /** It shows of it only what tells it from others: it is no text. */
-  readonly isOpaque: boolean
+  /** What the text shows of the body; undefined when it was not read, or there is none. */
+  readonly content: WordedContent | undefined
   readonly isUpgrade: boolean
 }
 
 /** What a request asks, when it is read far enough. `shownHeaders` are those that rules may see. */
 export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: readonly string[]): Operation {
-  const { method, location, fields, body, content, isOpaque, isUpgrade } = request
+  const { method, location, fields, body, content, isUpgrade } = request
   const writes = !safe.has(method)
   const { plain: path, parameters } = location
-  const isShown = content === undefined || !isOpaque
+  const isShown = content?.kind !== 'bytes'
   return {
     protocol: 'http',
     action: isUpgrade ? 'websocket' : method.toLowerCase(),
-    resources: [{ kind: 'path', name: path, mode: writes || isUpgrade ? 'write' : 'read' }],
+    resources: [
+      { kind: 'path', name: path, mode: writes || isUpgrade ? 'write' : 'read' },
+      ...destinationOf(method, fields).map(name => ({ kind: 'path', name, mode: 'write' as const })),
+    ],
     text: textOf(request),
     parameters: [],
     writes: writes || isUpgrade,
@@ -73,6 +74,15 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
   }
 }
 
+/**
+ * The second path of COPY and MOVE (RFC 4918 section 10.3).
+ * @throws {GateError} ERR_GATE_PROTOCOL for one that servers read in different ways.
+ */
+export function destinationOf(method: string, fields: Fields): string[] {
+  const destination = fields.one('destination')
+  return destination === undefined || !['COPY', 'MOVE'].includes(method) ? [] : [readLocation(destination).plain]
+}
+
 /** Names in the query, and what else servers may take them for. */
 function namesIn({ query, parameters }: Location): string[] {
   const names = parameters.map(([name]) => name)
@@ -80,9 +90,10 @@ function namesIn({ query, parameters }: Location): string[] {
   return [...new Set([...names, ...others])].filter(name => name !== '')
 }
 
-/** The request in words: its first line, what its body is, and the body where it was read. */
+/** The request in words. */
 export function textOf({ method, location, fields, body, content }: Request): string {
   const { bodyKind, bodyBytes } = body.facts
-  const shown = bodyKind === 'none' ? undefined : (content ?? bodyBytes)
-  return requestText(method, `${location.path}${location.query}`, fields.one('content-type'), shown)
+  const worded = bodyKind === 'none' ? undefined : (content ?? { kind: 'unread' as const, bytes: bodyBytes })
+  const target = `${location.path}${location.query}`
+  return requestText({ method, target, field: name => fields.one(name), content: worded })
 }

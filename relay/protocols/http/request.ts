@@ -1,7 +1,8 @@
 // A request as node read it → what is decided: normalised, or refused because it could be read in several ways. Pure.
 
+import { createHash } from 'node:crypto'
 import { asGateError, GateError } from '@gate/shared/errors'
-import { contentText, isText } from '@gate/shared/http-command'
+import { contentOf } from '@gate/shared/http-command'
 import type { Deny, Obligation } from '@gate/shared/model'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Asked, Command, Gate, Recorded } from '../protocol.ts'
@@ -12,7 +13,7 @@ import { type Location, readLocation } from './location.ts'
 import { isAboutRoute } from './masking/body.ts'
 import { readMediaType } from './masking/media-type.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
-import { operationOf, type Request, textOf } from './operation.ts'
+import { destinationOf, operationOf, type Request, textOf } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
 import { compileRoutes } from './routes.ts'
 
@@ -47,6 +48,7 @@ export function readHead({ method, target, raw, isUpgrade, version }: Head, targ
     const location = readLocation(target)
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
+    destinationOf(method, fields)
     if (isUpgrade) checkHandshake(fields)
     if (holdsOverride(location.query.slice(1)))
       throw new GateError('ERR_GATE_PROTOCOL', 'the query has _method', { hint: 'Send the method itself.' })
@@ -107,17 +109,35 @@ export interface Decidable {
   readonly route: string
   /** The request in words, for people; undefined where its body was not read, so that nobody can be asked. */
   readonly whole: string | undefined
+  /** Headers that rules may see, for people. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /** What people are asked of a request. `later`: the client does not wait for them. */
-export function askedOf({ command, whole }: Decidable, later: boolean): Asked {
+export function askedOf({ command, whole, headers }: Decidable, later: boolean): Asked {
   return {
     command: whole ?? command.operation.text,
     parameters: whole === undefined ? undefined : [],
-    context: {},
+    context: headers,
     later,
     estimate: () => Promise.resolve(undefined),
   }
+}
+
+/** A value of a context has this many characters at most. */
+const MAX_CONTEXT_LENGTH = 4_096
+
+/** Headers as the context of a request for approval: what is approved goes with these and with no others. */
+function shownHeaders(lines: unknown): Record<string, string> {
+  const headers = new Map<string, string>()
+  for (const line of lines as readonly string[]) {
+    const [name = '', value = ''] = line.split(/: (.*)/s, 2)
+    const known = headers.get(name)
+    headers.set(name, known === undefined ? value : `${known}, ${value}`)
+  }
+  const short = (value: string): string =>
+    value.length <= MAX_CONTEXT_LENGTH ? value : `SHA-256 ${createHash('sha256').update(value).digest('hex')}`
+  return Object.fromEntries([...headers].map(([name, value]) => [`header ${name}`.slice(0, 64), short(value)]))
 }
 
 /** Requests without a body that are remembered for one policy; beyond it all are forgotten. */
@@ -141,7 +161,8 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
     content.length === 0 &&
     gate.headers.length === 0 &&
     key.length <= MAX_PLAIN_LENGTH
-  if (!isPlain || fields.one('content-type') !== undefined || disguise(fields, gate.headers) !== undefined)
+  const isWorded = fields.one('content-type') !== undefined || fields.one('destination') !== undefined
+  if (!isPlain || isWorded || disguise(fields, gate.headers) !== undefined)
     return readCommand(head, content, gate, recordKey)
   const byFields = plain.get(gate.routes) ?? new WeakMap<Gate['recordFields'], Map<string, Decidable>>()
   plain.set(gate.routes, byFields)
@@ -168,10 +189,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   } catch (thrown) {
     fault ??= asGateError(thrown)
   }
-  const shown =
-    content.isWhole && content.start !== undefined && content.start.length > 0 ? contentText(content.start) : undefined
-  const isOpaque = shown !== undefined && content.start !== undefined && !isText(content.start)
-  const request: Request = { ...head, body, content: shown, isOpaque }
+  const shown = content.isWhole && content.start !== undefined ? contentOf(content.start) : undefined
+  const request: Request = { ...head, body, content: shown }
   const { routeOf, maskRouteOf } = compileRoutes(gate.routes)
   const operation = operationOf(request, routeOf, gate.headers)
   const command: Command = {
@@ -182,7 +201,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
-  return { command, route: maskRouteOf(location.plain), whole: isShown ? operation.text : undefined }
+  const headers = shownHeaders(operation.facts['headers'])
+  return { command, route: maskRouteOf(location.plain), whole: isShown ? operation.text : undefined, headers }
 }
 
 function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {
@@ -272,9 +292,9 @@ function recorded(request: Request, content: ReadContent, gate: Gate, key: Uint8
       query: location.query === '' ? '' : `?${recordedQuery(location.query.slice(1), masks, key)}`,
     },
     content:
-      request.content === undefined || content.start === undefined || !isText(content.start)
+      request.content?.kind !== 'text' || content.start === undefined
         ? request.content
-        : recordedBody(fields.one('content-type'), content.start, masks, key),
+        : { kind: 'text', shown: recordedBody(fields.one('content-type'), content.start, masks, key) },
   }
   return { text: textOf(kept), isCut: false, parameters: [], parameterCount: 0 }
 }

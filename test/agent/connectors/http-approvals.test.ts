@@ -2,7 +2,7 @@
 import { ApprovalGuard } from '@gate/agent/approvals/guard'
 import { Trust } from '@gate/agent/approvals/trust'
 import type { SignedDecision } from '@gate/shared/approval'
-import { contentText, requestText } from '@gate/shared/http-command'
+import { contentOf, requestText } from '@gate/shared/http-command'
 import t from 'tap'
 import { request } from 'undici'
 import { newSigner, signedApproval } from '../../support/approver.ts'
@@ -21,13 +21,22 @@ const approval = (command: string, id = 'r_1'): SignedDecision =>
     { request: id },
   )
 
+/** A request in words. */
+const words = (method: string, target: string, type?: string, body?: string | Buffer, encoding?: string): string =>
+  requestText({
+    method,
+    target,
+    field: name => ({ 'content-type': type, 'content-encoding': encoding })[name],
+    content: body === undefined ? undefined : contentOf(Buffer.from(body)),
+  })
+
 async function guarded(actions: readonly string[]) {
   const asked: string[] = []
   const service = await startService((incoming, response) => {
     const chunks: Buffer[] = []
     incoming.on('data', chunk => chunks.push(chunk))
     incoming.on('end', () => {
-      asked.push(`${incoming.method} ${incoming.url} ${contentText(Buffer.concat(chunks))}`)
+      asked.push(`${incoming.method} ${incoming.url} ${Buffer.concat(chunks)}`)
       response.end('done')
     })
   })
@@ -57,7 +66,7 @@ async function guarded(actions: readonly string[]) {
 }
 
 const BODY = '{"amount":100}'
-const POSTED = requestText('POST', '/refunds?x=1', JSON_TYPE, BODY)
+const POSTED = words('POST', '/refunds?x=1', JSON_TYPE, BODY)
 
 t.test('what needs no approval passes as it is, what is not declared does not', async t => {
   await using agent = await guarded(['delete'])
@@ -73,11 +82,12 @@ t.test('a request that needs approval has to be signed as it is', async t => {
   await using agent = await guarded(['post'])
   for (const [why, approvals, expected] of [
     ['none', [], 'ERR_GATE_REFUSED'],
-    ['another path', [approval(requestText('POST', '/refunds?x=2', JSON_TYPE, BODY))], 'ERR_GATE_REFUSED'],
-    ['another method', [approval(requestText('PUT', '/refunds?x=1', JSON_TYPE, BODY))], 'ERR_GATE_REFUSED'],
-    ['another type', [approval(requestText('POST', '/refunds?x=1', 'text/plain', BODY))], 'ERR_GATE_REFUSED'],
-    ['another body', [approval(requestText('POST', '/refunds?x=1', JSON_TYPE, '{"amount":999}'))], 'ERR_GATE_REFUSED'],
-    ['no body', [approval(requestText('POST', '/refunds?x=1', undefined, undefined))], 'ERR_GATE_REFUSED'],
+    ['another path', [approval(words('POST', '/refunds?x=2', JSON_TYPE, BODY))], 'ERR_GATE_REFUSED'],
+    ['another method', [approval(words('PUT', '/refunds?x=1', JSON_TYPE, BODY))], 'ERR_GATE_REFUSED'],
+    ['another type', [approval(words('POST', '/refunds?x=1', 'text/plain', BODY))], 'ERR_GATE_REFUSED'],
+    ['another body', [approval(words('POST', '/refunds?x=1', JSON_TYPE, '{"amount":999}'))], 'ERR_GATE_REFUSED'],
+    ['another coding', [approval(words('POST', '/refunds?x=1', JSON_TYPE, BODY, 'gzip'))], 'ERR_GATE_REFUSED'],
+    ['no body', [approval(words('POST', '/refunds?x=1', undefined, undefined))], 'ERR_GATE_REFUSED'],
     ['exactly this', [approval(POSTED)], 'passes'],
     ['the same word again', [approval(POSTED)], 'ERR_GATE_REFUSED'],
     ['another word', [approval(POSTED, 'r_2')], 'passes'],
@@ -97,19 +107,19 @@ t.test('what a request does is its method, whatever the relay calls it', async t
     t.equal(await agent.ask('POST', '/a', '{}', { [name]: 'DELETE' }), 'ERR_GATE_REFUSED', name)
   }
   t.same(agent.asked, [])
-  agent.declare('delete', approval(requestText('DELETE', '/a', undefined, undefined)))
+  agent.declare('delete', approval(words('DELETE', '/a', undefined, undefined)))
   t.equal(await agent.ask('DELETE', '/a'), 'passes')
 })
 
 t.test('bodies that are no text, and bodies that are too long', async t => {
   await using agent = await guarded(['*'])
   const bytes = Buffer.from([0, 1, 0xff])
-  agent.declare('put', approval(requestText('PUT', '/a', JSON_TYPE, contentText(bytes))))
+  agent.declare('put', approval(words('PUT', '/a', JSON_TYPE, bytes)))
   t.equal(await agent.ask('PUT', '/a', bytes), 'passes')
   const long = 'x'.repeat(1024 * 1024 + 1)
-  agent.declare('put', approval(requestText('PUT', '/a', JSON_TYPE, long), 'r_2'))
+  agent.declare('put', approval(words('PUT', '/a', JSON_TYPE, long), 'r_2'))
   t.equal(await agent.ask('PUT', '/a', long), 'ERR_GATE_LIMIT')
-  agent.declare('put', approval(requestText('PUT', '/b', undefined, undefined), 'r_3'))
+  agent.declare('put', approval(words('PUT', '/b', undefined, undefined), 'r_3'))
   t.equal(await agent.ask('PUT', '/b', '', { 'content-type': JSON_TYPE }), 'passes', 'an empty one is none')
   t.equal(agent.asked.length, 2)
 })
@@ -120,7 +130,7 @@ t.test('where messages would have to be approved there are no WebSockets', async
     'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n'
   for (const actions of [['*'], ['message']]) {
     await using agent = await guarded(actions)
-    agent.declare('websocket', approval(requestText('GET', '/ws', undefined, undefined)))
+    agent.declare('websocket', approval(words('GET', '/ws', undefined, undefined)))
     const answer = await exchangeBytes(agent.front.port, handshake, /\}$/)
     t.match(answer, /cannot check the messages of a WebSocket/)
     t.same(agent.asked, [])

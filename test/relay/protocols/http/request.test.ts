@@ -3,7 +3,7 @@ import { admit } from '@gate/relay/protocols/http/admission'
 import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
 import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
 import { overrideScan } from '@gate/relay/protocols/http/overrides'
-import { commandOf, readHead } from '@gate/relay/protocols/http/request'
+import { askedOf, commandOf, readHead } from '@gate/relay/protocols/http/request'
 import { clearTags, maskedTag, tagSeal } from '@gate/relay/protocols/http/tags'
 import type { Gate } from '@gate/relay/protocols/protocol'
 import { GateError } from '@gate/shared/errors'
@@ -253,6 +253,38 @@ t.test('any body gives facts or a GateError', async () => {
   )
 })
 
+t.test('the words that people are asked about tell requests apart', async t => {
+  const gate = { routes: [], headers: ['x-tenant'], bodyNeed: 'people', recordFields: [] } as unknown as Gate
+  const asked = (body: string | Buffer, ...raw: string[]): string => {
+    const head = readHead({ method: 'COPY', target: '/a', raw: ['host', 'localhost', ...raw], isUpgrade: false }, 'x')
+    const start = Buffer.from(body)
+    const decidable = commandOf(head, { start, isWhole: true, length: start.length }, gate, new Uint8Array(32))
+    const { command, context } = askedOf(decidable, false)
+    return JSON.stringify([command, context, decidable.command.operation.resources, decidable.command.refusal])
+  }
+  const bytes = Buffer.from([0, 1, 255])
+  const [, , shown = ''] =
+    (JSON.parse(asked(bytes, 'content-type', 'a/b')) as string[])[0]?.split(/\n(?:content: )?/) ?? []
+  const all = [
+    asked('x', 'content-type', 'a/b'),
+    asked('x', 'content-type', 'a/c'),
+    asked('x', 'content-type', 'no content-type'),
+    asked('x'),
+    asked('x', 'content-type', 'a/b', 'content-encoding', 'gzip'),
+    asked('x', 'content-type', 'a/b', 'x-tenant', '1'),
+    asked('x', 'content-type', 'a/b', 'x-tenant', '2'),
+    asked('x', 'content-type', 'a/b', 'destination', '/b'),
+    asked('x', 'content-type', 'a/b', 'destination', 'http://localhost/%62%40'),
+    asked(bytes, 'content-type', 'a/b'),
+    asked(shown, 'content-type', 'a/b'),
+    asked(`content: ${shown}`, 'content-type', 'a/b'),
+    asked(''),
+  ]
+  t.equal(new Set(all).size, all.length)
+  t.match(all[8], '"/b@"', 'where a copy goes to is a path that rules see')
+  t.match(asked('x', 'destination', '/a/..%2fb'), 'Servers read such a path in different ways')
+})
+
 t.test('bodies are recorded without what is masked, however they begin', async t => {
   const gate = { routes: [], headers: [], bodyNeed: 'rules', recordFields: [] } as unknown as Gate
   const recordedText = (body: Buffer): string => {
@@ -263,7 +295,7 @@ t.test('bodies are recorded without what is masked, however they begin', async t
   }
   for (const text of ['mail ann@secret.example', '(mail ann@secret.example)', '( ann@secret.example'])
     t.match(recordedText(Buffer.from(text)), /^POST \/a\n(?![\s\S]*secret)[\s\S]*‹redacted:/, text)
-  t.match(recordedText(Buffer.from([0xff, 0x00])), /\(2 bytes, SHA-256 [0-9a-f]{64}\)$/)
+  t.match(recordedText(Buffer.from([0xff, 0x00])), /\ncontent: 2 bytes, SHA-256 [0-9a-f]{64}$/)
 })
 
 t.test('entity tags of masked answers', async t => {
