@@ -34,6 +34,8 @@ export interface Policy {
   routes(target: Target): readonly string[]
   /** Headers of requests that rules see. */
   headers(target: Target): readonly string[]
+  /** HTTP: whether `%2F` in a path is a part of its segment. */
+  keepsEncodedSlashes(target: Target): boolean
   /** What of a request's body is needed: rules ask for it, people may have to see it, or nothing. */
   bodyNeed(subject: Subject, target: Target): 'rules' | 'people' | undefined
   /** Whether all commands on the target are recorded as they were sent, too. */
@@ -87,6 +89,7 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     recordFields: perTarget(recordFieldsOf),
     routes: perTarget(matching => [...new Set(matching.flatMap(block => block.routes))]),
     headers: perTarget(matching => [...new Set(matching.flatMap(block => block.headers))]),
+    keepsEncodedSlashes: target => blocks(target).some(block => block.keepsEncodedSlashes),
     bodyNeed: (subject, target) => bodyNeed(blocks(target), subject),
     holds: (subject, target, rule) =>
       holds(blocks(target), subject).filter(hold => rule === undefined || hold.rule === rule),

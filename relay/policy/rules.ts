@@ -60,6 +60,7 @@ export interface Block {
   readonly record: 'full' | undefined
   readonly routes: readonly string[]
   readonly headers: readonly string[]
+  readonly keepsEncodedSlashes: boolean
 }
 
 export interface CompiledPolicy {
@@ -162,6 +163,7 @@ function compileBlock(
     record: block.record,
     routes: [...(block.routes ?? []), ...(block.openapi === undefined ? [] : (file.openapi?.get(block.openapi) ?? []))],
     headers: block.headers ?? [],
+    keepsEncodedSlashes: block.encoded_slashes === 'keep',
   }
 }
 

@@ -150,6 +150,8 @@ const targetBlock = z.strictObject({
   openapi: z.string().max(4096).optional(),
   /** HTTP: headers of requests that rules see in `op.headers`. */
   headers: z.array(headerName).max(100).optional(),
+  /** HTTP: what becomes of `%2F` in paths: refused, or a part of its segment, as GitLab, npm and RabbitMQ mean it. */
+  encoded_slashes: z.enum(['refuse', 'keep']).optional(),
   rules: z.array(rule).max(1000).default([]),
   mask: z.array(mask).max(1000).default([]),
 })

@@ -168,6 +168,8 @@ export interface Gate {
   readonly routes: readonly string[]
   /** Headers of requests that rules see, in lower case. */
   readonly headers: readonly string[]
+  /** Whether `%2F` in a path is a part of its segment to the target; otherwise it is refused. */
+  readonly keepsEncodedSlashes: boolean
   /** Who needs what a request's body says, beside the target. */
   readonly bodyNeed: 'rules' | 'people' | undefined
   observe(outcome: Outcome): void

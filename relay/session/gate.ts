@@ -65,6 +65,10 @@ export class SessionGate implements Gate {
     return this.#context.policy().headers(this.#context.target)
   }
 
+  get keepsEncodedSlashes(): boolean {
+    return this.#context.policy().keepsEncodedSlashes(this.#context.target)
+  }
+
   get bodyNeed(): 'rules' | 'people' | undefined {
     return this.#context.policy().bodyNeed(this.#context.subject(), this.#context.target)
   }

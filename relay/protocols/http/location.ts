@@ -32,9 +32,10 @@ const doubleEscape = /%25[0-9a-f]{2}/i
  * Reads a request target. Dot segments are resolved, escapes of unreserved characters are undone and others written in
  * upper case (RFC 3986 section 6.2.2). Empty segments are refused: some servers take them out, and to others, such as object
  * stores, they are a part of a name.
+ * With `keepsEncodedSlashes` a `%2F` is a part of its segment.
  * @throws {GateError} ERR_GATE_PROTOCOL for what servers read in different ways.
  */
-export function readLocation(target: string): Location {
+export function readLocation(target: string, keepsEncodedSlashes = false): Location {
   if (target.length > MAX_TARGET_LENGTH) throw refuse(`is longer than ${MAX_TARGET_LENGTH} characters`)
   const absolute = /^https?:\/\/([^/?#@\\]+)([/?].*)?$/i.exec(target)
   const authority = absolute?.[1]?.toLowerCase()
@@ -43,7 +44,7 @@ export function readLocation(target: string): Location {
   if (!origin.startsWith('/')) throw refuse('is neither a path nor a URL')
   if (origin.includes('#')) throw refuse('has a fragment')
   const mark = origin.indexOf('?')
-  const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark))
+  const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark), keepsEncodedSlashes)
   const query = mark === -1 ? '' : origin.slice(mark)
   return { path, plain: plainPath(path), query, parameters: readParameters(query.slice(1)), authority }
 }
@@ -54,12 +55,13 @@ function refuse(why: string): GateError {
   })
 }
 
-function normalisePath(path: string): string {
+function normalisePath(path: string, keepsEncodedSlashes: boolean): string {
   if (path.includes('\\')) throw refuse('has a backslash')
   if (path.includes(';')) throw refuse('has a semicolon')
   if (!pathCharacters.test(path))
     throw refuse('has a character that has to be percent-encoded, or an escape that is none')
-  if (hiddenSeparator.test(path)) throw refuse('has an encoded slash, backslash or control character')
+  if (hiddenSeparator.test(keepsEncodedSlashes ? path.replaceAll(/%2f/gi, '') : path))
+    throw refuse('has an encoded slash, backslash or control character')
   if (doubleEscape.test(path)) throw refuse('is percent-encoded twice')
   if (/%3b/i.test(path)) throw refuse('has an encoded semicolon')
   checkUtf8(path)
@@ -69,6 +71,7 @@ function normalisePath(path: string): string {
   })
   // Undone escapes can be the digits of another.
   if (doubleEscape.test(plain)) throw refuse('is percent-encoded twice')
+  if (plain.split('/').some(hidesSegments)) throw refuse('has encoded slashes around segments that would be taken out')
   return withoutDots(plain)
 }
 
@@ -87,6 +90,12 @@ const escapedCharacters = /%(?:21|24|26|27|28|29|2A|2B|2C|3A|3D|40)/g
 /** A normalised path with all escapes undone that a segment does not need. */
 export function plainPath(path: string): string {
   return path.replace(escapedCharacters, found => String.fromCharCode(Number.parseInt(found.slice(1), 16)))
+}
+
+/** Whether a target that undid encoded slashes would resolve a segment. One that is nothing else is a name (RabbitMQ's `/`). */
+function hidesSegments(segment: string): boolean {
+  if (!segment.includes('%2F') || segment === '%2F') return false
+  return segment.split('%2F').some(part => part === '' || part === '.' || part === '..')
 }
 
 /** RFC 3986 section 5.2.4. */

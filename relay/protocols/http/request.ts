@@ -28,6 +28,8 @@ export interface Head {
   readonly isUpgrade: boolean
   /** Of HTTP, when it is not 1.1. */
   readonly version?: string
+  /** Whether `%2F` is a part of its segment to the target. */
+  readonly keepsEncodedSlashes?: boolean
 }
 
 /** A head that was read. `fault` is set where it is not to be believed: then the request is refused, and recorded as it came. */
@@ -42,10 +44,11 @@ export interface ReadHead {
 const noFields = new Fields([])
 
 /** @throws nothing: what is wrong with the head is its fault. */
-export function readHead({ method, target, raw, isUpgrade, version }: Head, targetName: string): ReadHead {
+export function readHead(head: Head, targetName: string): ReadHead {
+  const { method, target, raw, isUpgrade, version, keepsEncodedSlashes } = head
   try {
     const fields = new Fields(raw)
-    const location = readLocation(target)
+    const location = readLocation(target, keepsEncodedSlashes)
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
     destinationOf(method, fields)

@@ -61,6 +61,14 @@ t.test('rules see what servers take a path for', async t => {
   t.equal(plain('/a%2Cb%26c%25%20'), '/a,b&c%25%20')
 })
 
+t.test('encoded slashes are kept where the policy says so', async t => {
+  const kept = (target: string): string => readLocation(target, true).path
+  t.equal(kept('/@scope%2fname/x%2Fy%2Fz'), '/@scope%2Fname/x%2Fy%2Fz')
+  t.equal(kept('/api/queues/%2f/q'), '/api/queues/%2F/q')
+  for (const target of ['/a%2f..%2fb', '/a%2F', '/%2fa', '/a%2f%2fb', '/a%2f.', '/a%5cb', '/a%252fb', '/a%2f%2e%2e'])
+    t.throws(() => kept(target), { code: 'ERR_GATE_PROTOCOL' }, target)
+})
+
 t.test('queries', async t => {
   t.match(readLocation('/a?x=1&y=%20&x=2+3'), {
     path: '/a',
