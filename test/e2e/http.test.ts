@@ -154,6 +154,20 @@ t.test('masked fields and headers', async t => {
   t.equal(head.headers.get('content-length'), null, 'the length of the clear body is not told')
 })
 
+t.test('of errors and redirects that cannot be masked all but the body goes on', async t => {
+  const missing = await get(masked, '/missing-page')
+  t.equal(missing.status, 404)
+  t.equal(missing.headers.get('content-type'), 'application/problem+json')
+  t.same([missing.headers.get('x-kept'), missing.headers.get('x-owner')], ['yes', '****'])
+  t.match(await missing.json(), { status: 404, code: 'ERR_GATE_REFUSED', detail: /masked for you/ })
+  const moved = await get(masked, '/moved-page')
+  t.same([moved.status, moved.headers.get('location')], [302, '/elsewhere'])
+  t.notMatch(await moved.text(), 'secret')
+  const empty = await get(masked, '/empty-page')
+  t.same([empty.status, empty.headers.get('x-kept'), await empty.text()], [200, 'yes', ''])
+  t.equal((await get(masked, '/customers')).status, 200, 'the connection goes on')
+})
+
 t.test('encoded bodies are decoded, masked and encoded again', async t => {
   for (const name of ['gzip', 'br', 'deflate']) {
     const answer = await get(masked, '/encoded', { headers: { 'x-encoding': name, 'accept-encoding': name } })

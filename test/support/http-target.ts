@@ -106,6 +106,19 @@ const answers: Readonly<Record<string, Answer>> = {
     response.writeHead(302, { location: String(request.headers['x-to']) })
     response.end()
   },
+  '/missing-page': (_request, response) => {
+    response.writeHead(404, { 'content-type': 'text/html', 'x-kept': 'yes', 'x-owner': 'ann@secret.example' })
+    response.end('<p>no ann@secret.example here</p>')
+  },
+  '/moved-page': (_request, response) => {
+    response.writeHead(302, { 'content-type': 'text/html', location: '/elsewhere' })
+    response.end('<p>ann@secret.example is elsewhere</p>')
+  },
+  '/empty-page': (_request, response) => {
+    response.writeHead(200, { 'x-kept': 'yes' })
+    response.flushHeaders()
+    setTimeout(() => response.end(), 10)
+  },
   '/secrets': (_request, response) =>
     send(response, 'text/plain', 'ok', {
       'set-cookie': 'session=service-cookie',

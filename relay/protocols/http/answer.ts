@@ -8,7 +8,7 @@ import { decoders, encoders } from './coding.ts'
 import type { FieldList } from './fields.ts'
 import type { BodyMasker } from './masking/masker.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
-import { type Problem, problemOf } from './problem.ts'
+import { type Problem, problemMessage, problemOf } from './problem.ts'
 import type { AnswerHandler } from './upstream.ts'
 
 /** What an agent says of its own failure. */
@@ -27,6 +27,16 @@ export interface AnswerContext {
 }
 
 type Mask = Extract<Plan, { do: 'mask' }>
+type Refusal = Extract<Plan, { do: 'refuse' }>
+
+const FIRST_REDIRECT = 300
+/** Of a body that does not go on so much is read, so that the way to the agent can be used again. */
+const MAX_WITHHELD_BYTES = 1024 * 1024
+
+const unreadable = (why: string): GateError =>
+  new GateError('ERR_GATE_REFUSED', `parts of this answer are masked for you: ${why}`, {
+    hint: 'Ask for JSON or another form in which gate finds fields, or have the masks limited to other routes.',
+  })
 
 /** What of a stream a body is written to. */
 type Sink = Pick<Writable, 'write' | 'end' | 'destroy' | 'destroyed'>
@@ -45,6 +55,8 @@ export class Answer implements AnswerHandler {
   #source: Sink | undefined
   /** What an agent says of a failure, while it comes. */
   #failure: { readonly code: string; readonly chunks: Buffer[] } | undefined
+  /** Set where the body cannot be read, and has to be. */
+  #unreadable: Refusal | undefined
   #isOver = false
   #stopped: GateError | undefined
 
@@ -95,12 +107,17 @@ export class Answer implements AnswerHandler {
         this.#source = plan.codings.length === 0 ? this.#maskedPlain(plan) : this.#masked(plan)
         return
       case 'refuse':
-        return this.#refuse(
-          new GateError('ERR_GATE_REFUSED', `parts of this answer are masked for you: ${plan.why}`, {
-            hint: 'Ask for JSON or another form in which gate finds fields, or have the masks limited to other routes.',
-          }),
-        )
+        this.#unreadable = plan
+        if (status >= FIRST_REDIRECT) this.#withhold(plan)
     }
+  }
+
+  /** An error or a redirect is worth more than its page: the client gets its status and fields. */
+  #withhold({ fields, why }: Refusal): void {
+    const problem = { ...problemOf(unreadable(why), this.#context.session), status: this.#status }
+    const { body, fields: own } = problemMessage({ ...problem, rule: this.#context.rule })
+    this.#response.writeHead(this.#status, [...fields, ...Object.entries(own)].flat())
+    this.#response.end(body)
   }
 
   #writeHead(fields: FieldList): void {
@@ -181,12 +198,22 @@ export class Answer implements AnswerHandler {
       if (this.#bytes <= MAX_FAILURE_BYTES) this.#failure.chunks.push(Buffer.from(chunk))
       return true
     }
+    if (this.#unreadable !== undefined) {
+      if (!this.#response.headersSent) this.#refuse(unreadable(this.#unreadable.why))
+      else if (this.#bytes > MAX_WITHHELD_BYTES) this.#abort(unreadable(this.#unreadable.why))
+      return true
+    }
     if (this.#source === undefined || this.#source.destroyed) return true
     return this.#source.write(chunk)
   }
 
   end(trailers: FieldList): void {
     if (this.#failure !== undefined) return this.#fail(readFailure(this.#failure))
+    // There is nothing in an empty body that would have to be masked.
+    if (this.#unreadable !== undefined && !this.#response.headersSent) {
+      this.#writeHead([...this.#unreadable.fields, ['content-length', '0']])
+      this.#response.end()
+    }
     if (this.#source === this.#response && this.#masking === undefined && trailers.length > 0)
       this.#response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
     this.#source?.end()

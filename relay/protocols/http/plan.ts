@@ -26,12 +26,19 @@ export type Plan =
       /** What is masked leaves at once: somebody waits for it. */
       readonly isLive: boolean
     }
-  | { readonly do: 'refuse'; readonly why: string }
+  /** What must be masked cannot be read. `fields` are those without the body's own. */
+  | { readonly do: 'refuse'; readonly fields: FieldList; readonly why: string }
 
 /** They are about the bytes of the body, which become others. */
 const ofBytes: ReadonlySet<string> = new Set(['content-length', 'accept-ranges', 'content-range', 'trailer'])
 /** And these tell what the clear ones were. */
 const digest = /checksum|digest|md5|sha-?\d|crc-?\d|-hash$|content-length/
+
+/** About a body that does not go on. */
+const ofContent: ReadonlySet<string> = new Set([
+  ...['content-type', 'content-encoding', 'content-language', 'content-disposition', 'etag', 'last-modified'],
+  ...['cache-control', 'expires'],
+])
 
 const isOfBytes = (name: string): boolean => ofBytes.has(name) || digest.test(name)
 
@@ -81,13 +88,14 @@ export function planAnswer(
     const isEmpty = method !== 'HEAD' && value('content-length') === '0'
     return { do: 'pass', fields: isEmpty ? [...fields, ['content-length', '0']] : fields }
   }
+  const refuse = (why: string): Plan => ({ do: 'refuse', fields: fields.filter(([name]) => !ofContent.has(name)), why })
   if (status === 206 || value('content-range') !== undefined)
-    return { do: 'refuse', why: 'the target answered with a part of the whole' }
+    return refuse('the target answered with a part of the whole')
   const codings = readCodings(value('content-encoding'))
-  if (codings === undefined) return { do: 'refuse', why: `the answer is encoded as ${value('content-encoding') ?? ''}` }
+  if (codings === undefined) return refuse(`the answer is encoded as ${value('content-encoding') ?? ''}`)
   const type = value('content-type')
   const masker = bodyMasker(type, body)
-  if ('unreadable' in masker) return { do: 'refuse', why: masker.unreadable }
+  if ('unreadable' in masker) return refuse(masker.unreadable)
   const again = codingsAgain(codings, acceptEncoding)
   return {
     do: 'mask',
