@@ -12,6 +12,9 @@ export interface Place {
   readonly redirects: readonly string[]
 }
 
+/** Of a Refresh: nothing that is meant is longer. */
+const MAX_REFRESH_LENGTH = 2048
+
 /**
  * Rewrites Location, Content-Location and Refresh of an answer to the request for `path` (with the base path).
  * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for a reference to anywhere else, or to nowhere.
@@ -54,7 +57,9 @@ function withoutBase({ pathname, search, hash }: URL, place: Place): string {
 
 /** @see https://html.spec.whatwg.org/multipage/document-lifecycle.html#shared-declarative-refresh-steps */
 function rewriteRefresh(value: string, path: string, place: Place): string {
-  const match = /^\s*(\d*)[\d.]*(?:(?:\s*[;,]\s*|\s+)(.*))?$/.exec(value)
+  // No two parts of it that follow one another match the same characters: it never goes back over them.
+  const match =
+    value.length > MAX_REFRESH_LENGTH ? null : /^(\d*)(?:\.[\d.]*)?(?:(?:\s*[;,]\s*|\s+)(.*))?$/.exec(value.trim())
   if (match === null) throw refused(place, 'in a way that is not understood')
   const [, seconds = '', rest = ''] = match
   if (rest === '') return seconds

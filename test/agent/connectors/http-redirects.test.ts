@@ -105,6 +105,26 @@ t.test('Refresh is a redirect too', async t => {
     t.match(refresh(given), /not among its redirects|not understood/, given)
 })
 
+t.test('a Refresh that is made to be read slowly, or that is long, costs nothing', async t => {
+  const started = performance.now()
+  for (const given of ['1', '1.', '.', ' ', ';', '1 ', '\t1'].map(part => `${part.repeat(60_000 / part.length)}x`)) {
+    t.match(rewritten(given, 'Refresh'), /not understood/, given.slice(0, 10))
+    t.doesNotThrow(() => rewritten(given.slice(-2048), 'Refresh'), given.slice(0, 10))
+  }
+  t.match(rewritten(`0; url=/base/${'x'.repeat(2048)}`, 'Refresh'), /not understood/)
+  const took = performance.now() - started
+  t.ok(took < 1_000, `${took} ms`)
+
+  await using service = await startService((_incoming, outgoing) => {
+    outgoing.setHeader('refresh', `${'1'.repeat(60_000)}x`)
+    outgoing.end('ok')
+  })
+  await using front = await startFront({ url: service.url })
+  const sent = performance.now()
+  t.match(await gateError(await request(front.url)), { status: 502, body: { message: /not understood/ } })
+  t.ok(performance.now() - sent < 1_000)
+})
+
 t.test('an answer that leads elsewhere is replaced, one within comes with its own path', async t => {
   await using service = await startService((incoming, outgoing) => {
     const to = new URL(incoming.url ?? '', 'http://x').searchParams.get('to') ?? ''
