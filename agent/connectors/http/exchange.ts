@@ -6,7 +6,7 @@ import { GateError } from '@gate/shared/errors'
 import type { Dispatcher } from 'undici'
 import { targetError } from './errors.ts'
 import { answerHeaders, answerTrailers, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
-import { type Place, rewriteReferences } from './redirects.ts'
+import { type Asked, type Place, rewriteReferences } from './redirects.ts'
 
 type Controller = Dispatcher.DispatchController
 
@@ -15,8 +15,7 @@ export interface ExchangeOptions {
   /** A body whose length is known must not be silent for longer. */
   readonly silenceMs: number
   readonly pass: readonly Passed[]
-  /** The path that was asked for, with the base path. */
-  readonly path: string
+  readonly asked: Asked
   readonly response: ServerResponse
   /** Aborted when nobody waits for the answer any more. */
   readonly gone: AbortSignal
@@ -105,10 +104,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Controller, status: number, _headers: unknown, statusMessage?: string): void {
     // Early hints and the like: the relay answers Expect by itself, and nothing else has a meaning for the client.
     if (status < 200) return
-    const { place, pass, path, response, unauthorized } = this.#options
+    const { asked, place, pass, response, unauthorized } = this.#options
     const raw = texts(controller.rawHeaders)
     if (status === 401) unauthorized()
-    let headers = rewriteReferences(answerHeaders(raw, pass), path, place)
+    let headers = rewriteReferences(answerHeaders(raw, pass), asked, place)
     // Node insists that Trailer stands only where trailers can.
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
     this.#watch(controller, raw)

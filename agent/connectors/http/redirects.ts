@@ -12,24 +12,34 @@ export interface Place {
   readonly redirects: readonly string[]
 }
 
+/** What the answer answers. */
+export interface Asked {
+  /** With the base path. */
+  readonly path: string
+  /** What the request said in X-Forwarded-Host: where the client believes that the service is. */
+  readonly forwardedHost: string | undefined
+}
+
 /** Of a Refresh: nothing that is meant is longer. */
 const MAX_REFRESH_LENGTH = 2048
 
 /**
- * Rewrites Location, Content-Location and Refresh of an answer to the request for `path` (with the base path).
+ * Rewrites Location, Content-Location and Refresh of an answer.
  * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for a reference to anywhere else, or to nowhere.
  */
-export function rewriteReferences(headers: RawHeaders, path: string, place: Place): string[] {
+export function rewriteReferences(headers: RawHeaders, asked: Asked, place: Place): string[] {
   return headers.map((value, index) => {
     const name = index % 2 === 0 ? '' : headers[index - 1]?.toLowerCase()
-    if (name === 'location' || name === 'content-location') return rewrite(value, path, place)
-    return name === 'refresh' ? rewriteRefresh(value, path, place) : value
+    if (name === 'location' || name === 'content-location') return rewrite(value, asked, place)
+    return name === 'refresh' ? rewriteRefresh(value, asked, place) : value
   })
 }
 
-function rewrite(reference: string, path: string, place: Place): string {
-  const url = parse(reference, path, place)
+function rewrite(reference: string, asked: Asked, place: Place): string {
+  const url = parse(reference, asked, place)
   if (url.origin === place.origin) return withoutBase(url, place)
+  // Services behind proxies build their own addresses so, with the scheme and the base path or without.
+  if (isForwardedHost(url, asked)) return isInBase(url, place) ? withoutBase(url, place) : local(url, url.pathname)
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw refused(place, `to an address that begins with ${url.protocol}`)
   if (place.redirects.includes('*') || place.redirects.includes(url.host)) return url.href
@@ -39,24 +49,36 @@ function rewrite(reference: string, path: string, place: Place): string {
 }
 
 /** As browsers read it: the bytes are UTF-8, and `\` is `/`. */
-function parse(reference: string, path: string, place: Place): URL {
+function parse(reference: string, asked: Asked, place: Place): URL {
   const text = Buffer.from(reference, 'latin1').toString('utf8')
-  const url = URL.canParse(text, place.origin + path) ? new URL(text, place.origin + path) : undefined
+  const url = URL.canParse(text, place.origin + asked.path) ? new URL(text, place.origin + asked.path) : undefined
   if (url === undefined) throw refused(place, 'to something that is no address')
   return url
 }
 
-function withoutBase({ pathname, search, hash }: URL, place: Place): string {
-  const { basePath } = place
-  if (pathname !== basePath && !pathname.startsWith(`${basePath}/`))
-    throw refused(place, 'to a path outside of its base path')
-  const rest = pathname.slice(basePath.length)
-  // Two slashes at the start would make a host of the path's first segment.
-  return `${rest.startsWith('//') ? '/.' : ''}${rest === '' ? '/' : rest}${search}${hash}`
+/** Whether it is where the client is already: a host alone, with or without a port. */
+function isForwardedHost({ protocol, host }: URL, { forwardedHost }: Asked): boolean {
+  if (forwardedHost === undefined || !/^[^\s/?#@\\,]+$/.test(forwardedHost)) return false
+  if (protocol !== 'http:' && protocol !== 'https:') return false
+  const forwarded = `${protocol}//${forwardedHost}`
+  return URL.canParse(forwarded) && new URL(forwarded).host === host
+}
+
+const isInBase = ({ pathname }: URL, { basePath }: Place): boolean =>
+  pathname === basePath || pathname.startsWith(`${basePath}/`)
+
+function withoutBase(url: URL, place: Place): string {
+  if (!isInBase(url, place)) throw refused(place, 'to a path outside of its base path')
+  return local(url, url.pathname.slice(place.basePath.length))
+}
+
+/** Two slashes at the start would make a host of the path's first segment. */
+function local({ search, hash }: URL, path: string): string {
+  return `${path.startsWith('//') ? '/.' : ''}${path === '' ? '/' : path}${search}${hash}`
 }
 
 /** @see https://html.spec.whatwg.org/multipage/document-lifecycle.html#shared-declarative-refresh-steps */
-function rewriteRefresh(value: string, path: string, place: Place): string {
+function rewriteRefresh(value: string, asked: Asked, place: Place): string {
   // No two parts of it that follow one another match the same characters: it never goes back over them.
   const match =
     value.length > MAX_REFRESH_LENGTH ? null : /^(\d*)(?:\.[\d.]*)?(?:(?:\s*[;,]\s*|\s+)(.*))?$/.exec(value.trim())
@@ -66,7 +88,7 @@ function rewriteRefresh(value: string, path: string, place: Place): string {
   const reference = rest.replace(/^url\s*=\s*/i, '')
   const quote = /^["']/.exec(reference)?.[0]
   const bare = quote === undefined ? reference : (reference.slice(1).split(quote)[0] ?? '')
-  return `${seconds}; url=${rewrite(bare.trim(), path, place)}`
+  return `${seconds}; url=${rewrite(bare.trim(), asked, place)}`
 }
 
 function refused(place: Place, where: string, options: { hint?: string } = {}): GateError {

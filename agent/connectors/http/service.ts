@@ -12,7 +12,7 @@ import type { Credential } from './credential.ts'
 import { createPool } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
-import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders } from './headers.ts'
+import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf } from './headers.ts'
 import { credentialOf } from './login.ts'
 import type { Place } from './redirects.ts'
 import { Slots } from './slots.ts'
@@ -87,7 +87,7 @@ export class Service {
       place: this.#place,
       silenceMs: this.#target.timeouts.body,
       pass: this.#target.pass,
-      path,
+      asked: { path, forwardedHost: valuesOf(headers, 'x-forwarded-host')[0] },
       response,
       gone,
       unauthorized: () => this.#credential.refused(own),

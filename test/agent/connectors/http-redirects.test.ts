@@ -14,9 +14,15 @@ const place = {
 }
 
 /** The rewritten value, or the error's message. */
-function rewritten(value: string, name = 'Location', where: Partial<typeof place> = {}): string {
+function rewritten(
+  value: string,
+  name = 'Location',
+  where: Partial<typeof place> = {},
+  forwardedHost: string | undefined = undefined,
+): string {
+  const asked = { path: '/base/a/b?c', forwardedHost }
   try {
-    return rewriteReferences([name, value], '/base/a/b?c', { ...place, ...where })[1] ?? ''
+    return rewriteReferences([name, value], asked, { ...place, ...where })[1] ?? ''
   } catch (thrown) {
     if (thrown instanceof GateError && thrown.code === 'ERR_GATE_TARGET_PROTOCOL') return thrown.message
     throw thrown
@@ -81,6 +87,49 @@ t.test('other hosts have to be named', async t => {
   for (const given of ['/elsewhere', '/basement/x', '/base/../x', '../../x', '/base/%2e%2e/x'])
     t.match(rewritten(given), /outside of its base path/, given)
   for (const given of ['https://', 'https://[::1', 'http://a b/']) t.match(rewritten(given), /no address/, given)
+})
+
+t.test('where the client is already is the service', async t => {
+  const at = (value: string, host: string) => rewritten(value, 'Location', {}, host)
+  for (const [given, host, expected] of [
+    ['http://localhost:1234/base/x?y#z', 'localhost:1234', '/x?y#z'],
+    ['https://localhost:1234/base', 'localhost:1234', '/'],
+    ['http://localhost:1234/x', 'localhost:1234', '/x'],
+    ['http://localhost:1234', 'localhost:1234', '/'],
+    ['//LOCALHOST:1234/basement', 'localhost:1234', '/basement'],
+    ['http://billing.localhost/x', 'billing.localhost', '/x'],
+    ['https://billing.localhost:443/x', 'billing.localhost', '/x'],
+    ['http://[::1]:80/x', '[::1]:80', '/x'],
+    ['http://localhost:1234//evil.example/', 'localhost:1234', '/.//evil.example/'],
+    ['http://localhost:1234/base//evil.example/', 'localhost:1234', '/.//evil.example/'],
+  ] as const)
+    t.equal(at(given, host), expected, given)
+  for (const [given, host] of [
+    ['http://localhost:1235/x', 'localhost:1234'],
+    ['http://localhost/x', 'localhost:1234'],
+    ['http://localhost:1234@evil.example/x', 'localhost:1234'],
+    ['http://evil.example/x', 'evil.example/x'],
+    ['http://evil.example/x', 'x@evil.example'],
+    ['http://evil.example/x', 'localhost, evil.example'],
+    ['http://evil.example/x', ''],
+  ] as const)
+    t.match(at(given, host), /not among its redirects/, `${given} at ${host}`)
+  t.match(at('ftp://localhost:1234/', 'localhost:1234'), /begins with ftp:/)
+
+  await using service = await startService((incoming, outgoing) => {
+    const { 'x-forwarded-host': host = '', 'x-forwarded-proto': scheme = '' } = incoming.headers
+    outgoing.writeHead(302, { location: `${scheme}://${host}/base/login` }).end()
+  })
+  await using front = await startFront({ url: `${service.url}/base` })
+  for (const [host, status, location] of [
+    ['localhost:5000', 302, '/login'],
+    ['127.0.0.1:5001', 302, '/login'],
+  ] as const) {
+    const headers = { 'x-forwarded-host': host, 'x-forwarded-proto': 'http' }
+    const answer = await request(`${front.url}/x`, { headers })
+    t.match({ status: answer.statusCode, location: answer.headers['location'] }, { status, location })
+    await answer.body.dump()
+  }
 })
 
 t.test('Refresh is a redirect too', async t => {
