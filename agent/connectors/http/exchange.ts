@@ -107,7 +107,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { asked, place, pass, response, unauthorized } = this.#options
     const raw = texts(controller.rawHeaders)
     if (status === 401) unauthorized()
-    let headers = rewriteReferences(answerHeaders(raw, pass), asked, place)
+    let headers = rewriteReferences(answerHeaders(raw, pass), status, asked, place)
     // Node insists that Trailer stands only where trailers can.
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
     this.#watch(controller, raw)

@@ -24,15 +24,47 @@ export interface Asked {
 const MAX_REFRESH_LENGTH = 2048
 
 /**
- * Rewrites Location, Content-Location and Refresh of an answer.
- * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for a reference to anywhere else, or to nowhere.
+ * Rewrites Location, Content-Location and Refresh of an answer. One that leads elsewhere is left out: the work is done, and
+ * what was made of it is in the answer. Only a redirect is nothing without its Location.
+ * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for a redirect to anywhere else, or to nowhere.
  */
-export function rewriteReferences(headers: RawHeaders, asked: Asked, place: Place): string[] {
-  return headers.map((value, index) => {
-    const name = index % 2 === 0 ? '' : headers[index - 1]?.toLowerCase()
-    if (name === 'location' || name === 'content-location') return rewrite(value, asked, place)
-    return name === 'refresh' ? rewriteRefresh(value, asked, place) : value
-  })
+export function rewriteReferences(headers: RawHeaders, status: number, asked: Asked, place: Place): string[] {
+  const isRedirect = status >= 300 && status <= 399
+  const kept: string[] = []
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const [name = '', value = ''] = [headers[index], headers[index + 1]]
+    const written = rewriteField(name.toLowerCase(), value, isRedirect, asked, place)
+    if (written !== undefined) kept.push(name, written)
+  }
+  return kept
+}
+
+function rewriteField(
+  name: string,
+  value: string,
+  isRedirect: boolean,
+  asked: Asked,
+  place: Place,
+): string | undefined {
+  switch (name) {
+    case 'location':
+      return isRedirect ? rewrite(value, asked, place) : unlessRefused(() => rewrite(value, asked, place))
+    case 'content-location':
+      return unlessRefused(() => rewrite(value, asked, place))
+    case 'refresh':
+      return unlessRefused(() => rewriteRefresh(value, asked, place))
+    default:
+      return value
+  }
+}
+
+function unlessRefused(write: () => string): string | undefined {
+  try {
+    return write()
+  } catch (thrown) {
+    if (thrown instanceof GateError) return undefined
+    throw thrown
+  }
 }
 
 function rewrite(reference: string, asked: Asked, place: Place): string {
