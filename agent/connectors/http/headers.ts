@@ -72,6 +72,21 @@ export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], owned
   return trailers ? [...kept, 'TE', 'trailers'] : kept
 }
 
+/**
+ * The headers with the scheme that the service is reached by, where they name one: the relay knows only that of the local
+ * port, and a service that insists on https would redirect for ever.
+ */
+export function withScheme(kept: RawHeaders, scheme: 'http' | 'https'): string[] {
+  return kept.map((value, index) => {
+    const name = index % 2 === 0 ? '' : canonical(kept[index - 1] ?? '')
+    if (name === 'x-forwarded-proto') return scheme
+    return name === 'forwarded' ? value.replace(forwardedScheme, `$1proto=${scheme}`) : value
+  })
+}
+
+/** RFC 7239 section 5.4. */
+const forwardedScheme = /(^|[;,]\s*)proto=(?:"[^"]*"|[^;,"\s]*)/gi
+
 /** What of a WebSocket handshake goes to the service: no extensions, so that frames stay readable. */
 export function handshakeHeaders(kept: RawHeaders): string[] {
   return filter(kept, name => name !== 'sec-websocket-extensions')

@@ -12,7 +12,7 @@ import type { Credential } from './credential.ts'
 import { createPool } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
-import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf } from './headers.ts'
+import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf, withScheme } from './headers.ts'
 import { credentialOf } from './login.ts'
 import type { Place } from './redirects.ts'
 import { Slots } from './slots.ts'
@@ -77,7 +77,10 @@ export class Service {
     upgraded: ForwardOptions['upgraded'],
   ): Promise<void> {
     const { method = '' } = request
-    const kept = requestHeaders(request.rawHeaders, this.#target.pass, this.#credential.owned)
+    const kept = withScheme(
+      requestHeaders(request.rawHeaders, this.#target.pass, this.#credential.owned),
+      this.#place.origin.startsWith('https:') ? 'https' : 'http',
+    )
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)
     const isSigned = this.#credential.signsBody && hasBody(request)
     const whole = body ?? (isSigned ? await wholeBody(request, MAX_SIGNED_BODY_BYTES, 'signed') : undefined)

@@ -1,6 +1,7 @@
 // TLS to the service: whom the agent believes, what it shows of itself, and what becomes of doubt.
 
 import { readFile, rename } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import t from 'tap'
@@ -37,6 +38,34 @@ t.test('a certificate of the pinned authority is believed, one of an unknown aut
   const error = await gateError(await request(unpinned.url))
   t.match(error, { status: 502, header: 'ERR_GATE_TARGET_UNREACHABLE', body: { message: /TLS: UNABLE_TO_/ } })
   t.notMatch(JSON.stringify(error), /127\.0\.0\.1|secret/)
+})
+
+t.test('a service is told the scheme that it is reached by, whatever the local port speaks', async t => {
+  const insisting = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    const { 'x-forwarded-proto': scheme, 'x-forwarded-host': host, forwarded } = incoming.headers
+    if (scheme === 'http') outgoing.writeHead(308, { location: `https://${host}/` }).end()
+    else outgoing.end(JSON.stringify([scheme, forwarded]))
+  }
+  const headers = {
+    forwarded: 'for=_s_1;host="localhost:5000";proto=http',
+    'x-forwarded-host': 'localhost:5000',
+    'x-forwarded-proto': 'http',
+  }
+  await using secure = await startService(insisting, await tls(here))
+  await using front = await startFront({ url: secure.url, ca: authority.certificate })
+  t.same(await (await request(front.url, { headers })).body.json(), [
+    'https',
+    'for=_s_1;host="localhost:5000";proto=https',
+  ])
+  t.same(
+    await (await request(front.url, { headers: { forwarded: 'Proto="http", for=x;\tproto=http;by=y' } })).body.json(),
+    [null, 'proto=https, for=x;\tproto=https;by=y'],
+  )
+  await using plain = await startService(insisting)
+  await using other = await startFront({ url: plain.url })
+  const answer = await request(other.url, { headers })
+  t.match({ status: answer.statusCode, location: answer.headers['location'] }, { status: 308, location: '/' })
+  await answer.body.dump()
 })
 
 t.test('the name in the certificate has to be the host, or the one that is configured', async t => {
