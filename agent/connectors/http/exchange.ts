@@ -31,6 +31,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #reject: (cause: unknown) => void = () => {}
   #stop = (): void => {}
   #started = false
+  #status = 0
   #isPaused = false
   #silence: NodeJS.Timeout | undefined
   /** Resolves when the answer is complete; rejects when there is none, or not all of it. */
@@ -104,12 +105,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Controller, status: number, _headers: unknown, statusMessage?: string): void {
     // Early hints and the like: the relay answers Expect by itself, and nothing else has a meaning for the client.
     if (status < 200) return
+    this.#status = status
     const { asked, place, pass, response, unauthorized } = this.#options
     const raw = texts(controller.rawHeaders)
     if (status === 401) unauthorized()
     let headers = rewriteReferences(answerHeaders(raw, pass), status, asked, place)
     // Node insists that Trailer stands only where trailers can.
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
+    if (isBodiless(status)) headers = without(headers, 'content-length')
     this.#watch(controller, raw)
     response.sendDate = false
     response.writeHead(status, sendable(statusMessage ?? ''), headers)
@@ -135,6 +138,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Controller, error: Error): void {
     this.#stop()
     const { place, response } = this.#options
+    // The answer was complete with its head. undici has closed the connection, so that nothing else comes of it.
+    if (isBodiless(this.#status) && isLengthMismatch(error)) {
+      response.end()
+      return this.#resolve()
+    }
     const cause = targetError(place.name, error)
     this.#reject(
       response.headersSent && cause.code === 'ERR_GATE_TARGET_UNREACHABLE'
@@ -144,15 +152,23 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
+/**
+ * Answers that never have a body. A 304 may say the length that a 200 would have (RFC 9110 section 8.6), and undici waits
+ * for as much; the relay's would as well, so that the length does not go on.
+ */
+const isBodiless = (status: number): boolean => status === 204 || status === 304
+
+function isLengthMismatch(error: Error): boolean {
+  return 'code' in error && error.code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+}
+
 /** A reason phrase means nothing to programs: one that node would not write is left out. */
 function sendable(reason: string): string {
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(reason) ? reason : ''
 }
 
 function canHaveTrailers(response: ServerResponse, status: number, raw: RawHeaders): boolean {
-  return (
-    response.req.method !== 'HEAD' && status !== 204 && status !== 304 && valuesOf(raw, 'content-length').length === 0
-  )
+  return response.req.method !== 'HEAD' && !isBodiless(status) && valuesOf(raw, 'content-length').length === 0
 }
 
 function pairs(flat: RawHeaders): [string, string][] {

@@ -85,6 +85,31 @@ t.test('an answer that is not HTTP is not passed on', async t => {
   }
 })
 
+t.test('an answer without a body may say how long it would be, and nothing after it is believed', async t => {
+  for (const status of [304, 204])
+    for (const method of ['GET', 'HEAD'] as const)
+      for (const extra of ['', 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged', 'x'.repeat(1234)]) {
+        let seen = 0
+        await using service = await startRawService((socket, text) => {
+          seen += 1
+          if (text.includes(' /next ')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext')
+          else socket.write(`HTTP/1.1 ${status} Fine\r\nETag: "7"\r\nContent-Length: 1234\r\n\r\n${extra}`)
+        })
+        await using front = await startFront({ url: service.url })
+        const client = new Agent({ connections: 1 })
+        const answer = await request(front.url, { method, dispatcher: client })
+        const what = `${method} ${status} ${extra.slice(0, 8)}`
+        t.match({ status: answer.statusCode, etag: answer.headers['etag'] }, { status, etag: '"7"' }, what)
+        t.equal(answer.headers['content-length'], undefined, what)
+        t.equal(await answer.body.text(), '', what)
+        const next = await request(`${front.url}/next`, { dispatcher: client })
+        t.equal(await next.body.text(), 'next', what)
+        t.equal(seen, 2, what)
+        t.same(front.failures, [], what)
+        await client.close()
+      }
+})
+
 t.test('a reason phrase that node would not write is no reason to refuse the answer', async t => {
   await using service = await startRawService(socket => {
     socket.end(Buffer.from('HTTP/1.1 200 \u4e2d\u6587\r\nContent-Length: 2\r\n\r\nok'))
