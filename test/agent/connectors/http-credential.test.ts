@@ -3,6 +3,7 @@
 import { rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { refuseConnectionLogin, requestChallenges } from '@gate/agent/connectors/http/headers'
 import t from 'tap'
 import { request } from 'undici'
 import { gateError, startFront, startService } from '../../support/http-connector.ts'
@@ -88,4 +89,71 @@ t.test('a secret that was rotated is used within seconds', async t => {
   }
   t.equal(seen, 'Bearer second')
   await rm(file)
+})
+
+t.test('of challenges only those of such logins are taken off', async t => {
+  for (const [given, expected] of [
+    ['NTLM', ''],
+    ['Negotiate', ''],
+    ['negotiate YII=, nTlM TlRM==', ''],
+    ['Basic realm="x"', 'Basic realm="x"'],
+    ['Negotiate, Basic realm="x"', 'Basic realm="x"'],
+    ['Basic realm="x", charset="UTF-8", NTLM', 'Basic realm="x", charset="UTF-8"'],
+    [
+      'Basic realm="a, NTLM, b", Negotiate, Digest nonce="\\"", qop = auth',
+      'Basic realm="a, NTLM, b", Digest nonce="\\"", qop = auth',
+    ],
+    ['NTLM realm="x", other=y, Bearer error=z', 'Bearer error=z'],
+    ['NTLM  realm = "x" , Bearer', 'Bearer'],
+    [', ,Negotiate,,', ''],
+    ['Basic realm="x, Negotiate', ''],
+    ['Negotiated, NTLMv3 x', 'Negotiated, NTLMv3 x'],
+    ['', ''],
+  ] as const)
+    t.equal(requestChallenges(given), expected, given)
+  for (const part of [',', '"', ' ', 'a', 'a ', '"\\', '\\"', 'NTLM,', '"a",']) {
+    const started = performance.now()
+    requestChallenges(part.repeat(60_000 / part.length))
+    t.ok(performance.now() - started < 500, part)
+  }
+})
+
+t.test('a login is refused by its scheme alone', async t => {
+  for (const given of ['NTLM TlRM', 'negotiate YII=', 'NEGOTIATE', ' Ntlm\tx', 'NTLM,x'])
+    t.throws(() => refuseConnectionLogin(given), { code: 'ERR_GATE_USAGE' }, given)
+  for (const given of ['Basic TlRM', 'Bearer NTLM', 'NTLMv3 x', ''])
+    t.doesNotThrow(() => refuseConnectionLogin(given), given)
+})
+
+t.test('a service sees no such login, and its clients no such challenge', async t => {
+  let seen = 0
+  await using service = await startService((_incoming, outgoing) => {
+    seen += 1
+    outgoing.writeHead(
+      401,
+      [
+        ['WWW-Authenticate', 'Negotiate'],
+        ['WWW-Authenticate', 'NTLM'],
+        ['WWW-Authenticate', 'Basic realm="x"'],
+        ['X-Empty', ''],
+      ].flat(),
+    )
+    outgoing.end()
+  })
+  await using front = await startFront({ url: service.url, pass: ['authorization'] })
+  const answer = await request(front.url, { headers: { authorization: 'Basic eDp5' } })
+  await answer.body.dump()
+  t.match(answer.headers, { 'www-authenticate': 'Basic realm="x"', 'x-empty': '' })
+  for (const authorization of ['NTLM TlRM', 'negotiate YII='])
+    t.match(await gateError(await request(front.url, { headers: { authorization } })), {
+      header: 'ERR_GATE_USAGE',
+      body: { message: /others share/, hint: /another way/ },
+    })
+  t.equal(seen, 1)
+
+  await using closed = await startFront({ url: service.url })
+  const without = await request(closed.url, { headers: { authorization: 'Negotiate YII=' } })
+  await without.body.dump()
+  t.equal(without.statusCode, 401, 'where no login passes at all, there is nothing to refuse')
+  t.equal(without.headers['www-authenticate'], undefined)
 })
