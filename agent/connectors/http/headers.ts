@@ -32,8 +32,8 @@ const answerDrops: ReadonlySet<string> = new Set([
 /** With them the service, not gate, would decide what the client believes of gate, or where it goes. */
 const trailerDrops: ReadonlySet<string> = new Set([...framing, 'location', 'content-location', 'refresh'])
 
-/** `X_Api_Key` is X-Api-Key for services behind CGI and WSGI: whoever may not send the one may not send the other. */
-const canonical = (name: string): string => name.toLowerCase().replaceAll('_', '-')
+/** `X_Api_Key` and `X.Api.Key` are X-Api-Key to some services (CGI, WSGI, PHP): who may not send one may not send another. */
+const canonical = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '-')
 
 function filter(raw: RawHeaders, passes: (name: string) => boolean): string[] {
   const named = connectionNames(raw)

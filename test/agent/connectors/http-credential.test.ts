@@ -27,7 +27,13 @@ async function seenBy(settings: object, headers: Record<string, string> = {}): P
 }
 
 t.test('bearer, basic and a header of any name take the place of what the client says', async t => {
-  const mine = { authorization: 'Bearer mine', 'x-api-key': 'mine', X_Api_Key: 'mine' }
+  const mine = {
+    authorization: 'Bearer mine',
+    'x-api-key': 'mine',
+    X_Api_Key: 'mine',
+    'x.api.key': 'mine',
+    'X!Api~Key': 'mine',
+  }
   t.match(await seenBy({ credential: { bearer: { environment: 'GATE_TEST_TOKEN' } } }, mine), {
     authorization: 'Bearer abc.def-ghi',
     'x-api-key': 'mine',
@@ -45,7 +51,7 @@ t.test('bearer, basic and a header of any name take the place of what the client
     mine,
   )
   t.match(header, { authorization: 'Bearer mine', 'x-api-key': 'abc.def-ghi' })
-  t.equal(header['x_api_key'], undefined)
+  for (const name of ['x_api_key', 'x.api.key', 'x!api~key']) t.equal(header[name], undefined, name)
   t.equal((await seenBy({}, mine)).authorization, undefined)
 })
 
