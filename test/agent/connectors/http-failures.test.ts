@@ -110,6 +110,29 @@ t.test('an answer without a body may say how long it would be, and nothing after
       }
 })
 
+t.test('an answer that nobody asked for is nobody’s', async t => {
+  const forged = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged'
+  for (const [what, delayMs] of [
+    ['behind an answer', 0],
+    ['while the connection is idle', 20],
+  ] as const) {
+    const paths: string[] = []
+    await using service = await startRawService((socket, text) => {
+      paths.push(text.split(' ')[1] ?? '')
+      const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+      if (paths.length > 1) return void socket.write(answer)
+      socket.write(delayMs === 0 ? answer + forged : answer)
+      if (delayMs > 0) setTimeout(() => socket.write(forged), delayMs)
+    })
+    await using front = await startFront({ url: service.url })
+    t.equal(await (await request(`${front.url}/1`)).body.text(), 'ok', what)
+    if (delayMs > 0) await new Promise(resolve => setTimeout(resolve, 5 * delayMs))
+    t.equal(await (await request(`${front.url}/2`)).body.text(), 'ok', what)
+    t.same(paths, ['/1', '/2'], `${what}: nothing is sent twice`)
+    t.equal(service.opened, 2, `${what}: the connection is not used again`)
+  }
+})
+
 t.test('a reason phrase that node would not write is no reason to refuse the answer', async t => {
   await using service = await startRawService(socket => {
     socket.end(Buffer.from('HTTP/1.1 200 \u4e2d\u6587\r\nContent-Length: 2\r\n\r\nok'))
