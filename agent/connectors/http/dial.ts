@@ -1,5 +1,6 @@
 // Connections to a service: one pool for all streams, TLS with the files as they are at that moment.
 import { readFile } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { GateError } from '@gate/shared/errors'
 import { buildConnector, Pool } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
@@ -47,6 +48,7 @@ export function dialer(target: TlsFiles, timeoutMs: number): buildConnector.conn
         })
         connect(options, (...dialled) => {
           dialled[1]?.on('error', markReset)
+          if (dialled[1]) readBeforeFailing(dialled[1])
           callback(...dialled)
         })
       },
@@ -62,6 +64,39 @@ export function dialer(target: TlsFiles, timeoutMs: number): buildConnector.conn
 function markReset(error: NodeJS.ErrnoException): void {
   if (error.code === 'ECONNRESET') error.code = RESET
 }
+
+/** For the other side to say why it takes no more: then the failure counts, whatever came. */
+const LAST_WORDS_MS = 1_000
+
+/** What a service says that closes: no more can be written, and what it said is to be read still. */
+const closedForWriting: ReadonlySet<string> = new Set(['EPIPE', 'ECONNRESET'])
+
+/**
+ * Lets a failed write wait until everything is read. A service that refuses an upload answers and closes while the body
+ * still goes there; node destroys the socket at the first write that fails, and with it the answer that has arrived.
+ */
+function readBeforeFailing(socket: Socket): void {
+  const after =
+    (done: WriteDone): WriteDone =>
+    error => {
+      const code = error && 'code' in error ? String(error.code) : ''
+      if (!closedForWriting.has(code) || socket.destroyed || socket.readableEnded) return done(error)
+      const fail = (): void => {
+        clearTimeout(timer)
+        socket.off('end', fail)
+        socket.off('close', fail)
+        done(error)
+      }
+      const timer = setTimeout(fail, LAST_WORDS_MS)
+      socket.once('end', fail)
+      socket.once('close', fail)
+    }
+  const { _write: write, _writev: writev } = socket
+  socket._write = (chunk, encoding, done) => write.call(socket, chunk, encoding, after(done))
+  if (writev != null) socket._writev = (chunks, done) => writev.call(socket, chunks, after(done))
+}
+
+type WriteDone = (error?: Error | null) => void
 
 async function readFiles(target: TlsFiles): Promise<{ ca?: Buffer; cert?: Buffer; key?: Buffer }> {
   const read = async (path: string | undefined): Promise<Buffer | undefined> =>

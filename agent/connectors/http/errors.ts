@@ -10,6 +10,11 @@ const ERROR_HEADER = 'gate-error'
 const tlsFault =
   /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO$|UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH)/
 
+const closings: Readonly<Record<string, string>> = {
+  UND_ERR_SOCKET: 'it closed the connection',
+  EPIPE: 'it closed the connection while the request was being sent',
+}
+
 const codeOf = (thrown: unknown): string =>
   thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : ''
 
@@ -30,7 +35,7 @@ export function targetError(name: string, cause: unknown): GateError {
     return broken('sent an answer that does not belong to the request')
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
     return new GateError('ERR_GATE_PROTOCOL', 'the request cannot be written for the target', { cause })
-  const why = code === 'UND_ERR_SOCKET' ? 'it closed the connection' : tlsFault.test(code) ? `TLS: ${code}` : code
+  const why = closings[code] ?? (tlsFault.test(code) ? `TLS: ${code}` : code)
   return new GateError(
     'ERR_GATE_TARGET_UNREACHABLE',
     `the agent cannot reach ${name}${why === '' ? '' : ` (${why})`}`,

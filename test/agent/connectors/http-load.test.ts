@@ -7,7 +7,7 @@ import { Readable } from 'node:stream'
 import { MAX_CONNECTIONS, MAX_WAITING, Slots } from '@gate/agent/connectors/http/slots'
 import t from 'tap'
 import { Agent, request } from 'undici'
-import { startFront, startService } from '../../support/http-connector.ts'
+import { startFront, startRawService, startService } from '../../support/http-connector.ts'
 
 t.test('64 MiB go up and come down unchanged, and hardly any of them are in memory', async t => {
   const TOTAL = 64 * 1024 * 1024
@@ -148,3 +148,30 @@ t.test('of those that wait there are only so many, and one that gives up makes r
   await slots.take(never)
   await t.rejects(slots.take(AbortSignal.abort()), { code: 'ERR_GATE_CANCELLED' })
 })
+
+t.test(
+  'an answer wins over the end of the connection that comes with it; without one, the end is the error',
+  async t => {
+    for (const [text, status] of [
+      ['HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwho?', 401],
+      ['HTTP/1.1 401 No\r\nContent-Length: 4\r\n\r\nwho?', 401],
+      ['', 502],
+    ] as const) {
+      let seen = 0
+      await using service = await startRawService(socket => {
+        seen += 1
+        // What it has not read makes a reset of the end.
+        socket.write(text, () => socket.destroy())
+        socket.pause()
+      })
+      await using front = await startFront({ url: service.url })
+      for (let round = 1; round <= 5; round += 1) {
+        const chunks = Array.from({ length: 100 }, () => Buffer.alloc(64 * 1024))
+        const answer = await request(front.url, { method: 'POST', body: Readable.from(chunks) })
+        t.equal(answer.statusCode, status)
+        t.match(await answer.body.text(), status === 401 ? /^who\?$/ : /closed the connection|connection reset/)
+        t.equal(seen, round, 'nothing is sent twice')
+      }
+    }
+  },
+)

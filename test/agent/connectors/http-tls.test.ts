@@ -1,8 +1,9 @@
 // TLS to the service: whom the agent believes, what it shows of itself, and what becomes of doubt.
 
 import { readFile, rename } from 'node:fs/promises'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import t from 'tap'
 import { request } from 'undici'
@@ -66,6 +67,22 @@ t.test('a service is told the scheme that it is reached by, whatever the local p
   const answer = await request(other.url, { headers })
   t.match({ status: answer.statusCode, location: answer.headers['location'] }, { status: 308, location: '/' })
   await answer.body.dump()
+})
+
+t.test('a service that refuses an upload and closes is heard, within TLS as without', async t => {
+  const refusing: RequestListener = (_incoming, outgoing) => {
+    outgoing.writeHead(413, { connection: 'close' }).end('too much')
+  }
+  for (const settings of [undefined, await tls(here)]) {
+    await using service = await startService(refusing, settings)
+    await using front = await startFront({ url: service.url, ca: settings && authority.certificate })
+    for (let round = 0; round < 5; round += 1) {
+      const body = Readable.from(Array.from({ length: 100 }, () => Buffer.alloc(64 * 1024)))
+      const answer = await request(front.url, { method: 'POST', body })
+      t.equal(answer.statusCode, 413)
+      t.equal(await answer.body.text(), 'too much')
+    }
+  }
 })
 
 t.test('the name in the certificate has to be the host, or the one that is configured', async t => {
