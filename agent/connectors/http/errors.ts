@@ -26,7 +26,10 @@ export function targetError(name: string, cause: unknown): GateError {
   if (code === 'UND_ERR_CONNECT_TIMEOUT')
     return new GateError('ERR_GATE_TIMEOUT', `the agent got no connection to ${name} in time`, { cause })
   if (code === 'UND_ERR_HEADERS_TIMEOUT')
-    return new GateError('ERR_GATE_TIMEOUT', `${name} did not answer in time`, { cause })
+    return new GateError('ERR_GATE_TIMEOUT', `${name} did not answer in time`, {
+      cause,
+      hint: `If it needs longer: raise timeouts.headers of ${name} at the agent.`,
+    })
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return broken('sent headers that are too long')
   if (cause instanceof errors.HTTPParserError || /^ERR_(INVALID|HTTP)_/.test(code))
     return broken('sent an answer that is not HTTP')

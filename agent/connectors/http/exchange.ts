@@ -109,6 +109,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { asked, place, pass, response, unauthorized } = this.#options
     const raw = texts(controller.rawHeaders)
     if (status === 401) unauthorized()
+    refuseCodings(raw, place)
     let headers = rewriteReferences(answerHeaders(raw, pass), status, asked, place)
     // Node insists that Trailer stands only where trailers can.
     if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
@@ -150,6 +151,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
         : cause,
     )
   }
+}
+
+/**
+ * undici undoes chunks and nothing else: what is coded beneath them would pass for the body.
+ * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for transfer codings other than `chunked`, once.
+ */
+function refuseCodings(raw: RawHeaders, place: Place): void {
+  const codings = valuesOf(raw, 'transfer-encoding')
+  if (codings.length === 0 || (codings.length === 1 && /^\s*chunked\s*$/i.test(codings[0] ?? ''))) return
+  throw new GateError('ERR_GATE_TARGET_PROTOCOL', `${place.name} used a transfer coding that nobody asked for`)
 }
 
 /**

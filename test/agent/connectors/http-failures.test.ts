@@ -52,7 +52,11 @@ t.test('a service that does not answer is given up after its time', async t => {
     seen += 1
   })
   await using front = await startFront({ url: service.url, timeouts: { headers: '1s' } })
-  t.match(await gateError(await request(front.url)), { status: 504, header: 'ERR_GATE_TIMEOUT' })
+  t.match(await gateError(await request(front.url)), {
+    status: 504,
+    header: 'ERR_GATE_TIMEOUT',
+    body: { hint: /timeouts\.headers of billing-api/ },
+  })
   t.equal(seen, 1, 'nothing is sent twice')
 })
 
@@ -67,6 +71,9 @@ t.test('an answer that is not HTTP is not passed on', async t => {
     ['a bare CR', 'HTTP/1.1 200 OK\r\nX-A: b\rX-B: c\r\nContent-Length: 0\r\n\r\n'],
     ['a name with a space', 'HTTP/1.1 200 OK\r\nX-A : b\r\nContent-Length: 0\r\n\r\n'],
     ['headers that are too long', `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(70 * 1024)}\r\nContent-Length: 0\r\n\r\n`],
+    ...['gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'xchunked', 'chunked\r\nTransfer-Encoding: gzip'].map(
+      (coding): [string, string] => [coding, `HTTP/1.1 200 OK\r\nTransfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n`],
+    ),
     ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
   ]
   for (const [what, text] of wrong) {
