@@ -1,12 +1,13 @@
 // The HTTP room against bytes that no honest client sends, and against a service that is hostile itself: raw sockets both ways.
 import type { IncomingHttpHeaders } from 'node:http'
+import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
 import { answerHead, hostileAnswers, wholeAnswer, zipped } from '../support/raw-answers.ts'
 import { sendRaw, startRawService, statuses } from '../support/raw-http.ts'
-import { chunked, host, malformedRequests, multipart, request, sized } from '../support/raw-requests.ts'
+import { chunked, host, malformedRequests, multipart, request, sized, upgrade } from '../support/raw-requests.ts'
 
 const policy = `
 targets:
@@ -115,6 +116,67 @@ t.test('what is odd and clear passes as it was decided', async t => {
     const headers: IncomingHttpHeaders = world.service.asked.at(-2)?.headers ?? {}
     for (const gone of ['x-forwarded-uri', 'x-original-url', 'upgrade', 'x-tenant']) t.notOk(headers[gone], name)
   }
+})
+
+t.test('offers of another protocol are left aside', async t => {
+  const h2c = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA'
+  const offer = (line: string, fields = '', body = ''): string => request(line, `${h2c}${fields}`, body)
+  const cases: Readonly<Record<string, readonly [bytes: string, asked: string]>> = {
+    GET: [offer('GET /a'), 'GET /a'],
+    TLS: [upgrade('Upgrade: TLS/1.2'), 'GET /a'],
+    'something unknown': [upgrade('Upgrade: foo/2, bar'), 'GET /a'],
+    'body with a length': [offer('POST /a', '\r\nContent-Length: 3', 'abc'), 'POST /a abc'],
+    'body in chunks': [offer('PUT /a', '\r\nTransfer-Encoding: chunked', '3\r\nabc\r\n0\r\n\r\n'), 'PUT /a abc'],
+    'body that is a request': [
+      offer('POST /a', `\r\nContent-Length: ${request('GET /b').length}`, request('GET /b')),
+      `POST /a ${request('GET /b')}`.trim(),
+    ],
+    expectation: [offer('POST /a', '\r\nExpect: 100-continue\r\nContent-Length: 3', 'abc'), 'POST /a abc'],
+    'bytes beyond ASCII': [offer('GET /a', '\r\nX-Odd: \xe9\xff'), 'GET /a'],
+  }
+  for (const [name, [bytes, asked]] of Object.entries(cases)) {
+    const found = await attack(open, bytes)
+    t.same([found.asked, statuses(found.answer)], [[asked], [200, 200]], name)
+    const headers: IncomingHttpHeaders = world.service.asked.at(-2)?.headers ?? {}
+    for (const gone of ['upgrade', 'http2-settings']) t.notOk(headers[gone], name)
+    if (name === 'bytes beyond ASCII') t.equal(headers['x-odd'], '\xe9\xff')
+  }
+  const denied = await attack(open, offer('GET /admin'))
+  t.same([denied.asked, statuses(denied.answer)], [[], [403, 200]], 'rules decide as ever')
+  const ahead = await attack(
+    open,
+    request('POST /p1', 'Content-Length: 0') + offer('POST /p2', '\r\nContent-Length: 0'),
+  )
+  t.notOk(ahead.asked.includes('POST /p2'), 'nothing is asked ahead')
+  t.match(ahead.answer, 'while another request is open')
+})
+
+t.test('a connection whose every request offers another protocol', async t => {
+  const before = world.service.asked.length
+  const socket = connect({ port: open.port, host: '127.0.0.1' })
+  t.teardown(() => socket.destroy())
+  let seen = ''
+  const answers = (count: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const read = (chunk: Buffer): void => {
+        seen += chunk.toString('latin1')
+        if (seen.split('"body":"').length > count) done(resolve)
+      }
+      const gone = (): void => done(() => reject(new Error(seen)))
+      const done = (then: () => void): void => {
+        socket.off('data', read).off('close', gone)
+        then()
+      }
+      socket.on('data', read).on('close', gone)
+    })
+  for (let count = 1; count <= 40; count += 1) {
+    const body = 'x'.repeat(count * 1_000)
+    socket.write(upgrade(`Upgrade: h2c\r\nContent-Length: ${body.length}`, `POST /again/${count}`, body))
+    await answers(count)
+  }
+  t.same(statuses(seen), Array(40).fill(200))
+  t.equal(world.service.asked.length - before, 40)
+  t.notMatch(world.relay.process().stderr(), 'MaxListeners')
 })
 
 t.test('forms that are too long to be kept are looked through on their way', async t => {

@@ -322,7 +322,8 @@ t.test('curl, unchanged', { skip: existsSync(CURL) ? false : 'there is no curl' 
   t.match(await curl('--http1.0', `${base(open)}/old`), '"url":"/old"')
   t.match(await curl('-H', 'Expect: 100-continue', '-d', 'x', `${base(open)}/expect`), '"body":"x"')
   t.match(await curl('--path-as-is', `${base(open)}/x/%2e%2e/admin`), '"rule":"never"')
-  t.match(await curl('--http2', `${base(open)}/upgrade`).catch(String), /no upgrade to h2c/)
+  t.match(await curl('--http2', `${base(open)}/upgrade`), '"url":"/upgrade"', 'it offers h2c, and goes on without')
+  t.match(await curl('--http2-prior-knowledge', `${base(open)}/h2`).catch(String), /Command failed/)
   t.match(await curl('-x', base(open), 'http://elsewhere.example/'), 'ERR_GATE_REFUSED')
 })
 

@@ -1,13 +1,14 @@
 // The HTTP room.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { GateError } from '@gate/shared/errors'
+import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { placeholderKey } from '../../mask/placeholder.ts'
 import type { Protocol } from '../protocol.ts'
 import { Connection } from './connection.ts'
 import { httpHint, httpOffline } from './hint.ts'
 import type { HttpLimits } from './limits.ts'
+import { asksForWebSocket, headWithoutOffer } from './offer.ts'
 import { vocabulary } from './operation.ts'
 import { serveUpgrade } from './upgrade.ts'
 
@@ -59,7 +60,9 @@ class Parser {
     this.#server.on('checkExpectation', (request, response) => take(request, response))
     this.#server.on('upgrade', (request, stream, first) => {
       const connection = this.#of(stream)
-      if (connection !== undefined) serveUpgrade(connection, request, stream, first)
+      if (connection === undefined) return void stream.destroy()
+      if (asksForWebSocket(request)) serveUpgrade(connection, request, stream, first)
+      else this.#ignoreOffer(connection, request, stream, first)
     })
     this.#server.on('connect', (_request, stream) =>
       this.#of(stream)?.refuseUpgrade(
@@ -82,6 +85,24 @@ class Parser {
   accept(stream: Duplex, connection: Connection): void {
     this.#connections.set(stream, connection)
     this.#server.emit('connection', stream)
+  }
+
+  /** Node lets go of a stream at every offer. It is read once more from this request on, whose body is still to come. */
+  #ignoreOffer(connection: Connection, request: IncomingMessage, stream: Duplex, first: Buffer): void {
+    if (!connection.isIdle)
+      return connection.refuseUpgrade(
+        stream,
+        new GateError('ERR_GATE_PROTOCOL', 'an upgrade is offered while another request is open'),
+      )
+    try {
+      const head = headWithoutOffer(request)
+      // Node leaves these behind, one of each for every offer.
+      stream.removeAllListeners('pause').removeAllListeners('resume')
+      stream.unshift(Buffer.concat([head, first]))
+      this.#server.emit('connection', stream)
+    } catch (thrown) {
+      connection.refuseUpgrade(stream, asGateError(thrown))
+    }
   }
 }
 

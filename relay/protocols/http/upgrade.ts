@@ -1,4 +1,4 @@
-// Requests that would make something else of the connection: WebSocket, if policy allows it, and nothing else.
+// Requests that make something else of the connection: WebSocket, if policy allows it.
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asGateError, errorCodes, errorFromBody, GateError } from '@gate/shared/errors'
@@ -40,7 +40,7 @@ const chosen = new WeakMap<IncomingMessage, string>()
 /** Takes over a stream whose client asked for an upgrade. */
 export function serveUpgrade(connection: Shared, request: IncomingMessage, stream: Duplex, first: Buffer): void {
   if (request.headers.upgrade?.toLowerCase() !== 'websocket' || request.method !== 'GET') {
-    const hint = 'Use HTTP/1.1 as it is (curl --http1.1); WebSocket is the only upgrade.'
+    const hint = 'A WebSocket is asked for with GET, and with no other protocol beside it.'
     const protocol = (request.headers.upgrade ?? '').slice(0, 50)
     return connection.refuseUpgrade(stream, new GateError('ERR_GATE_PROTOCOL', `no upgrade to ${protocol}`, { hint }))
   }
