@@ -6,7 +6,7 @@ import { WebSocket } from 'ws'
 import { startHttpWorld } from '../support/http-world.ts'
 import { agreement, closeCode, type Frame, frame, opcodes, openRaw } from '../support/raw-frames.ts'
 import { type RawService, sendRaw, startRawService, statuses } from '../support/raw-http.ts'
-import { request } from '../support/raw-requests.ts'
+import { handshake, request } from '../support/raw-requests.ts'
 
 const policy = `
 targets:
@@ -22,7 +22,7 @@ targets:
       - { name: no-mutations, when: 'op.action == "message" && op.graphqlType == "mutation"', deny: "Only queries." }
       - { name: roles, when: 'op.direction == "sent" && op.path == "/roles" && op.body.role == "admin"', deny: "no" }
     mask:
-      - { fields: ["**.email"], for: { groups: [support] }, with: redact }
+      - { fields: ["**.email"], headers: [x-owner], for: { groups: [support] }, with: redact }
 `
 
 /** Far beyond the two seconds that everything is limited to here. */
@@ -41,7 +41,23 @@ const wrongFrames: Readonly<Record<string, Buffer>> = {
   '/long-message': frame(text, '', { isMasked: false, length: 2 ** 40 }),
 }
 
+const own = 'X-Owner: ann\r\nX-Odd: \xe9\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX-Hop: 1\r\nConnection: x-hop\r\n'
+/** What a service says to a handshake. */
+const handshakes: Readonly<Record<string, (asked: string) => string>> = {
+  '/agreed': asked => agreement(asked).replace('\r\n\r\n', `\r\n${own}\r\n`),
+  '/chosen': asked => agreement(asked).replace('\r\n\r\n', '\r\nSec-WebSocket-Protocol: two\r\n\r\n'),
+  '/other-choice': asked => agreement(asked).replace('\r\n\r\n', '\r\nSec-WebSocket-Protocol: three\r\n\r\n'),
+  '/login': () =>
+    `HTTP/1.1 401 Who goes there\r\n${own}Content-Type: text/plain\r\nContent-Length: 11\r\n\r\nann@example`,
+  '/moved': () => 'HTTP/1.1 302 Found\r\nLocation: /agreed\r\nContent-Length: 0\r\n\r\n',
+  '/later': () =>
+    'HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  '/long-refusal': () => `HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(100_000)}`,
+}
+
 async function misbehave(path: string, socket: Socket): Promise<void> {
+  const said = handshakes[path]?.(hostile.got.at(-1) ?? '')
+  if (said !== undefined) return void socket.write(said, 'latin1')
   const wrong = wrongFrames[path]
   if (wrong !== undefined)
     return void socket.write(Buffer.concat([Buffer.from(agreement(hostile.got.at(-1) ?? '')), wrong]))
@@ -66,7 +82,7 @@ const world = await startHttpWorld({
     labels: { env: prod }
     url: http://127.0.0.1:${hostile.port}
     timeouts: { headers: 2s, body: 2s }
-  - { name: wrong-frames, protocol: http, labels: { env: prod }, url: 'http://127.0.0.1:${hostile.port}' }
+  - { name: wrong-frames, protocol: http, labels: { env: prod }, url: 'http://127.0.0.1:${hostile.port}', pass: [cookies] }
 `,
 })
 t.teardown(() => world[Symbol.asyncDispose]())
@@ -77,8 +93,9 @@ const connections = [
   await alice.connect('hostile-api'),
   await carol.connect('billing-api'),
   await alice.connect('wrong-frames'),
+  await carol.connect('wrong-frames'),
 ] as const
-const [gate, toHostile, masked, toWrongFrames] = connections
+const [gate, toHostile, masked, toWrongFrames, maskedFrames] = connections
 t.teardown(() => Promise.all(connections.map(each => each[Symbol.asyncDispose]())))
 
 type Body = Readonly<Record<string, unknown>>
@@ -187,7 +204,8 @@ t.test('WebSockets: decided, recorded and masked message by message', async t =>
   )
   greeted.close()
   const refused = new WebSocket(`ws://127.0.0.1:${gate.port}/no-socket`)
-  t.match(await new Promise<Error>(resolve => refused.once('error', resolve)), /502/)
+  t.match(await new Promise<Error>(resolve => refused.once('error', resolve)), /403/)
+  t.equal(await outcomeOf('/no-socket'), '403')
   const admin = new WebSocket(`ws://127.0.0.1:${gate.port}/admin`)
   t.match(await new Promise<Error>(resolve => admin.once('error', resolve)), /403/)
   t.ok((await recorded()).some(({ action, text }) => action === 'message' && String(text).includes('‹redacted:')))
@@ -236,6 +254,42 @@ t.test('what a message says is known to rules, as text and as bytes', async t =>
     [masked.port, '/a', graphql('{x:email'), 1008],
   ] as const)
     t.equal(await say(port, path, message), expected, `${path} ${String(message)}`)
+})
+
+t.test('handshakes: what the service says of them', async t => {
+  const offer = 'Sec-WebSocket-Protocol: one, two'
+  const agreed = await openRaw(toWrongFrames.port, '/agreed', offer)
+  t.match(agreed.head, /^HTTP\/1\.1 101 /, 'a service may choose none of the subprotocols')
+  t.notMatch(agreed.head, /sec-websocket-protocol|x-hop/i)
+  t.match(agreed.head, /set-cookie: a=b\r\nset-cookie: c=d\r\n/)
+  t.match(agreed.head, /x-owner: ann\r\n/)
+  agreed.socket.destroy()
+  t.match((await openRaw(toWrongFrames.port, '/chosen', offer)).head, /Sec-WebSocket-Protocol: two\r\n/)
+  for (const [path, more] of [
+    ['/other-choice', offer],
+    ['/chosen', ''],
+  ] as const)
+    t.match((await openRaw(toWrongFrames.port, path, more)).head, /^HTTP\/1\.1 502 /, 'what nobody offered')
+  const owner = await openRaw(maskedFrames.port, '/agreed')
+  t.match(owner.head, /^HTTP\/1\.1 101 [\s\S]*x-owner: \*\*\*\*\r\n/)
+
+  const refusal = async (port: number, path: string): Promise<string> =>
+    sendRaw(port, request(`GET ${path}`, `Connection: upgrade\r\n${handshake}`))
+  const login = await refusal(toWrongFrames.port, '/login')
+  t.match(login, /^HTTP\/1\.1 401 Who goes there\r\n[\s\S]*x-owner: ann\r\n[\s\S]*\r\n\r\nann@example$/)
+  t.match(login, /x-odd: \xe9\r\n[\s\S]*set-cookie: a=b\r\n[\s\S]*content-length: 11\r\nconnection: close\r\n/)
+  const hidden = await refusal(maskedFrames.port, '/login')
+  t.match(
+    hidden,
+    /^HTTP\/1\.1 401 Unauthorized\r\n[\s\S]*x-owner: \*\*\*\*\r\n[\s\S]*content-length: 0\r\n[\s\S]*\r\n\r\n$/,
+  )
+  t.match(await refusal(toWrongFrames.port, '/moved'), /^HTTP\/1\.1 302 Found\r\n[\s\S]*location: \/agreed\r\n/)
+  t.match(await refusal(toWrongFrames.port, '/later'), /^HTTP\/1\.1 429 [\s\S]*retry-after: 7\r\n[\s\S]*\r\n\r\nabc$/)
+  t.match(
+    await refusal(toWrongFrames.port, '/long-refusal'),
+    /^HTTP\/1\.1 404 [\s\S]*content-length: 0\r\n[\s\S]*\r\n\r\n$/,
+  )
+  t.equal(await outcomeOf('/later'), '429')
 })
 
 t.test('messages in fragments, with control frames between them, are one message', async t => {

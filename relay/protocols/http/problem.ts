@@ -1,6 +1,7 @@
 // What a client is told when the gate answers in the target's place (RFC 9457, application/problem+json). Pure.
 import { errorCodes, type GateError } from '@gate/shared/errors'
 import type { Deny } from '@gate/shared/model'
+import { rawAnswer } from './raw-answer.ts'
 
 export interface Problem {
   readonly status: number
@@ -69,8 +70,6 @@ export function problemMessage(problem: Problem): { readonly body: Buffer; reado
 /** A whole answer, for streams that node's server has let go of. */
 export function rawProblem(problem: Problem): Buffer {
   const { body, fields } = problemMessage(problem)
-  const head = Object.entries({ ...fields, connection: 'close' })
-    .map(([name, value]) => `${name}: ${value}\r\n`)
-    .join('')
-  return Buffer.concat([Buffer.from(`HTTP/1.1 ${problem.status} ${problem.code}\r\n${head}\r\n`), body])
+  const { 'content-length': _length, ...others } = fields
+  return rawAnswer(problem.status, problem.code, Object.entries(others), body)
 }

@@ -1,16 +1,19 @@
 // Requests that make something else of the connection: WebSocket, if policy allows it.
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { asGateError, errorCodes, errorFromBody, GateError } from '@gate/shared/errors'
+import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
-import { WebSocket, WebSocketServer } from 'ws'
+import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
 import type { TargetStream } from '../protocol.ts'
 import { forwardedFields } from './fields.ts'
+import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
+import type { Masking } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
 import type { Shared } from './room.ts'
+import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, type Said, saidBy } from './target-handshake.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 30_000
 /** Of a handshake itself, which is made anew on each side; extensions would make frames that cannot be read. */
@@ -23,7 +26,7 @@ const ofFrames = {
   maxPayload: MAX_MESSAGE_BYTES,
   maxFragments: MAX_FRAGMENTS,
   maxBufferedChunks: MAX_FRAGMENTS,
-}
+} satisfies ClientOptions
 
 const server = new WebSocketServer({
   noServer: true,
@@ -31,11 +34,18 @@ const server = new WebSocketServer({
   ...ofFrames,
   clientTracking: false,
   // The target has chosen already.
-  handleProtocols: (_offered, request) => chosen.get(request) ?? false,
+  handleProtocols: (_offered, request) => agreed.get(request)?.protocol ?? false,
 })
+server.on('headers', (lines, request) => lines.push(...(agreed.get(request)?.lines ?? [])))
 
-/** The subprotocol that the target chose for a client's handshake. */
-const chosen = new WeakMap<IncomingMessage, string>()
+/** What the target said to a client's handshake: the subprotocol that it chose, and fields for the client. */
+const agreed = new WeakMap<IncomingMessage, { readonly protocol: string | undefined; readonly lines: string[] }>()
+
+interface Opened extends Said {
+  /** Paused. */
+  readonly socket: WebSocket
+  readonly protocol: string | undefined
+}
 
 /** Takes over a stream whose client asked for an upgrade. */
 export function serveUpgrade(connection: Shared, request: IncomingMessage, stream: Duplex, first: Buffer): void {
@@ -103,19 +113,29 @@ async function upgrade(
     session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
   const masking = maskingOf(verdict.obligations[0] ?? [], decidable.route, keys.maskKey)
-  let target: WebSocket
+  const ask = async (): Promise<Opened | Refused> => {
+    const target = await session.open({})
+    target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
+    return dial(target, {
+      path: `${head.location.path}${head.location.query}`,
+      fields: forwardedFields(head.fields, session.id, ofHandshake),
+      protocols: protocolsOf(request),
+      isBodyWanted: masking === undefined,
+      signal,
+    })
+  }
+  let said: Opened | Refused
   try {
-    const sent = forwardedFields(head.fields, session.id, ofHandshake)
-    const path = `${head.location.path}${head.location.query}`
-    const stream = await session.open({})
-    stream.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
-    target = await dial(stream, path, sent, protocolsOf(request), signal)
+    said = await ask()
+    firstByteAtMs = session.gate.now()
+    if (said.socket === undefined) stream.end(refusalBytes(said, masking))
+    else agree(request, said, masking)
   } catch (thrown) {
     observe(asGateError(thrown).code, 0)
     throw thrown
   }
-  firstByteAtMs = session.gate.now()
-  if (target.protocol !== '') chosen.set(request, target.protocol)
+  if (said.socket === undefined) return observe(String(said.status), said.body?.length ?? 0)
+  const target = said.socket
   const client = await accept(request, stream, first).catch((thrown: unknown) => {
     target.terminate()
     observe('cancelled', 0)
@@ -124,6 +144,16 @@ async function upgrade(
   const { path } = head.location
   const relayed = await relayMessages({ session, keys, path, route: decidable.route, masking, signal }, client, target)
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
+}
+
+/** Keeps what the client is told when its side opens. @throws {GateError} where the target's answer could be read in two ways. */
+function agree(request: IncomingMessage, said: Opened, masking: Masking | undefined): void {
+  try {
+    agreed.set(request, { protocol: said.protocol, lines: acceptLines(said, masking) })
+  } catch (thrown) {
+    said.socket.terminate()
+    throw thrown
+  }
 }
 
 /** Opens the client's side. @throws {GateError} ERR_GATE_CANCELLED when the client is gone by now. */
@@ -146,48 +176,49 @@ function protocolsOf(request: IncomingMessage): string[] {
     .filter(protocol => protocol !== '')
 }
 
-/** Opens the target's WebSocket through an agent. @throws {GateError} what the agent or the target answered instead. */
-function dial(
-  { port }: TargetStream,
-  path: string,
-  fields: readonly (readonly [string, string])[],
-  protocols: string[],
-  signal: AbortSignal,
-): Promise<WebSocket> {
+/** Opens the target's WebSocket through an agent. @throws {GateError} what the agent said, or why it cannot be opened. */
+function dial({ port }: TargetStream, handshake: Handshake): Promise<Opened | Refused> {
+  const { signal, protocols } = handshake
   const stream = portStream(port)
-  const headers: Record<string, string[]> = {}
-  for (const [name, value] of fields) headers[name] = [...(headers[name] ?? []), value]
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(`ws://target${path}`, protocols, {
+    const socket = new WebSocket(`ws://target${handshake.path}`, {
       createConnection: () => stream as never,
-      headers: Object.fromEntries(Object.entries(headers).map(([name, values]) => [name, values.join(', ')])),
+      headers: headersOf(handshake),
       perMessageDeflate: false,
       ...ofFrames,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     })
+    let accepted: Omit<Opened, 'socket'> | undefined
     const abort = (): void => {
       socket.terminate()
+      stream.destroy()
       reject(asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'the client went away'))
     }
+    const done = (): void => signal.removeEventListener('abort', abort)
     signal.addEventListener('abort', abort, { once: true })
     socket.on('unexpected-response', (_request, response) => {
-      signal.removeEventListener('abort', abort)
-      const code = response.headers['gate-error']
-      stream.destroy()
-      const status = response.statusCode ?? 0
-      reject(
-        typeof code === 'string'
-          ? errorFromBody({ code, message: 'the agent could not open the WebSocket' })
-          : new GateError('ERR_GATE_TARGET_PROTOCOL', `the target answered ${status} instead of opening a WebSocket`),
-      )
+      // The stream breaks when the rest of the answer is not waited for.
+      response.on('error', () => {})
+      void refusedBy(response, handshake.isBodyWanted)
+        .finally(() => stream.on('error', () => {}).destroy())
+        .finally(done)
+        .then(resolve, reject)
+    })
+    socket.once('upgrade', response => {
+      try {
+        accepted = { ...saidBy(response), protocol: chosenBy(response, protocols) }
+      } catch (thrown) {
+        reject(asGateError(thrown))
+        socket.terminate()
+      }
     })
     socket.on('error', thrown =>
       reject(asGateError(thrown, 'ERR_GATE_AGENT_LOST', 'the connection to the target broke')),
     )
     socket.once('open', () => {
-      signal.removeEventListener('abort', abort)
+      done()
       socket.pause()
-      resolve(socket)
+      if (accepted !== undefined) resolve({ ...accepted, socket })
     })
   })
 }

@@ -1,0 +1,86 @@
+// A handshake as it goes to the target, and what the target says to it.
+import type { IncomingMessage } from 'node:http'
+import { errorFromBody, GateError } from '@gate/shared/errors'
+import type { FieldList } from './fields.ts'
+
+/** An answer instead of a WebSocket is passed on with a body up to this length, */
+const MAX_REFUSAL_BYTES = 64 * 1024
+/** which has to come within this time. */
+const REFUSAL_TIMEOUT_MS = 10_000
+
+export interface Handshake {
+  readonly path: string
+  readonly fields: FieldList
+  /** Subprotocols, of which the target may choose one. */
+  readonly protocols: readonly string[]
+  /** Whether the client may have a body, should the target answer with one. */
+  readonly isBodyWanted: boolean
+  readonly signal: AbortSignal
+}
+
+/** What a target says to a handshake; names of fields in lower case. */
+export interface Said {
+  readonly status: number
+  readonly phrase: string
+  readonly fields: FieldList
+}
+
+export interface Refused extends Said {
+  readonly socket: undefined
+  /** Undefined where it is not wanted, too long or too late. */
+  readonly body: Buffer | undefined
+}
+
+/** The fields as the library takes them. */
+export function headersOf({ fields, protocols }: Handshake): Record<string, string> {
+  const headers: Record<string, string[]> = {}
+  for (const [name, value] of fields) headers[name] = [...(headers[name] ?? []), value]
+  if (protocols.length > 0) headers['sec-websocket-protocol'] = [...protocols]
+  return Object.fromEntries(Object.entries(headers).map(([name, values]) => [name, values.join(', ')]))
+}
+
+/**
+ * The subprotocol that a target chose, if any. The library would take none for a fault, where one was offered; so it is not
+ * told of them at all, neither before nor now.
+ */
+export function chosenBy({ headers }: IncomingMessage, protocols: readonly string[]): string | undefined {
+  const protocol = headers['sec-websocket-protocol']
+  if (protocol === undefined) return undefined
+  if (!protocols.includes(protocol))
+    throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'the target chose a subprotocol that was not offered')
+  delete headers['sec-websocket-protocol']
+  return protocol
+}
+
+/** What an answer says, whatever it is. */
+export function saidBy({ statusCode = 0, statusMessage = '', rawHeaders }: IncomingMessage): Said {
+  const fields = rawHeaders.flatMap((name, at): [string, string][] =>
+    at % 2 === 0 ? [[name.toLowerCase(), rawHeaders[at + 1] ?? '']] : [],
+  )
+  return { status: statusCode, phrase: statusMessage, fields }
+}
+
+/** An answer that is no WebSocket. @throws {GateError} what the agent could not do. */
+export async function refusedBy(response: IncomingMessage, isBodyWanted: boolean): Promise<Refused> {
+  const code = response.headers['gate-error']
+  if (typeof code === 'string') throw errorFromBody({ code, message: 'the agent could not open the WebSocket' })
+  return { ...saidBy(response), socket: undefined, body: isBodyWanted ? await bodyOf(response) : undefined }
+}
+
+async function bodyOf(response: IncomingMessage): Promise<Buffer | undefined> {
+  const late = setTimeout(() => response.destroy(), REFUSAL_TIMEOUT_MS)
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of response) {
+      chunks.push(chunk as Buffer)
+      length += (chunk as Buffer).length
+      if (length > MAX_REFUSAL_BYTES) return undefined
+    }
+    return response.complete ? Buffer.concat(chunks) : undefined
+  } catch {
+    return undefined
+  } finally {
+    clearTimeout(late)
+  }
+}
