@@ -5,7 +5,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { startHttpWorld } from '../support/http-world.ts'
 import { agreement, closeCode, type Frame, frame, opcodes, openRaw } from '../support/raw-frames.ts'
-import { type RawService, sendRaw, startRawService, statuses } from '../support/raw-http.ts'
+import { type RawService, sendAndEnd, sendRaw, startRawService, statuses } from '../support/raw-http.ts'
 import { handshake, request } from '../support/raw-requests.ts'
 
 const policy = `
@@ -175,6 +175,31 @@ t.test('what stalls ends with a word, and the record says why', async t => {
   )
   const ends = all.filter(({ type, code }) => type === 'session.end' && code === 'ERR_GATE_CLIENT_TIMEOUT')
   t.match(ends, [{ reason: 'no whole head of a request within 2 s' }], 'the slow head, and not who asked nothing')
+})
+
+t.test('clients that end their side once they have asked', async t => {
+  const body = request('PUT /ended', 'Transfer-Encoding: chunked', '3\r\nabc\r\n0\r\n\r\n')
+  const [one, closing, many, cut, huge, events, silent] = await Promise.all([
+    sendAndEnd(gate.port, request('GET /one')),
+    sendAndEnd(gate.port, request('GET /closing', 'Connection: close')),
+    sendAndEnd(gate.port, `${body}${request('GET /admin')}${body}`),
+    sendAndEnd(gate.port, request('PUT /cut', 'Content-Length: 100', 'abc')),
+    sendAndEnd(toWrongFrames.port, request('GET /huge')),
+    sendAndEnd(toWrongFrames.port, request('GET /silent-events')),
+    sendAndEnd(gate.port, ''),
+  ])
+  t.same([one, closing, many].map(statuses), [[200], [200], [200, 403, 200]])
+  t.match(one, /"url":"\/one"[\s\S]*\}$/)
+  t.same(statuses(cut), [400], 'half a body is none')
+  t.ok(huge.length > HUGE_BYTES, `${huge.length} bytes`)
+  t.match(events, /data: 2\n\n\r\n0\r\n\r\n$/, 'an answer in chunks has its end')
+  t.equal(silent, '')
+  const began = performance.now()
+  const never = await sendAndEnd(gate.port, request('GET /never'))
+  t.match(never, /^HTTP\/1\.1 400 [\s\S]*after the client ended its side/)
+  t.ok(performance.now() - began < 15_000)
+  while (!world.service.aborted.includes('/never')) await wait(50)
+  t.pass('and what may be for nobody is given up at the service')
 })
 
 t.test('a client that does not read for a while gets all of its answer', async t => {

@@ -7,7 +7,7 @@ import t from 'tap'
 import { Agent, fetch } from 'undici'
 import type { Cli, Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
-import { sendRaw, statuses } from '../support/raw-http.ts'
+import { sendAndEnd, sendRaw, statuses } from '../support/raw-http.ts'
 
 const CURL = '/usr/bin/curl'
 
@@ -269,6 +269,23 @@ t.test('held until somebody approves', async t => {
   while ((await waitingRequests(bob)).includes(third)) await wait(50)
 })
 
+t.test('held, and the client ends its side', async t => {
+  const ask = (path: string, fields = ''): Promise<string> => {
+    const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${fields}`
+    return sendAndEnd(open.port, `${head}Content-Length: 13\r\n\r\n{"amount":70}`)
+  }
+  t.match(await ask('/refunds/12'), /^HTTP\/1\.1 400 [\s\S]*while its request was held/)
+  t.same(await waitingRequests(bob), [], 'nobody is asked for somebody who may be gone')
+  for (const [answer, status] of [
+    [await ask('/refunds/13', 'Prefer: respond-async\r\n'), 202],
+    [await ask('/payouts'), 403],
+  ] as const) {
+    const [, id = ''] = /"request":"([^"]+)"/.exec(answer) ?? []
+    t.same(statuses(answer), [status], 'who comes again is told when')
+    t.equal((await bob.run('deny', id, '--reason', 'no')).code, 0, answer)
+  }
+})
+
 t.test('held for clients that come again', async t => {
   const hurried = { ...post({ amount: 1 }), headers: { 'content-type': 'application/json', prefer: 'respond-async' } }
   const asked = await get(open, '/refunds/20', hurried)
@@ -313,6 +330,11 @@ t.test('one connection on standard input and output', async t => {
   t.equal(done.code, 0, done.stderr)
   t.match(done.stdout, /^HTTP\/1\.1 200 OK[\s\S]*"url":"\/stdio"[\s\S]*HTTP\/1\.1 403 Forbidden[\s\S]*"rule":"never"/)
   t.equal((await alice.run('connect', 'billing-api', '--stdio', '--port', '0')).code, 2)
+  await using piped = alice.start(['connect', 'billing-api', '--stdio'])
+  piped.child.stdin?.end('GET /piped HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const all = await piped.finished()
+  t.equal(all.code, 0, all.stderr)
+  t.match(all.stdout, /^HTTP\/1\.1 200 OK[\s\S]*"url":"\/piped"[\s\S]*\}$/, 'its input ended before the answer came')
 })
 
 t.test('curl, unchanged', { skip: existsSync(CURL) ? false : 'there is no curl' }, async t => {

@@ -19,6 +19,19 @@ export function sendRaw(port: number, ...pieces: readonly (string | Buffer)[]): 
   })
 }
 
+/** Sends bytes, ends this side and gives all that comes back until the other side has ended as well. */
+export function sendAndEnd(port: number, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    let answer = ''
+    socket.on('data', chunk => {
+      answer += chunk.toString('latin1')
+    })
+    socket.on('error', reject).on('close', () => resolve(answer))
+    socket.end(bytes, 'latin1')
+  })
+}
+
 /** The statuses of the answers in what came back, those of answers before the answer left out. */
 export function statuses(answer: string): number[] {
   return [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status)).filter(each => each >= 200)

@@ -15,6 +15,11 @@ import { Upstream } from './upstream.ts'
 const MAX_PIPELINED = 16
 /** A client has this long to read the last answer when the session ends under it. */
 const LAST_WORDS_MS = 2_000
+/**
+ * A client that has ended its side is taken for gone when nothing of an answer went out for so long: whether it still reads
+ * shows only when something is written.
+ */
+const HALF_CLOSED_MS = 10_000
 
 /** Hands a stream to node's parser. */
 export type Accept = (stream: Duplex, connection: Connection) => void
@@ -28,6 +33,7 @@ export class Connection implements Shared {
   readonly #stream: Duplex
   #upstream: Upstream | undefined
   #receivedBytes = 0
+  #sentBytes = 0
   #begun: Promise<void> | undefined
   #queue: Promise<void> = Promise.resolve()
   #queued = 0
@@ -40,6 +46,7 @@ export class Connection implements Shared {
   #cause: GateError | undefined
   #isHanded = false
   #isRefused = false
+  #isHalfClosed = false
 
   constructor(room: Pick<Shared, 'keys' | 'limits'>, accept: Accept, session: Session, log: Log) {
     this.keys = room.keys
@@ -49,7 +56,10 @@ export class Connection implements Shared {
     this.session = session
     this.#stream = portStream({
       [Symbol.asyncIterator]: () => this.#watched(),
-      write: unit => session.client.write(unit),
+      write: unit => {
+        this.#sentBytes += unit.length
+        return session.client.write(unit)
+      },
       end: () => session.client.end(),
       destroy: cause => session.client.destroy(cause),
       get broken() {
@@ -89,6 +99,26 @@ export class Connection implements Shared {
     return this.#receivedBytes
   }
 
+  get isHalfClosed(): boolean {
+    return this.#isHalfClosed
+  }
+
+  /** What was asked is answered nevertheless, if there is still somebody to read it. */
+  #halfClose(): void {
+    if (this.#isHanded) return
+    this.#isHalfClosed = true
+    for (const exchange of this.#current) exchange.withdrawIfHeld()
+    let last = this.#sentBytes
+    const watch = setInterval(() => {
+      const isSilent = this.#sentBytes === last && this.#stream.writableLength === 0
+      last = this.#sentBytes
+      if (!isSilent && this.session.client.broken === undefined) return
+      const seconds = HALF_CLOSED_MS / 1000
+      this.end(new GateError('ERR_GATE_CANCELLED', `no answer within ${seconds} s after the client ended its side`))
+    }, HALF_CLOSED_MS)
+    this.#stream.once('close', () => clearInterval(watch))
+  }
+
   #stopHead(): void {
     clearTimeout(this.#headTimer)
     this.#headTimer = undefined
@@ -103,6 +133,7 @@ export class Connection implements Shared {
     this.#stream.on('error', thrown => {
       this.#cause ??= asGateError(thrown)
     })
+    this.#stream.once('end', () => this.#halfClose())
     this.#startHead()
     this.#accept(this.#stream, this)
     if (signal.aborted) abort()

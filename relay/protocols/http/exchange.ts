@@ -13,6 +13,9 @@ import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, re
 import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
 
+/** A request is held when people are asked and the decision is not there within this time: some are refused for now instead. */
+const HELD_MS = 500
+
 export class Exchange {
   readonly #connection: Shared
   /** Its place among the requests of the connection. */
@@ -24,6 +27,8 @@ export class Exchange {
   /** Told when that happens. */
   #onGone: ((cause: GateError) => void) | undefined
   #proceed: (() => void) | undefined
+  /** People are asked. */
+  #isAsked = false
   readonly #closed: Promise<void>
 
   constructor(
@@ -72,6 +77,23 @@ export class Exchange {
     if (this.#response.headersSent || this.#response.destroyed) return false
     this.#tell(problemOf(cause, this.#connection.session.id))
     return true
+  }
+
+  /** Nobody should decide about what a client asked that may be gone: one that has ended its side cannot be told from it. */
+  withdrawIfHeld(): void {
+    if (!this.#isAsked) return
+    setTimeout(() => {
+      if (!this.#isAsked) return
+      const hint = 'Keep the connection open until it is decided, or send Prefer: respond-async and come again.'
+      this.stop(new GateError('ERR_GATE_CANCELLED', 'the client ended its side while its request was held', { hint }))
+    }, HELD_MS).unref()
+  }
+
+  #asked(request: string): void {
+    const { session, log, isHalfClosed } = this.#connection
+    log.info('http.held', { session: session.id, request })
+    this.#isAsked = true
+    if (isHalfClosed) this.withdrawIfHeld()
   }
 
   /** @throws nothing that the client is not told of. */
@@ -130,12 +152,7 @@ export class Exchange {
   async #decide(head: ReadHead, content: ReadContent): Promise<void> {
     const { session, keys } = this.#connection
     const decidable = commandOf(head, content, session.gate, keys.recordKey)
-    const verdict = await session.gate.decide(
-      [decidable.command],
-      () => askedOf(decidable, prefersAsync(head.fields)),
-      notice => session.log.info('http.held', { session: session.id, request: notice.request }),
-      this.#signal,
-    )
+    const verdict = await this.#verdict(head, decidable)
     const { settled } = verdict
     if (settled.effect === 'deny') {
       const { fault } = head
@@ -147,6 +164,19 @@ export class Exchange {
     }
     if (verdict.recorded !== undefined) await verdict.recorded
     this.#send(head, content, decidable, verdict)
+  }
+
+  async #verdict(head: ReadHead, decidable: Decidable): Promise<Verdict> {
+    try {
+      return await this.#connection.session.gate.decide(
+        [decidable.command],
+        () => askedOf(decidable, prefersAsync(head.fields)),
+        ({ request }) => this.#asked(request),
+        this.#signal,
+      )
+    } finally {
+      this.#isAsked = false
+    }
   }
 
   #send(head: ReadHead, content: ReadContent, { route, command }: Decidable, verdict: Verdict): void {

@@ -53,6 +53,8 @@ class Parser {
   })
 
   constructor() {
+    // Clients that have asked may end their side (`printf … | nc -N`): node would drop them before they are answered.
+    Object.assign(this.#server, { httpAllowHalfOpen: true })
     const take = (request: IncomingMessage, response: ServerResponse, proceed?: () => void): void =>
       this.#of(request.socket)?.take(request, response, proceed)
     this.#server.on('request', (request, response) => take(request, response))

@@ -24,6 +24,8 @@ export interface Shared {
   readonly receivedBytes: number
   /** Nothing else is on its way: the stream may become something other than requests. */
   readonly isIdle: boolean
+  /** The client says nothing more: it waits for answers, or it is gone. */
+  readonly isHalfClosed: boolean
   /** Begins the session's record with the first request. @throws {GateError} when the person may not open the target. */
   begin(program: string): Promise<void>
   /** Ends the connection; a request that has no answer yet gets this one. */
