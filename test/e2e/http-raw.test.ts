@@ -398,6 +398,9 @@ t.test('no way around the masks', async t => {
       t.ok(statuses(answer).length === 1, `${method} ${path}`)
     }
   }
+  t.match(await ask(masked2, '/masked/reason'), /^HTTP\/1\.1 200 OK\r\n/)
+  t.match(await ask(open2, '/masked/reason'), /^HTTP\/1\.1 200 ann@secret\.example\r\n/)
+  t.match(await ask(open2, '/phrase'), /^HTTP\/1\.1 499 Client Closed Request\r\n/)
   t.match(await ask(masked2, '/masked/plain'), '"****"')
   t.match(await ask(open2, '/masked/plain'), 'ann@secret.example')
 })

@@ -13,6 +13,7 @@ export const wholeAnswer = (fields: readonly string[], body: Buffer | string): B
 export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
   '/garbage': 'this is no HTTP\r\n\r\n',
   '/long-head': answerHead(json, `X-Long: ${'a'.repeat(200_000)}`),
+  '/phrase': 'HTTP/1.1 499 Client Closed Request\r\nContent-Length: 2\r\n\r\nok',
   '/short': `${answerHead('Content-Length: 1000')}beginning`,
   '/more': `${answerHead('Content-Length: 2')}okHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecond!`,
   '/both': `${answerHead('Content-Length: 3', 'Transfer-Encoding: chunked')}0\r\n\r\n`,

@@ -7,9 +7,10 @@ import { parseRefusal } from '@gate/shared/messages'
 import { decoders, encoders } from './coding.ts'
 import type { FieldList } from './fields.ts'
 import type { BodyMasker } from './masking/masker.ts'
+import { phraseOf } from './phrase.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
 import { type Problem, problemMessage, problemOf } from './problem.ts'
-import type { AnswerHandler } from './upstream.ts'
+import type { AnswerHandler, AnswerHead } from './upstream.ts'
 
 /** What an agent says of its own failure. */
 const MAX_FAILURE_BYTES = 64 * 1024
@@ -47,6 +48,7 @@ export class Answer implements AnswerHandler {
   readonly #masking: Masking | undefined
   readonly #context: AnswerContext
   #status = 0
+  #phrase = ''
   #bytes = 0
   #headAtMs: number | undefined
   #resume: () => void = () => {}
@@ -86,8 +88,10 @@ export class Answer implements AnswerHandler {
     this.#context.observe(status, this.#bytes, this.#headAtMs)
   }
 
-  head(status: number, raw: FieldList, resume: () => void, abort: (cause: GateError) => void): void {
+  head({ status, phrase, fields: raw }: AnswerHead, resume: () => void, abort: (cause: GateError) => void): void {
     this.#status = status
+    // Free text, in which no mask would find anything.
+    this.#phrase = phraseOf(status, this.#masking === undefined ? phrase : undefined)
     this.#resume = resume
     this.#abort = abort
     if (this.#stopped !== undefined) return this.stop(this.#stopped)
@@ -116,12 +120,12 @@ export class Answer implements AnswerHandler {
   #withhold({ fields, why }: Refusal): void {
     const problem = { ...problemOf(unreadable(why), this.#context.session), status: this.#status }
     const { body, fields: own } = problemMessage({ ...problem, rule: this.#context.rule })
-    this.#response.writeHead(this.#status, [...fields, ...Object.entries(own)].flat())
+    this.#response.writeHead(this.#status, this.#phrase, [...fields, ...Object.entries(own)].flat())
     this.#response.end(body)
   }
 
   #writeHead(fields: FieldList): void {
-    this.#response.writeHead(this.#status, fields.flat())
+    this.#response.writeHead(this.#status, this.#phrase, fields.flat())
     sendHead(this.#response)
   }
 

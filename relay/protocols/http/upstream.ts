@@ -20,9 +20,16 @@ export interface SentRequest {
   readonly body: Buffer | Readable | undefined
 }
 
+export interface AnswerHead {
+  readonly status: number
+  /** The words behind it, as the target said them. */
+  readonly phrase: string
+  readonly fields: FieldList
+}
+
 /** What comes back; `data` gives false when no more is wanted until `resume` is called. */
 export interface AnswerHandler {
-  head(status: number, fields: FieldList, resume: () => void, abort: (cause: GateError) => void): void
+  head(said: AnswerHead, resume: () => void, abort: (cause: GateError) => void): void
   data(chunk: Buffer): boolean
   end(trailers: FieldList): void
   fail(cause: GateError): void
@@ -75,9 +82,9 @@ export class Upstream {
           this.#stream?.declare(declaration)
           abort = stop as (cause: GateError) => void
         },
-        onHeaders: (status, raw, resume) => {
+        onHeaders: (status, raw, resume, phrase) => {
           // Answers that come before the answer (RFC 9110 section 15.2) are the agent's to deal with.
-          if (status >= 200) handler.head(status, latin1Fields(raw), resume, abort)
+          if (status >= 200) handler.head({ status, phrase, fields: latin1Fields(raw) }, resume, abort)
           return true
         },
         onData: chunk => handler.data(chunk),
