@@ -78,6 +78,18 @@ t.test('what is malformed is refused, and nothing of it reaches the service', as
   }
 })
 
+t.test('what the parser does not know is refused with a hint', async t => {
+  const refused = /^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*"hint":/
+  for (const method of ['LIST', 'BAN', 'get']) {
+    const answer = await sendRaw(open.port, request(`${method} /a`))
+    t.match(answer, refused, method)
+    t.match(answer, '?list=true', method)
+  }
+  const odd = await sendRaw(open.port, request('GET /caf\xe9\x01'))
+  t.match(odd, refused)
+  t.match(odd, 'Percent-encode')
+})
+
 t.test('100 MB of headers', async t => {
   const answer = await sendRaw(
     open.port,

@@ -108,8 +108,17 @@ class Parser {
   }
 }
 
+/** What honest clients run into, by what node's parser says of it. */
+const hints: Readonly<Record<string, string>> = {
+  HPE_INVALID_METHOD:
+    'Methods are those of IANA’s registry that gate’s HTTP parser knows, in upper case. For LIST, as of Vault, send GET with ?list=true.',
+  HPE_INVALID_URL: 'Percent-encode what the target of the request holds beside visible ASCII.',
+}
+
 function faultOf(error: NodeJS.ErrnoException): GateError {
   if (error.code === 'HPE_HEADER_OVERFLOW')
     return new GateError('ERR_GATE_LIMIT', `the header of the request is longer than ${MAX_HEADER_BYTES} bytes`)
-  return new GateError('ERR_GATE_PROTOCOL', `this is no request of HTTP/1.1 (${error.code ?? 'cannot be parsed'})`)
+  const hint = hints[error.code ?? '']
+  const detail = `this is no request of HTTP/1.1 (${error.code ?? 'cannot be parsed'})`
+  return new GateError('ERR_GATE_PROTOCOL', detail, hint === undefined ? {} : { hint })
 }

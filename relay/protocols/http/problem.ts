@@ -1,6 +1,7 @@
 // What a client is told when the gate answers in the target's place (RFC 9457, application/problem+json). Pure.
 import { errorCodes, type GateError } from '@gate/shared/errors'
 import type { Deny } from '@gate/shared/model'
+import { phraseOf } from './phrase.ts'
 import { rawAnswer } from './raw-answer.ts'
 
 export interface Problem {
@@ -71,5 +72,5 @@ export function problemMessage(problem: Problem): { readonly body: Buffer; reado
 export function rawProblem(problem: Problem): Buffer {
   const { body, fields } = problemMessage(problem)
   const { 'content-length': _length, ...others } = fields
-  return rawAnswer(problem.status, problem.code, Object.entries(others), body)
+  return rawAnswer(problem.status, phraseOf(problem.status, undefined), Object.entries(others), body)
 }
