@@ -14,6 +14,7 @@ targets:
     allow: { groups: [engineers, support, dba] }
     viewers: [dba]
     routes: ["/read"]
+    encoded_slashes: keep
     rules:
       - { name: everything, allow: [engineers, support, dba] }
       - { name: never, when: 'op.path.startsWith("/admin")', deny: "no" }
@@ -437,6 +438,12 @@ t.test('pings whose answers nobody reads', async t => {
   t.equal(await outcomeOf('/pings'), '101 ERR_GATE_LIMIT')
   socket.destroy()
   await closed
+})
+
+t.test('encoded slashes reach a service whose policy says that it keeps them', async t => {
+  t.equal((await fetch(`http://127.0.0.1:${gate.port}/@scope%2fname`)).status, 200)
+  t.equal(world.service.asked.at(-1)?.url, '/@scope%2Fname')
+  t.equal((await fetch(`http://127.0.0.1:${gate.port}/a%2f..%2fb`)).status, 400)
 })
 
 t.test('an open WebSocket masks by the policy of the moment', async t => {

@@ -122,10 +122,10 @@ export class Exchange {
 
   #head(): ReadHead {
     const { method = '', url = '', rawHeaders, httpVersion } = this.#request
-    return readHead(
-      { method, target: url, raw: rawHeaders, isUpgrade: false, version: httpVersion },
-      this.#connection.session.target.name,
-    )
+    const { target, gate } = this.#connection.session
+    const { keepsEncodedSlashes } = gate
+    const head = { method, target: url, raw: rawHeaders, isUpgrade: false, version: httpVersion, keepsEncodedSlashes }
+    return readHead(head, target.name)
   }
 
   async #read(head: ReadHead): Promise<Read> {
@@ -179,7 +179,7 @@ export class Exchange {
     }
   }
 
-  #send(head: ReadHead, content: ReadContent, { route, command }: Decidable, verdict: Verdict): void {
+  #send(head: ReadHead, content: ReadContent, { maskRoute, command }: Decidable, verdict: Verdict): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
     const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
@@ -189,7 +189,7 @@ export class Exchange {
       throw this.#gone
     }
     const obligations = verdict.obligations[0] ?? []
-    const masking = maskingOf(obligations, route, this.#connection.keys.maskKey)
+    const masking = maskingOf(obligations, maskRoute, this.#connection.keys.maskKey)
     const answer = new Answer(this.#response, head.method, masking, {
       problem: problem => this.#tell(problem),
       observe,

@@ -109,7 +109,8 @@ export interface ReadContent {
 
 export interface Decidable {
   readonly command: Command
-  readonly route: string
+  /** The route that masks go by. */
+  readonly maskRoute: string
   /** The request in words, for people; undefined where its body was not read, so that nobody can be asked. */
   readonly whole: string | undefined
   /** Headers that rules may see, for people. */
@@ -205,7 +206,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   }
   const isShown = content.length === 0 || shown !== undefined
   const headers = shownHeaders(operation.facts['headers'])
-  return { command, route: maskRouteOf(location.plain), whole: isShown ? operation.text : undefined, headers }
+  return { command, maskRoute: maskRouteOf(location.plain), whole: isShown ? operation.text : undefined, headers }
 }
 
 function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {

@@ -94,7 +94,10 @@ async function upgrade(
 ): Promise<void> {
   const { session, keys } = connection
   const { method = '', url = '', rawHeaders } = request
-  const head = readHead({ method, target: url, raw: rawHeaders, isUpgrade: true }, session.target.name)
+  const head = readHead(
+    { method, target: url, raw: rawHeaders, isUpgrade: true, keepsEncodedSlashes: session.gate.keepsEncodedSlashes },
+    session.target.name,
+  )
   const content = { start: undefined, isWhole: true, length: 0 }
   const decidable = commandOf(head, content, session.gate, keys.recordKey)
   const verdict = await session.gate.decide(
@@ -112,7 +115,7 @@ async function upgrade(
   const observe = (status: string, bytes: number): void =>
     session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
-  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.route, keys.maskKey)
+  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.maskRoute, keys.maskKey)
   const ask = async (): Promise<Opened | Refused> => {
     const target = await session.open({})
     target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
@@ -141,8 +144,10 @@ async function upgrade(
     observe('cancelled', 0)
     throw thrown
   })
-  const { path } = head.location
-  const relayed = await relayMessages({ session, keys, path, route: decidable.route, masking, signal }, client, target)
+  const { plain: path } = head.location
+  const { maskRoute, command } = decidable
+  const route = String(command.operation.facts['route'])
+  const relayed = await relayMessages({ session, keys, path, route, maskRoute, masking, signal }, client, target)
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 
