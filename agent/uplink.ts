@@ -1,4 +1,5 @@
 // The way out to one relay: a control socket that proves who we are, and data sockets dialled ahead.
+import { setMaxListeners } from 'node:events'
 import { Backoff, type BackoffLimits } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
@@ -61,6 +62,8 @@ class Link {
   constructor(context: UplinkContext, signal: AbortSignal) {
     this.#context = context
     this.#signal = signal
+    // Every data socket that is dialled ahead listens.
+    setMaxListeners(0, this.#over.signal)
   }
 
   get #base(): string {

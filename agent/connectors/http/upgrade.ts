@@ -49,9 +49,9 @@ export async function serveUpgrade(
   await service.forward(request, response, gone.signal, {
     guard,
     upgraded: (socket, raw) => {
-      response.writeHead(101, acceptHeaders(raw, service.pass))
-      response.flushHeaders()
+      const head = acceptHead(raw, service.pass)
       response.detachSocket(near as Socket)
+      near.write(head)
       return join(socketPort(near, 'ERR_GATE_AGENT_LOST'), socketPort(socket, 'ERR_GATE_TARGET_UNREACHABLE'))
     },
   })
@@ -62,10 +62,20 @@ function isHandshake(request: IncomingMessage): boolean {
   return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket' && !hasBody(request)
 }
 
-/** @throws {GateError} ERR_GATE_TARGET_PROTOCOL for an extension that nobody asked for: its frames would not be readable. */
-function acceptHeaders(raw: RawHeaders, pass: readonly Passed[]): string[] {
+/**
+ * The head of the answer, one byte for each character: node writes those of upgrades as UTF-8.
+ * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for an extension that nobody asked for: its frames would not be readable.
+ */
+function acceptHead(raw: RawHeaders, pass: readonly Passed[]): Buffer {
   if (valuesOf(raw, 'sec-websocket-extensions').length > 0)
     throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'the target chose a WebSocket extension that was not offered')
-  const passed = without(answerHeaders(raw, pass), 'content-length')
-  return ['Connection', 'Upgrade', 'Upgrade', 'websocket', ...passed]
+  const fields = [
+    'Connection',
+    'Upgrade',
+    'Upgrade',
+    'websocket',
+    ...without(answerHeaders(raw, pass), 'content-length'),
+  ]
+  const lines = fields.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${fields[index + 1] ?? ''}`] : []))
+  return Buffer.from(['HTTP/1.1 101 Switching Protocols', ...lines, '', ''].join('\r\n'), 'latin1')
 }

@@ -113,6 +113,7 @@ function opaqueCommand({ node, parts }: StatementFacts): string | undefined {
   const known = opaque[node]
   if (known !== undefined) return known
   if (!followable.has(node)) return 'gate does not know that this command shows none of them'
+  if (node === 'CreateSchemaStmt' && parts.length > 1) return 'statements inside CREATE SCHEMA are not followed'
   const type = parts[0]?.facts['objectType']
   const moves = node === 'RenameStmt' || node === 'AlterObjectSchemaStmt'
   return moves && !renamable.has(String(type)) ? 'names stay what they are while gate goes by them' : undefined

@@ -117,7 +117,12 @@ export function readClientStart(given: ReadonlyMap<string, string>): ClientStart
       throw new GateError('ERR_GATE_REFUSED', `the start-up parameter ${name} would change who you are`)
     const fault = lexicalFault(name, value)
     if (fault !== undefined)
-      throw new GateError('ERR_GATE_REFUSED', fault, { hint: 'Unset PGCLIENTENCODING or set it to UTF8.' })
+      throw new GateError('ERR_GATE_REFUSED', fault, {
+        hint:
+          settingName(name) === 'client_encoding'
+            ? 'Unset PGCLIENTENCODING or set it to UTF8.'
+            : `Leave ${name} out of PGOPTIONS and the connection's options.`,
+      })
   }
   for (const [name, value] of given) {
     // The agent's driver says client_encoding itself, always UTF8.

@@ -102,6 +102,8 @@ function describe(name: string, content: JsonObject, kind: Kind): Described {
       return named(name, content, { kind: 'execute', name: text(content['name']) })
     case 'FetchStmt':
       return named(name, content, { kind: 'fetch', name: text(content['portalname']) })
+    case 'CreateSchemaStmt':
+      return createSchema(content, kind)
     case 'CreateTableAsStmt': {
       const plain = plainly(name, content, kind)
       const execute = as(content['query'], 'ExecuteStmt')
@@ -116,6 +118,16 @@ function describe(name: string, content: JsonObject, kind: Kind): Described {
 function describeInner(name: string, content: JsonObject): Described {
   const unknown: Kind = { action: 'unknown', objectType: '', writes: true, routine: false }
   return describe(name, content, kindOf(name, content) ?? unknown)
+}
+
+/** Each statement inside it is one of its own. */
+function createSchema(content: JsonObject, kind: Kind): Described {
+  const { schemaElts, ...alone } = content
+  const own = plainly('CreateSchemaStmt', alone, kind)
+  const elements = list(schemaElts).map(element => describeInner(...node(element)))
+  if (elements.length === 0) return own
+  const nested = elements.flatMap(({ main, nested: inner }) => [...(main === undefined ? [] : [main]), ...inner])
+  return { ...own, nested, collected: collect('CreateSchemaStmt', content) }
 }
 
 /** What runs is what the name stands for. */
@@ -294,8 +306,6 @@ function faultOf(name: string, content: JsonObject, collected: Collected): strin
     const fault = known ? lexicalFault(setting.name, setting.value) : undefined
     if (fault !== undefined) return fault
   }
-  if (name === 'CreateSchemaStmt' && list(content['schemaElts']).length > 0)
-    return 'statements inside CREATE SCHEMA are not looked into: send them after it'
   if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return undefined
   return lexicalFault(text(content['name']), list(content['args']).map(constant)[0])
 }

@@ -54,6 +54,13 @@ t.test('what statements do, and to which tables', async t => {
     'create table t (a int references u)': ['create → t u'],
     'create table t (like u)': ['create → t u'],
     'create index on t (a)': ['create → t'],
+    'create schema s': ['create'],
+    'create schema s create table x (a int) create view v as select * from t grant select on x to a': [
+      'create',
+      'create → x',
+      'create t → v',
+      'grant → x',
+    ],
     'alter table t drop column a': ['alter → t'],
     'alter table t rename to u': ['alter → t'],
     'drop table t, s.u': ['drop → t s.u'],
