@@ -13,15 +13,14 @@ export interface Listener extends AsyncDisposable {
   readonly addresses: readonly string[]
 }
 
+export type Serve = (socket: Socket, isKnown: boolean) => void
+
 /**
- * Listens on 127.0.0.1 and ::1. `serve` gets each socket of this user, paused; others are closed and told to `refused`.
+ * Listens on 127.0.0.1 and ::1. `serve` gets each socket of this user, paused; others are closed and told to `refused`. Whose a
+ * socket was that its program closed already nobody can say: `isKnown` is false then, and there is something to read.
  * @throws {GateError} ERR_GATE_PORT_IN_USE when another program has the port.
  */
-export async function listen(
-  port: number,
-  serve: (socket: Socket) => void,
-  refused: (why: string) => void,
-): Promise<Listener> {
+export async function listen(port: number, serve: Serve, refused: (why: string) => void): Promise<Listener> {
   const servers: Server[] = []
   const sockets = new Set<Socket>()
   const accept = (socket: Socket): void => {
@@ -83,7 +82,7 @@ function bind(server: Server, host: string, port: number): Promise<number | unde
   })
 }
 
-async function admit(socket: Socket, serve: (socket: Socket) => void, refused: (why: string) => void): Promise<void> {
+async function admit(socket: Socket, serve: Serve, refused: (why: string) => void): Promise<void> {
   const { remoteAddress, remotePort, localAddress, localPort } = socket
   if (remoteAddress === undefined || remotePort === undefined || localAddress === undefined || localPort === undefined)
     return
@@ -91,8 +90,18 @@ async function admit(socket: Socket, serve: (socket: Socket) => void, refused: (
     { address: remoteAddress, port: remotePort },
     { address: localAddress, port: localPort },
   )
-  if (owner === 'unknown' || (owner !== 'gone' && owner.uid === process.getuid?.())) return serve(socket)
+  if (owner === 'unknown' || (owner !== 'gone' && owner.uid === process.getuid?.())) return serve(socket, true)
+  if (owner === 'gone') return serveLast(socket, serve)
   socket.destroy()
-  if (owner !== 'gone')
-    refused(`a process of another user (uid ${owner.uid}) knocked at port ${localPort} and was turned away`)
+  refused(`a process of another user (uid ${owner.uid}) knocked at port ${localPort} and was turned away`)
+}
+
+/** What a program said before it closed, such as a request to cancel; without a word there is nothing to serve. */
+function serveLast(socket: Socket, serve: Serve): void {
+  socket.once('readable', () => {
+    const said = socket.read() as Buffer | null
+    if (said === null) return void socket.destroy()
+    socket.unshift(said)
+    serve(socket, false)
+  })
 }

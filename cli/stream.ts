@@ -26,14 +26,17 @@ export interface StreamContext {
   notice(text: string): void
 }
 
-/** Serves one socket, or what stands for one, until it is done. Never throws: what goes wrong is said to the client and at the terminal. */
-export async function serveStream(socket: Duplex, context: StreamContext): Promise<void> {
+/**
+ * Serves one socket, or what stands for one, until it is done. Never throws: what goes wrong is said to the client and at the
+ * terminal. Where nobody knows whose process the peer is, the relay lets it do nothing that a session is needed for.
+ */
+export async function serveStream(socket: Duplex, context: StreamContext, isPeerKnown = true): Promise<void> {
   let channel: Channel
   const gone = new AbortController()
   const close = (): void => gone.abort()
   socket.once('close', close)
   try {
-    channel = await dial(context, gone.signal)
+    channel = await dial(context, isPeerKnown, gone.signal)
   } catch (thrown) {
     const error = asGateError(thrown)
     if (gone.signal.aborted) return
@@ -52,7 +55,7 @@ export async function serveStream(socket: Duplex, context: StreamContext): Promi
   }
 }
 
-async function dial(context: StreamContext, signal: AbortSignal): Promise<Channel> {
+async function dial(context: StreamContext, isPeerKnown: boolean, signal: AbortSignal): Promise<Channel> {
   const token = await context.token()
   const url = `${context.relay.replace(/^http/, 'ws')}/v1/connect/${encodeURIComponent(context.target)}`
   const channel = await dialChannel(url, 'ERR_GATE_RELAY_UNREACHABLE', {
@@ -61,6 +64,7 @@ async function dial(context: StreamContext, signal: AbortSignal): Promise<Channe
       ...(context.task === undefined ? {} : { 'gate-task': encodeURIComponent(context.task) }),
       ...(context.reason === undefined ? {} : { 'gate-reason': encodeURIComponent(context.reason) }),
       ...(context.breakGlass ? { 'gate-break-glass': '1' } : {}),
+      ...(isPeerKnown ? {} : { 'gate-peer': 'gone' }),
     },
     tls: context.tls,
     timeoutMs: DIAL_TIMEOUT_MS,

@@ -120,7 +120,7 @@ async function open(connected: Connected, target: TargetInfo, options: ConnectOp
   const context = streamContext(connected, target, options, say)
   const listener = await listen(
     port,
-    socket => void serveStream(socket, context),
+    (socket, isKnown) => void serveStream(socket, context, isKnown),
     why => app.note(`${app.style.bad('!')} ${target.name}: ${why}`),
   )
   const kept = await credentials.find()

@@ -26,6 +26,8 @@ export interface ConnectWish {
   readonly task: string | undefined
   readonly reason: string | undefined
   readonly breakGlass: boolean
+  /** The local port could not see whose process it is: it had closed its socket. */
+  readonly isPeerGone: boolean
   /** Where the connection comes from: the other end of its socket. What headers say of that is not believed. */
   readonly clientAddress: string
 }
@@ -124,7 +126,8 @@ async function admit(
     const breakGlass = request.headers['gate-break-glass'] !== undefined
     if (breakGlass && reason === undefined)
       throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
-    const wish = { target: connect[1], task, reason, breakGlass, clientAddress }
+    const isPeerGone = request.headers['gate-peer'] !== undefined
+    const wish = { target: connect[1], task, reason, breakGlass, isPeerGone, clientAddress }
     const serve = await upgrades.connect(bearer(request), wish)
     const channel = await acceptor.channel(request, socket, head, 'ERR_GATE_CANCELLED')
     later(serve(channel), channel, log)

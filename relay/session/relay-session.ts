@@ -48,6 +48,8 @@ export interface ConnectRequest {
   readonly reason: string | undefined
   /** Passes holds without being approved, where rules allow it; needs a reason. */
   readonly breakGlass: boolean
+  /** Nobody knows whose process it is: it may cancel with a secret, and do nothing else. */
+  readonly isPeerGone: boolean
   /** The address that the connection came from. */
   readonly clientAddress: string
   readonly channel: Channel
@@ -152,6 +154,8 @@ export class RelaySession implements Session {
     const subject = this.#subject()
     const current = policy()
     if (this.overLimit !== undefined) throw this.overLimit
+    if (this.#request.isPeerGone)
+      throw new GateError('ERR_GATE_FORBIDDEN', 'the program closed its connection before gate saw whose it is')
     const first = this.#recorder.append({
       type: 'session.start',
       session: this.id,

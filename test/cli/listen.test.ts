@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import { listen } from '@gate/cli/listen'
 import { type Endpoint, ownerIn, peerOwner, tableAddress } from '@gate/cli/peer'
 import fc from 'fast-check'
@@ -90,6 +91,24 @@ t.test('a peer that is gone already is not served, and nobody is blamed', async 
     })
   }
   t.same(refusals, [])
+})
+
+t.test('what a program said before it closed is served as that of nobody', async t => {
+  const served: [string, boolean][] = []
+  await using port = await listen(
+    0,
+    (socket, isKnown) => socket.on('data', bytes => served.push([String(bytes), isKnown])).resume(),
+    why => t.fail(why),
+  )
+  for (let round = 0; round < 5; round += 1) {
+    const socket = connect(port.port, '127.0.0.1', () => socket.write(`word ${round}`, () => socket.destroy()))
+    while (served.length <= round) await wait(10)
+  }
+  t.same(
+    served.map(([word]) => word),
+    [0, 1, 2, 3, 4].map(round => `word ${round}`),
+  )
+  t.ok(served.some(([, isKnown]) => !isKnown))
 })
 
 t.test('a port that another program has is an error that says so', async t => {

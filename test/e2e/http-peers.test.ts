@@ -289,7 +289,7 @@ t.test('handshakes: what the service says of them', async t => {
   t.notMatch(agreed.head, /sec-websocket-protocol|x-hop/i)
   t.match(agreed.head, /set-cookie: a=b\r\nset-cookie: c=d\r\n/)
   t.match(agreed.head, /x-owner: ann\r\n/)
-  t.match(agreed.head, /x-odd: \xe9\r\n/, 'one byte for each character')
+  t.notMatch(agreed.head, /x-odd/, 'what is no UTF-8 cannot be written')
   agreed.socket.destroy()
   t.match((await openRaw(toWrongFrames.port, '/chosen', offer)).head, /Sec-WebSocket-Protocol: two\r\n/)
   for (const [path, more] of [

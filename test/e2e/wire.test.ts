@@ -3,8 +3,10 @@
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { dialChannel } from '@gate/shared/websocket/dial'
 import pg from 'pg'
 import t from 'tap'
+import { tokenOf } from '../support/approver.ts'
 import { client, errorFields, messages, types } from '../support/wire.ts'
 import { openPolicy, startWorld, type World } from '../support/world.ts'
 
@@ -233,6 +235,37 @@ t.test('broken bytes', async t => {
     await stolen.closed
     const answer = await busy.waitFor(bytes => isReady(bytes.subarray(before)))
     t.match(answer.subarray(before).toString('latin1'), /slept/)
+  })
+
+  await t.test('a cancel request whose sender closes at once cancels', async t => {
+    for (let round = 0; round < 5; round += 1) {
+      await using busy = await started(gate.port)
+      const key = messages(busy.received()).find(({ type }) => type === 'K')?.body ?? Buffer.alloc(8)
+      const before = busy.received().length
+      busy.socket.write(client.query('select pg_sleep(30)'))
+      await wait(200)
+      const sender = connect(gate.port, '127.0.0.1', () =>
+        sender.write(client.cancel(key.readInt32BE(0), key.subarray(4)), () => sender.destroy()),
+      )
+      const answer = await busy.waitFor(bytes => isReady(bytes.subarray(before)))
+      const error = messages(answer.subarray(before)).find(({ type }) => type === 'E')
+      t.match(errorFields(error ?? { type: '', body: Buffer.alloc(0) }), { C: '57014' })
+    }
+  })
+
+  await t.test('of a program that nobody saw the relay takes nothing else', async t => {
+    const channel = await dialChannel(
+      `${world.relay.url.replace('http', 'ws')}/v1/connect/prod-db`,
+      'ERR_GATE_CANCELLED',
+      {
+        headers: { authorization: `Bearer ${await tokenOf(alice, world.relay.url)}`, 'gate-peer': 'gone' },
+        timeoutMs: 5_000,
+      },
+    )
+    const answer: Buffer[] = []
+    await channel.write(client.startup({ user: 'alice', database: 'app' }))
+    for await (const bytes of channel) answer.push(bytes)
+    t.match(Buffer.concat(answer).toString(), /^E[\s\S]*before gate saw whose it is/)
   })
 
   await t.test('a cancel request that is answered hits nothing that the client sends from then on', async t => {
