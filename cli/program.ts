@@ -83,7 +83,7 @@ export function createProgram(app: App, command: readonly string[], exit: (code:
     .command('deny')
     .description('refuse a request')
     .argument('<request>', 'id of a request')
-    .option('--reason <text>', 'why not; whoever asked will read it')
+    .option('--reason <text>', 'why not, which has to be said; whoever asked will read it')
     .option('--json', 'print JSON')
     .action((id: string, options) => deny(app, id, options))
   program

@@ -296,11 +296,11 @@ t.test('held for clients that come again', async t => {
   t.equal((await bob.run('approve', request)).code, 0)
   const other = await get(open, '/refunds/20', { ...hurried, body: '{"amount":2}' })
   t.equal(other.status, 202, 'another body is another request')
-  await bob.run('deny', ((await other.json()) as { request: string }).request)
+  t.equal((await bob.run('deny', ((await other.json()) as { request: string }).request, '--reason', 'no')).code, 0)
   t.equal((await get(open, '/refunds/20', hurried)).status, 200, 'passes')
   const last = await get(open, '/refunds/20', hurried)
   t.equal(last.status, 202, 'once')
-  await bob.run('deny', ((await last.json()) as { request: string }).request)
+  t.equal((await bob.run('deny', ((await last.json()) as { request: string }).request, '--reason', 'no')).code, 0)
   const refused = await get(open, '/payouts', post({ to: 'x' }))
   t.equal(refused.status, 403)
   const again = (await refused.json()) as { request: string; hint: string }

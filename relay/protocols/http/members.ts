@@ -13,10 +13,10 @@ export interface Members {
 
 /** Reads members as the URL Standard does. */
 export function readMembers(text: string): Members {
-  let ampersands = 0
-  for (let at = text.indexOf('&'); at !== -1 && ampersands < MAX_MEMBERS; at = text.indexOf('&', at + 1))
-    ampersands += 1
-  if (ampersands >= MAX_MEMBERS) return { list: [], isPlain: false }
+  let count = 1
+  for (let at = 0; at < text.length && count <= MAX_MEMBERS; at += 1)
+    if (text[at] === '&' || text[at] === ';') count += 1
+  if (count > MAX_MEMBERS) return { list: [], isPlain: false }
   const list = [...new URLSearchParams(text)]
   const names = list.map(([name]) => name)
   const isPlain =

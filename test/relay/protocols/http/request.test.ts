@@ -221,6 +221,8 @@ t.test('what is long and odd is read in no more time than what is not', async t 
   const mebibyte = 1024 * 1024
   const form = readBody('application/x-www-form-urlencoded', Buffer.from('a&'.repeat(mebibyte / 2)), '')
   t.match(form, { facts: { bodyKind: 'other' }, isKnown: false })
+  const semicolons = readBody('application/x-www-form-urlencoded', Buffer.from('a;'.repeat(mebibyte / 2)), '')
+  t.equal(semicolons.renames?.(), false)
   const scan = overrideScan('multipart')
   scan.push(Buffer.from(`\r\nContent-Disposition: x${'\n'.repeat(mebibyte)}`))
   scan.end()
