@@ -49,7 +49,7 @@ function isText(bytes: Buffer): boolean {
   return isUtf8(bytes) && !bytes.includes(0)
 }
 
-/** Headers by which a request asks to be taken for one of another method; some servers look for them in forms as well. */
+/** Headers by which a request asks to be taken for one of another method. */
 export const methodOverrides: readonly string[] = [
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-method', 'http-method-override'],
 ]
