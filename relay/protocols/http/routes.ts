@@ -19,8 +19,8 @@ export interface Routes {
   /** Of a path in its plain form. A slash at the end changes nothing: servers serve both alike. */
   readonly routeOf: RouteOf
   /**
-   * The same for masks, which hide too much rather than too little: where no template fits, also without regard to case and
-   * to a suffix such as `.json`.
+   * The same for masks, which hide too much rather than too little: where no template fits, also without regard to case, to a
+   * suffix such as `.json`, and to dots and blanks at the end.
    */
   readonly maskRouteOf: RouteOf
 }
@@ -34,7 +34,7 @@ export function compileRoutes(templates: readonly string[]): Routes {
   const routeOf = matcher(templates.map(template => [plainTemplate(template), template]))
   const anyCase = matcher(templates.map(template => [plainTemplate(template).toLowerCase(), template]))
   const maskRouteOf: RouteOf = path =>
-    routeOf(path) || anyCase(path.toLowerCase()) || anyCase(path.toLowerCase().replace(/\.[a-z0-9]+\/?$/, ''))
+    routeOf(path) || anyCase(path.toLowerCase()) || anyCase(path.toLowerCase().replace(/(?:\.[a-z0-9]*|%20)+\/?$/, ''))
   const made = { routeOf, maskRouteOf }
   compiled.set(templates, made)
   return made

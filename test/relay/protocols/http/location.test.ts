@@ -181,6 +181,8 @@ t.test('masks hide too much rather than too little', async t => {
     ['/Customers', '/customers'],
     ['/CUSTOMERS/7', '/customers/{id}'],
     ['/reports/7.xml', '/Reports/{id}'],
+    ['/customers.', '/customers'],
+    ['/customers%20', '/customers'],
     ['/other', ''],
   ] as const)
     t.equal(maskRouteOf(target), route, target)
