@@ -3,7 +3,7 @@ import { calledName, newerCall } from './calls.ts'
 import { type ChangedSetting, changedSetting, saidBy } from './changed-setting.ts'
 import type { Collected, NestedWrite } from './collected.ts'
 import { columnName } from './forms.ts'
-import { type OtherObject, objectsOf, type RelationName } from './objects.ts'
+import { type OtherObject, objectsOf, type RelationName, relationOf } from './objects.ts'
 import { choosesRows, namedOf } from './predicate.ts'
 import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
 
@@ -91,10 +91,6 @@ class Collector {
     to.set(JSON.stringify([relation.schema, relation.name]), relation)
   }
 
-  #relation(range: JsonObject): RelationName {
-    return { schema: text(range['schemaname']) || undefined, name: text(range['relname']) }
-  }
-
   /** Goes through expressions and FROM clauses: everything found is read. */
   #visit(value: Json | undefined, scope: Scope): void {
     if (Array.isArray(value)) {
@@ -124,7 +120,7 @@ class Collector {
         this.#nested.push(this.#write(name, content, scope))
         return true
       case 'RangeVar': {
-        const relation = this.#relation(content)
+        const relation = relationOf(content)
         if (relation.schema !== undefined || !scope.has(relation.name)) this.#add(this.#reads, relation)
         return true
       }
@@ -195,7 +191,7 @@ class Collector {
       this.#said = key === 'targetList' ? saidBy(content['whereClause']) : new Map()
       if (key === 'withClause') continue
       if (key === 'larg' || key === 'rarg') this.#select(object(child), scope)
-      else if (key === 'intoClause') this.#add(this.#written, this.#relation(object(object(child)['rel'])))
+      else if (key === 'intoClause') this.#add(this.#written, relationOf(object(child)['rel']))
       else this.#visit(child, scope)
     }
     this.#said = around
@@ -242,7 +238,7 @@ class Collector {
     )
     return {
       action: dml[name] ?? 'unknown',
-      written: [this.#relation(target)],
+      written: [relationOf(target)],
       hasWhere: !widely && choosesRows(content['whereClause'] ?? content['joinCondition'], namedOf(target)),
       columnsWritten: [...list(assigned), ...list(conflict['targetList']), ...merged].flatMap(entry => {
         const column = text(as(entry, 'ResTarget')?.['name'])
@@ -254,7 +250,7 @@ class Collector {
 
   #copy(content: JsonObject, scope: Scope): void {
     const range = content['relation']
-    if (isObject(range)) this.#add(content['is_from'] === true ? this.#written : this.#reads, this.#relation(range))
+    if (isObject(range)) this.#add(content['is_from'] === true ? this.#written : this.#reads, relationOf(range))
     this.#visit(content['query'], scope)
     this.#visit(content['whereClause'], scope)
     for (const column of strings(content['attlist'])) {
@@ -279,11 +275,11 @@ class Collector {
     }
     if (!isObject(value)) return
     if (typeof value['relname'] === 'string') {
-      this.#add(this.#written, this.#relation(value))
+      this.#add(this.#written, relationOf(value))
       return
     }
     for (const [key, child] of Object.entries(value)) {
-      if (key === 'RangeVar') this.#add(this.#written, this.#relation(object(child)))
+      if (key === 'RangeVar') this.#add(this.#written, relationOf(child))
       else if (isObject(child) && this.#visitNode(key, child, scope)) continue
       else {
         this.#typeName(key, child ?? null)

@@ -1,8 +1,8 @@
 // Items of FROM in a parse tree: tables, subqueries, functions that return rows, and joins of them. Pure.
 import { type Expressions, Unfollowed } from './expressions.ts'
 import type { Expression, From, Query, Use } from './lineage.ts'
+import { relationOf } from './objects.ts'
 import { isCertainName, outputName } from './output-name.ts'
-import { relationOf } from './referenced.ts'
 import { as, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 export class FromClause {

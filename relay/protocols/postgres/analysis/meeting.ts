@@ -1,6 +1,6 @@
 // Which columns the constants and parameters of a statement meet: what they are compared with, inserted into, assigned to. Pure.
 // What is not listed here is not known to meet one column only, and counts as meeting any.
-import type { RelationName } from './objects.ts'
+import { type RelationName, relationOf } from './objects.ts'
 import { outputName } from './output-name.ts'
 import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
 
@@ -181,8 +181,7 @@ class Reader {
   }
 
   #insert(content: JsonObject): void {
-    const range = object(content['relation'])
-    const relation = { schema: text(range['schemaname']) || undefined, name: text(range['relname']) }
+    const relation = relationOf(content['relation'])
     const targets = list(content['cols']).map(column => object(as(column, 'ResTarget')))
     const columns = targets.map(({ name, indirection }) => (indirection === undefined ? text(name) : ''))
     const select = object(as(content['selectStmt'], 'SelectStmt'))

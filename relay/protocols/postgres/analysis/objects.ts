@@ -7,6 +7,12 @@ export interface RelationName {
   readonly name: string
 }
 
+/** A table as a statement names it: a RangeVar. */
+export function relationOf(range: Json | undefined): RelationName {
+  const { schemaname, relname } = object(range)
+  return { schema: text(schemaname) || undefined, name: text(relname) }
+}
+
 /** An object that is no relation: a role, a schema, a function that is dropped, … */
 export interface OtherObject {
   readonly kind: string

@@ -3,8 +3,9 @@ import { Expressions, Unfollowed } from './expressions.ts'
 import { aliasOf, FromClause, together } from './from-clause.ts'
 import { besidesItself } from './kept.ts'
 import type { Arrangement, Body, CommonTable, Lineage, Output, Query, Sink, Use } from './lineage.ts'
+import { relationOf } from './objects.ts'
 import { isCertainName, outputName } from './output-name.ts'
-import { referencedBy, relationOf } from './referenced.ts'
+import { referencedBy } from './referenced.ts'
 import { as, explains, isObject, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Deeper queries are not followed: what walks this later has an ordinary stack. */

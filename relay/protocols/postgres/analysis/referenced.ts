@@ -1,6 +1,7 @@
 // Columns that a definition goes by without reading what else is there: keys that foreign keys refer to, and columns of an index. Pure.
 import type { ReferencedColumns } from './lineage.ts'
-import { as, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
+import { relationOf } from './objects.ts'
+import { as, type Json, type JsonObject, list, strings, text } from './tree.ts'
 
 /** What CREATE TABLE, ALTER TABLE and CREATE INDEX go by; undefined where it is more than columns by their names. */
 export function referencedBy(name: string, content: JsonObject): readonly ReferencedColumns[] | undefined {
@@ -38,10 +39,4 @@ function keysOf(item: Json | undefined): ReferencedColumns[] {
   if (constraint === undefined) return list(as(item, 'ColumnDef')?.['constraints']).flatMap(keysOf)
   if (constraint['pktable'] === undefined) return []
   return [{ ...relationOf(constraint['pktable']), columns: strings(constraint['pk_attrs']) }]
-}
-
-/** A table as a statement names it. */
-export function relationOf(range: Json | undefined): { schema: string | undefined; name: string } {
-  const { schemaname, relname } = object(range)
-  return { schema: text(schemaname) || undefined, name: text(relname) }
 }
