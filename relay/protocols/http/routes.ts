@@ -6,6 +6,8 @@ type Part =
   | { readonly kind: 'pattern'; readonly parts: readonly string[] }
 
 interface Route {
+  /** The template in the form of paths. */
+  readonly pattern: string
   readonly template: string
   readonly parts: readonly Part[]
   /** `/**`: more may follow. */
@@ -53,11 +55,7 @@ const withoutSlash = (path: string): string => (path.length > 1 && path.endsWith
 /** Of pairs of a pattern and the template that it stands for. */
 function matcher(patterns: readonly (readonly [pattern: string, template: string])[]): RouteOf {
   const routes = patterns.map(([pattern, template]) => readRoute(pattern, template)).sort(byExactness)
-  const exact = new Map(
-    patterns
-      .filter(([pattern]) => isPlain(readRoute(pattern, pattern)))
-      .map(([pattern, template]) => [pattern, template]),
-  )
+  const exact = new Map(routes.filter(isPlain).map(({ pattern, template }) => [pattern, template]))
   const others = routes.filter(route => !isPlain(route))
   return written => {
     const path = withoutSlash(written)
@@ -81,7 +79,7 @@ function readRoute(pattern: string, template: string): Route {
     const literals = segment.split(/\{[^}]*\}/)
     return literals.length === 1 ? { kind: 'name', text: segment } : { kind: 'pattern', parts: literals }
   })
-  return { template, parts, isOpen }
+  return { pattern, template, parts, isOpen }
 }
 
 function byExactness(a: Route, b: Route): number {
