@@ -1,5 +1,4 @@
 // The messages of a WebSocket: each is decided, recorded and masked before it goes on; no frame is copied.
-import { isUtf8 } from 'node:buffer'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asGateError, GateError } from '@gate/shared/errors'
 import { Queue } from '@gate/shared/queue'
@@ -223,8 +222,7 @@ function typeOf(text: string): string {
 
 /** @throws {GateError} ERR_GATE_REFUSED when it cannot be masked. */
 function masked({ body }: Masking, type: string | undefined, message: Buffer): Buffer {
-  const masker =
-    type === undefined || !isUtf8(message) ? { unreadable: 'the message is binary' } : bodyMasker(type, body)
+  const masker = type === undefined ? { unreadable: 'the message is binary' } : bodyMasker(type, body)
   if ('unreadable' in masker)
     throw new GateError('ERR_GATE_REFUSED', `parts of messages are masked for you: ${masker.unreadable}`)
   const first = masker.push(message)
