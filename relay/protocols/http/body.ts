@@ -12,7 +12,7 @@ import {
   noGraphql,
   renamesFields,
 } from './graphql.ts'
-import { readMediaType } from './masking/media-type.ts'
+import { charsetOf } from './masking/media-type.ts'
 import { everyMember, plainName, readMembers } from './members.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
@@ -150,9 +150,7 @@ function isExact(document: unknown): boolean {
 
 /** Targets decode what their type says; in other charsets the same bytes say something else. */
 function isReadable(contentType: string | undefined): boolean {
-  if (contentType === undefined) return true
-  const charset = readMediaType(contentType)?.parameters.get('charset')
-  return readMediaType(contentType) !== undefined && /^(?:utf-?8|us-ascii)$/i.test(charset ?? 'utf-8')
+  return /^(?:utf-?8|us-ascii)$/i.test(charsetOf(contentType) ?? '')
 }
 
 /** Whether an object has two names that differ in case alone: some parsers take them for one. */

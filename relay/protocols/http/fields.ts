@@ -38,6 +38,11 @@ const nothing: ReadonlySet<string> = new Set()
 /** Names, in lower case, and values, in the order in which they came. */
 export type FieldList = readonly (readonly [name: string, value: string])[]
 
+/** Fields as node gives them, names and values in turn, as pairs. */
+export function pairsOf(raw: readonly string[]): FieldList {
+  return raw.flatMap((name, at) => (at % 2 === 0 ? [[name, raw[at + 1] ?? ''] as const] : []))
+}
+
 export class Fields {
   readonly list: FieldList
   readonly #first = new Map<string, string>()
@@ -188,10 +193,10 @@ export function prefersAsync(fields: Fields): boolean {
 const crossOrigin = /^access-control-/
 
 /**
- * An answer's fields as they go to the client. `except` are fields that do not go on this time.
+ * An answer's fields as they go to the client.
  * @throws {GateError} ERR_GATE_TARGET_PROTOCOL when clients would read them in different ways.
  */
-export function answeredFields(raw: FieldList, except: ReadonlySet<string> = nothing): [string, string][] {
+export function answeredFields(raw: FieldList): [string, string][] {
   const fields = new Fields(raw.flat(), 'answer')
-  return fields.endToEnd(except).filter(([name]) => !crossOrigin.test(name) && !name.startsWith('gate-'))
+  return fields.endToEnd(nothing).filter(([name]) => !crossOrigin.test(name) && !name.startsWith('gate-'))
 }

@@ -1,5 +1,6 @@
 // GraphQL in what a request says: its operations, for rules, and whether it asks for fields under other names. Pure.
 import { type DocumentNode, type FragmentDefinitionNode, Kind, parse, type SelectionSetNode, visit } from 'graphql'
+import { decoded } from './members.ts'
 
 /** More are not listed; the lists then hold one more than they may. */
 export const MAX_LISTED = 200
@@ -84,18 +85,10 @@ export function anyRenames(document: unknown): boolean {
  * target could read it: JSON with something behind it, a form, parts, another charset.
  */
 export function mayHoldRenames(bytes: Buffer): boolean {
-  const text = unescaped(bytes.toString('latin1').replaceAll('\0', ''))
+  const raw = bytes.toString('latin1').replaceAll('\0', '')
+  // Escapes of JSON and of forms undone, and what quoted strings may hold before any character.
+  const text = decoded(raw.replace(/\\u00(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
   return text.includes('{') && text.includes(':') && /query|operations/i.test(text)
-}
-
-/** Escapes of JSON and of forms undone, and what quoted strings may hold before any character. */
-function unescaped(text: string): string {
-  return text
-    .replaceAll('+', ' ')
-    .replace(/\\u00([0-9a-f]{2})|%([0-9a-f]{2})/gi, (_, json?: string, form?: string) =>
-      String.fromCharCode(Number.parseInt(json ?? form ?? '', 16)),
-    )
-    .replaceAll('\\', '')
 }
 
 /** Blanks, commas and comments mean nothing before the first token. */

@@ -4,13 +4,14 @@ import type { FieldList } from './fields.ts'
 import { phraseOf } from './phrase.ts'
 import { hasBody, type Masking, planAnswer } from './plan.ts'
 import { rawAnswer } from './raw-answer.ts'
-import type { Refused, Said } from './target-handshake.ts'
+import type { Refused } from './target-handshake.ts'
+import type { AnswerHead } from './upstream.ts'
 
 /** About a body that does not go on. */
 const ofBodies: ReadonlySet<string> = new Set(['content-type', 'content-encoding', 'content-language'])
 
 /** What of the fields is for the client, masked where they are for this person. */
-function clientFields({ status, fields }: Said, masking: Masking | undefined): FieldList {
+function clientFields({ status, fields }: AnswerHead, masking: Masking | undefined): FieldList {
   // That of HEAD: the head alone is looked at.
   const plan = planAnswer('HEAD', status, fields, masking, undefined)
   if (plan.do === 'refuse') return []
@@ -21,7 +22,7 @@ function clientFields({ status, fields }: Said, masking: Masking | undefined): F
  * Lines that the answer to the client has beside those of every handshake.
  * @throws {GateError} ERR_GATE_TARGET_PROTOCOL
  */
-export function acceptLines(said: Said, masking: Masking | undefined): string[] {
+export function acceptLines(said: AnswerHead, masking: Masking | undefined): string[] {
   return clientFields(said, masking).flatMap(([name, value]) => {
     // The library writes UTF-8: other bytes would become others.
     const bytes = Buffer.from(value, 'latin1')

@@ -38,3 +38,13 @@ export function everyMember(text: string): readonly Member[] {
 export function plainName(name: string): string {
   return (name.split(/[\0[]/, 1)[0] ?? '').trim()
 }
+
+/** A name or value of a form as its bytes, one character for each. */
+export function decoded(text: string): string {
+  return unescaped(text.replaceAll('+', ' '))
+}
+
+/** Escapes of bytes undone, one by one: what is no escape stays. */
+export function unescaped(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
-import { isAboutRoute } from './masking/body.ts'
+import { masksFields } from './masking/body.ts'
 import { ofBody, ofContent } from './operation.ts'
 
 export type Direction = 'sent' | 'received'
@@ -83,15 +83,12 @@ export function renamingRefusal(
   direction: Direction,
   { bytes, body }: Message,
 ): Deny | undefined {
-  const isMasked = obligations.some(
-    each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route),
-  )
-  if (!isMasked || direction === 'received' || bytes === 0 || body?.renames?.() === false) return undefined
-  const hint = 'Leave out its aliases.'
+  if (direction === 'received' || bytes === 0 || !masksFields(obligations, route)) return undefined
+  if (body?.renames?.() === false) return undefined
   return {
     effect: 'deny',
     rule: 'http',
     reason: 'fields are masked for you, and the message may ask for some under other names',
-    hint,
+    hint: 'Leave out its aliases.',
   }
 }

@@ -1,6 +1,7 @@
 // Offers to go on in another protocol (h2c, TLS): a server may leave them aside, and the request is then like any other. Pure.
 import type { IncomingMessage } from 'node:http'
 import { GateError } from '@gate/shared/errors'
+import { pairsOf } from './fields.ts'
 
 /** Fields that mean something for the offer alone (RFC 7540 section 3.2). */
 const ofOffers: ReadonlySet<string> = new Set(['upgrade', 'http2-settings'])
@@ -10,7 +11,7 @@ export type Offering = Pick<IncomingMessage, 'method' | 'url' | 'httpVersion' | 
 
 /** The protocols that a request would go on in, in lower case; of several fields all. */
 export function offered({ rawHeaders }: Pick<Offering, 'rawHeaders'>): string[] {
-  return pairs(rawHeaders)
+  return pairsOf(rawHeaders)
     .filter(([name]) => name.toLowerCase() === 'upgrade')
     .flatMap(([, value]) => membersOf(value.toLowerCase()))
 }
@@ -25,7 +26,7 @@ export function asksForWebSocket(request: Pick<Offering, 'rawHeaders'>): boolean
  * @throws {GateError} ERR_GATE_PROTOCOL where written anew it would be read as something else.
  */
 export function headWithoutOffer({ method = '', url = '', httpVersion, rawHeaders }: Offering): Buffer {
-  const fields = pairs(rawHeaders)
+  const fields = pairsOf(rawHeaders)
   if (fields.filter(([name]) => name.toLowerCase() === 'upgrade').length > 1)
     throw new GateError('ERR_GATE_PROTOCOL', 'a request with two upgrade fields')
   const kept = fields.flatMap(([name, value]): string[] => {
@@ -39,10 +40,6 @@ export function headWithoutOffer({ method = '', url = '', httpVersion, rawHeader
   if (lines.some(line => /[\r\n\0]/.test(line)))
     throw new GateError('ERR_GATE_PROTOCOL', 'a line of the request has an end within it')
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
-}
-
-function pairs(raw: readonly string[]): (readonly [name: string, value: string])[] {
-  return raw.flatMap((name, at) => (at % 2 === 0 ? [[name, raw[at + 1] ?? ''] as const] : []))
 }
 
 function membersOf(value: string): string[] {

@@ -1,6 +1,6 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
-import { plainName } from './members.ts'
+import { decoded, plainName, unescaped } from './members.ts'
 
 /** Of a member's name so much is kept: none that asks for a method is longer, however it is escaped. */
 const MAX_NAME_LENGTH = 1024
@@ -60,15 +60,6 @@ export function thrownBy(look: () => void): GateError | undefined {
 /** Whether a query or a form holds such a name, wherever a target may cut it. */
 export function holdsOverride(text: string): boolean {
   return text.split(/[&;]/).some(member => isOverride(decoded(member.split('=', 1)[0] ?? '')))
-}
-
-function decoded(text: string): string {
-  return unescaped(text.replaceAll('+', ' '))
-}
-
-/** Escapes of bytes undone, one by one: what is no escape stays. */
-function unescaped(text: string): string {
-  return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
 function refusal(): GateError {

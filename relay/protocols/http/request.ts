@@ -10,8 +10,8 @@ import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { disguisedField, Fields, hiddenField } from './fields.ts'
 import { type Location, readLocation } from './location.ts'
-import { isAboutRoute } from './masking/body.ts'
-import { readMediaType } from './masking/media-type.ts'
+import { masksFields } from './masking/body.ts'
+import { charsetOf } from './masking/media-type.ts'
 import { recordedBody, recordedQuery } from './masking/recorded.ts'
 import { destinationOf, operationOf, type Request, textOf } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
@@ -113,8 +113,8 @@ export interface Decidable {
   readonly maskRoute: string
   /** The request in words, for people; undefined where its body was not read, so that nobody can be asked. */
   readonly whole: string | undefined
-  /** Headers that rules may see, for people. */
-  readonly headers: Readonly<Record<string, string>>
+  /** Headers that rules may see, for people, should they be asked. */
+  readonly headers: () => Readonly<Record<string, string>>
 }
 
 /** What people are asked of a request. `later`: the client does not wait for them. */
@@ -122,7 +122,7 @@ export function askedOf({ command, whole, headers }: Decidable, later: boolean):
   return {
     command: whole ?? command.operation.text,
     parameters: whole === undefined ? undefined : [],
-    context: headers,
+    context: headers(),
     later,
     estimate: () => Promise.resolve(undefined),
   }
@@ -132,10 +132,10 @@ export function askedOf({ command, whole, headers }: Decidable, later: boolean):
 const MAX_CONTEXT_LENGTH = 4_096
 
 /** Headers as the context of a request for approval: what is approved goes with these and with no others. */
-function shownHeaders(lines: unknown): Record<string, string> {
+function contextOf(fields: Fields, names: readonly string[]): Record<string, string> {
   const headers = new Map<string, string>()
-  for (const line of lines as readonly string[]) {
-    const [name = '', value = ''] = line.split(/: (.*)/s, 2)
+  for (const [name, value] of fields.list) {
+    if (!names.includes(name)) continue
     const known = headers.get(name)
     headers.set(name, known === undefined ? value : `${known}, ${value}`)
   }
@@ -196,17 +196,18 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const shown = content.isWhole && content.start !== undefined ? contentOf(content.start) : undefined
   const request: Request = { ...head, body, content: shown }
   const { routeOf, maskRouteOf } = compileRoutes(gate.routes)
-  const operation = operationOf(request, routeOf, gate.headers)
+  const maskRoute = maskRouteOf(location.plain)
+  const names = gate.headers
+  const operation = operationOf(request, routeOf, names)
   const command: Command = {
     operation,
     recorded: recorded(request, content, gate, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations => perform(obligations, maskRouteOf(location.plain), head.method, body),
+    perform: obligations => perform(obligations, maskRoute, head.method, body),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
-  const headers = shownHeaders(operation.facts['headers'])
-  return { command, maskRoute: maskRouteOf(location.plain), whole: isShown ? operation.text : undefined, headers }
+  return { command, maskRoute, whole: isShown ? operation.text : undefined, headers: () => contextOf(fields, names) }
 }
 
 function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {
@@ -232,11 +233,7 @@ function bodyFault({ method, fields }: ReadHead, { document }: Body, content: Re
 
 /** Whether names in a form stand in it as they are: in charsets that have ASCII in its place. */
 function isAsciiForm(contentType: string | undefined): boolean {
-  if (contentType === undefined) return true
-  const charset = readMediaType(contentType)?.parameters.get('charset') ?? 'utf-8'
-  return (
-    readMediaType(contentType) !== undefined && /^(?:utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d)$/i.test(charset)
-  )
+  return /^(?:utf-?8|us-ascii|iso-8859-\d{1,2}|windows-125\d)$/i.test(charsetOf(contentType) ?? '')
 }
 
 /** In what was read; the rest is looked through on its way. */
@@ -261,10 +258,7 @@ function perform(obligations: readonly Obligation[], route: string, method: stri
       'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
     )
   }
-  const isMasked = obligations.some(
-    each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route),
-  )
-  if (!isMasked) return undefined
+  if (!masksFields(obligations, route)) return undefined
   if (body.renames?.() === true)
     return deny(
       'fields are masked for you, and the request may ask for some under other names',

@@ -1,7 +1,8 @@
 // A handshake as it goes to the target, and what the target says to it.
 import type { IncomingMessage } from 'node:http'
 import { errorFromBody, GateError } from '@gate/shared/errors'
-import type { FieldList } from './fields.ts'
+import { type FieldList, pairsOf } from './fields.ts'
+import type { AnswerHead } from './upstream.ts'
 
 /** An answer instead of a WebSocket is passed on with a body up to this length, */
 const MAX_REFUSAL_BYTES = 64 * 1024
@@ -18,14 +19,7 @@ export interface Handshake {
   readonly signal: AbortSignal
 }
 
-/** What a target says to a handshake; names of fields in lower case. */
-export interface Said {
-  readonly status: number
-  readonly phrase: string
-  readonly fields: FieldList
-}
-
-export interface Refused extends Said {
+export interface Refused extends AnswerHead {
   readonly socket: undefined
   /** Undefined where it is not wanted, too long or too late. */
   readonly body: Buffer | undefined
@@ -53,10 +47,8 @@ export function chosenBy({ headers }: IncomingMessage, protocols: readonly strin
 }
 
 /** What an answer says, whatever it is. */
-export function saidBy({ statusCode = 0, statusMessage = '', rawHeaders }: IncomingMessage): Said {
-  const fields = rawHeaders.flatMap((name, at): [string, string][] =>
-    at % 2 === 0 ? [[name.toLowerCase(), rawHeaders[at + 1] ?? '']] : [],
-  )
+export function saidBy({ statusCode = 0, statusMessage = '', rawHeaders }: IncomingMessage): AnswerHead {
+  const fields = pairsOf(rawHeaders).map(([name, value]) => [name.toLowerCase(), value] as const)
   return { status: statusCode, phrase: statusMessage, fields }
 }
 

@@ -13,7 +13,8 @@ import type { Masking } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
 import type { Shared } from './room.ts'
-import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, type Said, saidBy } from './target-handshake.ts'
+import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, saidBy } from './target-handshake.ts'
+import type { AnswerHead } from './upstream.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 30_000
 /** Of a handshake itself, which is made anew on each side; extensions would make frames that cannot be read. */
@@ -41,7 +42,7 @@ server.on('headers', (lines, request) => lines.push(...(agreed.get(request)?.lin
 /** What the target said to a client's handshake: the subprotocol that it chose, and fields for the client. */
 const agreed = new WeakMap<IncomingMessage, { readonly protocol: string | undefined; readonly lines: string[] }>()
 
-interface Opened extends Said {
+interface Opened extends AnswerHead {
   /** Paused. */
   readonly socket: WebSocket
   readonly protocol: string | undefined

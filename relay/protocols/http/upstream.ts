@@ -20,6 +20,7 @@ export interface SentRequest {
   readonly body: Buffer | Readable | undefined
 }
 
+/** What a target says before its body; names of fields in lower case. */
 export interface AnswerHead {
   readonly status: number
   /** The words behind it, as the target said them. */

@@ -38,8 +38,13 @@ export function compileFields(
 }
 
 /** Whether a mask is about the answers of this route. */
-export function isAboutRoute({ routes }: FieldMaskObligation, route: string): boolean {
+function isAboutRoute({ routes }: FieldMaskObligation, route: string): boolean {
   return routes.length === 0 || routes.includes(route)
+}
+
+/** Whether fields of this route's answers are masked. */
+export function masksFields(obligations: readonly Obligation[], route: string): boolean {
+  return obligations.some(each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route))
 }
 
 /**

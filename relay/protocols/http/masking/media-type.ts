@@ -42,6 +42,13 @@ export function readMediaType(text: string): MediaType | undefined {
   return { name: (found[1] ?? '').toLowerCase(), parameters }
 }
 
+/** The charset of a text of this type, UTF-8 where none is named; undefined where the type itself is none. */
+export function charsetOf(contentType: string | undefined): string | undefined {
+  const type = contentType === undefined ? undefined : readMediaType(contentType)
+  if (contentType !== undefined && type === undefined) return undefined
+  return type?.parameters.get('charset') ?? 'utf-8'
+}
+
 const forms: ReadonlyMap<string, BodyForm> = new Map([
   ['application/json', 'json'],
   ['application/x-ndjson', 'json-lines'],
