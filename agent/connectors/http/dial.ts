@@ -1,10 +1,9 @@
-// Connections to a service: one pool for all streams, TLS with the files as they are at that moment.
+// Connections to a service: one for each stream, TLS with the files as they are at that moment.
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { GateError } from '@gate/shared/errors'
-import { buildConnector, Pool } from 'undici'
+import { buildConnector, Client } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
-import { MAX_CONNECTIONS } from './slots.ts'
 
 /** Of an answer's headers, and of a request's. */
 export const MAX_HEADER_BYTES = 64 * 1024
@@ -12,12 +11,20 @@ export const MAX_HEADER_BYTES = 64 * 1024
 /** What a reset by the service is called here. */
 const RESET = 'connection reset'
 
-/** Makes the pool; nothing is dialled before the first request. HTTP/1.1 only. */
-export function createPool(target: HttpTarget): Pool {
-  return new Pool(new URL(target.url).origin, {
-    connections: MAX_CONNECTIONS,
+/** A connection on which nothing was asked for so long is closed; a service that says how long it waits is believed up to this. */
+const IDLE_MS = 4_000
+const MAX_IDLE_MS = 60_000
+
+/**
+ * One stream's connection, dialled for the first request and anew when it was closed. Nobody else's requests go there: a
+ * service that answers twice, or that logs in a connection, does so to one person. HTTP/1.1 only.
+ */
+export function createClient(target: HttpTarget): Client {
+  return new Client(new URL(target.url).origin, {
     pipelining: 1,
     allowH2: false,
+    keepAliveTimeout: IDLE_MS,
+    keepAliveMaxTimeout: MAX_IDLE_MS,
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: target.timeouts.headers,
     // Streams may be silent for hours.

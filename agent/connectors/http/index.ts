@@ -1,13 +1,12 @@
 // Brings HTTP requests to a service: a stream carries HTTP/1.1, and every request on it is written anew with the credential.
-import type { Server } from 'node:http'
 import { systemClock } from '@gate/shared/clock'
 import type { HttpTarget } from '../../http-target.ts'
 import type { Connector } from '../connector.ts'
 import { Service } from './service.ts'
-import { createStreamServer, openStream } from './stream.ts'
+import { type OpenStream, streamsTo } from './stream.ts'
 
-/** One for each target of the configuration, so that all its streams share connections, tokens and turns. */
-const servers = new WeakMap<HttpTarget, Server>()
+/** One for each target of the configuration, so that all its streams share tokens and turns. */
+const services = new WeakMap<HttpTarget, OpenStream>()
 
 export const http: Connector<HttpTarget> = {
   announce: ({ name, protocol, labels, require_approval }) => ({
@@ -18,10 +17,10 @@ export const http: Connector<HttpTarget> = {
   }),
   /** Reaches nothing yet: whether the service answers is said on each request. */
   connect: async (target, _parameters, _signal, guard) => {
-    const server = servers.get(target) ?? createStreamServer(new Service(target, systemClock))
-    servers.set(target, server)
+    const open = services.get(target) ?? streamsTo(new Service(target, systemClock))
+    services.set(target, open)
     return {
-      port: openStream(server, guard),
+      port: open(guard),
       detail: {},
       // HTTP/1.1 has no message that cancels: the relay ends the stream, and with it the request at the service.
       cancel: async () => {},

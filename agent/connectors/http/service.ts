@@ -1,15 +1,15 @@
-// What all streams to one HTTP service share: connections, turns, the credential; and how one request goes there.
+// What all streams to one HTTP service share: turns and the credential; and how one request goes there.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
-import type { Pool } from 'undici'
+import type { Client } from 'undici'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
 import { approvedBody } from './approved.ts'
 import { bodyStream, hasBody, MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
 import type { Credential } from './credential.ts'
-import { createPool } from './dial.ts'
+import { createClient } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf, withScheme } from './headers.ts'
@@ -18,16 +18,27 @@ import type { Place } from './redirects.ts'
 import { Slots } from './slots.ts'
 
 export interface ForwardOptions {
+  /** The stream's own, on which one request goes at a time. */
+  readonly connection: Client
   /** Set for a WebSocket handshake: takes the connection, and resolves when it is over. */
   readonly upgraded?: (socket: Duplex, headers: RawHeaders) => Promise<void>
   /** Set where the agent checks approvals itself. */
   readonly guard?: ApprovalGuard | undefined
 }
 
+/** How one request goes there. */
+interface Way {
+  readonly connection: Client
+  readonly upgraded: ForwardOptions['upgraded'] | undefined
+  readonly path: string
+  readonly gone: AbortSignal
+  /** Where it was read already. */
+  readonly body: Buffer | undefined
+}
+
 export class Service {
   readonly #target: HttpTarget
   readonly #place: Place
-  readonly #pool: Pool
   readonly #slots: Slots
   readonly #credential: Credential
 
@@ -35,9 +46,13 @@ export class Service {
     const { origin, pathname } = new URL(target.url)
     this.#target = target
     this.#place = { name: target.name, origin, basePath: pathname.replace(/\/+$/, ''), redirects: target.redirects }
-    this.#pool = createPool(target)
     this.#slots = new Slots(target.name)
     this.#credential = credentialOf(target, clock)
+  }
+
+  /** A connection for one stream; nothing is dialled before the first request. */
+  connect(): Client {
+    return createClient(this.#target)
   }
 
   get pass(): readonly Passed[] {
@@ -49,15 +64,15 @@ export class Service {
     request: IncomingMessage,
     response: ServerResponse,
     gone: AbortSignal,
-    options: ForwardOptions = {},
+    options: ForwardOptions,
   ): Promise<void> {
     try {
-      const { guard, upgraded } = options
+      const { connection, guard, upgraded } = options
       const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
       const path = this.#pathOf(request)
       await this.#slots.take(gone)
       try {
-        await this.#exchange(request, response, path, gone, body, upgraded)
+        await this.#exchange(request, response, { path, gone, body, connection, upgraded })
       } finally {
         this.#slots.give()
       }
@@ -71,10 +86,7 @@ export class Service {
   async #exchange(
     request: IncomingMessage,
     response: ServerResponse,
-    path: string,
-    gone: AbortSignal,
-    body: Buffer | undefined,
-    upgraded: ForwardOptions['upgraded'],
+    { path, gone, body, connection, upgraded }: Way,
   ): Promise<void> {
     const { method = '' } = request
     const kept = withScheme(
@@ -85,7 +97,7 @@ export class Service {
     const isSigned = this.#credential.signsBody && hasBody(request)
     const whole = body ?? (isSigned ? await wholeBody(request, MAX_SIGNED_BODY_BYTES, 'signed') : undefined)
     const own = await this.#credential.headers({ method, path, headers, body: whole })
-    let connection: Promise<void> | undefined
+    let upgrade: Promise<void> | undefined
     const exchange = new Exchange({
       place: this.#place,
       silenceMs: this.#target.timeouts.body,
@@ -98,13 +110,13 @@ export class Service {
         ? {}
         : {
             upgraded: (socket, raw) => {
-              connection = upgraded(socket, raw)
+              upgrade = upgraded(socket, raw)
             },
           }),
     })
     const { 'content-length': length } = request.headers
     const stream = whole === undefined && hasBody(request) ? bodyStream(request) : undefined
-    this.#pool.dispatch(
+    connection.dispatch(
       {
         method: method as 'GET',
         path,
@@ -124,7 +136,7 @@ export class Service {
       // Without a connection undici leaves it as it is, full, and the next request behind it.
       stream?.destroy()
     }
-    await connection
+    await upgrade
   }
 
   /**

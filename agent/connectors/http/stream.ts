@@ -6,14 +6,22 @@ import { type Port, socketPort } from '@gate/shared/port'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { MAX_HEADER_BYTES } from './dial.ts'
 import { answerError } from './errors.ts'
-import type { Service } from './service.ts'
+import type { ForwardOptions, Service } from './service.ts'
 import { answerUpgrade, serveUpgrade } from './upgrade.ts'
 
 /** Bytes that stand between the stream and the parser, each way. */
 const PAIR_BYTES = 64 * 1024
 
+/** Opens a stream to a service. `guard` stands before the service where the agent checks approvals itself. */
+export type OpenStream = (guard: ApprovalGuard | undefined) => Port<Buffer>
+
+export function streamsTo(service: Service): OpenStream {
+  const server = createStreamServer(service)
+  return guard => openStream(server, service, guard)
+}
+
 /** Makes the server that reads the streams to one service. It listens nowhere: streams are given to it. */
-export function createStreamServer(service: Service): Server {
+function createStreamServer(service: Service): Server {
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     insecureHTTPParser: false,
@@ -28,16 +36,18 @@ export function createStreamServer(service: Service): Server {
   // The relay may end its side while an answer is under way: node then closes after it instead of within.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.on('request', (request, response) => {
-    if (!isNext(request.socket, response)) return
+    const stream = streams.get(request.socket)
+    if (stream === undefined || !isNext(request.socket, response)) return
     const gone = new AbortController()
     response.once('close', () => {
       // An error costs more than the rest of this: it is made only for somebody who is still there to be told.
       if (!response.writableFinished) gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     })
-    void service.forward(request, response, gone.signal, { guard: guards.get(request.socket) })
+    void service.forward(request, response, gone.signal, stream)
   })
   server.on('upgrade', (request, near, head) => {
-    if (isNext(near)) void serveUpgrade(service, request, near, head, guards.get(near))
+    const stream = streams.get(near)
+    if (stream !== undefined && isNext(near)) void serveUpgrade(service, request, near, head, stream)
   })
   server.on('connect', (request, near) => {
     if (!isNext(near)) return
@@ -54,13 +64,15 @@ export function createStreamServer(service: Service): Server {
   return server
 }
 
-/** What stands before the service on streams whose approvals the agent checks itself. */
-const guards = new WeakMap<Duplex, ApprovalGuard>()
+/** What each stream has of its own. */
+const streams = new WeakMap<Duplex, Pick<ForwardOptions, 'connection' | 'guard'>>()
 
 /** A stream to the service: one end for whoever asks, the other read by the server. */
-export function openStream(server: Server, guard: ApprovalGuard | undefined): Port<Buffer> {
+function openStream(server: Server, service: Service, guard: ApprovalGuard | undefined): Port<Buffer> {
   const [near, far] = duplexPair({ highWaterMark: PAIR_BYTES })
-  if (guard !== undefined) guards.set(near, guard)
+  const connection = service.connect()
+  streams.set(near, { connection, guard })
+  near.once('close', () => void connection.destroy().catch(() => {}))
   // A head, a chunk's length and the chunk are three writes, and would be three messages to the relay.
   near._writev = (writes, done) =>
     near._write(Buffer.concat(writes.map(({ chunk }) => chunk as Buffer)), 'binary', done)

@@ -4,11 +4,10 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { join, socketPort } from '@gate/shared/port'
-import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { hasBody } from './body.ts'
 import { answerError } from './errors.ts'
 import { answerHeaders, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
-import type { Service } from './service.ts'
+import type { ForwardOptions, Service } from './service.ts'
 
 /**
  * A response on a stream that node's server has let go of, as it does with every upgrade and CONNECT. The stream ends with
@@ -36,7 +35,7 @@ export async function serveUpgrade(
   request: IncomingMessage,
   near: Duplex,
   head: Buffer,
-  guard: ApprovalGuard | undefined,
+  stream: Pick<ForwardOptions, 'connection' | 'guard'>,
 ): Promise<void> {
   const response = answerUpgrade(request, near)
   if (!isHandshake(request)) {
@@ -47,7 +46,7 @@ export async function serveUpgrade(
   const gone = new AbortController()
   near.once('close', () => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
   await service.forward(request, response, gone.signal, {
-    guard,
+    ...stream,
     upgraded: (socket, raw) => {
       const head = acceptHead(raw, service.pass)
       response.detachSocket(near as Socket)

@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { Agent, request } from 'undici'
+import { Agent, Client, request } from 'undici'
 import { exchangeBytes, gateError, startFront, startRawService, startService } from '../../support/http-connector.ts'
 
 t.test('a service that is not there, or not believed, is an error of gate’s without its address', async t => {
@@ -139,6 +139,38 @@ t.test('an answer that nobody asked for is nobody’s', async t => {
     t.equal(service.opened, 2, `${what}: the connection is not used again`)
   }
 })
+
+t.test(
+  'each stream has a connection to the service of its own: what comes there twice reaches nobody else',
+  async t => {
+    let forgeries = 0
+    const asked = new Map<object, Set<string>>()
+    await using service = await startRawService((socket, text) => {
+      const person = text.split(' ')[1] ?? ''
+      asked.set(socket, new Set([...(asked.get(socket) ?? []), person]))
+      const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${person.length}\r\n\r\n${person}`
+      if (person !== '/mallory') return void socket.write(answer)
+      // The second half of what it says comes when the next request may be under way.
+      socket.write(answer)
+      setImmediate(() => {
+        forgeries += 1
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged')
+      })
+    })
+    await using front = await startFront({ url: service.url })
+    const people = ['/mallory', '/alice', '/bob', '/carol'].map(path => ({ path, client: new Client(front.url) }))
+    for (let round = 0; round < 50; round += 1) {
+      const answers = people.map(async ({ path, client }) => {
+        const answer = await client.request({ method: 'GET', path }).then(({ body }) => body.text(), String)
+        if (path !== '/mallory') t.equal(answer, path)
+      })
+      await Promise.all(answers)
+    }
+    t.equal(forgeries, 50)
+    for (const paths of asked.values()) t.equal(paths.size, 1, [...paths].join())
+    await Promise.all(people.map(({ client }) => client.close()))
+  },
+)
 
 t.test('a reason phrase that node would not write is no reason to refuse the answer', async t => {
   await using service = await startRawService(socket => {
