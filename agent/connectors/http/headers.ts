@@ -1,6 +1,4 @@
 // Which headers pass: of a request to the service, of its answer to the client. Pure.
-import { GateError } from '@gate/shared/errors'
-
 /** Names and values alternately, as node and undici give and take them: order and repetition stay. */
 export type RawHeaders = readonly string[]
 
@@ -60,7 +58,6 @@ export function valuesOf(raw: RawHeaders, wanted: string): string[] {
 /**
  * What of a client's request goes to the service; Host, the framing and the credential are added by others.
  * `owned` are names, in lower case, that only the credential may set.
- * @throws {GateError} ERR_GATE_USAGE for a login that would be everybody's.
  */
 export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], owned: readonly string[]): string[] {
   const own = new Set(owned.map(canonical))
@@ -69,8 +66,6 @@ export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], owned
     if (name === 'authorization') return passed.includes('authorization')
     return name !== 'cookie' || passed.includes('cookies')
   })
-  for (let index = 0; index < kept.length; index += 2)
-    if (canonical(kept[index] ?? '') === 'authorization') refuseConnectionLogin(kept[index + 1] ?? '')
   // The one TE that has a meaning beyond one hop: without it services leave out the trailers that we pass on.
   const trailers = valuesOf(raw, 'te').some(value => /(^|[,\s])trailers\s*(,|;|$)/i.test(value))
   return trailers ? [...kept, 'TE', 'trailers'] : kept
@@ -98,24 +93,12 @@ export function handshakeHeaders(kept: RawHeaders): string[] {
 
 /** What of the service's answer goes to the client; references in it are rewritten by redirects.ts. */
 export function answerHeaders(raw: RawHeaders, passed: readonly Passed[]): string[] {
-  const kept = filter(raw, name => {
+  return filter(raw, name => {
     if (answerDrops.has(name) || name.startsWith('proxy-') || name.startsWith('gate-')) return false
     // A browser must not be asked for the service's password, nor for one that would not pass.
     if (name === 'www-authenticate') return passed.includes('authorization')
     return (name !== 'set-cookie' && name !== 'set-cookie2') || passed.includes('cookies')
   })
-  return withoutConnectionLogins(kept)
-}
-
-function withoutConnectionLogins(kept: RawHeaders): string[] {
-  const left: string[] = []
-  for (let index = 0; index + 1 < kept.length; index += 2) {
-    const [name = '', value = ''] = [kept[index], kept[index + 1]]
-    const passes = canonical(name) === 'www-authenticate' ? requestChallenges(value) : value
-    // An empty value of another header is the service's own to say.
-    if (passes !== '' || value === '') left.push(name, passes)
-  }
-  return left
 }
 
 /** What of the trailers goes to the client. */
@@ -126,55 +109,4 @@ export function answerTrailers(raw: RawHeaders, passed: readonly Passed[]): stri
 /** The list without one name. */
 export function without(raw: RawHeaders, dropped: string): string[] {
   return raw.filter((_, index) => raw[index - (index % 2)]?.toLowerCase() !== dropped)
-}
-
-/** Logins that hold for a connection instead of a request: what one person shows would serve the next (RFC 4559, MS-NTHT). */
-const ofConnection: ReadonlySet<string> = new Set(['ntlm', 'negotiate'])
-
-/** What begins a challenge: a scheme alone, or one before its token or its first parameter (RFC 9110 section 11.3). */
-const challenge = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]+(?![ \t=])|$)/
-
-/**
- * The challenges of a WWW-Authenticate without those that ask for such a login; empty when none is left. One whose quotes
- * do not close is empty: where its challenges begin and end is anybody's guess.
- */
-export function requestChallenges(value: string): string {
-  let isKept = true
-  const kept = membersOf(value).flatMap(each => {
-    const text = each.trim()
-    const scheme = challenge.exec(text)?.[1]?.toLowerCase()
-    if (scheme !== undefined) isKept = !ofConnection.has(scheme)
-    return isKept && text !== '' ? [text] : []
-  })
-  return kept.join(', ')
-}
-
-/** Commas within quotes do not divide a list. None where a quote does not close. */
-function membersOf(value: string): string[] {
-  const members: string[] = []
-  let start = 0
-  let isQuoted = false
-  for (let at = 0; at < value.length; at += 1) {
-    const character = value[at]
-    if (character === '"') isQuoted = !isQuoted
-    else if (isQuoted && character === '\\') at += 1
-    else if (!isQuoted && character === ',') {
-      members.push(value.slice(start, at))
-      start = at + 1
-    }
-  }
-  return isQuoted ? [] : [...members, value.slice(start)]
-}
-
-/** @throws {GateError} ERR_GATE_USAGE for a login that would hold for everybody whose requests share the connection. */
-export function refuseConnectionLogin(authorization: string): void {
-  const scheme = /^[^\s,]*/.exec(authorization.trim())?.[0] ?? ''
-  if (!ofConnection.has(scheme.toLowerCase())) return
-  throw new GateError(
-    'ERR_GATE_USAGE',
-    `a login by ${scheme} does not pass: it holds for a connection that others share`,
-    {
-      hint: 'Log in to the service in another way, or have the agent do it with a credential of its own.',
-    },
-  )
 }
