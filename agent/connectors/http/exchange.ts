@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { sendHead } from '@gate/shared/answer-head'
 import { GateError } from '@gate/shared/errors'
+import type { Waiting } from '@gate/shared/waiting'
 import type { Dispatcher } from 'undici'
 import { targetError } from './errors.ts'
 import { answerHeaders, answerTrailers, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
@@ -17,8 +18,8 @@ export interface ExchangeOptions {
   readonly pass: readonly Passed[]
   readonly asked: Asked
   readonly response: ServerResponse
-  /** Aborted when nobody waits for the answer any more. */
-  readonly gone: AbortSignal
+  /** Whoever waits for the answer. */
+  readonly asker: Waiting
   /** Takes the connection when the service agrees to speak WebSocket on it. */
   readonly upgraded?: (socket: Duplex, headers: RawHeaders) => void
   /** The service does not accept the credential. */
@@ -46,20 +47,20 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Controller): void {
-    const { gone, response } = this.#options
+    const { asker, response } = this.#options
     const abort = (): void => controller.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     // undici reports here before it writes the first byte: what is given up by now is never sent, and nothing is sent twice.
-    if (gone.aborted || this.#started) return abort()
+    if (asker.gone !== undefined || this.#started) return abort()
     this.#started = true
     const resume = (): void => {
       this.#isPaused = false
       this.#silence?.refresh()
       controller.resume()
     }
-    gone.addEventListener('abort', abort, { once: true })
+    asker.onGone = abort
     response.on('drain', resume)
     this.#stop = () => {
-      gone.removeEventListener('abort', abort)
+      asker.onGone = undefined
       response.off('drain', resume)
       clearTimeout(this.#silence)
     }

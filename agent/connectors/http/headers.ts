@@ -31,7 +31,20 @@ const answerDrops: ReadonlySet<string> = new Set([
 const trailerDrops: ReadonlySet<string> = new Set([...framing, 'location', 'content-location', 'refresh'])
 
 /** `X_Api_Key` and `X.Api.Key` are X-Api-Key to some services (CGI, WSGI, PHP): who may not send one may not send another. */
-const canonical = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '-')
+function canonical(name: string): string {
+  const known = canonicalNames.get(name)
+  if (known !== undefined) return known
+  const made = name.toLowerCase().replace(/[^a-z0-9]/g, '-')
+  if (name.length > MAX_KEPT_LENGTH) return made
+  if (canonicalNames.size >= MAX_KEPT) canonicalNames.clear()
+  canonicalNames.set(name, made)
+  return made
+}
+
+/** Nearly all requests and answers have the same few names; beyond so many all are forgotten. */
+const MAX_KEPT = 1_000
+const MAX_KEPT_LENGTH = 64
+const canonicalNames = new Map<string, string>()
 
 function filter(raw: RawHeaders, passes: (name: string) => boolean): string[] {
   const named = connectionNames(raw)
@@ -44,15 +57,23 @@ function filter(raw: RawHeaders, passes: (name: string) => boolean): string[] {
   return kept
 }
 
+const none: ReadonlySet<string> = new Set()
+
 /** What Connection says is for this hop alone. */
 function connectionNames(raw: RawHeaders): ReadonlySet<string> {
-  const names = valuesOf(raw, 'connection').flatMap(value => value.split(',').map(name => canonical(name.trim())))
-  return new Set(names)
+  const values = valuesOf(raw, 'connection')
+  if (values.length === 0) return none
+  return new Set(values.flatMap(value => value.split(',').map(name => canonical(name.trim()))))
 }
 
-/** Every value of a header, in order. */
+/** Every value of a header, in order; `wanted` is in lower case. */
 export function valuesOf(raw: RawHeaders, wanted: string): string[] {
-  return raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === wanted)
+  const values: string[] = []
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? ''
+    if (name.length === wanted.length && name.toLowerCase() === wanted) values.push(raw[index + 1] ?? '')
+  }
+  return values
 }
 
 /**

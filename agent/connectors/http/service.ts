@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
+import type { Waiting } from '@gate/shared/waiting'
 import type { Client } from 'undici'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
@@ -31,7 +32,7 @@ interface Way {
   readonly connection: Client
   readonly upgraded: ForwardOptions['upgraded'] | undefined
   readonly path: string
-  readonly gone: AbortSignal
+  readonly asker: Waiting
   /** Where it was read already. */
   readonly body: Buffer | undefined
 }
@@ -63,16 +64,16 @@ export class Service {
   async forward(
     request: IncomingMessage,
     response: ServerResponse,
-    gone: AbortSignal,
+    asker: Waiting,
     options: ForwardOptions,
   ): Promise<void> {
     try {
       const { connection, guard, upgraded } = options
       const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
       const path = this.#pathOf(request)
-      await this.#slots.take(gone)
+      await this.#slots.take(asker)
       try {
-        await this.#exchange(request, response, { path, gone, body, connection, upgraded })
+        await this.#exchange(request, response, { path, asker, body, connection, upgraded })
       } finally {
         this.#slots.give()
       }
@@ -86,7 +87,7 @@ export class Service {
   async #exchange(
     request: IncomingMessage,
     response: ServerResponse,
-    { path, gone, body, connection, upgraded }: Way,
+    { path, asker, body, connection, upgraded }: Way,
   ): Promise<void> {
     const { method = '' } = request
     const kept = withScheme(
@@ -104,7 +105,7 @@ export class Service {
       pass: this.#target.pass,
       asked: { path, forwardedHost: valuesOf(headers, 'x-forwarded-host')[0] },
       response,
-      gone,
+      asker,
       unauthorized: () => this.#credential.refused(own),
       ...(upgraded === undefined
         ? {}

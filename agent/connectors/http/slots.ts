@@ -1,5 +1,6 @@
 // How many requests are under way at one service: more wait their turn, so many and so long.
 import { abortReason, GateError } from '@gate/shared/errors'
+import type { Waiting } from '@gate/shared/waiting'
 
 /** Requests and WebSockets at one service at a time, each on a connection of its own. */
 export const MAX_CONNECTIONS = 256
@@ -20,17 +21,17 @@ export class Slots {
 
   /**
    * Takes one; it has to be given back.
-   * @throws {GateError} ERR_GATE_LIMIT when too many wait, ERR_GATE_TIMEOUT after 30 seconds, the signal's reason.
+   * @throws {GateError} ERR_GATE_LIMIT when too many wait, ERR_GATE_TIMEOUT after 30 seconds, why whoever asked is gone.
    */
-  async take(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw abortReason(signal)
+  async take(asker: Waiting): Promise<void> {
+    if (asker.gone !== undefined) throw asker.gone
     if (this.#free > 0) {
       this.#free -= 1
       return
     }
     if (this.#waiting.size >= MAX_WAITING)
       throw new GateError('ERR_GATE_LIMIT', `too many requests wait for ${this.#name}`)
-    await this.#wait(signal)
+    await this.#wait(asker.signal())
   }
 
   #wait(signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import { type Duplex, duplexPair } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { type Port, socketPort } from '@gate/shared/port'
+import { Waiting } from '@gate/shared/waiting'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { MAX_HEADER_BYTES } from './dial.ts'
 import { answerError } from './errors.ts'
@@ -38,12 +39,12 @@ function createStreamServer(service: Service): Server {
   server.on('request', (request, response) => {
     const stream = streams.get(request.socket)
     if (stream === undefined || !isNext(request.socket, response)) return
-    const gone = new AbortController()
+    const asker = new Waiting()
     response.once('close', () => {
       // An error costs more than the rest of this: it is made only for somebody who is still there to be told.
-      if (!response.writableFinished) gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+      if (!response.writableFinished) asker.leave(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     })
-    void service.forward(request, response, gone.signal, stream)
+    void service.forward(request, response, asker, stream)
   })
   server.on('upgrade', (request, near, head) => {
     const stream = streams.get(near)

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { join, socketPort } from '@gate/shared/port'
+import { Waiting } from '@gate/shared/waiting'
 import { hasBody } from './body.ts'
 import { answerError } from './errors.ts'
 import { answerHeaders, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
@@ -43,9 +44,9 @@ export async function serveUpgrade(
     return
   }
   if (head.length > 0) near.unshift(head)
-  const gone = new AbortController()
-  near.once('close', () => gone.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
-  await service.forward(request, response, gone.signal, {
+  const asker = new Waiting()
+  near.once('close', () => asker.leave(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
+  await service.forward(request, response, asker, {
     ...stream,
     upgraded: (socket, raw) => {
       const head = acceptHead(raw, service.pass)

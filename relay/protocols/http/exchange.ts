@@ -1,6 +1,7 @@
 // One request and its answer: read, decided, recorded, sent on, answered.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { Waiting } from '@gate/shared/waiting'
 import type { Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
 import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
@@ -22,10 +23,8 @@ export class Exchange {
   readonly #number: number
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  /** Why nobody waits for an answer any more. */
-  #gone: GateError | undefined
-  /** Told when that happens. */
-  #onGone: ((cause: GateError) => void) | undefined
+  /** Whoever waits for the answer. */
+  readonly #asker = new Waiting()
   #proceed: (() => void) | undefined
   /** People are asked. */
   #isAsked = false
@@ -48,22 +47,8 @@ export class Exchange {
     response.on('error', () => {})
     this.#closed = new Promise(resolve => response.once('close', resolve))
     response.once('close', () => {
-      if (!response.writableFinished) this.#leave(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+      if (!response.writableFinished) this.#asker.leave(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     })
-  }
-
-  #leave(cause: GateError): void {
-    if (this.#gone !== undefined) return
-    this.#gone = cause
-    this.#onGone?.(cause)
-  }
-
-  /** A signal that is aborted when nobody waits any more. It costs more than most requests, so few have one. */
-  readonly #signal = (): AbortSignal => {
-    const controller = new AbortController()
-    if (this.#gone === undefined) this.#onGone = cause => controller.abort(cause)
-    else controller.abort(this.#gone)
-    return controller.signal
   }
 
   /** All of the request has come. */
@@ -73,7 +58,7 @@ export class Exchange {
 
   /** Ends it with an error, which the client is told if it has no answer yet: then true is given. */
   stop(cause: GateError): boolean {
-    this.#leave(cause)
+    this.#asker.leave(cause)
     if (this.#response.headersSent || this.#response.destroyed) return false
     this.#tell(problemOf(cause, this.#connection.session.id))
     return true
@@ -99,7 +84,7 @@ export class Exchange {
   /** @throws nothing that the client is not told of. */
   async run(): Promise<void> {
     try {
-      if (this.#gone !== undefined) throw this.#gone
+      if (this.#asker.gone !== undefined) throw this.#asker.gone
       await this.#begin()
       const head = this.#head()
       const content = await this.#read(head).catch((thrown: unknown) => late(head, lengthOf(this.#request), thrown))
@@ -137,7 +122,12 @@ export class Exchange {
     const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
     if (limit === 0) return { head, start: undefined, isWhole: false, length }
     this.#continue()
-    const { bytes, isWhole } = await readStart(this.#request, limit, this.#connection.limits.bodyMs, this.#signal())
+    const { bytes, isWhole } = await readStart(
+      this.#request,
+      limit,
+      this.#connection.limits.bodyMs,
+      this.#asker.signal(),
+    )
     // A body of no chunk is none: there is nothing in it that anybody could ask for.
     if (isWhole && bytes.length === 0) return { head, start: undefined, isWhole, length: 0 }
     return { head, start: bytes, isWhole, length }
@@ -172,7 +162,7 @@ export class Exchange {
         [decidable.command],
         () => askedOf(decidable, prefersAsync(head.fields)),
         ({ request }) => this.#asked(request),
-        this.#signal,
+        this.#asker.signal,
       )
     } finally {
       this.#isAsked = false
@@ -184,9 +174,9 @@ export class Exchange {
     const [number = 0] = verdict.commands
     const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
       session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
-    if (this.#gone !== undefined) {
+    if (this.#asker.gone !== undefined) {
       observe('cancelled', 0, undefined)
-      throw this.#gone
+      throw this.#asker.gone
     }
     const obligations = verdict.obligations[0] ?? []
     const masking = maskingOf(obligations, maskRoute, this.#connection.keys.maskKey)
@@ -198,7 +188,7 @@ export class Exchange {
       acceptEncoding: head.fields.one('accept-encoding'),
       rule: verdict.settled.rule,
     })
-    this.#onGone = cause => answer.stop(cause)
+    this.#asker.onGone = cause => answer.stop(cause)
     this.#continue()
     if (content.length !== 0 && !content.isWhole) this.#watch()
     const declaration = { actions: [command.operation.action], approvals: verdict.approvals }
@@ -231,7 +221,7 @@ export class Exchange {
     const response = this.#response
     if (response.headersSent || response.destroyed) return
     // Node, too, ends the connection of a client that was not told to send what it may send nevertheless.
-    const isRead = this.#request.complete && this.#gone === undefined && this.#proceed === undefined
+    const isRead = this.#request.complete && this.#asker.gone === undefined && this.#proceed === undefined
     if (!isRead) this.#connection.endAfter(this.#number)
     response.writeHead(problem.status, { ...fields, ...(isRead ? {} : { connection: 'close' }) })
     response.end(body)

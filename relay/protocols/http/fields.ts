@@ -46,6 +46,7 @@ export function pairsOf(raw: readonly string[]): FieldList {
 export class Fields {
   readonly list: FieldList
   readonly #first = new Map<string, string>()
+  #named: ReadonlySet<string> | undefined
 
   /**
    * Reads the fields as node gives them: names and values in turn.
@@ -73,6 +74,7 @@ export class Fields {
 
   /** The members of a list field, in lower case. */
   members(name: string): string[] {
+    if (!this.#first.has(name)) return []
     return this.list
       .filter(([each]) => each === name)
       .flatMap(([, value]) => value.split(','))
@@ -80,12 +82,15 @@ export class Fields {
       .filter(member => member !== '')
   }
 
-  /** Fields that are meant for the other end: without those of one hop, those that `Connection` names, and `except`. */
-  endToEnd(except: ReadonlySet<string>): [string, string][] {
-    const named = this.#first.has('connection') ? new Set(this.members('connection')) : nothing
-    return this.list
-      .filter(([name]) => !hopByHop.has(name) && !named.has(name) && !except.has(name))
-      .map(([name, value]): [string, string] => [name, value])
+  /** What `Connection` names. */
+  get named(): ReadonlySet<string> {
+    this.#named ??= this.#first.has('connection') ? new Set(this.members('connection')) : nothing
+    return this.#named
+  }
+
+  /** Whether a field is meant for the other end: not of one hop, and not named by `Connection`. */
+  isEndToEnd(name: string): boolean {
+    return !hopByHop.has(name) && !this.named.has(name)
   }
 }
 
@@ -135,13 +140,15 @@ const ownOfRequests: ReadonlySet<string> = new Set([
   ...['cf-connecting-ip', 'fastly-client-ip', 'x-cluster-client-ip', 'x-original-method', 'via', 'origin'],
 ])
 
+const plainName = /^[a-z0-9-]+$/
+
 /**
  * A field whose name some servers (CGI, WSGI, PHP) cannot tell from one that the gate goes by: `X_Tenant` is X-Tenant to
  * them. `others` are more names that it goes by.
  */
 export function disguisedField(fields: Fields, others: readonly string[]): string | undefined {
   const found = fields.list.find(([name]) => {
-    if (/^[a-z0-9-]+$/.test(name)) return false
+    if (plainName.test(name)) return false
     const plain = name.replace(/[^a-z0-9]/g, '-')
     return single.has(plain) || hopByHop.has(plain) || ownOfRequests.has(plain) || others.includes(plain)
   })
@@ -150,7 +157,8 @@ export function disguisedField(fields: Fields, others: readonly string[]): strin
 
 /** A field that is for the target, and that `Connection` names nevertheless: rules would see what the target does not. */
 export function hiddenField(fields: Fields): string | undefined {
-  return fields.members('connection').find(name => fields.one(name) !== undefined && !hopByHop.has(name))
+  for (const name of fields.named) if (fields.one(name) !== undefined && !hopByHop.has(name)) return name
+  return undefined
 }
 
 /** With `Prefer: respond-async` the gate answers; the target is asked for nothing that it would do later on its own. */
@@ -166,31 +174,37 @@ export function forwardedFields(
   except: ReadonlySet<string> = nothing,
 ): [string, string][] {
   const host = fields.one('host') ?? ''
-  const kept = fields.endToEnd(ownOfRequests).filter(([name]) => !except.has(name))
-  const passed = kept.flatMap(([name, value]): [string, string][] => {
-    if (name !== 'prefer') return [[name, value]]
-    const rest = value.split(',').filter(member => !asynchronous.test(member))
-    return rest.length === 0 ? [] : [[name, rest.join(',')]]
-  })
-  return [
-    ...passed,
+  const passed: [string, string][] = []
+  for (const [name, value] of fields.list) {
+    if (ownOfRequests.has(name) || except.has(name) || !fields.isEndToEnd(name)) continue
+    const kept = name === 'prefer' ? withoutAsync(value) : value
+    if (kept !== undefined) passed.push([name, kept])
+  }
+  passed.push(
     ['host', host],
     ['forwarded', `for=_${session.replace(/[^A-Za-z0-9._-]/g, '-')};host="${host}";proto=http`],
     ['x-forwarded-host', host],
     ['x-forwarded-proto', 'http'],
     ['via', '1.1 gate'],
-  ]
+  )
+  return passed
+}
+
+function withoutAsync(value: string): string | undefined {
+  const rest = value.split(',').filter(member => !asynchronous.test(member))
+  return rest.length === 0 ? undefined : rest.join(',')
 }
 
 /** Whether the client would rather be answered at once than wait for people (RFC 7240 section 4.1). */
 export function prefersAsync(fields: Fields): boolean {
+  if (fields.one('prefer') === undefined) return false
   return fields.list.some(
     ([name, value]) => name === 'prefer' && value.split(',').some(each => asynchronous.test(each)),
   )
 }
 
 /** Who may read an answer is the gate's to say: other sites' pages get nothing in any case. */
-const crossOrigin = /^access-control-/
+const CROSS_ORIGIN = 'access-control-'
 
 /**
  * An answer's fields as they go to the client.
@@ -198,5 +212,8 @@ const crossOrigin = /^access-control-/
  */
 export function answeredFields(raw: FieldList): [string, string][] {
   const fields = new Fields(raw.flat(), 'answer')
-  return fields.endToEnd(nothing).filter(([name]) => !crossOrigin.test(name) && !name.startsWith('gate-'))
+  const kept: [string, string][] = []
+  for (const [name, value] of fields.list)
+    if (!name.startsWith(CROSS_ORIGIN) && !name.startsWith('gate-') && fields.isEndToEnd(name)) kept.push([name, value])
+  return kept
 }

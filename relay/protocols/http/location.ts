@@ -20,6 +20,8 @@ export interface Location {
 
 /** RFC 3986 section 2.3: characters that mean the same encoded or not. */
 const unreserved = /[A-Za-z0-9._~-]/
+/** Segments of nothing but letters, digits, dashes and underscores, none of them empty. */
+const plainTarget = /^(?:\/[A-Za-z0-9_-]+)+$/
 /** What a path may hold as it is: pchar and the slash, without `;`, whose meaning servers do not agree on. */
 const pathCharacters = /^(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*$/
 const queryCharacters = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?[\]{}|^`"<>-]|%[0-9A-Fa-f]{2})*$/
@@ -37,6 +39,8 @@ const doubleEscape = /%25[0-9a-f]{2}/i
  */
 export function readLocation(target: string, keepsEncodedSlashes = false): Location {
   if (target.length > MAX_TARGET_LENGTH) throw refuse(`is longer than ${MAX_TARGET_LENGTH} characters`)
+  // Most are what all of the rest would give back.
+  if (plainTarget.test(target)) return { path: target, plain: target, query: '', parameters: [], authority: undefined }
   const absolute = /^https?:\/\/([^/?#@\\]+)([/?].*)?$/i.exec(target)
   const authority = absolute?.[1]?.toLowerCase()
   const local = absolute === null ? target : (absolute[2] ?? '/')

@@ -1,10 +1,11 @@
 // Much of it through the agent: memory, connections and turns have limits.
 
 import { createHash, randomBytes } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import { MAX_CONNECTIONS, MAX_WAITING, Slots } from '@gate/agent/connectors/http/slots'
+import { GateError } from '@gate/shared/errors'
+import { Waiting } from '@gate/shared/waiting'
 import t from 'tap'
 import { Agent, request } from 'undici'
 import { startFront, startRawService, startService } from '../../support/http-connector.ts'
@@ -126,18 +127,16 @@ t.test('more requests than connections wait, and every one is answered', async t
 
 t.test('of those that wait there are only so many, and one that gives up makes room', async t => {
   const slots = new Slots('billing-api', 1)
-  const never = new AbortController().signal
-  setMaxListeners(MAX_WAITING, never)
-  await slots.take(never)
+  await slots.take(new Waiting())
   const order: number[] = []
-  const quits = new AbortController()
+  const quits = new Waiting()
   const waiting = Array.from({ length: MAX_WAITING }, (_, index) =>
-    slots.take(index === 0 ? quits.signal : never).then(() => void order.push(index)),
+    slots.take(index === 0 ? quits : new Waiting()).then(() => void order.push(index)),
   )
-  await t.rejects(slots.take(never), { code: 'ERR_GATE_LIMIT' })
-  quits.abort()
+  await t.rejects(slots.take(new Waiting()), { code: 'ERR_GATE_LIMIT' })
+  quits.leave(new GateError('ERR_GATE_CANCELLED', 'enough'))
   await t.rejects(waiting[0] ?? Promise.resolve(), { code: 'ERR_GATE_CANCELLED' })
-  waiting.push(slots.take(never).then(() => void order.push(MAX_WAITING)))
+  waiting.push(slots.take(new Waiting()).then(() => void order.push(MAX_WAITING)))
   for (let given = 0; given < MAX_WAITING; given += 1) slots.give()
   await Promise.all(waiting.slice(1))
   t.same(
@@ -145,8 +144,8 @@ t.test('of those that wait there are only so many, and one that gives up makes r
     Array.from({ length: MAX_WAITING }, (_, index) => index + 1),
   )
   slots.give()
-  await slots.take(never)
-  await t.rejects(slots.take(AbortSignal.abort()), { code: 'ERR_GATE_CANCELLED' })
+  await slots.take(new Waiting())
+  await t.rejects(slots.take(quits), { code: 'ERR_GATE_CANCELLED' })
 })
 
 t.test(
