@@ -1,4 +1,5 @@
-// The yardstick: gate's three hops and gate's own WebSocket code, and nothing else. One process per hop, chosen by a mode.
+// The yardstick: gate's three hops and gate's own WebSocket code, and nothing else. One process per hop, chosen by a mode; with
+// `http` relay and agent read and write HTTP anew instead of handing bytes on.
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import type { GateError } from '@gate/shared/errors'
@@ -6,6 +7,8 @@ import { join, socketPort } from '@gate/shared/port'
 import { createAcceptor } from '@gate/shared/websocket/accept'
 import type { Channel } from '@gate/shared/websocket/channel'
 import { type DialOptions, dialChannel } from '@gate/shared/websocket/dial'
+import { Client } from 'undici'
+import { serveAgent, serveRelay } from './http-shape.ts'
 
 /** As many as gate's agent keeps: IDLE_STREAMS in relay/egress/agents.ts. */
 const IDLE_STREAMS = 4
@@ -30,7 +33,7 @@ function cli(relayPort: number): void {
 }
 
 /** Joins each client's WebSocket with one that the agent dialled ahead. */
-function relay(): void {
+function relay(isHttp: boolean): void {
   const acceptor = createAcceptor()
   const idle: Channel[] = []
   const waiting: ((channel: Channel) => void)[] = []
@@ -53,7 +56,7 @@ function relay(): void {
     })
     target.send({ type: 'open', stream: 'bench', target: 'bench', parameters: {} })
     await opened
-    await join(client, target)
+    await (isHttp ? serveRelay(client, target) : join(client, target))
   }
   const server = createHttpServer()
   server.on('upgrade', (request, socket, head) => {
@@ -66,8 +69,12 @@ function relay(): void {
 }
 
 /** Keeps WebSockets to the relay dialled ahead; each one that is put to use gets a connection to the server. */
-async function agent(relayPort: number, targetPort: number): Promise<void> {
+async function agent(relayPort: number, targetPort: number, isHttp: boolean): Promise<void> {
   const serve = async (channel: Channel): Promise<void> => {
+    if (isHttp) {
+      channel.send({ type: 'opened', detail: {} })
+      return serveAgent(channel, new Client(`http://${HOST}:${targetPort}`))
+    }
     const socket = await connect(targetPort)
     channel.send({ type: 'opened', detail: {} })
     await join(channel, socketPort(socket, 'ERR_GATE_TARGET_UNREACHABLE'))
@@ -93,10 +100,11 @@ function connect(port: number): Promise<Socket> {
 }
 
 const [mode, ...ports] = process.argv.slice(2)
+const isHttp = ports.includes('http')
 const [first = 0, second = 0] = ports.map(Number)
 // As gate's programs do: a signal is a normal end, so that a profile that was asked for is written.
 for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => process.exit(0))
 if (mode === 'cli') cli(first)
-else if (mode === 'relay') relay()
-else if (mode === 'agent') await agent(first, second)
+else if (mode === 'relay') relay(isHttp)
+else if (mode === 'agent') await agent(first, second, isHttp)
 else throw new Error(`expected cli, relay or agent, got ${mode}`)

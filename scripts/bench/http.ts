@@ -67,7 +67,7 @@ function workload(name: string, what: string, person: Person, path: string, targ
   }
 }
 
-async function setUp(cleanup: Cleanup, profile: string | undefined): Promise<Route[]> {
+async function setUp(cleanup: Cleanup, profile: string | undefined, isShape = false): Promise<Route[]> {
   say('starting the service …')
   const main = fileURLToPath(new URL('./http-service.js', import.meta.url))
   const service = cleanup.use(start(process.execPath, [main]))
@@ -75,6 +75,11 @@ async function setUp(cleanup: Cleanup, profile: string | undefined): Promise<Rou
   const target: Endpoint = { port: Number(port), user: '', database: '' }
   say('starting the forwarder …')
   const forwarder = await startForwarder(cleanup, target, profile)
+  const direct: Route = { name: 'direct', endpoint: () => target, processes: () => ({}) }
+  if (isShape) {
+    const shape = await startForwarder(cleanup, target, profile, ['http'])
+    return [direct, forwarder, { ...shape, name: 'gate' }]
+  }
   say('starting gate …')
   const oidc = cleanup.use(await startOidc())
   Object.assign(process.env, profiling(profile))
@@ -94,7 +99,7 @@ async function setUp(cleanup: Cleanup, profile: string | undefined): Promise<Rou
     endpoint: person => ({ ...target, port: people[person].port }),
     processes: person => ({ relay: relay.process().pid, agent: agent.process().pid, cli: people[person].pid }),
   }
-  return [{ name: 'direct', endpoint: () => target, processes: () => ({}) }, forwarder, gate]
+  return [direct, forwarder, gate]
 }
 
 interface Options {
@@ -102,10 +107,11 @@ interface Options {
   readonly rounds: number
   readonly seconds: number
   readonly profile: string | undefined
+  readonly shape: boolean
 }
 
 async function bench(options: Options, chosen: readonly string[], signal: AbortSignal): Promise<string> {
-  const { rounds, seconds, profile } = options
+  const { rounds, seconds, profile, shape } = options
   const workloads = [
     workload('get-small', '1 kB of JSON, nothing masked', 'bob', '/small', 0.6, seconds),
     workload('get-small-masked', '1 kB of JSON, one field masked', 'alice', '/small', 0.35, seconds),
@@ -115,7 +121,7 @@ async function bench(options: Options, chosen: readonly string[], signal: AbortS
   if (profile !== undefined) await mkdir(profile, { recursive: true })
   await using cleanup = new Cleanup()
   const loadBefore = loadavg()[0] ?? Number.NaN
-  const routes = await setUp(cleanup, profile)
+  const routes = await setUp(cleanup, profile, shape)
   const windows: Window[] = []
   const results: Result[] = []
   for (const each of workloads) {
@@ -150,6 +156,7 @@ Workloads: get-small, get-small-masked, get-large, get-large-masked. All of them
   --rounds <n>     rounds of each workload (5; at least 3 say anything)
   --seconds <n>    seconds of each run (3)
   --memory         instead: the relay's memory while gigabytes go through
+  --shape          in gate's place: the same hops with node's HTTP server and undici, and nothing else
   --json           one JSON object on stdout instead of the table
   --profile <dir>  all hops write CPU profiles there; node scripts/dist/bench/profile.js <dir> shows them
   --help           this
@@ -163,6 +170,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '3' },
     profile: { type: 'string' },
     memory: { type: 'boolean', default: false },
+    shape: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -170,6 +178,12 @@ const { profile } = values
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
 if (!(Number.isInteger(rounds) && rounds > 0 && Number.isInteger(seconds) && seconds > 0))
   throw new Error('--rounds and --seconds: expected whole numbers')
-const options = { json: values.json, rounds, seconds, profile: profile === undefined ? undefined : resolve(profile) }
+const options = {
+  json: values.json,
+  shape: values.shape,
+  rounds,
+  seconds,
+  profile: profile === undefined ? undefined : resolve(profile),
+}
 if (values.help) process.stdout.write(usage)
 else await runBenchmark(signal => (values.memory ? memory(values.json, signal) : bench(options, positionals, signal)))

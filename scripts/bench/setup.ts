@@ -151,15 +151,20 @@ export const profiling = (directory: string | undefined): Record<string, string>
 export const relayProgram = (profile: string | undefined): { program?: string } =>
   profile === undefined ? {} : { program: unbundledRelay }
 
-export async function startForwarder(cleanup: Cleanup, target: Endpoint, profile: string | undefined): Promise<Route> {
+export async function startForwarder(
+  cleanup: Cleanup,
+  target: Endpoint,
+  profile: string | undefined,
+  flavour: readonly 'http'[] = [],
+): Promise<Route> {
   const main = fileURLToPath(new URL('./forwarder.js', import.meta.url))
   const hop = async (...args: (string | number)[]): Promise<[Running, number]> => {
     const running = cleanup.use(start(process.execPath, [main, ...args.map(String)], { env: profiling(profile) }))
     const [, port = ''] = await running.waitFor(/^ready (\d+)$/m)
     return [running, Number(port)]
   }
-  const [relay, relayPort] = await hop('relay')
-  const [agent] = await hop('agent', relayPort, target.port)
+  const [relay, relayPort] = await hop('relay', ...flavour)
+  const [agent] = await hop('agent', relayPort, target.port, ...flavour)
   const [cli, port] = await hop('cli', relayPort)
   return {
     name: 'forwarder',
