@@ -73,6 +73,8 @@ export const httpTarget = z.strictObject({
   labels: z.record(z.string().max(128), z.string().max(256)).default({}),
   /** The service; a path in it is put before the path of every request. */
   url: serviceUrl,
+  /** What the agent speaks to the service: 2 by ALPN over TLS, or with prior knowledge over http. */
+  http_version: z.enum(['1.1', '2']).default('1.1'),
   /** Certificate authorities to trust instead of the system's. */
   ca: z.string().optional(),
   /** The name in the service's certificate, when it is not the host in `url`. */

@@ -12,12 +12,12 @@ export const MAX_HEADER_BYTES = 64 * 1024
 const RESET = 'connection reset'
 
 /** A connection on which nothing was asked for so long is closed; a service that says how long it waits is believed up to this. */
-const IDLE_MS = 4_000
+export const IDLE_MS = 4_000
 const MAX_IDLE_MS = 60_000
 
 /**
  * One stream's connection, dialled for the first request and anew when it was closed. Nobody else's requests go there: a
- * service that answers twice, or that logs in a connection, does so to one person. HTTP/1.1 only.
+ * service that answers twice, or that logs in a connection, does so to one person. HTTP/1.1.
  */
 export function createClient(target: HttpTarget): Client {
   return new Client(new URL(target.url).origin, {
@@ -105,7 +105,8 @@ function readBeforeFailing(socket: Socket): void {
 
 type WriteDone = (error?: Error | null) => void
 
-async function readFiles(target: TlsFiles): Promise<{ ca?: Buffer; cert?: Buffer; key?: Buffer }> {
+/** @throws {GateError} ERR_GATE_TARGET_LOGIN. */
+export async function readFiles(target: TlsFiles): Promise<{ ca?: Buffer; cert?: Buffer; key?: Buffer }> {
   const read = async (path: string | undefined): Promise<Buffer | undefined> =>
     path === undefined ? undefined : readFile(path)
   try {

@@ -12,6 +12,11 @@ const tlsFault =
 
 const closings: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: 'it closed the connection',
+  ERR_HTTP2_STREAM_ERROR: 'it broke off the request',
+  ERR_HTTP2_STREAM_CANCEL: 'it closed the connection',
+  ERR_HTTP2_SESSION_ERROR: 'it closed the connection',
+  ERR_HTTP2_GOAWAY_SESSION: 'it closed the connection',
+  ERR_HTTP2_INVALID_SESSION: 'it closed the connection',
   EPIPE: 'it closed the connection while the request was being sent',
 }
 
@@ -23,15 +28,10 @@ export function targetError(name: string, cause: unknown): GateError {
   if (cause instanceof GateError) return cause
   const code = codeOf(cause)
   const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} ${what}`, { cause })
-  if (code === 'UND_ERR_CONNECT_TIMEOUT')
-    return new GateError('ERR_GATE_TIMEOUT', `the agent got no connection to ${name} in time`, { cause })
-  if (code === 'UND_ERR_HEADERS_TIMEOUT')
-    return new GateError('ERR_GATE_TIMEOUT', `${name} did not answer in time`, {
-      cause,
-      hint: `If it needs longer: raise timeouts.headers of ${name} at the agent.`,
-    })
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return lateConnection(name, cause)
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') return lateHead(name, cause)
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return broken('sent headers that are too long')
-  if (cause instanceof errors.HTTPParserError || /^ERR_(INVALID|HTTP)_/.test(code))
+  if (cause instanceof errors.HTTPParserError || /^ERR_(INVALID|HTTP)_/.test(code) || code === 'ERR_HTTP2_ERROR')
     return broken('sent an answer that is not HTTP')
   if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return broken('sent more or less than it said it would')
   if (code === 'UND_ERR_SOCKET' && cause instanceof Error && cause.message.startsWith('bad '))
@@ -44,6 +44,17 @@ export function targetError(name: string, cause: unknown): GateError {
     `the agent cannot reach ${name}${why === '' ? '' : ` (${why})`}`,
     { cause },
   )
+}
+
+export function lateConnection(name: string, cause?: unknown): GateError {
+  return new GateError('ERR_GATE_TIMEOUT', `the agent got no connection to ${name} in time`, { cause })
+}
+
+export function lateHead(name: string, cause?: unknown): GateError {
+  return new GateError('ERR_GATE_TIMEOUT', `${name} did not answer in time`, {
+    cause,
+    hint: `If it needs longer: raise timeouts.headers of ${name} at the agent.`,
+  })
 }
 
 /** 504 for waits, 503 where there is no room, 502 for the rest: the client's own requests are the relay's business. */

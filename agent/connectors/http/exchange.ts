@@ -1,15 +1,13 @@
-// One request at the service: what undici reports of it becomes the answer on the stream, with back-pressure.
+// One request at the service: what is told of it becomes the answer on the stream, with back-pressure.
 import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { sendHead } from '@gate/shared/answer-head'
 import { GateError } from '@gate/shared/errors'
 import type { Waiting } from '@gate/shared/waiting'
-import type { Dispatcher } from 'undici'
 import { targetError } from './errors.ts'
 import { answerHeaders, answerTrailers, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
 import { type Asked, type Place, rewriteReferences } from './redirects.ts'
-
-type Controller = Dispatcher.DispatchController
+import type { Controller, Handler } from './service-connection.ts'
 
 export interface ExchangeOptions {
   readonly place: Place
@@ -26,7 +24,7 @@ export interface ExchangeOptions {
   readonly unauthorized: () => void
 }
 
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Handler {
   readonly #options: ExchangeOptions
   #resolve: () => void = () => {}
   #reject: (cause: unknown) => void = () => {}

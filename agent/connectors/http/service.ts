@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import type { Waiting } from '@gate/shared/waiting'
-import type { Client } from 'undici'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
 import { approvedBody } from './approved.ts'
@@ -14,13 +13,15 @@ import { createClient } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf, withScheme } from './headers.ts'
+import { Http2Connection } from './http2.ts'
 import { credentialOf } from './login.ts'
 import type { Place } from './redirects.ts'
+import type { ServiceConnection } from './service-connection.ts'
 import { Slots } from './slots.ts'
 
 export interface ForwardOptions {
   /** The stream's own, on which one request goes at a time. */
-  readonly connection: Client
+  readonly connection: ServiceConnection
   /** Set for a WebSocket handshake: takes the connection, and resolves when it is over. */
   readonly upgraded?: (socket: Duplex, headers: RawHeaders) => Promise<void>
   /** Set where the agent checks approvals itself. */
@@ -29,7 +30,7 @@ export interface ForwardOptions {
 
 /** How one request goes there. */
 interface Way {
-  readonly connection: Client
+  readonly connection: ServiceConnection
   readonly upgraded: ForwardOptions['upgraded'] | undefined
   readonly path: string
   readonly asker: Waiting
@@ -52,8 +53,8 @@ export class Service {
   }
 
   /** A connection for one stream; nothing is dialled before the first request. */
-  connect(): Client {
-    return createClient(this.#target)
+  connect(): ServiceConnection {
+    return this.#target.http_version === '2' ? new Http2Connection(this.#target) : createClient(this.#target)
   }
 
   get pass(): readonly Passed[] {

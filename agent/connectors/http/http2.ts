@@ -1,0 +1,223 @@
+// HTTP/2 to a service (RFC 9113): a session for each stream of the relay's, with one request on it at a time.
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  sensitiveHeaders,
+} from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { asGateError, GateError } from '@gate/shared/errors'
+import type { Client } from 'undici'
+import type { HttpTarget } from '../../http-target.ts'
+import { createClient, IDLE_MS, MAX_HEADER_BYTES, readFiles } from './dial.ts'
+import { lateConnection, lateHead } from './errors.ts'
+import type { Controller, Handler, ServiceConnection, WrittenRequest } from './service-connection.ts'
+
+/** As many fields as the relay takes, and pseudo-fields. */
+const MAX_FIELDS = 256
+/** Bytes that a service may send before they are read, of one answer and of all together. */
+const WINDOW_BYTES = 256 * 1024
+/** Megabytes that node keeps for a session: heads, frames and data together. */
+const SESSION_MEMORY_MB = 2
+
+export class Http2Connection implements ServiceConnection {
+  readonly #target: HttpTarget
+  #session: ClientHttp2Session | undefined
+  #upgrades: Client | undefined
+  #idle: NodeJS.Timeout | undefined
+  #isDestroyed = false
+
+  constructor(target: HttpTarget) {
+    this.#target = target
+  }
+
+  /** WebSockets go over HTTP/1.1: few services have them over HTTP/2 (RFC 8441). */
+  dispatch(request: WrittenRequest, handler: Handler): void {
+    if (request.upgrade === undefined) return void this.#ask(request, handler)
+    this.#upgrades ??= createClient(this.#target)
+    this.#upgrades.dispatch(request, handler)
+  }
+
+  async #ask(request: WrittenRequest, handler: Handler): Promise<void> {
+    const exchange = new Http2Exchange(this.#target, handler)
+    try {
+      const session = await this.#open()
+      clearTimeout(this.#idle)
+      await exchange.run(session, request)
+    } catch (thrown) {
+      exchange.fail(thrown instanceof Error ? thrown : asGateError(thrown))
+    } finally {
+      this.#idle = setTimeout(() => this.#session?.close(), IDLE_MS).unref()
+    }
+  }
+
+  async #open(): Promise<ClientHttp2Session> {
+    const known = this.#session
+    if (known !== undefined && !known.closed && !known.destroyed) return known
+    const files = await readFiles(this.#target)
+    if (this.#isDestroyed) throw new GateError('ERR_GATE_CANCELLED', 'the client went away')
+    const { url, tls_server_name: servername } = this.#target
+    const session = connect(new URL(url).origin, {
+      ...files,
+      ...(servername === undefined ? {} : { servername }),
+      ALPNProtocols: ['h2'],
+      maxHeaderListPairs: MAX_FIELDS,
+      maxSessionMemory: SESSION_MEMORY_MB,
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_BYTES },
+    })
+    this.#session = session
+    await this.#connected(session)
+    session.setLocalWindowSize(WINDOW_BYTES)
+    return session
+  }
+
+  /** @throws {GateError} ERR_GATE_TIMEOUT, ERR_GATE_TARGET_PROTOCOL; what node says of a connection that did not come about. */
+  #connected(session: ClientHttp2Session): Promise<void> {
+    const { name, timeouts } = this.#target
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => session.destroy(lateConnection(name)), timeouts.connect)
+      session.once('connect', (_session, socket) => {
+        clearTimeout(timer)
+        const { encrypted, alpnProtocol } = socket as TLSSocket
+        if (encrypted !== true || alpnProtocol === 'h2') return resolve()
+        session.destroy(new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} does not speak HTTP/2`))
+      })
+      // Whoever asks is told; afterwards each request is told by its own stream.
+      session.on('error', reject)
+      session.once('close', () => {
+        clearTimeout(timer)
+        reject(new GateError('ERR_GATE_TARGET_UNREACHABLE', `${name} closed the connection`))
+      })
+    })
+  }
+
+  async destroy(): Promise<void> {
+    this.#isDestroyed = true
+    clearTimeout(this.#idle)
+    this.#session?.destroy()
+    await this.#upgrades?.destroy()
+  }
+}
+
+/** One request and its answer, told to a handler as undici would. */
+class Http2Exchange {
+  readonly #target: HttpTarget
+  readonly #handler: Handler
+  #stream: ClientHttp2Stream | undefined
+  #isOver = false
+  #done = (): void => {}
+  /** Set as they come: names and values in turn. */
+  readonly #controller: Controller & { rawHeaders: string[]; rawTrailers: string[] }
+
+  constructor(target: HttpTarget, handler: Handler) {
+    this.#target = target
+    this.#handler = handler
+    this.#controller = {
+      abort: cause => this.fail(cause),
+      pause: () => void this.#stream?.pause(),
+      resume: () => void this.#stream?.resume(),
+      rawHeaders: [],
+      rawTrailers: [],
+    }
+  }
+
+  /** Resolves when the handler was told of the end. */
+  run(session: ClientHttp2Session, request: WrittenRequest): Promise<void> {
+    return new Promise(resolve => {
+      this.#done = resolve
+      this.#handler.onRequestStart(this.#controller)
+      // What was given up by now is never sent.
+      if (this.#isOver) return
+      const stream = session.request(headersOf(request, this.#target), { endStream: request.body === null })
+      this.#stream = stream
+      this.#listen(stream)
+      send(request.body, stream, cause => this.fail(cause))
+    })
+  }
+
+  #listen(stream: ClientHttp2Stream): void {
+    const { name, timeouts } = this.#target
+    const late = setTimeout(() => this.fail(lateHead(name)), timeouts.headers)
+    stream.once('response', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
+      clearTimeout(late)
+      this.#controller.rawHeaders = fieldsOf(raw)
+      this.#try(() => this.#handler.onResponseStart(this.#controller, Number(headers[':status'])))
+    })
+    stream.on('data', (chunk: Buffer) => {
+      if (!this.#isOver) this.#try(() => this.#handler.onResponseData(this.#controller, chunk))
+    })
+    stream.once('trailers', (_trailers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
+      this.#controller.rawTrailers = fieldsOf(raw)
+    })
+    stream.once('end', () => {
+      // A stream that was reset ends as well.
+      if (stream.rstCode === constants.NGHTTP2_NO_ERROR && !stream.aborted) this.#end()
+    })
+    stream.on('error', cause => this.fail(cause))
+    stream.once('close', () => {
+      clearTimeout(late)
+      this.fail(new GateError('ERR_GATE_TARGET_UNREACHABLE', `${name} broke off the request`))
+    })
+  }
+
+  #try(tell: () => void): void {
+    try {
+      tell()
+    } catch (thrown) {
+      this.fail(asGateError(thrown))
+    }
+  }
+
+  #end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    // Nobody wants the rest of what was to be sent (RFC 9113 section 8.1).
+    this.#stream?.close(constants.NGHTTP2_NO_ERROR)
+    this.#handler.onResponseEnd(this.#controller)
+    this.#done()
+  }
+
+  fail(cause: Error): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#stream?.close(constants.NGHTTP2_CANCEL)
+    this.#handler.onResponseError(this.#controller, cause)
+    this.#done()
+  }
+}
+
+const secret: readonly string[] = ['authorization', 'cookie', 'proxy-authorization', 'x-amz-security-token']
+
+/** What logs in is not to be remembered by whoever compresses it (RFC 7541 section 7.1). */
+function sensitiveNames({ credential }: HttpTarget): readonly string[] {
+  const own = credential !== undefined && 'header' in credential ? [credential.header.name.toLowerCase()] : []
+  return [...secret, ...own]
+}
+
+function headersOf({ method, path, headers, body }: WrittenRequest, target: HttpTarget): OutgoingHttpHeaders {
+  const fields: Record<string, string | string[]> = { ':method': method, ':path': path }
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = (headers[at] ?? '').toLowerCase()
+    const value = headers[at + 1] ?? ''
+    const known = fields[name]
+    fields[name] = known === undefined ? value : [...[known].flat(), value]
+  }
+  if (Buffer.isBuffer(body)) fields['content-length'] = String(body.length)
+  return Object.assign(fields, { [sensitiveHeaders]: sensitiveNames(target) })
+}
+
+/** Without those that hold the status and the like. */
+function fieldsOf(raw: readonly string[]): string[] {
+  return raw.filter((_, at) => !(raw[at - (at % 2)] ?? '').startsWith(':'))
+}
+
+function send(body: WrittenRequest['body'], stream: ClientHttp2Stream, failed: (cause: Error) => void): void {
+  if (body === null) return
+  if (Buffer.isBuffer(body)) return void stream.end(body)
+  body.on('error', failed)
+  // A body that breaks off does not end the stream: what is cut off must not look whole.
+  body.pipe(stream)
+}

@@ -1,0 +1,249 @@
+// HTTP/2 to services: negotiated or known before, with all that HTTP/1.1 has; and what breaks off never looks whole.
+
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import { connect, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import { Client, request } from 'undici'
+import { createAuthority } from '../../support/certificates.ts'
+import { exchangeBytes, gateError, startFront, startRawService, startService } from '../../support/http-connector.ts'
+import { type Http2Service, startHttp2 } from '../../support/http2-service.ts'
+import { temporaryDirectory } from '../../support/tmp.ts'
+
+const http2 = { http_version: '2' }
+
+t.test(
+  'a request and its answer go over HTTP/2 with the credential, fields in Latin-1, trailers and a body',
+  async t => {
+    let seen: IncomingHttpHeaders = {}
+    await using service = await startHttp2((stream, headers) => {
+      seen = headers
+      stream.respond(
+        { ':status': 201, 'x-name': 'caf\u00e9', 'set-cookie': ['a=1', 'b=2'], 'x-twice': ['1', '2'] },
+        { waitForTrailers: true },
+      )
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'x-checksum': 'abc' }))
+      stream.pipe(stream)
+    })
+    process.env['GATE_TEST_HTTP2_KEY'] = 's3cret'
+    await using front = await startFront({
+      ...http2,
+      url: `${service.url}/base`,
+      pass: ['cookies'],
+      credential: { header: { name: 'X-Api-Key', value: { environment: 'GATE_TEST_HTTP2_KEY' } } },
+    })
+    const answer = await request(`${front.url}/echo?a=b`, {
+      method: 'POST',
+      headers: { 'x-user': 'caf\u00e9', connection: 'keep-alive', te: 'trailers' },
+      body: Readable.from([Buffer.from('one '), Buffer.from('two')]),
+    })
+    t.equal(await answer.body.text(), 'one two')
+    t.match(answer, {
+      statusCode: 201,
+      headers: { 'x-name': 'caf\u00e9', 'set-cookie': ['a=1', 'b=2'], 'x-twice': ['1', '2'] },
+      trailers: { 'x-checksum': 'abc' },
+    })
+    t.match(seen, {
+      ':method': 'POST',
+      ':path': '/base/echo?a=b',
+      ':scheme': 'http',
+      ':authority': new URL(service.url).host,
+      'x-api-key': 's3cret',
+      'x-user': 'caf\u00e9',
+      te: 'trailers',
+    })
+    t.equal(seen.connection, undefined)
+  },
+)
+
+t.test('over TLS it is negotiated, and a service without it is refused', async t => {
+  await using directory = await temporaryDirectory('http2')
+  const authority = await createAuthority(directory.path)
+  const issued = await authority.issue('here')
+  const tls = { cert: await readFile(issued.certificate), key: await readFile(issued.key) }
+  let protocol: unknown
+  await using service = await startHttp2((stream, headers) => {
+    protocol = [stream.session?.alpnProtocol, headers[':scheme']]
+    stream.respond({ ':status': 200, 'content-length': '2' })
+    stream.end('ok')
+  }, tls)
+  await using front = await startFront({ ...http2, url: service.url, ca: authority.certificate })
+  t.equal(await (await request(front.url)).body.text(), 'ok')
+  t.same(protocol, ['h2', 'https'])
+
+  await using stranger = await startFront({ ...http2, url: service.url })
+  t.match(await gateError(await request(stranger.url)), { status: 502, body: { message: /TLS: UNABLE_TO_/ } })
+
+  await using older = await startService((_incoming, outgoing) => outgoing.end('no'), { ...tls, ALPNProtocols: [] })
+  await using refused = await startFront({ ...http2, url: older.url, ca: authority.certificate })
+  t.match(await gateError(await request(refused.url)), { header: 'ERR_GATE_TARGET_PROTOCOL' })
+})
+
+t.test('a service that speaks HTTP/1.1 where HTTP/2 was agreed gives an error, not its bytes', async t => {
+  await using service = await startRawService(
+    socket => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno'),
+  )
+  await using front = await startFront({ ...http2, url: service.url })
+  const { status, header } = await gateError(await request(front.url))
+  t.equal(status, 502)
+  t.match(header, /^ERR_GATE_TARGET_(PROTOCOL|UNREACHABLE)$/)
+})
+
+t.test('what breaks off in the middle is broken for the client, and nothing is sent twice', async t => {
+  let service: Http2Service | undefined
+  const ends: [string, (stream: ServerHttp2Stream) => void][] = [
+    ['reset', stream => stream.destroy(new Error('no more'))],
+    ['connection lost', () => service?.drop()],
+    ['session ended', stream => stream.session?.destroy()],
+  ]
+  for (const [what, end] of ends)
+    for (const length of [undefined, '100']) {
+      let count = 0
+      await using started = await startHttp2(stream => {
+        count += 1
+        stream.respond({ ':status': 200, ...(length === undefined ? {} : { 'content-length': length }) })
+        stream.write('half')
+        setTimeout(() => end(stream), 50)
+      })
+      service = started
+      await using front = await startFront({ ...http2, url: service.url })
+      const answer = await request(front.url)
+      t.equal(answer.statusCode, 200)
+      await t.rejects(answer.body.text(), `${what}, length ${length}`)
+      t.equal(count, 1, what)
+    }
+})
+
+t.test('a refusal before the answer is an error of gate’s, once; the next request goes through', async t => {
+  const paths: (string | undefined)[] = []
+  await using service = await startHttp2((stream, headers) => {
+    paths.push(headers[':path'])
+    if (headers[':path'] === '/refused') return void stream.close(constants.NGHTTP2_REFUSED_STREAM)
+    stream.respond({ ':status': 200 })
+    stream.end('ok')
+  })
+  await using front = await startFront({ ...http2, url: service.url })
+  const client = new Client(front.url)
+  const ask = (path: string): ReturnType<Client['request']> => client.request({ method: 'GET', path })
+  t.match(await gateError((await ask('/refused')) as never), { status: 502, header: 'ERR_GATE_TARGET_UNREACHABLE' })
+  t.equal(await (await ask('/next')).body.text(), 'ok')
+  t.same(paths, ['/refused', '/next'])
+  t.equal(service.sessions.size, 1, 'on the same connection')
+  await client.close()
+})
+
+t.test(
+  'a service that says goodbye finishes what it has begun; the next request has a connection of its own',
+  async t => {
+    await using service = await startHttp2(stream => {
+      stream.respond({ ':status': 200 })
+      stream.write('be')
+      stream.session?.close()
+      setTimeout(() => stream.end('gun'), 50)
+    })
+    await using front = await startFront({ ...http2, url: service.url })
+    const client = new Client(front.url)
+    for (const round of [1, 2]) {
+      t.equal(await (await client.request({ method: 'GET', path: '/' })).body.text(), 'begun')
+      t.equal(service.sessions.size, round)
+    }
+    await client.close()
+  },
+)
+
+t.test('an early answer arrives though the body is not wanted; HEAD, 204 and 304 have none', async t => {
+  await using service = await startHttp2((stream, headers) => {
+    const status = Number(headers[':path']?.slice(1))
+    stream.respond(
+      { ':status': status, ...(status === 304 ? { 'content-length': '5' } : {}) },
+      { endStream: status !== 413 },
+    )
+    if (status === 413) stream.end('too much')
+  })
+  await using front = await startFront({ ...http2, url: service.url })
+  const client = new Client(front.url)
+  for (let round = 0; round < 3; round += 1) {
+    const chunks = Array.from({ length: 100 }, () => Buffer.alloc(64 * 1024))
+    const early = await client.request({ method: 'POST', path: '/413', body: Readable.from(chunks) })
+    t.match([early.statusCode, await early.body.text()], [413, 'too much'])
+  }
+  for (const [method, path] of [
+    ['HEAD', '/200'],
+    ['GET', '/204'],
+    ['GET', '/304'],
+  ] as const) {
+    const answer = await client.request({ method, path })
+    t.match([answer.statusCode, await answer.body.text()], [Number(path.slice(1)), ''])
+  }
+  await client.close()
+})
+
+t.test('a client that goes away, and one that does not read, are felt by the service', async t => {
+  let closed: Promise<unknown> | undefined
+  let sent = 0
+  await using service = await startHttp2((stream, headers) => {
+    closed = once(stream, 'close')
+    stream.respond({ ':status': 200 })
+    if (headers[':path'] === '/wait') return
+    const more = (): void => {
+      while (!stream.destroyed && sent < 512 * 1024 * 1024) {
+        sent += 64 * 1024
+        if (!stream.write(Buffer.alloc(64 * 1024))) return void stream.once('drain', more)
+      }
+    }
+    more()
+  })
+  await using front = await startFront({ ...http2, url: service.url })
+  const ask = async (path: string): Promise<Socket> => {
+    const socket = connect({ port: front.port, host: '127.0.0.1' })
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    await once(socket, 'readable')
+    return socket
+  }
+  const patient = await ask('/wait')
+  patient.resetAndDestroy()
+  await closed
+  const slow = await ask('/flood')
+  await new Promise(resolve => setTimeout(resolve, 1_000))
+  t.ok(sent < 32 * 1024 * 1024, `${sent} bytes were taken from a service whose client does not read`)
+  slow.resetAndDestroy()
+  await closed
+})
+
+t.test('a service that does not answer, or not even speak, is given up after its time', async t => {
+  await using silent = await startHttp2(() => {})
+  await using front = await startFront({ ...http2, url: silent.url, timeouts: { headers: '1s' } })
+  t.match(await gateError(await request(front.url)), { status: 504, body: { message: /did not answer in time/ } })
+
+  await using nobody = await startFront({ ...http2, url: 'http://127.0.0.1:9' })
+  t.match(await gateError(await request(nobody.url)), { status: 502, body: { message: /ECONNREFUSED/ } })
+})
+
+t.test('heads that are too long, or have too many fields, are not passed on', async t => {
+  await using service = await startHttp2((stream, headers) => {
+    const long = headers[':path'] === '/long'
+    const fields = Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`x-${index}`, '1']))
+    stream.respond({ ':status': 200, ...(long ? { 'x-long': 'x'.repeat(100_000) } : fields) })
+    stream.end('ok')
+  })
+  await using front = await startFront({ ...http2, url: service.url })
+  for (const path of ['/long', '/many']) {
+    const { status } = await gateError(await request(`${front.url}${path}`))
+    t.equal(status, 502, path)
+  }
+})
+
+t.test('a WebSocket handshake goes over HTTP/1.1', async t => {
+  let asked = ''
+  await using service = await startRawService((socket, text) => {
+    asked = text
+    socket.end('HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n')
+  })
+  await using front = await startFront({ ...http2, url: service.url })
+  const handshake = ['GET / HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket']
+  const key = ['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13', '', '']
+  t.match(await exchangeBytes(front.port, [...handshake, ...key].join('\r\n'), /\r\n\r\n/), /^HTTP\/1\.1 400 /)
+  t.match(asked, /^GET \/ HTTP\/1\.1\r\n/)
+})
