@@ -1,70 +1,44 @@
-// Answers the machine's questions: text → facts → operations → the gate's verdict → a plan, or a refusal.
-import type { Clock } from '@gate/shared/clock'
+// Answers the machine's questions: text → facts → statements to judge, or a refusal of what cannot be read.
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
-import type { Deny, Parameter } from '@gate/shared/model'
+import type { Deny } from '@gate/shared/model'
 import type { Answering } from '../drive.ts'
 import type { Declaration, Outcome } from '../machine.ts'
-import type { Asked, Command, Gate, HoldNotice, Recorded, Verdict } from '../protocol.ts'
+import type { Recorded } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
 import type { Analysis } from './analysis/read.ts'
-import { askedOf, type EstimateSource, type Sent, sentAlone } from './asked.ts'
-import type { Catalog } from './catalog.ts'
-import { type CatalogSource, CatalogUse } from './catalog-use.ts'
-import { type ErrorFields, errorMessage, N } from './codec.ts'
-import { commandsOf, plansOf, type Shown } from './commands.ts'
-import { showParameters, unknownOperation } from './operation.ts'
+import { sentAlone } from './asked.ts'
+import type { ErrorFields } from './codec.ts'
+import { Judging, type JudgingSurroundings } from './judging.ts'
+import { type Maybe, then } from './maybe.ts'
+import { unknownOperation } from './operation.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
-import { Recording, type Values } from './recording.ts'
-import {
-  cancelledUnsent,
-  cancelledWhileCounted,
-  cancelledWhileHeld,
-  denied,
-  deniedRows,
-  errorOf,
-  holdNotice,
-  missing,
-  syntaxError,
-} from './refuse.ts'
-import { bound, callOf, type Resolved, resolve, unknownName } from './resolving.ts'
-import { StatementMasks } from './statement-masks.ts'
+import { Recording } from './recording.ts'
+import { cancelledUnsent, errorOf, syntaxError } from './refuse.ts'
+import { bound, callOf, resolve, unknownName } from './resolving.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
 import { Waits } from './waits.ts'
 
 /** What the decider needs of its surroundings. */
-export interface Surroundings extends EstimateSource, CatalogSource {
-  readonly gate: Gate
+export interface Surroundings extends JudgingSurroundings {
   readonly analyser: Analyser
-  readonly maskKey: Uint8Array
-  readonly clock: Clock
   readonly log: Log
   declare(declaration: Declaration): void
 }
 
-type Maybe<T> = T | Promise<T>
-
-function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
-  return value instanceof Promise ? value.then(next) : next(value)
-}
-
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-/** What is only prepared has no values yet. */
-const unbound: Values = { parameters: [], types: [], uninspectedBytes: 0 }
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
   readonly #recording: Recording
-  readonly #masks: StatementMasks
   readonly #waits = new Waits()
-  readonly #catalogs: CatalogUse
+  readonly #judging: Judging
 
   constructor(around: Surroundings) {
     this.#around = around
-    this.#catalogs = new CatalogUse(around, around.clock)
-    this.#masks = new StatementMasks(around.maskKey)
     this.#recording = new Recording(() => around.gate.recordMasks, around.analyser.recordKey)
+    this.#judging = new Judging(around, this.#recording, this.#waits)
   }
 
   get recorded(): Promise<void> | undefined {
@@ -82,7 +56,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   observe(outcome: Outcome): void {
-    this.#catalogs.ended(outcome.command, outcome.status)
+    this.#judging.ended(outcome.command, outcome.status)
     this.#around.gate.observe(outcome)
   }
 
@@ -143,10 +117,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       case 'catalog':
         return this.#around.readCatalog().then(catalog => ({
           kind: 'catalog',
-          columns: this.#masks.resolve(question.columns.obligations, catalog).masked,
+          columns: this.#judging.maskedColumns(question.columns.obligations, catalog),
         }))
       case 'rows':
-        return this.#rows(question, tell, signal)
+        return this.#judging.rows(question, tell, signal)
     }
   }
 
@@ -204,7 +178,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const statements = resolve(analysis.statements, text, names, this.#around.gate.masked)
     return statements === 'unsure'
       ? { kind: 'again' }
-      : this.#decide(statements, sentAlone(text, searchPath), tell, signal)
+      : this.#judging.decide(statements, sentAlone(text, searchPath), tell, signal)
   }
 
   #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
@@ -215,7 +189,6 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return this.#refuseUnknown(text, recorded, syntaxError(message, position), reason, unparsable(text, message))
   }
 
-  /** Prepares: the server reads and plans it, so what is refused outright is refused already. */
   #parse(analysis: Analysis, text: string, parameterTypes: readonly number[], names: NameLookup): Maybe<Answer> {
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
     const [read, second] = analysis.statements
@@ -237,18 +210,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const statement = parameterTypes.length === 0 ? read : { ...read, types: [...read.types, ...parameterTypes] }
     const resolved = resolve([statement], text, names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
-    return this.#withCatalog(resolved, catalog => {
-      const { refused, obligations } = this.#around.gate.prepare(
-        resolved.flatMap(each =>
-          commandsOf(each, this.#show(each, unbound, [], catalog), catalog, resolved, this.#masks),
-        ),
-      )
-      if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
-      const masked = resolved.map(each => this.#masks.of(each, obligations, catalog))
-      const sensitive = masked.some(each => each.sensitive)
-      const guard = masked[0]?.masking?.guard
-      return { kind: 'go', plans: [], prepared: { text, facts: statement, parameterTypes, sensitive, guard } }
-    })
+    return this.#judging.prepare(resolved, text, statement, parameterTypes)
   }
 
   #execute(
@@ -259,14 +221,14 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const { prepared } = question
     if (prepared === undefined) {
       const unknown = unknownName('portal', Buffer.from(question.portal, 'latin1').toString('utf8'))
-      return this.#decide([unknown], sentAlone(unknown.text, question.searchPath), tell, signal)
+      return this.#judging.decide([unknown], sentAlone(unknown.text, question.searchPath), tell, signal)
     }
     if (prepared.facts === undefined) return { kind: 'go', plans: [] }
     const resolved = resolve([prepared.facts], prepared.text, question.names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
     const { parameters, uninspectedBytes, searchPath } = question
     const sent = { command: prepared.text, types: prepared.parameterTypes, parameters, uninspectedBytes, searchPath }
-    return this.#decide(bound(resolved, question.parameters), sent, tell, signal)
+    return this.#judging.decide(bound(resolved, question.parameters), sent, tell, signal)
   }
 
   /** The fast path: a function by its OID. What it reads, only its name says. */
@@ -281,90 +243,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const facts = callOf(called)
       const text = `function call of ${called}`
       const statement = { facts, effective: facts, text, defines: undefined, unknown: undefined }
-      return this.#decide([statement], { command: text, types: [], ...question }, tell, signal)
+      return this.#judging.decide([statement], { command: text, types: [], ...question }, tell, signal)
     })
-  }
-
-  #show(statement: Resolved, sent: Values, parameters: readonly Parameter[], catalog: Catalog): Shown {
-    return { recorded: this.#recording.of(statement, sent, parameters, catalog), parameters }
-  }
-
-  #decide(
-    statements: readonly Resolved[],
-    sent: Sent,
-    tell: (unit: Buffer) => void,
-    signal: AbortSignal,
-  ): Maybe<Answer> {
-    if (statements.length === 0) return { kind: 'go', plans: [] }
-    const asked = (): Asked => askedOf(sent, statements.length, this.#around)
-    const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
-    return this.#withCatalog(statements, catalog => {
-      // Nobody is asked to approve it any more.
-      if (this.#waits.cancelled) return { kind: 'refuse', error: cancelledUnsent }
-      const commands = statements.map(statement =>
-        commandsOf(statement, this.#show(statement, sent, parameters, catalog), catalog, statements, this.#masks),
-      )
-      // To make a controller takes longer than to decide, and hardly any command is held.
-      let hold: AbortController | undefined
-      const waiting = (notice: HoldNotice): void => {
-        hold ??= new AbortController()
-        this.#waits.held(hold)
-        tell(errorMessage(N, holdNotice(notice)))
-      }
-      const [only = [], second] = commands
-      const all = second === undefined ? only : commands.flat()
-      const verdict = this.#around.gate.decide(all, asked, waiting, () => {
-        hold ??= new AbortController()
-        return AbortSignal.any([signal, hold.signal])
-      })
-      return then(verdict, settled => {
-        this.#waits.record(settled.recorded)
-        return this.#settled(statements, commands, settled, catalog, this.#waits.released(hold))
-      })
-    })
-  }
-
-  /** Commands under a row limit have run: their rows decide whether they are committed. */
-  #rows(
-    question: Extract<Question, { kind: 'rows' }>,
-    tell: (unit: Buffer) => void,
-    signal: AbortSignal,
-  ): Maybe<Answer> {
-    const hold = new AbortController()
-    const waiting = (notice: HoldNotice): void => {
-      this.#waits.held(hold)
-      tell(errorMessage(N, holdNotice(notice)))
-    }
-    const either = AbortSignal.any([signal, hold.signal])
-    const verdict = this.#around.gate.decideRows(question.counts, question.fault, waiting, either)
-    const released = verdict instanceof Promise ? verdict.finally(() => this.#waits.released(hold)) : verdict
-    return then(released, ({ settled, request }): Answer => {
-      if (settled.effect === 'allow') return { kind: 'go', plans: [] }
-      return { kind: 'refuse', error: hold.signal.aborted ? cancelledWhileCounted : deniedRows(settled, request) }
-    })
-  }
-
-  #settled(
-    statements: readonly Resolved[],
-    commands: readonly (readonly Command[])[],
-    verdict: Verdict,
-    catalog: Catalog,
-    cancelled: boolean,
-  ): Answer {
-    if (verdict.settled.effect === 'deny') {
-      if (cancelled) return { kind: 'refuse', error: cancelledWhileHeld }
-      const unknown = statements.find(statement => statement.unknown !== undefined)?.unknown
-      // Policy does not let unknown names be used; then the server's own answer to a wrong name is the best one.
-      if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
-      return { kind: 'refuse', error: denied(verdict.settled, verdict.request) }
-    }
-    const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
-    for (const [index, { effective }] of statements.entries())
-      this.#catalogs.runs(effective, plans[index]?.commands ?? [])
-    return { kind: 'go', plans }
-  }
-
-  #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {
-    return then(this.#catalogs.for(statements, this.#around.gate), next)
   }
 }

@@ -1,0 +1,168 @@
+// Statements → the gate's verdict → a plan, or a refusal; people are waited for, and the client can cancel meanwhile.
+import type { Clock } from '@gate/shared/clock'
+import type { Obligation, Parameter } from '@gate/shared/model'
+import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
+import type { StatementFacts } from './analysis/facts.ts'
+import { askedOf, type EstimateSource, type Sent } from './asked.ts'
+import type { Catalog } from './catalog.ts'
+import { type CatalogSource, CatalogUse } from './catalog-use.ts'
+import { errorMessage, N } from './codec.ts'
+import { commandsOf, plansOf, type Shown } from './commands.ts'
+import type { MaskedColumns } from './masked-columns.ts'
+import { type Maybe, then } from './maybe.ts'
+import { showParameters } from './operation.ts'
+import type { Answer, Question } from './questions.ts'
+import type { Recording, Values } from './recording.ts'
+import {
+  cancelledUnsent,
+  cancelledWhileCounted,
+  cancelledWhileHeld,
+  denied,
+  deniedRows,
+  holdNotice,
+  missing,
+} from './refuse.ts'
+import type { Resolved } from './resolving.ts'
+import { StatementMasks } from './statement-masks.ts'
+import type { Waits } from './waits.ts'
+
+/** What it takes to judge a session's commands. */
+export interface JudgingSurroundings extends EstimateSource, CatalogSource {
+  readonly gate: Gate
+  readonly maskKey: Uint8Array
+  readonly clock: Clock
+}
+
+/** What is only prepared has no values yet. */
+const unbound: Values = { parameters: [], types: [], uninspectedBytes: 0 }
+
+export class Judging {
+  readonly #around: JudgingSurroundings
+  readonly #recording: Recording
+  readonly #waits: Waits
+  readonly #masks: StatementMasks
+  readonly #catalogs: CatalogUse
+
+  constructor(around: JudgingSurroundings, recording: Recording, waits: Waits) {
+    this.#around = around
+    this.#recording = recording
+    this.#waits = waits
+    this.#masks = new StatementMasks(around.maskKey)
+    this.#catalogs = new CatalogUse(around, around.clock)
+  }
+
+  /** A command has ended, which can change the catalog. */
+  ended(command: number, status: string): void {
+    this.#catalogs.ended(command, status)
+  }
+
+  /** Which columns of a catalog are masked. */
+  maskedColumns(obligations: readonly Obligation[], catalog: Catalog): MaskedColumns {
+    return this.#masks.resolve(obligations, catalog).masked
+  }
+
+  /** What is only prepared: the server reads and plans it, so what is refused outright is refused already. */
+  prepare(
+    statements: readonly Resolved[],
+    text: string,
+    facts: StatementFacts,
+    parameterTypes: readonly number[],
+  ): Maybe<Answer> {
+    return this.#withCatalog(statements, catalog => {
+      const { refused, obligations } = this.#around.gate.prepare(
+        statements.flatMap(each =>
+          commandsOf(each, this.#show(each, unbound, [], catalog), catalog, statements, this.#masks),
+        ),
+      )
+      if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
+      const masked = statements.map(each => this.#masks.of(each, obligations, catalog))
+      const sensitive = masked.some(each => each.sensitive)
+      const guard = masked[0]?.masking?.guard
+      return { kind: 'go', plans: [], prepared: { text, facts, parameterTypes, sensitive, guard } }
+    })
+  }
+
+  /** What runs, with everything that was sent along with it. */
+  decide(
+    statements: readonly Resolved[],
+    sent: Sent,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    if (statements.length === 0) return { kind: 'go', plans: [] }
+    const asked = (): Asked => askedOf(sent, statements.length, this.#around)
+    const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
+    return this.#withCatalog(statements, catalog => {
+      // Nobody is asked to approve it any more.
+      if (this.#waits.cancelled) return { kind: 'refuse', error: cancelledUnsent }
+      const commands = statements.map(statement =>
+        commandsOf(statement, this.#show(statement, sent, parameters, catalog), catalog, statements, this.#masks),
+      )
+      // To make a controller takes longer than to decide, and hardly any command is held.
+      let hold: AbortController | undefined
+      const waiting = (notice: HoldNotice): void => {
+        hold ??= new AbortController()
+        this.#waits.held(hold)
+        tell(errorMessage(N, holdNotice(notice)))
+      }
+      const [only = [], second] = commands
+      const all = second === undefined ? only : commands.flat()
+      const verdict = this.#around.gate.decide(all, asked, waiting, () => {
+        hold ??= new AbortController()
+        return AbortSignal.any([signal, hold.signal])
+      })
+      return then(verdict, settled => {
+        this.#waits.record(settled.recorded)
+        return this.#settled(statements, commands, settled, catalog, this.#waits.released(hold))
+      })
+    })
+  }
+
+  /** Commands under a row limit have run: their rows decide whether they are committed. */
+  rows(
+    question: Extract<Question, { kind: 'rows' }>,
+    tell: (unit: Buffer) => void,
+    signal: AbortSignal,
+  ): Maybe<Answer> {
+    const hold = new AbortController()
+    const waiting = (notice: HoldNotice): void => {
+      this.#waits.held(hold)
+      tell(errorMessage(N, holdNotice(notice)))
+    }
+    const either = AbortSignal.any([signal, hold.signal])
+    const verdict = this.#around.gate.decideRows(question.counts, question.fault, waiting, either)
+    const released = verdict instanceof Promise ? verdict.finally(() => this.#waits.released(hold)) : verdict
+    return then(released, ({ settled, request }): Answer => {
+      if (settled.effect === 'allow') return { kind: 'go', plans: [] }
+      return { kind: 'refuse', error: hold.signal.aborted ? cancelledWhileCounted : deniedRows(settled, request) }
+    })
+  }
+
+  #show(statement: Resolved, sent: Values, parameters: readonly Parameter[], catalog: Catalog): Shown {
+    return { recorded: this.#recording.of(statement, sent, parameters, catalog), parameters }
+  }
+
+  #settled(
+    statements: readonly Resolved[],
+    commands: readonly (readonly Command[])[],
+    verdict: Verdict,
+    catalog: Catalog,
+    cancelled: boolean,
+  ): Answer {
+    if (verdict.settled.effect === 'deny') {
+      if (cancelled) return { kind: 'refuse', error: cancelledWhileHeld }
+      const unknown = statements.find(statement => statement.unknown !== undefined)?.unknown
+      // Policy does not let unknown names be used; then the server's own answer to a wrong name is the best one.
+      if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
+      return { kind: 'refuse', error: denied(verdict.settled, verdict.request) }
+    }
+    const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
+    for (const [index, { effective }] of statements.entries())
+      this.#catalogs.runs(effective, plans[index]?.commands ?? [])
+    return { kind: 'go', plans }
+  }
+
+  #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {
+    return then(this.#catalogs.for(statements, this.#around.gate), next)
+  }
+}
