@@ -5,11 +5,12 @@ import { type ClientHalf, outOfCopy } from './client-half.ts'
 import { A, C, c, D, d, E, G, H, I, LARGE, N, n, one, S, s, T, t, three, two, V, Z } from './codec.ts'
 import { Counting, IDLE } from './counting.ts'
 import type { Inbound } from './inbound.ts'
-import type { Entry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
+import type { Entry, StatementPlan } from './pending.ts'
 import type { Answer } from './questions.ts'
 import { Receiving, type TargetEffects, wrong } from './receiving.ts'
 import { clientGone } from './refuse.ts'
 import type { Shared } from './sending.ts'
+import { TargetFailures } from './target-failures.ts'
 import { TargetRows } from './target-rows.ts'
 import { READ_ERROR_BYTES, TargetTexts } from './target-texts.ts'
 import { Withholding } from './withholding.ts'
@@ -23,7 +24,6 @@ export class TargetHalf {
   readonly #inbound: Inbound
   readonly #shared: Shared
   readonly #client: ClientHalf
-  readonly #effects: TargetEffects
   readonly #withheld: Withholding
   readonly #counting: Counting
   readonly #receiving: Receiving
@@ -40,7 +40,6 @@ export class TargetHalf {
     this.#inbound = inbound
     this.#shared = shared
     this.#client = client
-    this.#effects = effects
     this.#withheld = new Withholding(inbound, effects.send)
     const receiving = new Receiving(inbound, shared, effects, this.#withheld)
     this.#receiving = receiving
@@ -51,7 +50,8 @@ export class TargetHalf {
       put: bytes => inbound.put(bytes),
     })
     this.#rows = new TargetRows(receiving)
-    this.#texts = new TargetTexts(receiving, this.#counting, (head, fields) => this.#failed(head, fields))
+    const failures = new TargetFailures(receiving, this.#counting, client)
+    this.#texts = new TargetTexts(receiving, this.#counting, (head, fields) => failures.failed(head, fields))
   }
 
   /** False while what the server sends could only pile up. */
@@ -246,62 +246,6 @@ export class TargetHalf {
   #done(plan: StatementPlan | undefined): void {
     this.#shared.names.apply(plan?.naming, plan?.defines)
     if (plan?.endsTransaction === true) this.#shared.names.transactionEnded()
-  }
-
-  #failed(head: Entry | undefined, fields: ReadonlyMap<string, string>): void {
-    const status = fields.get('C') ?? ''
-    if (head?.kind === 'query' || head?.kind === 'function') return this.#simpleFailed(head, status)
-    if (head !== undefined && head.kind !== 'sync' && head.kind !== 'injected') this.#segmentFailed(status)
-  }
-
-  /** The error of a simple command is followed by ReadyForQuery; statements after the failed one are not run. */
-  #simpleFailed(head: QueryEntry | FunctionEntry, status: string): void {
-    head.failed = true
-    if (head.kind === 'function') return this.#receiving.report(head, head.plan, '', status)
-    for (const [index, plan] of head.plans.entries()) {
-      if (index < head.index) continue
-      for (const command of plan.commands) {
-        const failed = index === head.index
-        this.#effects.observe({
-          command,
-          rows: undefined,
-          bytes: failed ? head.bytes : 0,
-          firstByteAtMs: failed ? head.firstByteAtMs : undefined,
-          status: failed ? status : 'SKIPPED',
-        })
-      }
-    }
-    head.copyIn = false
-  }
-
-  /** After an error in the extended protocol the server skips everything up to the next Sync. */
-  #segmentFailed(status: string): void {
-    let how: 'failed' | 'skipped' = 'failed'
-    for (
-      let entry = this.#shared.pending.head;
-      entry !== undefined && entry.kind !== 'sync';
-      entry = this.#shared.pending.head
-    ) {
-      if (entry.kind === 'query' || entry.kind === 'function') {
-        // SocketBackend reads them too, and they are skipped: no answer comes for them.
-        for (const command of this.#commandsOf(entry))
-          this.#effects.observe({ command, rows: undefined, bytes: 0, status: 'SKIPPED' })
-      }
-      if (entry.kind === 'execute') {
-        this.#receiving.report(entry, entry.plan, '', how === 'failed' ? status : 'SKIPPED')
-        if (entry.portal !== undefined) entry.portal.suspended = false
-        if (this.#shared.counted?.entry === entry) this.#counting.skipped()
-      }
-      this.#receiving.shift(how)
-      how = 'skipped'
-    }
-    if (this.#shared.pending.head !== undefined) return
-    this.#effects.forgetClientQuestion()
-    this.#client.serverSkips()
-  }
-
-  #commandsOf(entry: QueryEntry | FunctionEntry): readonly number[] {
-    return entry.kind === 'query' ? entry.plans.flatMap(plan => plan.commands) : (entry.plan?.commands ?? [])
   }
 
   #ready(head: Entry | undefined, total: number): void {
