@@ -12,7 +12,8 @@ import { readPolicy } from './policy/load.ts'
 
 import { createProtocols } from './protocols/registry.ts'
 import { Sealer } from './record/sealer.ts'
-import { abilitiesOf, lockState, readMaskKey, storeConfig, vocabularyOf } from './relay.ts'
+import { abilitiesOf, storeConfig, vocabularyOf } from './relay.ts'
+import { lockState, readMaskKey } from './state.ts'
 import { openStore } from './store/store.ts'
 
 /**

@@ -1,13 +1,10 @@
 // A running relay: opens its parts in order and closes them in the other.
-import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Cleanup } from '@gate/shared/cleanup'
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, GateError } from '@gate/shared/errors'
-import { newId } from '@gate/shared/id'
-import { takeLock } from '@gate/shared/lock'
 import type { Log } from '@gate/shared/log'
 import type { Vocabulary } from '@gate/shared/model'
 import { addApi } from './admin/api.ts'
@@ -48,10 +45,8 @@ import type { RecordTerms } from './session/recorded-text.ts'
 import { Sessions } from './session/sessions.ts'
 import { fileSink, httpSink, type Sink } from './sinks/sink.ts'
 import { Sinks } from './sinks/sinks.ts'
+import { lockState, readMaskKey, readRecordKey, readRelayId } from './state.ts'
 import { openStore, type StoreConfig } from './store/store.ts'
-
-/** Another relay that is going down has this long to let go of the directory. */
-const LOCK_WAIT_MS = 3_000
 
 export interface Relay extends AsyncDisposable {
   readonly port: number
@@ -82,11 +77,10 @@ export async function startRelay(
   await using opening = new Cleanup()
   await mkdir(config.state, { recursive: true, mode: 0o700 })
   opening.use(await lockState(config.state, clock))
-  const relay = await persistent(join(config.state, 'relay.id'), () => newId('relay'))
+  const relay = await readRelayId(config.state)
   const maskKey = await readMaskKey(config.state)
   const records = join(config.state, 'records')
-  const recordKey = await persistent(join(config.state, 'record.key'), newSigningKey)
-  const tree = { origin: treeOrigin(config.url, relay), key: createPrivateKey(recordKey) }
+  const tree = { origin: treeOrigin(config.url, relay), key: await readRecordKey(config.state) }
   const uploads = await uploadTerms(config, relay)
   const recorder = opening.adopt(
     await Recorder.open(records, tree, clock, log, { uploads, retentionMs: config.record.retention }),
@@ -190,12 +184,6 @@ function readCredentials(file: string, text: string): { accessKeyId: string; sec
   )
 }
 
-/** The key of hashed masks, of which that of placeholders is made; made at first use. */
-export async function readMaskKey(state: string): Promise<Uint8Array> {
-  const hex = await persistent(join(state, 'mask.key'), () => randomBytes(32).toString('hex'))
-  return Buffer.from(hex, 'hex')
-}
-
 /** @throws {GateError} ERR_GATE_CONFIG when a recipient is none. */
 async function recordTerms({ record }: RelayConfig, maskKey: Uint8Array, clock: Clock, log: Log): Promise<RecordTerms> {
   const sealer = record.recipients.length === 0 ? undefined : await Sealer.open(record.recipients, clock, log)
@@ -274,25 +262,6 @@ function checkpointsOf(recorder: Recorder, log: Log): CheckpointSource {
   }
 }
 
-function newSigningKey(): string {
-  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-}
-
-/** @throws {GateError} ERR_GATE_CONFLICT when another relay works in this directory. */
-export async function lockState(state: string, clock: Clock): Promise<AsyncDisposable> {
-  try {
-    return await takeLock(join(state, 'relay.lock'), LOCK_WAIT_MS, clock)
-  } catch (cause) {
-    if (cause instanceof GateError && cause.code === 'ERR_GATE_CONFLICT') {
-      throw new GateError('ERR_GATE_CONFLICT', `another relay runs in ${state} (${cause.message})`, {
-        cause,
-        hint: 'Give each relay its own state directory; several relays share a store on a PostgreSQL server.',
-      })
-    }
-    throw cause
-  }
-}
-
 async function listen(start: () => Promise<unknown>, config: RelayConfig): Promise<void> {
   try {
     await start()
@@ -304,20 +273,5 @@ async function listen(start: () => Promise<unknown>, config: RelayConfig): Promi
       `cannot listen on ${host}:${port} (${code})`,
       { cause },
     )
-  }
-}
-
-/** Text that is made once and kept in a file only we can read. */
-async function persistent(path: string, make: () => string): Promise<string> {
-  try {
-    const file = await open(path, 'wx', 0o600)
-    const text = make()
-    await file.writeFile(text)
-    await file.sync()
-    await file.close()
-    return text
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
-    return (await readFile(path, 'utf8')).trim()
   }
 }

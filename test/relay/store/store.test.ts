@@ -2,7 +2,7 @@
 import { cp, writeFile } from 'node:fs/promises'
 import { createServer, connect as dial, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { lockState } from '@gate/relay/relay'
+import { lockState } from '@gate/relay/state'
 import { openStore, type Store, storeErrors } from '@gate/relay/store/store'
 import { systemClock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
