@@ -2,7 +2,8 @@
 import type { Span } from '../../../mask/detectors/bytes.ts'
 import { placeholderOf } from '../../../mask/placeholder.ts'
 import { findRecorded } from '../../../mask/recorded.ts'
-import { constantValue, readTokens, type Token } from './lexer.ts'
+import { constantValue } from './constants.ts'
+import { readTokens, type Token } from './lexer.ts'
 import type { Meeting, Meetings } from './meeting.ts'
 import { joined, MAX_CHOICES, merge, type Piece, pieces, type Replacement, trimmed } from './pieces.ts'
 

@@ -1,5 +1,6 @@
 // The lexer against PostgreSQL's own, which libpg-query brings: the same constants at the same places, and what they stand for.
-import { constantValue, readTokens, type Token } from '@gate/relay/protocols/postgres/analysis/lexer'
+import { constantValue } from '@gate/relay/protocols/postgres/analysis/constants'
+import { readTokens, type Token } from '@gate/relay/protocols/postgres/analysis/lexer'
 import fc from 'fast-check'
 import { loadModule, parseSync, scanSync } from 'libpg-query'
 import t from 'tap'
