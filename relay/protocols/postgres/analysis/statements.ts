@@ -1,12 +1,13 @@
 // A parse tree → the facts of each statement in it. Pure.
 import type { Fact } from '@gate/shared/model'
-import { type BoundSetting, isIdentitySetting, lexicalFault } from '../settings.ts'
+import { type BoundSetting, lexicalFault } from '../settings.ts'
 import { collect } from './collect.ts'
 import type { Collected } from './collected.ts'
 import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import { meetingsOf } from './meeting.ts'
+import { identityParts, languageOf, mainPart, nestedPart } from './parts.ts'
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
 import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
@@ -139,7 +140,11 @@ function named(name: string, content: JsonObject, naming: Naming): Described {
 function plainly(name: string, content: JsonObject, kind: Kind): Described {
   const collected = collect(name, content)
   const into = name === 'SelectStmt' && collected.written.length > 0
-  const main = part(into ? { ...kind, action: 'create', objectType: 'table', writes: true } : kind, content, collected)
+  const main = mainPart(
+    into ? { ...kind, action: 'create', objectType: 'table', writes: true } : kind,
+    content,
+    collected,
+  )
   return { main, nested: collected.nested.map(nestedPart), collected, naming: namingOf(name, content) }
 }
 
@@ -159,7 +164,7 @@ function explain(content: JsonObject, kind: Kind): Described {
   const { collected } = described
   const reads = [...collected.reads, ...collected.written, ...collected.nested.flatMap(write => write.written)]
   const main: Part = {
-    ...part(kind, {}, { ...collected, reads, written: [] }),
+    ...mainPart(kind, {}, { ...collected, reads, written: [] }),
     writes: analyze,
     facts: { ...noFacts, analyze, functions: collected.functions, columns: collected.columns },
   }
@@ -167,91 +172,6 @@ function explain(content: JsonObject, kind: Kind): Described {
   // EXECUTE has to be looked up; nothing that it explains defines a name, whatever it looks like.
   const naming = described.naming?.kind === 'execute' ? described.naming : undefined
   return { main, nested: ran, collected, naming }
-}
-
-function part(kind: Kind, content: JsonObject, collected: Collected): Part {
-  // Filled in by assignment: a literal with a spread among its fields takes several times as long, and every new text needs it.
-  const facts: Record<keyof typeof noFacts, Fact> = { ...noFacts }
-  facts.objectType = kind.objectType
-  facts.hasWhere = collected.hasWhere
-  facts.hasLimit = hasLimit(content)
-  facts.returning = collected.returning
-  facts.locking = collected.locking
-  facts.columns = collected.columns
-  facts.columnsWritten = collected.columnsWritten
-  facts.functions = collected.functions
-  if (kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show')
-    facts.setting = text(content['name'])
-  facts.alterations = alterations(content)
-  facts.cascade = content['behavior'] === 'DROP_CASCADE'
-  Object.assign(facts, copyFacts(kind, content))
-  facts.language = languageOf(content) || (kind.action === 'do' ? 'plpgsql' : '')
-  return {
-    action: kind.action,
-    writes: kind.writes,
-    routine: kind.routine,
-    reads: collected.reads,
-    written: collected.written,
-    others: collected.others,
-    facts,
-  }
-}
-
-function nestedPart(write: Collected['nested'][number]): Part {
-  return {
-    action: write.action,
-    writes: true,
-    routine: false,
-    reads: [],
-    written: write.written,
-    others: [],
-    facts: {
-      ...noFacts,
-      hasWhere: write.hasWhere,
-      columnsWritten: write.columnsWritten,
-      returning: write.returning,
-      nested: true,
-    },
-  }
-}
-
-function hasLimit(content: JsonObject): boolean {
-  const limit = content['limitCount']
-  return limit !== undefined && as(limit, 'A_Const')?.['isnull'] !== true
-}
-
-/** `AT_DropColumn` → `drop_column`. */
-function alterations(content: JsonObject): string[] {
-  return list(content['cmds']).flatMap(command => {
-    const subtype = text(as(command, 'AlterTableCmd')?.['subtype'])
-    return subtype === ''
-      ? []
-      : [
-          subtype
-            .replace(/^AT_/, '')
-            .replace(/(?<=[a-z])(?=[A-Z])/g, '_')
-            .toLowerCase(),
-        ]
-  })
-}
-
-function copyFacts(kind: Kind, content: JsonObject): Record<string, Fact> {
-  if (kind.action !== 'copy') return {}
-  const program = content['is_program'] === true
-  return {
-    copyDirection: content['is_from'] === true ? 'from' : 'to',
-    copyProgram: program,
-    copyFile: !program && text(content['filename']) !== '',
-  }
-}
-
-/** DO without LANGUAGE is PL/pgSQL. */
-function languageOf(content: JsonObject): string {
-  for (const option of [...list(content['args']), ...list(content['options'])]) {
-    const element = as(option, 'DefElem')
-    if (element?.['defname'] === 'language') return text(as(element['arg'], 'String')?.['sval'])
-  }
-  return ''
 }
 
 function namingOf(name: string, content: JsonObject): Naming | undefined {
@@ -270,28 +190,6 @@ function namingOf(name: string, content: JsonObject): Naming | undefined {
 
 function settingsOf(name: string, content: JsonObject): string[] {
   return name === 'VariableSetStmt' && content['kind'] === 'VAR_SET_VALUE' ? [text(content['name'])] : []
-}
-
-const setRole: Part = {
-  action: 'set_role',
-  writes: true,
-  routine: false,
-  reads: [],
-  written: [],
-  others: [],
-  facts: { ...noFacts, nested: true },
-}
-
-/** set_config() and the view pg_settings change settings as SET does; where the name is not a literal it may be any. */
-function identityParts(collected: Collected): Part[] {
-  const parts: Part[] = []
-  for (const { name } of collected.settings) {
-    if (name === undefined || isIdentitySetting(name))
-      parts.push({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } })
-  }
-  const written = [...collected.written, ...collected.nested.flatMap(write => write.written)]
-  if (written.some(relation => relation.name === 'pg_settings')) parts.push(setRole)
-  return parts
 }
 
 function boundSettings(collected: Collected): BoundSetting[] {

@@ -1,0 +1,117 @@
+// What is collected of a statement → its parts: what it does itself, the writes inside it, the settings it changes by calls. Pure.
+import type { Fact } from '@gate/shared/model'
+import { isIdentitySetting } from '../settings.ts'
+import type { Collected } from './collected.ts'
+import { noFacts, type Part } from './facts.ts'
+import type { Kind } from './kinds.ts'
+import { as, type JsonObject, list, text } from './tree.ts'
+
+/** What the statement itself does; its facts are those that rules can ask for. */
+export function mainPart(kind: Kind, content: JsonObject, collected: Collected): Part {
+  // Filled in by assignment: a literal with a spread among its fields takes several times as long, and every new text needs it.
+  const facts: Record<keyof typeof noFacts, Fact> = { ...noFacts }
+  facts.objectType = kind.objectType
+  facts.hasWhere = collected.hasWhere
+  facts.hasLimit = hasLimit(content)
+  facts.returning = collected.returning
+  facts.locking = collected.locking
+  facts.columns = collected.columns
+  facts.columnsWritten = collected.columnsWritten
+  facts.functions = collected.functions
+  if (kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show')
+    facts.setting = text(content['name'])
+  facts.alterations = alterations(content)
+  facts.cascade = content['behavior'] === 'DROP_CASCADE'
+  Object.assign(facts, copyFacts(kind, content))
+  // DO without LANGUAGE is PL/pgSQL.
+  facts.language = languageOf(content) || (kind.action === 'do' ? 'plpgsql' : '')
+  return {
+    action: kind.action,
+    writes: kind.writes,
+    routine: kind.routine,
+    reads: collected.reads,
+    written: collected.written,
+    others: collected.others,
+    facts,
+  }
+}
+
+/** A write inside it, in WITH. */
+export function nestedPart(write: Collected['nested'][number]): Part {
+  return {
+    action: write.action,
+    writes: true,
+    routine: false,
+    reads: [],
+    written: write.written,
+    others: [],
+    facts: {
+      ...noFacts,
+      hasWhere: write.hasWhere,
+      columnsWritten: write.columnsWritten,
+      returning: write.returning,
+      nested: true,
+    },
+  }
+}
+
+function hasLimit(content: JsonObject): boolean {
+  const limit = content['limitCount']
+  return limit !== undefined && as(limit, 'A_Const')?.['isnull'] !== true
+}
+
+/** `AT_DropColumn` → `drop_column`. */
+function alterations(content: JsonObject): string[] {
+  return list(content['cmds']).flatMap(command => {
+    const subtype = text(as(command, 'AlterTableCmd')?.['subtype'])
+    return subtype === ''
+      ? []
+      : [
+          subtype
+            .replace(/^AT_/, '')
+            .replace(/(?<=[a-z])(?=[A-Z])/g, '_')
+            .toLowerCase(),
+        ]
+  })
+}
+
+function copyFacts(kind: Kind, content: JsonObject): Record<string, Fact> {
+  if (kind.action !== 'copy') return {}
+  const program = content['is_program'] === true
+  return {
+    copyDirection: content['is_from'] === true ? 'from' : 'to',
+    copyProgram: program,
+    copyFile: !program && text(content['filename']) !== '',
+  }
+}
+
+/** Of a routine or block; empty where none is named. */
+export function languageOf(content: JsonObject): string {
+  for (const option of [...list(content['args']), ...list(content['options'])]) {
+    const element = as(option, 'DefElem')
+    if (element?.['defname'] === 'language') return text(as(element['arg'], 'String')?.['sval'])
+  }
+  return ''
+}
+
+const setRole: Part = {
+  action: 'set_role',
+  writes: true,
+  routine: false,
+  reads: [],
+  written: [],
+  others: [],
+  facts: { ...noFacts, nested: true },
+}
+
+/** set_config() and the view pg_settings change settings as SET does; where the name is not a literal it may be any. */
+export function identityParts(collected: Collected): Part[] {
+  const parts: Part[] = []
+  for (const { name } of collected.settings) {
+    if (name === undefined || isIdentitySetting(name))
+      parts.push({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } })
+  }
+  const written = [...collected.written, ...collected.nested.flatMap(write => write.written)]
+  if (written.some(relation => relation.name === 'pg_settings')) parts.push(setRole)
+  return parts
+}
