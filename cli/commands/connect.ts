@@ -1,13 +1,12 @@
 // gate connect: a local port for each target, until Ctrl-C or until the given command ends.
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
-import type { ConnectHint, OfflineAnswers } from '@gate/shared/model'
+import type { OfflineAnswers } from '@gate/shared/model'
 import { z } from 'zod'
 import { type App, type Connected, connectApp } from '../app.ts'
-import { ownDirectory, readOwnFile, writeOwnFile } from '../files.ts'
+import { connectHint, type FilledHint, fillHint } from '../hint.ts'
 import { type Listener, listen } from '../listen.ts'
 import { offlineAnswers } from '../offline.ts'
 import { portFor } from '../ports.ts'
@@ -24,17 +23,12 @@ export interface ConnectOptions {
   readonly stdio?: boolean
 }
 
-const text = z.string().max(4096)
 const info = z.object({
   name: z.string(),
   protocol: z.string(),
   labels: z.record(z.string(), z.string()),
   online: z.boolean(),
-  hint: z.object({
-    lines: z.array(z.object({ label: text, text })).max(20),
-    environment: z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), text),
-    files: z.array(z.object({ name: z.string().regex(/^[a-z0-9_]+\.[a-z]+$/), section: text, text })).max(5),
-  }),
+  hint: connectHint,
   offline: offlineAnswers,
 })
 type TargetInfo = z.infer<typeof info>
@@ -44,10 +38,6 @@ const RENEW_BEFORE_MS = 3 * 60_000
 const RENEW_CHECK_MS = 30_000
 /** Receipts of sessions that ended are fetched this often while ports are open, and at the end. */
 const RECEIPTS_EVERY_MS = 5 * 60_000
-
-/** Environment variables that a hint may not set: they would run code. */
-const forbiddenVariables =
-  /^(LD_|DYLD_|NODE_|PATH$|SHELL$|HOME$|BASH_ENV$|ENV$|IFS$|PYTHON|PERL|RUBY|GIT_|PGSSLKEY|PGPASSFILE)/
 
 /** Returns the exit code. */
 export async function connect(
@@ -105,11 +95,9 @@ async function fetchInfo({ client, credentials }: Connected, name: string): Prom
   )
 }
 
-interface Opened {
+interface Opened extends FilledHint {
   readonly target: TargetInfo
   readonly listener: Listener
-  readonly environment: Readonly<Record<string, string>>
-  readonly lines: readonly { readonly label: string; readonly text: string }[]
 }
 
 async function open(connected: Connected, target: TargetInfo, options: ConnectOptions): Promise<Opened> {
@@ -125,19 +113,9 @@ async function open(connected: Connected, target: TargetInfo, options: ConnectOp
   )
   const kept = await credentials.find()
   const user = (kept?.subject.email ?? 'gate').replace(/@.*$/, '').replace(/[^A-Za-z0-9._-]/g, '') || 'gate'
-  const fill = filler(app, target.name, listener, user)
-  await writeFiles(app, target.hint, fill)
-  const environment = Object.fromEntries(
-    Object.entries(target.hint.environment)
-      .filter(([name]) => !forbiddenVariables.test(name))
-      .map(([name, value]) => [name, fill(value)]),
-  )
-  return {
-    target,
-    listener,
-    environment,
-    lines: target.hint.lines.map(line => ({ label: line.label, text: fill(line.text) })),
-  }
+  const host = listener.addresses[0] ?? '127.0.0.1'
+  const place = { host, port: String(listener.port), target: target.name, user }
+  return { target, listener, ...(await fillHint(app.config.home, target.hint, place)) }
 }
 
 function complain(app: App, target: string, error: GateError): void {
@@ -205,29 +183,6 @@ function throttled(say: (error: GateError) => void): (error: GateError) => void 
     last = error.message
     lastMs = now
     say(error)
-  }
-}
-
-function filler(app: App, target: string, listener: Listener, user: string): (template: string) => string {
-  const host = listener.addresses[0] ?? '127.0.0.1'
-  return template =>
-    template.replace(
-      /\{(host|port|target|user|file:([a-z0-9_.]+))\}/g,
-      (_whole, name: string, file: string | undefined) => {
-        if (file !== undefined) return join(app.config.home, file)
-        return { host, port: String(listener.port), target, user }[name] ?? ''
-      },
-    )
-}
-
-/** Keeps one section per target in files of gate's own; the user's files are left alone. */
-async function writeFiles(app: App, hint: ConnectHint, fill: (template: string) => string): Promise<void> {
-  await ownDirectory(app.config.home)
-  for (const file of hint.files) {
-    const section = fill(file.section)
-    const old = (await readOwnFile(app.config.home, file.name)) ?? ''
-    const others = old.split(/^(?=\[)/m).filter(part => part !== '' && !part.startsWith(`[${section}]`))
-    await writeOwnFile(app.config.home, file.name, [...others, fill(file.text)].join(''))
   }
 }
 
