@@ -66,6 +66,17 @@ export const allowAll: Answerer = question => {
   return { kind: 'go', plans: [clearPlan] }
 }
 
+/** As gate refuses a command, in words of the test's own. */
+export const refusal = (why: string): Answer => ({
+  kind: 'refuse',
+  error: new Map([
+    ['S', 'ERROR'],
+    ['V', 'ERROR'],
+    ['C', '42501'],
+    ['M', why],
+  ]),
+})
+
 export class Harness {
   readonly machine = new PostgresMachine(greeting, 'unguessable', MAX_STATEMENT_BYTES)
   readonly trace: Trace = {
