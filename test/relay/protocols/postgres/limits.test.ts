@@ -7,19 +7,11 @@ import { MAX_WITHHELD_BYTES } from '@gate/relay/protocols/postgres/withholding'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import t from 'tap'
-import { type Answerer, allowAll, clearPlan, Harness, split } from '../../../support/machine.ts'
+import { type Answerer, allowAll, clearPlan, Harness, refusal, split } from '../../../support/machine.ts'
 import { ModelServer } from '../../../support/model-server.ts'
 import { client, errorFields, messages, server, types } from '../../../support/wire.ts'
 
-const refusal: Answer = {
-  kind: 'refuse',
-  error: new Map([
-    ['S', 'ERROR'],
-    ['V', 'ERROR'],
-    ['C', '42501'],
-    ['M', 'gate: too many rows'],
-  ]),
-}
+const tooMany = refusal('gate: too many rows')
 const go: Answer = { kind: 'go', plans: [] }
 
 /** Every statement that begins with `delete` or `copy` is counted under the number that its place in the message gives it. */
@@ -85,7 +77,7 @@ t.test('a counted query outside a transaction runs in one of gate', async t => {
 })
 
 t.test('a refused one is rolled back, with its rows and what followed it', async t => {
-  const harness = new Harness(counting(() => refusal))
+  const harness = new Harness(counting(() => tooMany))
   harness.client(client.query('delete from t returning x; select 2'))
   harness.target(begun)
   harness.target(
@@ -215,7 +207,7 @@ t.test('inside a transaction of the client nothing is added', async t => {
     t.equal(texts(harness.trace.toTarget).at(-1), 'select 1')
   })
   await t.test('refused: the server fails, so the transaction is aborted', async t => {
-    const harness = inTransaction(refusal)
+    const harness = inTransaction(tooMany)
     harness.target(deleted(5))
     t.same(texts(harness.trace.toTarget), ['begin', 'delete from t', 'refused_by_gate', 'select 1'])
     t.equal(seen(harness), '')
@@ -226,7 +218,7 @@ t.test('inside a transaction of the client nothing is added', async t => {
     t.match(harness.trace.outcomes.at(-1), { status: 'ROLLED BACK' })
   })
   await t.test('refused, and a later statement failed by itself: one error', async t => {
-    const harness = new Harness(counting(() => refusal))
+    const harness = new Harness(counting(() => tooMany))
     harness.client(client.query('begin'))
     harness.target(begun)
     seen(harness)
@@ -278,7 +270,7 @@ t.test('an Execute is followed by a Flush, and the Sync waits', async t => {
     t.equal(seen(harness), '12CZ')
   })
   await t.test('refused: the server fails and skips the rest', async t => {
-    const harness = new Harness(counting(() => refusal))
+    const harness = new Harness(counting(() => tooMany))
     harness.client(pipeline)
     harness.target(upToCount)
     const sent = messages(harness.trace.toTarget)
@@ -304,7 +296,7 @@ t.test('an Execute is followed by a Flush, and the Sync waits', async t => {
     const harness = new Harness(
       counting(question => {
         faults.push(question.fault)
-        return refusal
+        return tooMany
       }),
     )
     harness.client(
@@ -327,7 +319,7 @@ t.test('more rows than can be withheld are refused', async t => {
   const harness = new Harness(
     counting(question => {
       faults.push(question.fault)
-      return refusal
+      return tooMany
     }),
   )
   harness.client(client.query('delete from t returning x'))
@@ -405,7 +397,7 @@ t.test('masked rows of RETURNING are withheld like others, and masked when they 
       ]),
     )
     t.equal(seen(harness), '')
-    harness.settle(harness.waiting[0] ?? -1, allows ? go : refusal)
+    harness.settle(harness.waiting[0] ?? -1, allows ? go : tooMany)
     harness.target(Buffer.concat([server.complete(allows ? 'COMMIT' : 'ROLLBACK'), server.ready()]))
     t.notMatch(harness.trace.toClient.toString('latin1'), 'secret')
     t.equal(seen(harness), allows ? 'TDCZ' : 'EZ')
@@ -435,7 +427,7 @@ t.test('COPY FROM STDIN is counted when its data are there', async t => {
     t.equal(texts(harness.trace.toTarget).at(-1), 'select 1')
   })
   await t.test('extended', async t => {
-    const harness = new Harness(counting(() => refusal))
+    const harness = new Harness(counting(() => tooMany))
     harness.client(
       Buffer.concat([client.parse('', 'copy t from stdin'), client.bind('', ''), client.execute(''), client.sync]),
     )
@@ -606,7 +598,7 @@ t.test(
   async t => {
     fc.assert(
       fc.property(session, cuts, (conversation, cut) => {
-        const { harness, model } = play(conversation, cut, question => (rowsOf(question) > LIMIT ? refusal : go))
+        const { harness, model } = play(conversation, cut, question => (rowsOf(question) > LIMIT ? tooMany : go))
         const readies = messages(harness.trace.toClient).filter(({ type }) => type === 'Z')
         return (
           model.committed.every(rows => rows <= LIMIT) &&
@@ -683,7 +675,7 @@ t.test('whatever both sides send, only GateErrors come of it', async t => {
             const id = harness.waiting.shift()
             const asked = harness.trace.questions.findLast(({ kind }) => kind === 'rows')
             const isSound = asked?.kind === 'rows' && asked.fault === undefined
-            if (id !== undefined) harness.settle(id, allows && isSound ? go : refusal)
+            if (id !== undefined) harness.settle(id, allows && isSound ? go : tooMany)
             continue
           }
           if (bytes === null) gone.add(side)
