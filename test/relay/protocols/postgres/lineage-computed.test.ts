@@ -1,0 +1,80 @@
+// How columns of a result are masked: computed ones, those of a star, and those that only their place tells.
+import { resolveMasks } from '@gate/relay/protocols/postgres/masked-columns'
+import { computedColumns, maskingRefusal, systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
+import type { MaskObligation } from '@gate/shared/model'
+import t from 'tap'
+import { analyser, mask, moved, type Said, said, snapshot, statements } from '../../../support/lineage.ts'
+
+t.teardown(() => analyser[Symbol.asyncDispose]())
+
+t.test('computed columns can be masked instead of refused', async t => {
+  const how = { computed: 'mask' } as const
+  t.same(await said('select id, upper(email), name, email from customers', how), {
+    refusal: undefined,
+    computed: [undefined, 'redact', undefined, 'redact'],
+  })
+  t.same((await said('select * , to_jsonb(c) from customers c', how)).computed, [
+    undefined,
+    undefined,
+    'redact',
+    undefined,
+    'redact',
+  ])
+  t.same(
+    (await said('select id from customers union select length(email) from users', { ...how, predicates: 'allow' }))
+      .computed,
+    ['redact'],
+  )
+  t.equal((await said('select t.*, upper(c.email) from twice t, customers c', how)).computed, 'masked')
+  t.same((await said('select count(*) from customers', how)).computed, 'clear')
+  t.match((await said('create table t as select upper(email) from customers', how)).refusal, moved)
+  t.match((await said("select set_config('a', upper(email), true) from customers", how)).refusal, moved)
+})
+
+t.test('a star of unknown length hides only what the server does not name as a masked column', async t => {
+  const how = { computed: 'mask' } as const
+  const ways: Readonly<Record<string, Said['computed']>> = {
+    'select * from customers, generate_series(1, 2) g': 'clear',
+    'select c.email, g.*, 1 + 1 from customers c, generate_series(1, 2) g': 'clear',
+    'select * from (select * from customers) c, generate_series(1, 2) g': 'clear',
+    'with c as (select * from customers) select * from c, generate_series(1, 2) g': 'clear',
+    'select id, (x).* from customers c, lateral (select c.name) x': 'clear',
+    'select * from customers c join unnest($1::text[]) u(id) using (id)': 'clear',
+    // The server does not say where these come from.
+    'select *, upper(email) from customers, generate_series(1, 2) g': 'masked',
+    'select *, email::text from customers, generate_series(1, 2) g': 'masked',
+    'select *, (select email from users limit 1) from customers, generate_series(1, 2) g': 'masked',
+    'select * from (select id, email from customers union all select id, email from users) c, generate_series(1, 2) g':
+      'masked',
+    'select * from (customers c join notes n using (id)) j, generate_series(1, 2) g': 'masked',
+    'select * from customers full join users using (email), generate_series(1, 2) g': 'masked',
+    'select * from twice, generate_series(1, 2) g': 'clear',
+    'declare c cursor with hold for select * from customers, generate_series(1, 2) g': 'masked',
+  }
+  for (const [sql, expected] of Object.entries(ways)) {
+    const { refusal, computed } = await said(sql, how)
+    t.same({ refusal, computed }, { refusal: undefined, computed: expected }, sql)
+  }
+})
+
+t.test('what only the place in the result tells shows the mask of the columns it comes from', async t => {
+  const columns = ['public.customers.email']
+  const masks: readonly MaskObligation[] = [
+    { ...mask, columns, with: 'partial' },
+    { ...mask, columns: ['users.email', 'users.login'], with: 'hash' },
+  ]
+  const ways = async (sql: string): Promise<unknown> => {
+    const [facts] = await statements(sql)
+    const resolved = resolveMasks(masks, await snapshot, systemMasks)
+    if (facts === undefined) throw new Error('no statement')
+    return (
+      maskingRefusal(facts, resolved) ??
+      [...computedColumns(facts, resolved)].map(each => (typeof each === 'string' ? each : each?.with))
+    )
+  }
+  t.same(await ways('select id, email from customers union all select id, note from notes'), [undefined, 'partial'])
+  t.same(await ways('select email, login from users union all select email, null from users'), ['hash', 'hash'])
+  t.same(await ways('select email from customers union all select email from users'), ['redact'])
+  t.same(await ways('select id, (select email from customers limit 1) from notes'), [undefined, 'partial'])
+  t.same(await ways('select email::text, (select email::text from users limit 1) from customers'), ['redact', 'redact'])
+})

@@ -1,0 +1,174 @@
+// What masking says of statements: PostgreSQL's own parser, a catalog written by hand, and masks of some of its columns.
+import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
+import type { StatementFacts } from '@gate/relay/protocols/postgres/analysis/facts'
+import type { Query } from '@gate/relay/protocols/postgres/analysis/lineage'
+import { Catalog } from '@gate/relay/protocols/postgres/catalog'
+import type { CatalogRows } from '@gate/relay/protocols/postgres/catalog-queries'
+import { type MaskedColumns, resolveMasks } from '@gate/relay/protocols/postgres/masked-columns'
+import { computedColumns, maskingRefusal, systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
+import { silentLog } from '@gate/shared/log'
+import type { MaskObligation } from '@gate/shared/model'
+import type { Test } from 'tap'
+
+/** To be closed when the tests are done. */
+export const analyser = new Analyser(1024 * 1024, silentLog)
+
+/** OIDs in src/include/catalog/pg_type.dat. */
+const [TEXT, BOX, INT4RANGE] = ['25', '603', '3904']
+
+const tables: Readonly<Record<string, readonly string[]>> = {
+  'public.customers': ['id', 'name', 'email', 'balance'],
+  'public.users': ['id', 'login', 'email'],
+  'public.notes': ['id', 'customer_id', 'note'],
+  'other.notes': ['id', 'customer_id', 'note'],
+  'public.twice': ['id', 'secret'],
+  'other.twice': ['id', 'plain', 'secret'],
+  'public.parent': ['id', 'email'],
+  'public.child': ['id', 'email', 'extra'],
+  'public.made': ['id', 'secret', 'first_letter'],
+  'public.odd_table': ['id', 'odd'],
+  'public.stays': ['id', 'span', 'rooms', 'plot'],
+  'public.ruled': ['id'],
+  // Views, with their definitions below.
+  'public.plain_view': ['id', 'mail'],
+  'public.loud_view': ['id', 'shout'],
+  'public.names': ['id', 'name'],
+  'public.nested_view': ['id', 'mail'],
+  'public.union_view': ['id', 'mail'],
+  'public.calling_view': ['id'],
+  'public.other_view': ['a', 'b'],
+}
+
+const views: Readonly<Record<string, string>> = {
+  'public.plain_view': "SELECT c.id, c.email AS mail FROM public.customers c WHERE c.email ~~ '%@%'::text",
+  'public.loud_view': 'SELECT c.id, upper(c.email) AS shout FROM public.customers c',
+  'public.names': 'SELECT c.id, c.name FROM public.customers c',
+  'public.nested_view': 'SELECT v.id, v.mail FROM public.plain_view v JOIN public.notes n ON n.id = v.id',
+  'public.union_view': 'SELECT id, email AS mail FROM public.customers UNION ALL SELECT id, login FROM public.users',
+  'public.calling_view': 'SELECT public.peek(c.id) AS id FROM public.customers c',
+}
+
+/** Which columns of what a view reads, by name; as pg_depend has it. */
+const reads: readonly (readonly [string, string, number])[] = [
+  ['public.plain_view', 'public.customers', 1],
+  ['public.plain_view', 'public.customers', 3],
+  ['public.loud_view', 'public.customers', 3],
+  ['public.names', 'public.customers', 1],
+  ['public.nested_view', 'public.plain_view', 2],
+  ['public.union_view', 'public.customers', 3],
+  ['public.calling_view', 'public.customers', 1],
+  ['public.ruled', 'public.customers', 3],
+]
+
+const names = Object.keys(tables)
+
+const oid = (name: string): string => String(20_000 + names.indexOf(name))
+
+function rows(): CatalogRows {
+  const builtIn = (volatility: string, list: string): (string | null)[][] =>
+    list.split(' ').map((name, index) => [String(100 + index), 'pg_catalog', name, volatility, null, 'false', 'false'])
+  return {
+    relations: names.map(name => {
+      const [schema = '', relation = ''] = name.split('.')
+      return [oid(name), schema, relation, views[name] === undefined ? 'r' : 'v']
+    }),
+    columns: names.flatMap(name =>
+      (tables[name] ?? []).map((column, index) => [
+        ...[oid(name), String(index + 1), column],
+        ({ span: INT4RANGE, plot: BOX } as Record<string, string>)[column] ?? TEXT,
+      ]),
+    ),
+    inherits: [[oid('public.child'), oid('public.parent')]],
+    views: reads.map(([view, relation, column]) => [oid(view), oid(relation), String(column)]),
+    callers: [[oid('public.calling_view')]],
+    generated: [[oid('public.made'), '3', '2']],
+    keys: [
+      [oid('public.customers'), '1'],
+      [oid('public.users'), '1'],
+      [oid('public.parent'), '1'],
+    ],
+    types: [
+      ['40000', 'odd', 'true'],
+      ['40001', 'checked', 'false'],
+    ],
+    castTables: [[oid('public.odd_table')]],
+    definitions: [],
+    functions: [
+      ...builtIn('i', 'lower upper length substr concat min max count sum string_agg array_agg rank lag bool_or mode'),
+      ...builtIn('i', 'row_to_json to_jsonb num_nulls string_to_table'),
+      ...builtIn('s', 'now unnest generate_series'),
+      ...builtIn('v', 'set_config pg_sleep setval random'),
+      ['30000', 'public', 'peek', 's', null, 'false', 'false'],
+      ['30001', 'public', 'lower', 'i', 'citext', 'false', 'false'],
+      ['30002', 'public', 'substr_of', 'i', null, 'false', 'false'],
+      ['30003', 'public', 'concat', 's', 'acme', 'false', 'false'],
+      ['30004', 'public', 'geometry_of', 'i', 'acme', 'false', 'false'],
+      ['30005', 'public', 'card', 's', null, 'false', 'true'],
+      ['30006', 'public', 'similarity', 'i', 'pg_trgm', 'false', 'false'],
+      ['30007', 'public', 'set_limit', 'v', 'pg_trgm', 'false', 'false'],
+    ],
+    operators: [],
+    ruledViews: [],
+    volatileViews: [],
+  }
+}
+
+/** The facts of a text's statements. */
+export async function statements(sql: string): Promise<readonly StatementFacts[]> {
+  const analysis = await analyser.analyse(sql)
+  if ('syntaxError' in analysis) throw new Error(`${sql}: ${analysis.syntaxError}`)
+  return analysis.statements
+}
+
+async function catalog(): Promise<Catalog> {
+  const queries = new Map<number, Query>()
+  for (const [name, definition] of Object.entries(views)) {
+    const lineage = (await statements(definition))[0]?.lineage
+    if (lineage?.kind === 'query') queries.set(Number(oid(name)), lineage.query)
+  }
+  return new Catalog(rows(), queries)
+}
+
+/** What gate knows of the tables above. */
+export const snapshot = catalog()
+
+/** The mask that holds unless a test says otherwise. */
+export const mask: MaskObligation = {
+  ...{ kind: 'mask', columns: ['public.customers.email', 'users.email', '*.secret', 'public.parent.email', 'stays.*'] },
+  ...{ detect: [], with: 'redact', fixed: undefined, computed: 'deny', predicates: 'equality' },
+}
+
+async function masked(how: Partial<MaskObligation> = {}): Promise<MaskedColumns> {
+  return resolveMasks([{ ...mask, ...how }], await snapshot, systemMasks)
+}
+
+/** What becomes of a statement. */
+export interface Said {
+  readonly refusal: string | undefined
+  /** Of each column, how it is masked. */
+  readonly computed: 'clear' | 'masked' | readonly (MaskObligation['with'] | undefined)[]
+}
+
+/** What is said of a statement; `how` alters the mask. */
+export async function said(sql: string, how: Partial<MaskObligation> = {}): Promise<Said> {
+  const columns = await masked(how)
+  const [facts] = await statements(sql)
+  if (facts === undefined) throw new Error('no statement')
+  const computed = computedColumns(facts, columns)
+  const ways = typeof computed === 'string' ? computed : computed.map(mask => mask?.with)
+  return { refusal: maskingRefusal(facts, columns), computed: ways }
+}
+
+/** Statements side by side: those that may run, and those whose refusal says what is given. */
+export function both(t: Test, name: string, clear: readonly string[], refused: Readonly<Record<string, RegExp>>): void {
+  t.test(name, async t => {
+    for (const sql of clear) t.equal((await said(sql)).refusal, undefined, sql)
+    for (const [sql, reason] of Object.entries(refused)) t.match((await said(sql)).refusal ?? 'may run', reason, sql)
+  })
+}
+
+/** Why statements are refused: a column would be computed, or values copied, or used where they decide. */
+export const computed =
+  /public\.customers\.email is masked for you, and (the column .*|a column) would be computed from it/
+export const moved = /is masked for you, so it cannot be copied to where it would be clear/
+export const used = (where: string): RegExp => new RegExp(`is masked for you, so it cannot be used in ${where}`)
