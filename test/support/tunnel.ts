@@ -85,6 +85,10 @@ export function openTunnel(nearLost: ErrorCode, farLost: ErrorCode): Promise<Tun
   )
 }
 
+/** As between gate connect and the relay. */
+export const tunnel = (): ReturnType<typeof openTunnel> =>
+  openTunnel('ERR_GATE_RELAY_UNREACHABLE', 'ERR_GATE_CANCELLED')
+
 export function openControlTunnel(): Promise<Tunnel<ControlSocket>> {
   return open(
     (acceptor, request, socket, head) => acceptor.control(request, socket, head),
@@ -177,3 +181,20 @@ export function frame(payload: Buffer | string, options: FrameOptions): Buffer {
   header.set(mask, at)
   return Buffer.concat([header.subarray(0, at + 4), bytes.map((byte, index) => byte ^ (mask[index % 4] ?? 0))])
 }
+
+/** Everything up to the end. */
+export async function readAll(source: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of source) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+/** What it fails with; undefined when it does not. */
+export const failure = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
+
+/** Lets what is there be read and written once. */
+export const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
