@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Approvals } from '@gate/relay/approval/approvals'
 import { createPolicy, type Policy } from '@gate/relay/policy/decide'
 import { compilePolicy } from '@gate/relay/policy/rules'
 import { vocabulary } from '@gate/relay/protocols/postgres/operation'
@@ -13,6 +14,7 @@ import { Recorder } from '@gate/relay/record/recorder'
 import { Sealer } from '@gate/relay/record/sealer'
 import { SessionGate } from '@gate/relay/session/gate'
 import { defaultRecordLimits } from '@gate/relay/session/record-limits'
+import type { RecordTerms } from '@gate/relay/session/recorded-text'
 import { TaskRows } from '@gate/relay/session/task-rows'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
@@ -20,13 +22,13 @@ import type { Operation, Subject } from '@gate/shared/model'
 import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
 import t from 'tap'
 import { decide, startApprovals } from '../../support/approver.ts'
-import { createHandClock } from '../../support/clock.ts'
+import { createHandClock, type HandClock } from '../../support/clock.ts'
 import { testTree } from '../../support/record.ts'
 import { recordTerms } from '../../support/record-terms.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
 
-const text = `targets:
+const policyText = `targets:
   - match: {}
     allow: { groups: [engineers] }
     rules:
@@ -40,12 +42,6 @@ const text = `targets:
 `
 const compile = (source: string): Policy =>
   createPolicy(compilePolicy([{ file: 'policy.yaml', text: source }], vocabulary))
-
-const store = await startStore()
-t.teardown(() => store[Symbol.asyncDispose]())
-const clock = createHandClock()
-const approvals = await startApprovals(store, { relay: 'relay_1' }, clock)
-t.teardown(() => approvals[Symbol.asyncDispose]())
 
 const person = (name: string, ...groups: string[]): Subject => ({
   id: `https://id.example.com|${name}`,
@@ -84,15 +80,17 @@ const askedOf = (commands: readonly Command[]): Asked => ({
   estimate: async () => undefined,
 })
 
-let sessions = 0
-
 /** A session with a record of its own. Everything in it is real; the room that would ask it is this test. */
-async function open(groups = ['engineers'], segmentBytes?: number, record = recordTerms()) {
+async function openSession(
+  session: string,
+  { approvals, clock }: { readonly approvals: Approvals; readonly clock: HandClock },
+  groups: string[],
+  segmentBytes: number | undefined,
+  record: RecordTerms,
+) {
   const directory = await temporaryDirectory('gate')
   const recorder = await Recorder.open(directory.path, testTree, clock, silentLog, { segmentBytes })
-  const state = { policy: compile(text), subject: person('alice', ...groups) }
-  sessions += 1
-  const session = `s_${sessions}`
+  const state = { policy: compile(policyText), subject: person('alice', ...groups) }
   const gate = new SessionGate({
     session,
     target: { name: 'prod-db', protocol: 'postgres', labels: {}, options: {} },
@@ -140,7 +138,8 @@ async function open(groups = ['engineers'], segmentBytes?: number, record = reco
     },
   }
 }
-type Opened = Awaited<ReturnType<typeof open>>
+
+type Opened = Awaited<ReturnType<typeof openSession>>
 
 /** Resolves when people were asked so many times. */
 async function asked(opened: Opened, count: number): Promise<void> {
@@ -151,12 +150,35 @@ async function asked(opened: Opened, count: number): Promise<void> {
   }
 }
 
-/** Waits for the next request of the session and decides it. */
-async function settle(opened: Opened, count: number, verdict: 'approve' | 'deny', group = 'dba'): Promise<void> {
-  await asked(opened, count)
-  const id = opened.notices[count - 1]?.request ?? ''
-  await decide(approvals, person('bob', group), id, verdict, 'because')
+/** Sessions of one relay, and the people that they ask. */
+async function startSessionGates() {
+  const store = await startStore()
+  const clock = createHandClock()
+  const approvals = await startApprovals(store, { relay: 'relay_1' }, clock)
+  let sessions = 0
+  return {
+    approvals,
+    clock,
+    open: (groups = ['engineers'], segmentBytes?: number, record = recordTerms()): Promise<Opened> => {
+      sessions += 1
+      return openSession(`s_${sessions}`, { approvals, clock }, groups, segmentBytes, record)
+    },
+    /** Waits for the next request of the session and decides it. */
+    settle: async (opened: Opened, count: number, verdict: 'approve' | 'deny', group = 'dba'): Promise<void> => {
+      await asked(opened, count)
+      const id = opened.notices[count - 1]?.request ?? ''
+      await decide(approvals, person('bob', group), id, verdict, 'because')
+    },
+    [Symbol.asyncDispose]: async () => {
+      await approvals[Symbol.asyncDispose]()
+      await store[Symbol.asyncDispose]()
+    },
+  }
 }
+
+const gates = await startSessionGates()
+t.teardown(() => gates[Symbol.asyncDispose]())
+const { approvals, clock, open, settle } = gates
 
 t.test('the same command is decided anew when anything that decided it has changed', async t => {
   await using opened = await open()
@@ -167,7 +189,7 @@ t.test('the same command is decided anew when anything that decided it has chang
     return `${settled.effect} ${settled.rule} ${obligations.flat().length}`
   }
   const prepared = (): string => opened.gate.prepare([same]).refused?.rule ?? 'prepared'
-  state.policy = compile(text.replace('limit: { rows: 5, then: deny }', ''))
+  state.policy = compile(policyText.replace('limit: { rows: 5, then: deny }', ''))
   t.equal(await effect(), 'allow all 0')
   t.equal(await effect(), 'allow all 0', 'twice the same')
   t.equal(
@@ -190,7 +212,7 @@ t.test('the same command is decided anew when anything that decided it has chang
   state.subject = person('alice', 'engineers')
   t.equal(await effect(), 'allow all 0')
 
-  state.policy = compile(text.replace('op.action == "drop"', 'op.action == "merge"'))
+  state.policy = compile(policyText.replace('op.action == "drop"', 'op.action == "merge"'))
   t.equal(await effect(), 'deny never 0', 'another policy')
   t.equal(prepared(), 'never')
 })
@@ -198,7 +220,7 @@ t.test('the same command is decided anew when anything that decided it has chang
 t.test('a rule that asks for the time is asked each time', async t => {
   await using opened = await open()
   const seconds = Math.floor(clock.now() / 1000) + 60
-  const [before, after] = text.split('      - { name: never')
+  const [before, after] = policyText.split('      - { name: never')
   opened.state.policy = compile(
     `${before}      - { name: late, when: now > timestamp(${seconds}), deny: "It is late." }\n      - { name: never${after}`,
   )
@@ -355,7 +377,7 @@ t.test('who loses the right, or whose policy changes, while people are asked, do
       opened.state.subject = person('alice', 'support')
     },
     () => {
-      opened.state.policy = compile(text.replace('action == "drop"', 'writes'))
+      opened.state.policy = compile(policyText.replace('action == "drop"', 'writes'))
     },
   ]
   for (const [index, change] of changes.entries()) {
@@ -481,11 +503,8 @@ async function openInFull() {
   const identity = await generateX25519Identity()
   const sealer = await Sealer.open([await identityToRecipient(identity)], clock, silentLog)
   const opened = await open(['engineers'], undefined, recordTerms({ seal: text => sealer.seal(text) }))
-  opened.state.policy = createPolicy(
-    compilePolicy([{ file: 'policy.yaml', text: text.replace('name: all,', 'name: all, record: full,') }], vocabulary, {
-      seals: true,
-    }),
-  )
+  const text = policyText.replace('name: all,', 'name: all, record: full,')
+  opened.state.policy = createPolicy(compilePolicy([{ file: 'policy.yaml', text }], vocabulary, { seals: true }))
   const decrypter = new Decrypter()
   decrypter.addIdentity(identity)
   return { opened, decrypter }
