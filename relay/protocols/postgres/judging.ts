@@ -111,10 +111,12 @@ export class Judging {
         hold ??= new AbortController()
         return AbortSignal.any([signal, hold.signal])
       })
-      return then(verdict, settled => {
+      const answered = (settled: Verdict): Answer => {
         this.#waits.record(settled.recorded)
         return this.#settled(statements, commands, settled, catalog, this.#waits.released(hold))
-      })
+      }
+      if (!(verdict instanceof Promise)) return answered(verdict)
+      return verdict.then(answered).finally(() => this.#waits.released(hold))
     })
   }
 

@@ -59,8 +59,9 @@ export class Waits {
   async cancellable(answer: Promise<Answer>, instead: (answer: Answer & { kind: 'go' }) => Answer): Promise<Answer> {
     const waiting = { cancelled: false }
     this.#waiting = waiting
-    const settled = await answer
-    if (this.#waiting === waiting) this.#waiting = undefined
+    const settled = await answer.finally(() => {
+      if (this.#waiting === waiting) this.#waiting = undefined
+    })
     return waiting.cancelled && settled.kind === 'go' ? instead(settled) : settled
   }
 }
