@@ -10,12 +10,12 @@ const text = z.string().max(4096)
 export const connectHint = z.object({
   lines: z.array(z.object({ label: text, text })).max(20),
   environment: z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), text),
-  files: z.array(z.object({ name: z.string().regex(/^[a-z0-9_]+\.[a-z]+$/), section: text, text })).max(5),
+  /** By their names none of them is one of gate's other files. */
+  files: z.array(z.object({ name: z.string().regex(/^[a-z0-9_]+\.conf$/), section: text, text })).max(5),
 })
 
-/** Environment variables that a hint may not set: they would run code. */
-const forbiddenVariables =
-  /^(LD_|DYLD_|NODE_|PATH$|SHELL$|HOME$|BASH_ENV$|ENV$|IFS$|PYTHON|PERL|RUBY|GIT_|PGSSLKEY|PGPASSFILE)/
+/** Environment variables that a hint may set: where the port is and whose. Others could run code (PAGER, LD_PRELOAD, PGSYSCONFDIR …). */
+const allowedVariables = /^(?:PG(?:HOST|PORT|DATABASE|USER)|TARGET_[A-Z_]+)$/
 
 /** What a hint leaves open: where the port is, and whose. */
 export interface OpenPort {
@@ -37,7 +37,7 @@ export async function fillHint(home: string, hint: ConnectHint, place: OpenPort)
   await writeFiles(home, hint, fill)
   const environment = Object.fromEntries(
     Object.entries(hint.environment)
-      .filter(([name]) => !forbiddenVariables.test(name))
+      .filter(([name]) => allowedVariables.test(name))
       .map(([name, value]) => [name, fill(value)]),
   )
   return { environment, lines: hint.lines.map(line => ({ label: line.label, text: fill(line.text) })) }
