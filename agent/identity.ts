@@ -1,8 +1,9 @@
 // The agent's own key pair: made here, never leaves here; its public half is what the relay knows the agent by.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
+import { madeOnce } from '@gate/shared/whole-file'
 
 export interface AgentKey {
   /** SubjectPublicKeyInfo in base64url. */
@@ -19,25 +20,17 @@ export async function readKey(state: string): Promise<AgentKey> {
   } catch (cause) {
     throw new GateError('ERR_GATE_UNAUTHENTICATED', `${state} holds no agent key that can be read`, {
       cause,
-      hint: 'Enrol first: gate-agent enroll --token TOKEN (the relay makes one with gate-relay enroll).',
+      hint: `Enrol first: gate-agent enroll --token TOKEN (the relay makes one with gate-relay enroll). A damaged ${fileName} has to be removed before.`,
     })
   }
 }
 
 /** The key in the state directory; a new one when there is none. */
 export async function makeKey(state: string): Promise<AgentKey> {
-  await mkdir(state, { recursive: true, mode: 0o700 })
-  try {
-    const file = await open(join(state, fileName), 'wx', 0o600)
-    const { privateKey } = generateKeyPairSync('ed25519')
-    await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }))
-    await file.sync()
-    await file.close()
-    return wrap(privateKey)
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
-    return readKey(state)
-  }
+  await madeOnce(join(state, fileName), () =>
+    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  )
+  return readKey(state)
 }
 
 function wrap(key: KeyObject): AgentKey {

@@ -9,7 +9,6 @@ import { Enrolments } from './identity/enrolments.ts'
 import { placeholderKey, recordedPlaceholder } from './mask/placeholder.ts'
 import type { Policy } from './policy/decide.ts'
 import { readPolicy } from './policy/load.ts'
-
 import { createProtocols } from './protocols/registry.ts'
 import { Sealer } from './record/sealer.ts'
 import { abilitiesOf, storeConfig, vocabularyOf } from './relay.ts'

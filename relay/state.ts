@@ -1,14 +1,15 @@
 // The relay's state directory: one relay works in it at a time, and finds there again who it is and its keys.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
-import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { newId } from '@gate/shared/id'
 import { takeLock } from '@gate/shared/lock'
+import { madeOnce } from '@gate/shared/whole-file'
 
 /** Another relay that is going down has this long to let go of the directory. */
 const LOCK_WAIT_MS = 3_000
+const MASK_KEY_BYTES = 32
 
 /** @throws {GateError} ERR_GATE_CONFLICT when another relay works in this directory. */
 export async function lockState(state: string, clock: Clock): Promise<AsyncDisposable> {
@@ -25,37 +26,41 @@ export async function lockState(state: string, clock: Clock): Promise<AsyncDispo
   }
 }
 
-/** The id of the relay that works in this directory; made at first use. */
-export function readRelayId(state: string): Promise<string> {
-  return persistent(join(state, 'relay.id'), () => newId('relay'))
+/** The id of the relay that works in this directory; made at first use. @throws {GateError} ERR_GATE_CONFIG. */
+export async function readRelayId(state: string): Promise<string> {
+  const path = join(state, 'relay.id')
+  const id = (await madeOnce(path, () => newId('relay'))).trim()
+  if (!/^relay_[A-Za-z0-9_-]+$/.test(id)) throw damaged(path)
+  return id
 }
 
-/** The key of hashed masks, of which that of placeholders is made; made at first use. */
+/** The key of hashed masks, of which that of placeholders is made; made at first use. @throws {GateError} ERR_GATE_CONFIG. */
 export async function readMaskKey(state: string): Promise<Uint8Array> {
-  const hex = await persistent(join(state, 'mask.key'), () => randomBytes(32).toString('hex'))
+  const path = join(state, 'mask.key')
+  const hex = (await madeOnce(path, () => randomBytes(MASK_KEY_BYTES).toString('hex'))).trim()
+  if (!/^[0-9a-f]+$/.test(hex) || hex.length !== 2 * MASK_KEY_BYTES) throw damaged(path)
   return Buffer.from(hex, 'hex')
 }
 
-/** The key that signs checkpoints of the record; made at first use. */
+/** The key that signs checkpoints of the record; made at first use. @throws {GateError} ERR_GATE_CONFIG. */
 export async function readRecordKey(state: string): Promise<KeyObject> {
-  return createPrivateKey(await persistent(join(state, 'record.key'), newSigningKey))
+  const path = join(state, 'record.key')
+  const pem = await madeOnce(path, newSigningKey)
+  try {
+    return createPrivateKey(pem)
+  } catch (cause) {
+    throw damaged(path, cause)
+  }
+}
+
+/** With another key hashes and signatures would be others: that is nothing to do without being told. */
+function damaged(path: string, cause?: unknown): GateError {
+  return new GateError('ERR_GATE_CONFIG', `${path} is damaged`, {
+    cause,
+    hint: 'Put it back from a backup. Without one remove it: the relay makes a new one, which nothing from before fits.',
+  })
 }
 
 function newSigningKey(): string {
   return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-}
-
-/** Text that is made once and kept in a file only we can read. */
-async function persistent(path: string, make: () => string): Promise<string> {
-  try {
-    const file = await open(path, 'wx', 0o600)
-    const text = make()
-    await file.writeFile(text)
-    await file.sync()
-    await file.close()
-    return text
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
-    return (await readFile(path, 'utf8')).trim()
-  }
 }
