@@ -5,7 +5,11 @@ import { readMaskKey, readRecordKey, readRelayId } from '@gate/relay/state'
 import t from 'tap'
 import { temporaryDirectory } from '../support/tmp.ts'
 
-const readers: Readonly<Record<string, (state: string) => Promise<unknown>>> = { 'relay.id': readRelayId, 'mask.key': readMaskKey, 'record.key': readRecordKey }
+const readers: Readonly<Record<string, (state: string) => Promise<unknown>>> = {
+  'relay.id': readRelayId,
+  'mask.key': readMaskKey,
+  'record.key': readRecordKey,
+}
 
 t.test('whoever comes first makes it, and everybody gets the same', async t => {
   await using directory = await temporaryDirectory('state')

@@ -9,8 +9,9 @@ import { maskingOf } from './masking-of.ts'
 import { type FormKind, formOf, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
-import { bytesToRead, lengthOf, readStart, scanned, watchBody } from './reading.ts'
+import { bytesToRead, lengthOf, readStart } from './reading.ts'
 import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
+import { RequestBody } from './request-body.ts'
 import type { Shared } from './room.ts'
 import type { SentRequest } from './upstream.ts'
 
@@ -190,15 +191,16 @@ export class Exchange {
     })
     this.#asker.onGone = cause => answer.stop(cause)
     this.#continue()
-    if (content.length !== 0 && !content.isWhole) this.#watch()
     const declaration = { actions: [command.operation.action], approvals: verdict.approvals }
-    upstream.send(this.#sent(head, content, masking), declaration, answer)
+    const sent = this.#sent(head, content, masking)
+    if (sent.body instanceof RequestBody) this.#watch(sent.body)
+    upstream.send(sent, declaration, answer)
   }
 
-  #watch(): void {
+  #watch(body: RequestBody): void {
     const { limits } = this.#connection
     const received = (): number => this.#connection.receivedBytes
-    watchBody(this.#request, this.#response, received, limits.idleMs, cause => this.stop(cause))
+    body.watch(this.#response, received, limits.idleMs, cause => this.stop(cause))
   }
 
   #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
@@ -212,7 +214,7 @@ export class Exchange {
     if (length === 0) return undefined
     if (isWhole && start !== undefined) return start
     if (start !== undefined) this.#request.unshift(start)
-    return kind === undefined ? this.#request : scanned(this.#request, overrideScan(kind))
+    return new RequestBody(this.#request, kind === undefined ? undefined : overrideScan(kind))
   }
 
   /** Answers in the target's place. The rest of a body that nobody wants is not waited for. */

@@ -1,8 +1,6 @@
 // Reads the body of a request before it is decided, as far as a rule, people or the record need it.
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type Readable, Transform } from 'node:stream'
+import type { IncomingMessage } from 'node:http'
 import { abortReason, GateError } from '@gate/shared/errors'
-import { type OverrideScan, thrownBy } from './overrides.ts'
 
 /** Bodies that rules or people need are read up to this length; of longer ones rules cannot know, and nobody can be asked. */
 export const MAX_READ_BYTES = 1024 * 1024
@@ -77,46 +75,4 @@ export function readStart(
     signal.addEventListener('abort', aborted, { once: true })
     request.on('readable', readable).on('end', ended).on('close', closed).on('error', closed)
   })
-}
-
-/**
- * Tells when the next byte of a body on its way does not come within the time. A target that is slow to take what has come
- * is not the client's fault, nor is silence once the answer has begun: then the two may speak as they like.
- */
-export function watchBody(
-  request: IncomingMessage,
-  response: ServerResponse,
-  receivedBytes: () => number,
-  idleMs: number,
-  stalled: (cause: GateError) => void,
-): void {
-  let last = receivedBytes()
-  const timer = setInterval(() => {
-    if (request.complete || response.headersSent) return clearInterval(timer)
-    const isWanted = request.readableFlowing === true && request.readableLength === 0
-    if (isWanted && receivedBytes() === last)
-      return stalled(new GateError('ERR_GATE_CLIENT_TIMEOUT', `nothing came of the body for ${idleMs / 1000} s`))
-    last = receivedBytes()
-  }, idleMs)
-  response.once('close', () => clearInterval(timer))
-}
-
-/** The body on its way, looked through: what must not reach the target breaks it off before its last byte is out. */
-export function scanned(request: IncomingMessage, scan: OverrideScan): Readable {
-  const body = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      done(thrownBy(() => scan.push(chunk)) ?? null, chunk)
-    },
-    flush(done) {
-      done(thrownBy(() => scan.end()))
-    },
-  })
-  // Whoever sends it is told as well.
-  body.on('error', () => {})
-  request.once('close', () => {
-    if (!request.complete) body.destroy(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
-  })
-  // Nobody wants the rest.
-  body.once('close', () => request.unpipe(body).resume())
-  return request.pipe(body)
 }
