@@ -6,7 +6,7 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import { z } from 'zod'
 import { noticeKinds } from './notices/notice.ts'
-import { defaultHttpLimits } from './protocols/http/limits.ts'
+import { defaultHttpLimits, LARGEST_MESSAGE_BYTES } from './protocols/http/limits.ts'
 import { MAX_BACKLOG_BYTES } from './record/uploads.ts'
 import { durabilities } from './session/durability.ts'
 import {
@@ -125,6 +125,8 @@ const schema = z.strictObject({
       request_head: duration(1_000, 60 * MINUTE_MS).default(defaultHttpLimits.headMs),
       request_body: duration(1_000, 60 * MINUTE_MS).default(defaultHttpLimits.bodyMs),
       request_idle: duration(1_000, DAY_MS).default(defaultHttpLimits.idleMs),
+      /** Longest message of a WebSocket. */
+      websocket_message_bytes: z.int().min(1024).max(LARGEST_MESSAGE_BYTES).default(defaultHttpLimits.messageBytes),
       agent_streams: z.int().min(1).max(100_000).default(2_000),
     })
     .prefault({}),

@@ -104,8 +104,19 @@ export async function startRelay(
     clock,
     log,
   )
-  const { statement_bytes: statementBytes, request_head, request_body, request_idle } = config.limits
-  const http = { headMs: request_head, bodyMs: request_body, idleMs: request_idle }
+  const {
+    statement_bytes: statementBytes,
+    request_head,
+    request_body,
+    request_idle,
+    websocket_message_bytes,
+  } = config.limits
+  const http = {
+    headMs: request_head,
+    bodyMs: request_body,
+    idleMs: request_idle,
+    messageBytes: websocket_message_bytes,
+  }
   const roomOptions = { statementBytes, maskKey, http }
   const protocols = createRooms(roomOptions, clock, log)
   for (const protocol of protocols) opening.use(protocol)

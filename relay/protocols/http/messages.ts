@@ -12,8 +12,6 @@ import { type Direction, messageOperation, readMessage, renamingRefusal } from '
 import type { Masking } from './plan.ts'
 import type { Keys } from './room.ts'
 
-/** Longer messages end the WebSocket. */
-export const MAX_MESSAGE_BYTES = 1024 * 1024
 /** Of one message that comes in fragments, and of one frame that comes in pieces: each costs more than its bytes. */
 export const MAX_FRAGMENTS = 16 * 1024
 /**

@@ -17,6 +17,8 @@ export interface Handshake {
   /** Whether the client may have a body, should the target answer with one. */
   readonly isBodyWanted: boolean
   readonly signal: AbortSignal
+  /** Of the longest message. */
+  readonly messageBytes: number
 }
 
 export interface Refused extends AnswerHead {

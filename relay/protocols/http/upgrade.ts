@@ -8,7 +8,7 @@ import type { TargetStream } from '../protocol.ts'
 import { forwardedFields } from './fields.ts'
 import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { maskingOf } from './masking-of.ts'
-import { MAX_FRAGMENTS, MAX_MESSAGE_BYTES, relayMessages } from './messages.ts'
+import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
 import type { Masking } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
@@ -24,20 +24,29 @@ const ofHandshake: ReadonlySet<string> = new Set([
 
 const ofFrames = {
   autoPong: false,
-  maxPayload: MAX_MESSAGE_BYTES,
   maxFragments: MAX_FRAGMENTS,
   maxBufferedChunks: MAX_FRAGMENTS,
 } satisfies ClientOptions
 
-const server = new WebSocketServer({
-  noServer: true,
-  perMessageDeflate: false,
-  ...ofFrames,
-  clientTracking: false,
-  // The target has chosen already.
-  handleProtocols: (_offered, request) => agreed.get(request)?.protocol ?? false,
-})
-server.on('headers', (lines, request) => lines.push(...(agreed.get(request)?.lines ?? [])))
+/** By the longest message that they take. */
+const servers = new Map<number, WebSocketServer>()
+
+function serverFor(maxPayload: number): WebSocketServer {
+  const known = servers.get(maxPayload)
+  if (known !== undefined) return known
+  const server = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    ...ofFrames,
+    maxPayload,
+    clientTracking: false,
+    // The target has chosen already.
+    handleProtocols: (_offered, request) => agreed.get(request)?.protocol ?? false,
+  })
+  server.on('headers', (lines, request) => lines.push(...(agreed.get(request)?.lines ?? [])))
+  servers.set(maxPayload, server)
+  return server
+}
 
 /** What the target said to a client's handshake: the subprotocol that it chose, and fields for the client. */
 const agreed = new WeakMap<IncomingMessage, { readonly protocol: string | undefined; readonly lines: string[] }>()
@@ -93,7 +102,8 @@ async function upgrade(
   first: Buffer,
   signal: AbortSignal,
 ): Promise<void> {
-  const { session, keys } = connection
+  const { session, keys, limits } = connection
+  const { messageBytes } = limits
   const { method = '', url = '', rawHeaders } = request
   const head = readHead(
     { method, target: url, raw: rawHeaders, isUpgrade: true, keepsEncodedSlashes: session.gate.keepsEncodedSlashes },
@@ -126,6 +136,7 @@ async function upgrade(
       protocols: protocolsOf(request),
       isBodyWanted: masking === undefined,
       signal,
+      messageBytes,
     })
   }
   let said: Opened | Refused
@@ -140,7 +151,7 @@ async function upgrade(
   }
   if (said.socket === undefined) return observe(String(said.status), said.body?.length ?? 0)
   const target = said.socket
-  const client = await accept(request, stream, first).catch((thrown: unknown) => {
+  const client = await accept(request, stream, first, messageBytes).catch((thrown: unknown) => {
     target.terminate()
     observe('cancelled', 0)
     throw thrown
@@ -163,12 +174,12 @@ function agree(request: IncomingMessage, said: Opened, masking: Masking | undefi
 }
 
 /** Opens the client's side. @throws {GateError} ERR_GATE_CANCELLED when the client is gone by now. */
-function accept(request: IncomingMessage, stream: Duplex, first: Buffer): Promise<WebSocket> {
+function accept(request: IncomingMessage, stream: Duplex, first: Buffer, messageBytes: number): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const gone = (): void => reject(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     if (stream.destroyed) return gone()
     stream.once('close', gone)
-    server.handleUpgrade(request, stream, first, client => {
+    serverFor(messageBytes).handleUpgrade(request, stream, first, client => {
       stream.off('close', gone)
       resolve(client)
     })
@@ -184,7 +195,7 @@ function protocolsOf(request: IncomingMessage): string[] {
 
 /** Opens the target's WebSocket through an agent. @throws {GateError} what the agent said, or why it cannot be opened. */
 function dial({ port }: TargetStream, handshake: Handshake): Promise<Opened | Refused> {
-  const { signal, protocols } = handshake
+  const { signal, protocols, messageBytes } = handshake
   const stream = portStream(port)
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`ws://target${handshake.path}`, {
@@ -192,6 +203,7 @@ function dial({ port }: TargetStream, handshake: Handshake): Promise<Opened | Re
       headers: headersOf(handshake),
       perMessageDeflate: false,
       ...ofFrames,
+      maxPayload: messageBytes,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     })
     let accepted: Omit<Opened, 'socket'> | undefined
