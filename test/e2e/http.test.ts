@@ -154,6 +154,20 @@ t.test('masked fields and headers', async t => {
   t.equal(head.headers.get('content-length'), null, 'the length of the clear body is not told')
 })
 
+t.test('names of fields stay as they are written: scripts look for them', async t => {
+  const { port } = open
+  const said = await sendRaw(
+    port,
+    'GET /names HTTP/1.1\r\nHost: localhost\r\nX-API-Key: 1\r\nSOAPAction: 2\r\nConnection: close\r\n\r\n',
+  )
+  t.match(said, /\r\nX-CamelCase: 1\r\nWWW-Thing: 2\r\n/)
+  t.match(said, /\r\n\r\n(?:[\s\S]*\s)?X-API-Key SOAPAction /)
+  t.match(
+    await sendRaw(masked.port, 'GET /missing-page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'),
+    /\r\nX-Owner: \*\*\*\*\r\n/,
+  )
+})
+
 t.test('of errors and redirects that cannot be masked all but the body goes on', async t => {
   const missing = await get(masked, '/missing-page')
   t.equal(missing.status, 404)

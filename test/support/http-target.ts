@@ -102,12 +102,16 @@ const answers: Readonly<Record<string, Answer>> = {
     response.addTrailers({ 'x-sum': '42' })
     response.end()
   },
+  '/names': (request, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain', 'X-CamelCase': '1', 'WWW-Thing': '2' })
+    response.end(request.rawHeaders.filter((_, at) => at % 2 === 0).join(' '))
+  },
   '/redirect': (request, response) => {
     response.writeHead(302, { location: String(request.headers['x-to']) })
     response.end()
   },
   '/missing-page': (_request, response) => {
-    response.writeHead(404, { 'content-type': 'text/html', 'x-kept': 'yes', 'x-owner': 'ann@secret.example' })
+    response.writeHead(404, { 'content-type': 'text/html', 'X-Kept': 'yes', 'X-Owner': 'ann@secret.example' })
     response.end('<p>no ann@secret.example here</p>')
   },
   '/moved-page': (_request, response) => {

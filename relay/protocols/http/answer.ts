@@ -10,6 +10,7 @@ import type { BodyMasker } from './masking/masker.ts'
 import { phraseOf } from './phrase.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
 import { type Problem, problemMessage, problemOf } from './problem.ts'
+import { type Spelling, spelled } from './spelling.ts'
 import type { AnswerHandler, AnswerHead } from './upstream.ts'
 
 /** What an agent says of its own failure. */
@@ -49,6 +50,7 @@ export class Answer implements AnswerHandler {
   readonly #context: AnswerContext
   #status = 0
   #phrase = ''
+  #spelling: Spelling = new Map()
   #bytes = 0
   #headAtMs: number | undefined
   #resume: () => void = () => {}
@@ -88,10 +90,15 @@ export class Answer implements AnswerHandler {
     this.#context.observe(status, this.#bytes, this.#headAtMs)
   }
 
-  head({ status, phrase, fields: raw }: AnswerHead, resume: () => void, abort: (cause: GateError) => void): void {
+  head(
+    { status, phrase, fields: raw, spelling }: AnswerHead,
+    resume: () => void,
+    abort: (cause: GateError) => void,
+  ): void {
     this.#status = status
     // Free text, in which no mask would find anything.
     this.#phrase = phraseOf(status, this.#masking === undefined ? phrase : undefined)
+    this.#spelling = spelling
     this.#resume = resume
     this.#abort = abort
     if (this.#stopped !== undefined) return this.stop(this.#stopped)
@@ -120,12 +127,12 @@ export class Answer implements AnswerHandler {
   #withhold({ fields, why }: Refusal): void {
     const problem = { ...problemOf(unreadable(why), this.#context.session), status: this.#status }
     const { body, fields: own } = problemMessage({ ...problem, rule: this.#context.rule })
-    this.#response.writeHead(this.#status, this.#phrase, [...fields, ...Object.entries(own)].flat())
+    this.#response.writeHead(this.#status, this.#phrase, spelled([...fields, ...Object.entries(own)], this.#spelling))
     this.#response.end(body)
   }
 
   #writeHead(fields: FieldList): void {
-    this.#response.writeHead(this.#status, this.#phrase, fields.flat())
+    this.#response.writeHead(this.#status, this.#phrase, spelled(fields, this.#spelling))
     sendHead(this.#response)
   }
 

@@ -13,6 +13,7 @@ import { bytesToRead, lengthOf, readStart } from './reading.ts'
 import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
 import { RequestBody } from './request-body.ts'
 import type { Shared } from './room.ts'
+import { spellingOf } from './spelling.ts'
 import type { SentRequest } from './upstream.ts'
 
 /** A request is held when people are asked and the decision is not there within this time: some are refused for now instead. */
@@ -207,7 +208,14 @@ export class Exchange {
     const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id)
     const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
     const kind = formOf(method, fields.one('content-type'))
-    return { method, path: `${location.path}${location.query}`, fields: sent, body: this.#body(content, kind) }
+    const spelling = spellingOf(this.#request.rawHeaders)
+    return {
+      method,
+      path: `${location.path}${location.query}`,
+      fields: sent,
+      spelling,
+      body: this.#body(content, kind),
+    }
   }
 
   #body({ start, isWhole, length }: ReadContent, kind: FormKind | undefined): SentRequest['body'] {

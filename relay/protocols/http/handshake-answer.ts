@@ -4,6 +4,7 @@ import type { FieldList } from './fields.ts'
 import { phraseOf } from './phrase.ts'
 import { hasBody, type Masking, planAnswer } from './plan.ts'
 import { rawAnswer } from './raw-answer.ts'
+import { respelled } from './spelling.ts'
 import type { Refused } from './target-handshake.ts'
 import type { AnswerHead } from './upstream.ts'
 
@@ -26,7 +27,7 @@ export function acceptLines(said: AnswerHead, masking: Masking | undefined): str
   return clientFields(said, masking).flatMap(([name, value]) => {
     // The library writes UTF-8: other bytes would become others.
     const bytes = Buffer.from(value, 'latin1')
-    return isUtf8(bytes) ? [`${name}: ${bytes.toString('utf8')}`] : []
+    return isUtf8(bytes) ? [`${said.spelling.get(name) ?? name}: ${bytes.toString('utf8')}`] : []
   })
 }
 
@@ -38,8 +39,10 @@ export function acceptLines(said: AnswerHead, masking: Masking | undefined): str
 export function refusalBytes(said: Refused, masking: Masking | undefined): Buffer {
   const fields = clientFields(said, masking)
   const phrase = phraseOf(said.status, masking === undefined ? said.phrase : undefined)
-  if (!hasBody('GET', said.status, undefined)) return rawAnswer(said.status, phrase, fields, undefined)
-  if (masking === undefined && said.body !== undefined) return rawAnswer(said.status, phrase, fields, said.body)
+  const answer = (kept: FieldList, body: Buffer | undefined): Buffer =>
+    rawAnswer(said.status, phrase, respelled(kept, said.spelling), body)
+  if (!hasBody('GET', said.status, undefined)) return answer(fields, undefined)
+  if (masking === undefined && said.body !== undefined) return answer(fields, said.body)
   const rest = fields.filter(([name]) => !ofBodies.has(name))
-  return rawAnswer(said.status, phrase, rest, Buffer.alloc(0))
+  return answer(rest, Buffer.alloc(0))
 }

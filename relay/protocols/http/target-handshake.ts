@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { errorFromBody, GateError } from '@gate/shared/errors'
 import { type FieldList, pairsOf } from './fields.ts'
+import { spellingOf } from './spelling.ts'
 import type { AnswerHead } from './upstream.ts'
 
 /** An answer instead of a WebSocket is passed on with a body up to this length, */
@@ -51,7 +52,7 @@ export function chosenBy({ headers }: IncomingMessage, protocols: readonly strin
 /** What an answer says, whatever it is. */
 export function saidBy({ statusCode = 0, statusMessage = '', rawHeaders }: IncomingMessage): AnswerHead {
   const fields = pairsOf(rawHeaders).map(([name, value]) => [name.toLowerCase(), value] as const)
-  return { status: statusCode, phrase: statusMessage, fields }
+  return { status: statusCode, phrase: statusMessage, fields, spelling: spellingOf(rawHeaders) }
 }
 
 /** An answer that is no WebSocket. @throws {GateError} what the agent could not do. */

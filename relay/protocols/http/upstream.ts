@@ -6,6 +6,7 @@ import { Client } from 'undici'
 import type { Declaration } from '../machine.ts'
 import type { TargetStream } from '../protocol.ts'
 import type { FieldList } from './fields.ts'
+import { type Spelling, spelled, spellingOf } from './spelling.ts'
 
 const MAX_HEADER_BYTES = 64 * 1024
 /** The stream lives as long as the client's connection; undici would close it when it is idle. */
@@ -17,6 +18,7 @@ export interface SentRequest {
   readonly method: string
   readonly path: string
   readonly fields: FieldList
+  readonly spelling: Spelling
   readonly body: Buffer | Readable | undefined
 }
 
@@ -26,6 +28,7 @@ export interface AnswerHead {
   /** The words behind it, as the target said them. */
   readonly phrase: string
   readonly fields: FieldList
+  readonly spelling: Spelling
 }
 
 /** What comes back; `data` gives false when no more is wanted until `resume` is called. */
@@ -72,11 +75,18 @@ export class Upstream {
 
   /** Sends a request, declared first; never twice. The handler is told of the answer or of one failure. */
   send(request: SentRequest, declaration: Declaration, handler: AnswerHandler): void {
-    const { method, path, fields, body } = request
+    const { method, path, fields, spelling, body } = request
     let abort: (cause: GateError) => void = () => {}
     this.#opening = undefined
     this.#client.dispatch(
-      { origin: ORIGIN, method: method as 'GET', path, headers: fields.flat(), body: body ?? null, blocking: false },
+      {
+        origin: ORIGIN,
+        method: method as 'GET',
+        path,
+        headers: spelled(fields, spelling),
+        body: body ?? null,
+        blocking: false,
+      },
       {
         onConnect: stop => {
           // Nothing of the request is written yet, and the stream is the one that it goes on.
@@ -85,11 +95,12 @@ export class Upstream {
         },
         onHeaders: (status, raw, resume, phrase) => {
           // Answers that come before the answer (RFC 9110 section 15.2) are the agent's to deal with.
-          if (status >= 200) handler.head({ status, phrase, fields: latin1Fields(raw) }, resume, abort)
+          if (status >= 200) handler.head({ status, phrase, ...readFields(raw) }, resume, abort)
           return true
         },
         onData: chunk => handler.data(chunk),
-        onComplete: trailers => handler.end(trailers === null ? [] : latin1Fields(trailers as unknown as Buffer[])),
+        onComplete: trailers =>
+          handler.end(trailers === null ? [] : readFields(trailers as unknown as Buffer[]).fields),
         onError: thrown => handler.fail(this.#failure(thrown)),
       },
     )
@@ -104,10 +115,10 @@ export class Upstream {
   }
 }
 
-/** Values as node writes them: one character for each byte. */
-function latin1Fields(raw: readonly Buffer[]): FieldList {
+/** One character for each byte, as node writes them. */
+function readFields(raw: readonly Buffer[]): Pick<AnswerHead, 'fields' | 'spelling'> {
+  const texts = raw.map(bytes => bytes.toString('latin1'))
   const fields: [string, string][] = []
-  for (let at = 0; at + 1 < raw.length; at += 2)
-    fields.push([(raw[at]?.toString('latin1') ?? '').toLowerCase(), raw[at + 1]?.toString('latin1') ?? ''])
-  return fields
+  for (let at = 0; at + 1 < texts.length; at += 2) fields.push([(texts[at] ?? '').toLowerCase(), texts[at + 1] ?? ''])
+  return { fields, spelling: spellingOf(texts) }
 }
