@@ -140,10 +140,18 @@ async function sendSlowly(pieces: readonly string[], pauseMs: number): Promise<s
 t.test('what stalls ends with a word, and the record says why', async t => {
   const sizes = `Content-Length: ${KEPT_BYTES + 8}\r\nConnection: close`
   const ask = (path: string): Promise<string> => sendRaw(toHostile.port, request(`GET ${path}`, 'Connection: close'))
-  const [nothing, head, read, stalled, slow, silent, drip, half, quiet] = await Promise.all([
+  const form = [
+    'A: 1',
+    'Content-Type: multipart/form-data; boundary=b',
+    'Content-Length: 100000',
+    'Connection: close',
+  ].join('\r\n')
+  const upload = Array.from({ length: 5 }, () => 'x'.repeat(20_000))
+  const [nothing, head, read, uploaded, stalled, slow, silent, drip, half, quiet] = await Promise.all([
     sendSlowly([], 0),
     sendSlowly([...request('GET /slow-head', `X-Long: ${'a'.repeat(100)}`)], 50),
     sendSlowly([`${request('POST /read', 'Content-Type: application/json\r\nContent-Length: 100')}{"amount":`], 0),
+    sendSlowly([request('POST /upload', form), ...upload], 700),
     sendSlowly([request('PUT /stalled', 'Content-Length: 100000000', 'x'.repeat(1_000_000))], 0),
     sendSlowly([request('PUT /slow', sizes, 'x'.repeat(KEPT_BYTES)), ...Array.from({ length: 8 }, () => 'x')], 400),
     ask('/silent'),
@@ -156,10 +164,14 @@ t.test('what stalls ends with a word, and the record says why', async t => {
     t.match(answer, /^HTTP\/1\.1 408 [\s\S]*application\/problem\+json/, `${name}: ${answer.slice(0, 100)}`)
     t.match(answer, /connection: close/i, name)
   }
+  t.same(statuses(uploaded), [200], 'a form that is slow, and comes')
   t.same(statuses(slow), [200], 'a body that is slow, and comes')
   t.same(
     world.service.asked.map(({ url, body }) => [url, body.length]),
-    [['/slow', KEPT_BYTES + 8]],
+    [
+      ['/slow', KEPT_BYTES + 8],
+      ['/upload', 100_000],
+    ],
     'and nothing else reached the service',
   )
   for (const answer of [silent, drip]) t.match(answer, /^HTTP\/1\.1 504 [\s\S]*ERR_GATE_TIMEOUT/, answer.slice(0, 200))
@@ -172,7 +184,7 @@ t.test('what stalls ends with a word, and the record says why', async t => {
   const all = await recorded()
   t.match(
     all.filter(({ type, text }) => type === 'command' && String(text).startsWith('POST /read')),
-    [{ decision: { effect: 'deny', rule: 'http', reason: 'the body did not come within 2 s' } }],
+    [{ decision: { effect: 'deny', rule: 'http', reason: 'the body did not come within 2 s for each 16 KiB' } }],
   )
   const ends = all.filter(({ type, code }) => type === 'session.end' && code === 'ERR_GATE_CLIENT_TIMEOUT')
   t.match(ends, [{ reason: 'no whole head of a request within 2 s' }], 'the slow head, and not who asked nothing')

@@ -6,6 +6,8 @@ import { abortReason, GateError } from '@gate/shared/errors'
 export const MAX_READ_BYTES = 1024 * 1024
 /** Bodies that nobody needs are read for the record when they say that they are no longer than this. */
 const RECORDED_BYTES = 64 * 1024
+/** A body that comes slowly has the time that it may take anew for every so many bytes of it. */
+const TIMED_BYTES = 16 * 1024
 
 export interface ReadStart {
   /** The whole body, or its beginning: then the rest is still to come. */
@@ -28,7 +30,7 @@ export function bytesToRead(length: number | undefined, need: 'rules' | 'people'
 }
 
 /**
- * Reads a body up to `limit` bytes and leaves the rest unread.
+ * Reads a body up to `limit` bytes and leaves the rest unread. Each 16 KiB of it have to come within `timeoutMs`.
  * @throws {GateError} ERR_GATE_CANCELLED when the client goes away, ERR_GATE_CLIENT_TIMEOUT when it
  * is too slow, the signal's reason.
  */
@@ -41,9 +43,15 @@ export function readStart(
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
+    let timed = 0
     const timer = setTimeout(() => {
       done()
-      reject(new GateError('ERR_GATE_CLIENT_TIMEOUT', `the body did not come within ${timeoutMs / 1000} s`))
+      reject(
+        new GateError(
+          'ERR_GATE_CLIENT_TIMEOUT',
+          `the body did not come within ${timeoutMs / 1000} s for each ${TIMED_BYTES / 1024} KiB`,
+        ),
+      )
     }, timeoutMs)
     const done = (): void => {
       clearTimeout(timer)
@@ -54,6 +62,10 @@ export function readStart(
       for (let chunk = request.read() as Buffer | null; chunk !== null; chunk = request.read() as Buffer | null) {
         chunks.push(chunk)
         length += chunk.length
+        if (length - timed >= TIMED_BYTES) {
+          timed = length
+          timer.refresh()
+        }
         if (length <= limit) continue
         done()
         return resolve({ bytes: Buffer.concat(chunks), isWhole: false })
