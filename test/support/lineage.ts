@@ -155,7 +155,7 @@ export async function said(sql: string, how: Partial<MaskObligation> = {}): Prom
   const [facts] = await statements(sql)
   if (facts === undefined) throw new Error('no statement')
   const computed = computedColumns(facts, columns)
-  const ways = typeof computed === 'string' ? computed : computed.map(mask => mask?.with)
+  const ways = typeof computed === 'string' ? computed : computed.map(fed => fed?.mask.with)
   return { refusal: maskingRefusal(facts, columns), computed: ways }
 }
 

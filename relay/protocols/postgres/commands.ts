@@ -56,13 +56,14 @@ export function plansOf(
     const count = commands[index]?.length ?? 0
     const numbers = verdict.commands.slice(next, next + count)
     const obligations = verdict.obligations[next] ?? []
-    const { masking, sensitive } = masks.of(statement, obligations, catalog)
+    const { masking, sensitive, looksUp } = masks.of(statement, obligations, catalog)
     const counted = countsRows(statement, obligations) ? numbers[0] : undefined
     next += count
     return {
       commands: numbers,
       masking,
       sensitive,
+      looksUp,
       naming: statement.facts.naming,
       defines: statement.defines,
       endsTransaction: endsTransaction(statement.facts.transaction),

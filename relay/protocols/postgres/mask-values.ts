@@ -2,8 +2,13 @@
 import type { MaskObligation } from '@gate/shared/model'
 import { hashBytes, hashText, partialText, REDACTED_TEXT } from '../../mask/values.ts'
 
-/** A masked value: always the same bytes (null is SQL NULL), or computed from the clear ones. NULL stays NULL. */
-export type ValueMask = { readonly constant: Buffer | null } | { readonly compute: (value: Buffer) => Buffer | null }
+/**
+ * A masked value: always the same bytes (null is SQL NULL), or computed from the clear ones. NULL stays NULL unless it is
+ * hidden: whether something computed is NULL can tell of what it was computed from (`nullif(substr(email, 1, 1), 'a')`).
+ */
+export type ValueMask =
+  | { readonly constant: Buffer | null; readonly hidesNull?: boolean }
+  | { readonly compute: (value: Buffer) => Buffer | null }
 
 const TEXT_FORMAT = 0
 

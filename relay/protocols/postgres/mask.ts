@@ -14,8 +14,15 @@ import type { TextGuard } from './texts.ts'
 /** Which columns of a result are masked, by position; undefined entries are clear. */
 export type RowMask = readonly (ValueMask | undefined)[]
 
+/** The mask of a column of a result that masked ones flow into. */
+export interface FedMask {
+  readonly mask: MaskObligation
+  /** It is one of their values as it is. */
+  readonly plain: boolean
+}
+
 /** Columns of a result that are no table's own: all clear, all masked, or the mask of each that is fed by masked ones. */
-export type ComputedColumns = 'clear' | 'masked' | readonly (MaskObligation | undefined)[]
+export type ComputedColumns = 'clear' | 'masked' | readonly (FedMask | undefined)[]
 
 /** Columns and form of what leaves by COPY; columns whose number or order is not certain are undefined. */
 export interface CopyOutMasking {
@@ -45,21 +52,22 @@ export function rowMask(fields: readonly Field[], context: MaskingContext): RowM
 }
 
 /** A result with other columns than were followed is not the one that was followed. */
-function fedMask(computed: ComputedColumns, index: number, count: number): MaskObligation | 'redact' | undefined {
+function fedMask(computed: ComputedColumns, index: number, count: number): FedMask | 'redact' | undefined {
   if (typeof computed === 'string') return computed === 'masked' ? 'redact' : undefined
   return computed.length === count ? computed[index] : 'redact'
 }
 
 function fieldMask(
   field: Field,
-  fed: MaskObligation | 'redact' | undefined,
+  fed: FedMask | 'redact' | undefined,
   { columns, key }: MaskingContext,
 ): ValueMask | undefined {
-  if (field.tableOid === 0) {
-    if (fed === undefined) return undefined
-    return fed === 'redact'
-      ? { constant: redacted(field.typeOid, field.format) }
-      : valueMask(fed, field.typeOid, field.format, key)
+  // A whole row is described as column 0 of its table.
+  if (field.tableOid === 0 || field.attributeNumber === 0) {
+    if (fed === undefined)
+      return field.tableOid === 0 || isClearRow(field.tableOid, columns) ? undefined : { constant: null }
+    if (fed === 'redact' || !fed.plain) return { constant: redacted(field.typeOid, field.format), hidesNull: true }
+    return valueMask(fed.mask, field.typeOid, field.format, key)
   }
   const mask = columns.mask(field.tableOid, field.attributeNumber)
   if (mask !== undefined) return valueMask(mask, field.typeOid, field.format, key)
@@ -67,6 +75,13 @@ function fieldMask(
   const clear = columns.knows(field.tableOid) && !columns.isOpaque(field.tableOid)
   return clear ? undefined : { constant: null }
 }
+
+function isClearRow(tableOid: number, columns: MaskedColumns): boolean {
+  return columns.knows(tableOid) && !columns.isMasked(tableOid)
+}
+
+const isHiddenNull = (mask: ValueMask): boolean =>
+  'constant' in mask && mask.hidesNull === true && mask.constant !== null
 
 /** Tables in a result that the catalog does not know; it has to be read anew before the rows can be shown. */
 export function unknownTables(fields: readonly Field[], columns: MaskedColumns): boolean {
@@ -130,7 +145,7 @@ export function rewriteValues(
     const next = length === -1 ? at + 4 : at + 4 + length
     if (length < -1 || next > end) throw broken('a value goes beyond its end')
     const column = mask[index]
-    if (column !== undefined && length !== -1) {
+    if (column !== undefined && (length !== -1 || isHiddenNull(column))) {
       const value = 'constant' in column ? column.constant : column.compute(source.subarray(at + 4, next))
       slab.copy(source, written, at, 4 + (value?.length ?? 0))
       slab.value(value)

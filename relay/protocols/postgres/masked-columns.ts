@@ -197,7 +197,7 @@ class Resolved implements MaskedColumns {
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
-      columns: one ?? columns.flat().map(column => ({ ...column, origin: undefined })),
+      columns: one ?? anyOf(columns, relations.length),
       others: columns.length === relations.length ? undefined : flowsOf(columns.flat()),
       star: one ?? alike(columns, relations.length),
       isTable: relations.length === 1 && !viewKinds.has(first.kind),
@@ -241,6 +241,17 @@ class Resolved implements MaskedColumns {
 
 /** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
 const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
+
+/** The columns of relations of one name, `count` in all. */
+function anyOf(all: readonly (readonly Column[])[], count: number): readonly Column[] {
+  const counts = new Map<string | undefined, number>()
+  for (const { name } of all.flat()) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return all.flat().map(column => ({
+    ...column,
+    origin: undefined,
+    uncertain: (counts.get(column.name) ?? 0) < count,
+  }))
+}
 
 /** Relations of one name with the same columns have one star; otherwise its columns are not certain. */
 function alike(all: readonly (readonly Column[])[], count: number): readonly Column[] | undefined {

@@ -6,8 +6,8 @@ import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
-import { flowsOf, maskOf } from './lineage/scope.ts'
-import type { ComputedColumns, CopyOutMasking } from './mask.ts'
+import { type Column, flowsOf, maskOf } from './lineage/scope.ts'
+import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { isPlanSetting, planRefusal } from './settings.ts'
 
@@ -194,6 +194,11 @@ const rewritten: ReadonlySet<string> = new Set(['insert', 'update', 'delete'])
 
 const nameOfType = (type: string | number): string => (typeof type === 'number' ? `with OID ${type}` : type)
 
+/** Whether what it computes can look for something that is called as a masked value is: by a cast, or by a function. */
+export function canLookUp(facts: StatementFacts, masked: MaskedColumns): boolean {
+  return touchesMasked(facts, masked) || facts.functions.length > 0
+}
+
 /** Whether texts of errors and notices can carry masked values. */
 export function canQuoteValues(facts: StatementFacts, masked: MaskedColumns): boolean {
   if (touchesMasked(facts, masked) || facts.functions.length > 0) return true
@@ -272,9 +277,14 @@ export function computedColumns(facts: StatementFacts, masked: MaskedColumns): C
   if (lineage.sink === 'plan' || lineage.sink === 'analysis') return 'clear'
   const { flows, outputs, described } = followed(lineage, masked)
   if (flows.size === 0) return 'clear'
-  if (outputs !== undefined) return outputs.map(maskOf)
+  if (outputs !== undefined) return outputs.map(fedMask)
   // A cursor WITH HOLD no longer says after COMMIT what its columns are.
   return described && facts.node === 'SelectStmt' ? 'clear' : 'masked'
+}
+
+function fedMask(column: Column): FedMask | undefined {
+  const mask = maskOf(column)
+  return mask === undefined ? undefined : { mask, plain: column.plain }
 }
 
 /** What has to be known of rows that leave by COPY TO STDOUT. */

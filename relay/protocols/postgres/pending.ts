@@ -27,6 +27,8 @@ export interface StatementPlan {
   readonly masking: MaskingContext | undefined
   /** Whether texts of errors and notices can carry masked values. */
   readonly sensitive: boolean
+  /** Whether what it computes can look things up by name (`email::regclass`), so that names in texts can be masked values. */
+  readonly looksUp?: boolean
   /** Applied when the server says that the statement is done. */
   readonly naming: StatementFacts['naming'] | undefined
   /** What a name defined by `naming` stands for. */

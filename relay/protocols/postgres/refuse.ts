@@ -206,11 +206,22 @@ export function isFatal(error: ErrorFields): boolean {
   return severity === 'FATAL' || severity === 'PANIC'
 }
 
-/** The error or notice without any text that can carry a masked value. An error raised inside a function can quote anything. */
-export function withholdTexts(error: ReadonlyMap<string, string>): ErrorFields {
+/**
+ * Those of them that a run raises as well, about a name that it was given as a value (`email::regclass`,
+ * `current_setting(email)`, `to_tsquery(email)`): class 42, but for privileges and what exists already. While a statement is
+ * read, its errors say where in it.
+ */
+const namesSomething = /^42(?!501|P07|710|P06|701|P03|723|712)/
+
+/**
+ * The error or notice without any text that can carry a masked value. An error raised inside a function can quote anything.
+ * `looksUp`: what the statement computes can be looked up as a name.
+ */
+export function withholdTexts(error: ReadonlyMap<string, string>, looksUp = false): ErrorFields {
   const code = error.get('C') ?? ''
+  const isOfRun = looksUp && namesSomething.test(code) && !error.has('P')
   const kept = new Map([...error].filter(([letter]) => harmlessFields.has(letter)))
-  const plain = error.get('W') === undefined && (harmlessMessages.has(code) || isFatal(error))
+  const plain = error.get('W') === undefined && !isOfRun && (harmlessMessages.has(code) || isFatal(error))
   kept.set(
     'M',
     plain

@@ -6,6 +6,7 @@ import { compileDetecting, type Detecting } from './detecting.ts'
 import type { MaskingContext } from './mask.ts'
 import { type MaskedColumns, resolveMasks } from './masked-columns.ts'
 import {
+  canLookUp,
   canQuoteValues,
   computedColumns,
   copyOutMasking,
@@ -28,9 +29,10 @@ const MAX_REMEMBERED_STATEMENT_BYTES = 2048
 export interface StatementMasking {
   readonly masking: MaskingContext | undefined
   readonly sensitive: boolean
+  readonly looksUp: boolean
 }
 
-const nothingMasked: StatementMasking = { masking: undefined, sensitive: false }
+const nothingMasked: StatementMasking = { masking: undefined, sensitive: false, looksUp: false }
 
 /** What masks come to for one statement. */
 interface MaskedStatement {
@@ -83,9 +85,10 @@ export class StatementMasks {
     const { masked: columns, detecting, guard } = this.resolve(obligations, catalog)
     // Where no column is masked by name, texts are searched like results.
     const sensitive = masksColumns(obligations) && canQuoteValues(effective, columns)
+    const looksUp = sensitive && canLookUp(effective, columns)
     const computed = computedColumns(effective, columns)
     const copyOut = copyOutMasking(effective, columns)
-    return { masking: { columns, computed, detecting, copyOut, guard, key: this.#maskKey }, sensitive }
+    return { masking: { columns, computed, detecting, copyOut, guard, key: this.#maskKey }, sensitive, looksUp }
   }
 
   /** Decisions that are used again oblige to the very same; what is merely equal is looked at anew. */

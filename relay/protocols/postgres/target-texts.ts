@@ -69,7 +69,10 @@ export class TargetTexts {
 
   /** An error or notice in place of one whose texts the person may not see; undefined when they may. */
   #textsInstead(type: typeof E | typeof N, head: Entry | undefined, fields: () => ErrorFields): Buffer | undefined {
-    if (this.#withholds(head)) return errorMessage(type, withholdTexts(fields()))
+    if (this.#withholds(head)) {
+      const looksUp = this.#receiving.plan(head)?.looksUp === true
+      return errorMessage(type, withholdTexts(fields(), looksUp))
+    }
     const guard = this.guardOf(head)
     const searched = guard?.search === undefined ? undefined : searchTexts(fields(), guard)
     return searched === undefined ? undefined : errorMessage(type, searched)

@@ -197,7 +197,7 @@ class Evaluation implements Evaluating {
 
   /** What is computed is refused even where it is not shown: an error, or its absence, would tell of the value. */
   #output({ name, guessed, expression }: Output, scope: Scope, tables: Tables): Column {
-    const column = { ...this.value(expression, scope, tables), name, guessed }
+    const column = { ...this.value(expression, scope, tables), name, guessed, uncertain: undefined }
     const refused = canBeShown(column) || expression.form === 'column' ? undefined : computedRefusal(column)
     if (refused !== undefined && this.#findings.purpose === 'statement') this.#findings.refuse(refused)
     return column

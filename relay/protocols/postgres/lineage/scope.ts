@@ -20,6 +20,8 @@ export interface Column {
   readonly name: string | undefined
   /** The name is probably that, and may be any. */
   readonly guessed?: boolean | undefined
+  /** Not every relation that the name in FROM can mean has it: where it is missing, its name means something further out. */
+  readonly uncertain?: boolean | undefined
   /** Masked columns that flow in. */
   readonly flows: Flows
   /**
@@ -146,7 +148,8 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
     const named = qualifiers.length === 0 ? level.sources : level.sources.filter(source => isNamed(source, qualifiers))
     const exact = named.flatMap(({ columns }) => columns.filter(column => column.name === name && !mayBeAny(column)))
     // With another of that name the server would say that it is ambiguous.
-    if (exact.length > 0) return join(exact)
+    if (exact.length > 0)
+      return exact.every(({ uncertain }) => uncertain === true) ? perhaps(exact, path, level) : join(exact)
     const unsure = named.length > 0 ? [] : level.sources.filter(source => source.anyName === true)
     const open = [
       ...named.flatMap(({ columns }) => columns.filter(mayBeAny).map(({ flows }) => flows)),
@@ -168,6 +171,16 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
   if (qualifiers.length > 0) return undefined
   if (systemColumns.has(name)) return { name, flows: noFlows, plain: true, whole: true }
   return rowNamed(name, scope)
+}
+
+/** Columns that may be missing: then the name is one of a whole row here, or of something further out. `c.f` would be f(c). */
+function perhaps(columns: readonly Column[], path: ColumnName, level: Scope): Column {
+  const here = join(columns)
+  const [name = ''] = path
+  if (path.length > 1) return here
+  const row = sourcesNamed([name], { ...level, outer: undefined })
+  const other = union(lookUp(path, level.outer)?.flows ?? noFlows, ...row.map(source => wholeRow(source).flows))
+  return other.size === 0 ? here : computed(union(here.flows, other), name)
 }
 
 /** Whether it can be called otherwise than it seems. */
@@ -202,7 +215,7 @@ function join(columns: readonly Column[]): Column {
     plain: columns.every(column => column.plain),
     whole: columns.every(column => column.whole),
     type: typeOf(columns),
-    described: columns.length === 1 ? first?.described : undefined,
+    described: columns.every(column => column.described === true),
     origin: columns.length === 1 ? first?.origin : undefined,
   }
 }

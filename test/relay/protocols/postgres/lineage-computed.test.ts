@@ -69,7 +69,7 @@ t.test('what only the place in the result tells shows the mask of the columns it
     if (facts === undefined) throw new Error('no statement')
     return (
       maskingRefusal(facts, resolved) ??
-      [...computedColumns(facts, resolved)].map(each => (typeof each === 'string' ? each : each?.with))
+      [...computedColumns(facts, resolved)].map(each => (typeof each === 'string' ? each : each?.mask.with))
     )
   }
   t.same(await ways('select id, email from customers union all select id, note from notes'), [undefined, 'partial'])

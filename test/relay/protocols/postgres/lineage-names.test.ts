@@ -67,3 +67,32 @@ both(
     'alter role gate set search_path = evil': /gate does not know that this command/,
   },
 )
+
+both(
+  t,
+  'a column that one of the tables of a name lacks may be one from further out',
+  [
+    'select plain from twice',
+    'select c.name, t.plain from customers c, twice t',
+    'select t.plain from twice t join customers c on t.id = c.id',
+    "select id from customers where (select plain from twice where twice.id = customers.id limit 1) = 'a'",
+    'select (select plain from twice limit 1) from (select name as plain from customers) y',
+    'select (select t.plain from twice t limit 1) from (select email as plain from customers) y',
+    'select (select upper(id) from twice limit 1) from (select email as id from customers) y',
+  ],
+  {
+    'select (select upper(plain) from twice limit 1) from (select email as plain from customers) y': computed,
+    'select (select plain from twice limit 1) from (select email as plain from customers) y': computed,
+    'select (select upper(plain) from (select * from twice) s limit 1) from (select email as plain from customers) y':
+      computed,
+    'with q as (select * from twice) select (select upper(plain) from q) from (select email as plain from customers) y':
+      computed,
+    "select 1 from (select email as plain from customers) y where (select plain > 'a' from twice limit 1)":
+      /email is masked for you/,
+    'select 1 from (select email as plain from customers) y order by (select plain from twice limit 1)':
+      used('ORDER BY'),
+    'insert into notes select y.id, (select plain from twice limit 1) from (select id, email as plain from customers) y':
+      /email is masked for you/,
+    'select (select upper(plain) from twice limit 1) from customers plain': computed,
+  },
+)

@@ -20,6 +20,8 @@ const mask: fc.Arbitrary<RowMask> = fc.array(
     { constant: null },
     { constant: Buffer.alloc(0) },
     { constant: Buffer.from('****') },
+    { constant: Buffer.from('****'), hidesNull: true },
+    { constant: null, hidesNull: true },
     { constant: Buffer.alloc(100, '*') },
     { compute: doubled },
     { compute: () => null },
@@ -28,8 +30,8 @@ const mask: fc.Arbitrary<RowMask> = fc.array(
 )
 
 function maskOne(value: string | null, how: RowMask[number]): string | null {
-  if (value === null || how === undefined) return value
-  const masked = 'constant' in how ? how.constant : how.compute(Buffer.from(value))
+  if (how === undefined || (value === null && !('hidesNull' in how))) return value
+  const masked = 'constant' in how ? how.constant : how.compute(Buffer.from(value ?? ''))
   return masked === null ? null : masked.toString('utf8')
 }
 
