@@ -12,6 +12,8 @@ export interface Answering<Unit, Question, Answer> {
    */
   answer(question: Question, tell: (unit: Unit) => void, signal: AbortSignal): Answer | Promise<Answer>
   observe(outcome: Outcome): void
+  /** A transaction is over; only of rooms whose machines say so. */
+  over?(): void
   /** What time it is, by the gate's clock. */
   now(): number
   /** Tells the agent what the next command is. */
@@ -134,6 +136,9 @@ class Run<Unit, Question, Answer> {
         return undefined
       case 'observe':
         this.#answering.observe(effect.outcome)
+        return undefined
+      case 'over':
+        this.#answering.over?.()
         return undefined
       case 'end':
         if (effect.to === 'target' && this.#waiting !== undefined)

@@ -32,6 +32,8 @@ export type Effect<Unit, Question> =
   /** What the next command to the target is; comes before its bytes. */
   | { readonly do: 'declare'; readonly declaration: Declaration }
   | { readonly do: 'observe'; readonly outcome: Outcome }
+  /** A transaction is over in which something ran that somebody waits for the end of. */
+  | { readonly do: 'over' }
   | { readonly do: 'end'; readonly to: Side }
 
 /**

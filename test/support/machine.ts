@@ -28,6 +28,8 @@ export interface Trace {
   outcomes: { command: number; status: string; rows: number | undefined }[]
   forgotten: number[]
   ended: ('client' | 'target')[]
+  /** How often a transaction was said to be over. */
+  overs: number
   sends: number
 }
 
@@ -87,6 +89,7 @@ export class Harness {
     outcomes: [],
     forgotten: [],
     ended: [],
+    overs: 0,
     sends: 0,
   }
   readonly #answer: Answerer
@@ -130,6 +133,7 @@ export class Harness {
         const { command, status, rows } = effect.outcome
         this.trace.outcomes.push({ command, status, rows })
       } else if (effect.do === 'declare') this.trace.declared.push(effect.declaration)
+      else if (effect.do === 'over') this.trace.overs += 1
       else if (effect.do === 'forget') this.trace.forgotten.push(effect.id)
       else this.trace.ended.push(effect.to)
     }

@@ -8,6 +8,7 @@ import type { Query } from './analysis/lineage.ts'
 import { Catalog } from './catalog.ts'
 import { type CatalogRows, catalogQueries, isSystemRow, systemQueries } from './catalog-queries.ts'
 import { CatalogStream, type Rows } from './catalog-stream.ts'
+import { SchemaChanges } from './schema-changes.ts'
 
 /** A snapshot this old is not used any more; changes seen passing make it old at once. */
 const MAX_AGE_MS = 60_000
@@ -48,6 +49,7 @@ export class Catalogs implements Disposable {
   readonly #log: Log
   readonly #targets = new Map<string, Known>()
   readonly #reading = new Map<string, Promise<Catalog>>()
+  readonly #changes = new Map<string, SchemaChanges>()
   readonly #idle = new Map<string, { readonly stream: CatalogStream; readonly timer: NodeJS.Timeout }>()
 
   constructor(analyser: Analyser, clock: Clock, log: Log) {
@@ -71,6 +73,13 @@ export class Catalogs implements Disposable {
   /** The newest snapshot there is: for what depends on nothing in it. */
   newest(target: string): Catalog | undefined {
     return this.#targets.get(target)?.catalog
+  }
+
+  /** What sessions with the target are changing. */
+  changesOf(target: string): SchemaChanges {
+    const known = this.#changes.get(target) ?? new SchemaChanges()
+    this.#changes.set(target, known)
+    return known
   }
 
   /** Something changed the catalog, or may have. */

@@ -3,7 +3,9 @@ import type { Clock } from '@gate/shared/clock'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
+import { then } from './maybe.ts'
 import type { Resolved } from './resolving.ts'
+import { both, type Change, changeOf, concerns, namesOf, type SchemaChanges } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
 /** How often a session looks for relations that the snapshot does not know. */
@@ -19,7 +21,17 @@ export interface CatalogSource {
   readCatalog(): Promise<Catalog>
   /** The catalog may have changed. */
   catalogChanges(): void
+  /** Those of all sessions with the target that are not committed, or just were. */
+  readonly changes: SchemaChanges
 }
+
+/** A change of this session: what it may do, and what says that it is over. */
+interface Open {
+  readonly end: () => void
+}
+
+/** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
+const AFTERMATH_MS = 60_000
 
 /** BEGIN, COMMIT, SHOW and the like mean the same whatever is in the catalog; each CREATE of a migration may stand between two. */
 function namesNothing({ effective: { parts, functions, types }, unknown }: Resolved): boolean {
@@ -35,9 +47,14 @@ export class CatalogUse {
   readonly #source: CatalogSource
   readonly #clock: Clock
   #lookedMs = Number.NEGATIVE_INFINITY
-  /** Commands whose end changes the catalog. */
-  readonly #changing = new Set<number>()
+  /** Commands that change the catalog, until they end; undefined for those that change no names. */
+  readonly #changing = new Map<number, Open | undefined>()
+  /** Of the open transaction. */
+  #uncommitted: Open[] = []
   #changedInTransaction = false
+  /** How many changes had begun when a snapshot was last asked for. */
+  #since = 0
+  #derived: { readonly from: Catalog; readonly key: string; readonly catalog: Catalog } | undefined
 
   constructor(source: CatalogSource, clock: Clock) {
     this.#source = source
@@ -49,6 +66,39 @@ export class CatalogUse {
    * Whether anything is masked is asked of the gate only where it matters: most statements come without.
    */
   for(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
+    this.#since = this.#source.changes.count
+    const snapshot = this.#snapshot(statements, gate)
+    if (!gate.masked) return snapshot
+    return then(snapshot, catalog => {
+      const change = this.#changeFor(statements, catalog)
+      return change === undefined ? catalog : this.#while(change, catalog)
+    })
+  }
+
+  /** What is under way, or comes before one of them in the same message, and concerns one; undefined when nothing does. */
+  #changeFor(statements: readonly Resolved[], catalog: Catalog): Change | undefined {
+    let change = this.#source.changes.open
+    let found: Change | undefined
+    for (const { effective } of statements) {
+      if (change !== undefined && concerns(change, namesOf(effective)))
+        found = found === undefined ? change : both(found, change)
+      const own = changeOf(effective)
+      if (own === undefined) continue
+      const wide = catalog.withFamilies(own)
+      change = change === undefined ? wide : both(change, wide)
+    }
+    return found
+  }
+
+  /** To resolve masks in a catalog takes a while, and a transaction has many statements. */
+  #while(change: Change, from: Catalog): Catalog {
+    const key = change === 'all' ? change : JSON.stringify([...change].sort())
+    if (this.#derived?.from !== from || this.#derived.key !== key)
+      this.#derived = { from, key, catalog: from.while(change) }
+    return this.#derived.catalog
+  }
+
+  #snapshot(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
     const newest = statements.every(namesNothing) ? this.#source.newestCatalog() : undefined
     if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
@@ -71,14 +121,32 @@ export class CatalogUse {
     return !gate.masked && this.#clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
 
-  /** These commands carry out the statement. */
-  runs(statement: StatementFacts, commands: readonly number[]): void {
-    if (changesCatalog(statement)) for (const number of commands) this.#changing.add(number)
+  /** These commands carry out the statement. Who sees everything has nothing to gain from changing what names mean. */
+  runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
+    if (!changesCatalog(statement)) return
+    const own = gate.masked ? changeOf(statement) : undefined
+    const change = own === undefined ? undefined : catalog.withFamilies(own)
+    for (const number of commands)
+      this.#changing.set(number, change === undefined ? undefined : { end: this.#source.changes.begin(change, this) })
+  }
+
+  /** Says of a statement that was judged just now whether that still holds. Later commands of this session come after it. */
+  currency(statement: StatementFacts): () => boolean {
+    const since = this.#since
+    return () => !this.#source.changes.concernedSince(since, namesOf(statement), this)
+  }
+
+  /** Whether a command that runs changes what names mean: then `over` has to be called when its transaction is. */
+  changesNames(commands: readonly number[]): boolean {
+    return commands.some(number => this.#changing.get(number) !== undefined)
   }
 
   /** What others see changes when a command ends and again when its transaction does. */
   ended(command: number, status: string): void {
-    if (this.#changing.delete(command)) {
+    if (this.#changing.has(command)) {
+      const open = this.#changing.get(command)
+      this.#changing.delete(command)
+      if (open !== undefined) this.#uncommitted.push(open)
       this.#changedInTransaction = true
       this.#source.catalogChanges()
     }
@@ -86,5 +154,31 @@ export class CatalogUse {
       this.#changedInTransaction = false
       this.#source.catalogChanges()
     }
+  }
+
+  /** A command that was to run did not. */
+  unsent(command: number): void {
+    this.#changing.get(command)?.end()
+    this.#changing.delete(command)
+  }
+
+  /** A transaction is over: what was changed in it is committed, or never was. */
+  over(): void {
+    if (this.#uncommitted.length === 0) return
+    for (const { end } of this.#uncommitted) end()
+    this.#uncommitted = []
+    this.#source.catalogChanges()
+  }
+
+  /** The session is. */
+  close(): void {
+    this.over()
+    const left = [...this.#changing.values()].filter(open => open !== undefined)
+    this.#changing.clear()
+    if (left.length === 0) return
+    setTimeout(() => {
+      for (const { end } of left) end()
+      this.#source.catalogChanges()
+    }, AFTERMATH_MS).unref()
   }
 }

@@ -2,6 +2,7 @@
 import type { Query } from './analysis/lineage.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
+import type { Change } from './schema-changes.ts'
 
 /** One row of the snapshot query for relations. */
 export interface Relation {
@@ -98,10 +99,17 @@ export class Catalog {
   /** Names of types that casts convert by functions which may do anything. */
   readonly #volatileTypes: ReadonlySet<string>
   readonly #viewQueries: ReadonlyMap<number, Query>
+  readonly #rows: CatalogRows
+  readonly #changing: Change | undefined
 
-  /** `viewQueries` are the definitions of views, as far as they can be followed. */
-  constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map()) {
+  /**
+   * `viewQueries` are the definitions of views, as far as they can be followed. `changing`: what is being changed while the
+   * snapshot does not show it.
+   */
+  constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map(), changing?: Change) {
+    this.#rows = rows
     this.#viewQueries = viewQueries
+    this.#changing = changing
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
     for (const [oid, schema, name, kind] of rows.relations) {
@@ -142,6 +150,23 @@ export class Catalog {
       relation: Number(relation),
       column: Number(column),
     }))
+  }
+
+  /** The same snapshot while something is being changed. */
+  while(change: Change): Catalog {
+    return new Catalog(this.#rows, this.#viewQueries, change)
+  }
+
+  /** With a table its whole family is changed. */
+  withFamilies(change: Change): Change {
+    if (change === 'all') return change
+    const members = [...change].flatMap(name => this.resolve(undefined, name).flatMap(({ oid }) => this.family(oid)))
+    return new Set([...change, ...members.flatMap(oid => this.relation(oid)?.name ?? [])])
+  }
+
+  /** Whether what a name stands for, and which columns that has, may be something else than the snapshot shows. */
+  isChanging(name: string): boolean {
+    return this.#changing === 'all' || this.#changing?.has(name) === true
   }
 
   isBuiltInOperator(name: string): boolean {

@@ -60,6 +60,15 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     this.#around.gate.observe(outcome)
   }
 
+  over(): void {
+    this.#judging.over()
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.#judging.close()
+  }
+
   now(): number {
     return this.#around.gate.now()
   }
@@ -87,8 +96,10 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   #cancelled(plans: readonly StatementPlan[]): Answer {
-    for (const command of plans.flatMap(plan => plan.commands))
+    for (const command of plans.flatMap(plan => plan.commands)) {
+      this.#judging.unsent(command)
       this.observe({ command, rows: undefined, bytes: 0, status: cancelledUnsent.get('C') ?? '' })
+    }
     return { kind: 'refuse', error: cancelledUnsent }
   }
 

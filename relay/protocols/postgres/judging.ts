@@ -11,6 +11,7 @@ import { commandsOf, plansOf, type Shown } from './commands.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { showParameters } from './operation.ts'
+import type { StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
 import {
@@ -54,6 +55,20 @@ export class Judging {
   /** A command has ended, which can change the catalog. */
   ended(command: number, status: string): void {
     this.#catalogs.ended(command, status)
+  }
+
+  /** A command that was let go on did not. */
+  unsent(command: number): void {
+    this.#catalogs.unsent(command)
+  }
+
+  /** A transaction is over. */
+  over(): void {
+    this.#catalogs.over()
+  }
+
+  close(): void {
+    this.#catalogs.close()
   }
 
   /** Which columns of a catalog are masked. */
@@ -160,8 +175,14 @@ export class Judging {
     }
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
     for (const [index, { effective }] of statements.entries())
-      this.#catalogs.runs(effective, plans[index]?.commands ?? [])
-    return { kind: 'go', plans }
+      this.#catalogs.runs(effective, plans[index]?.commands ?? [], catalog, this.#around.gate)
+    return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index])) }
+  }
+
+  #marked(plan: StatementPlan, statement: Resolved | undefined): StatementPlan {
+    const marked = this.#catalogs.changesNames(plan.commands) ? { ...plan, changesNames: true } : plan
+    if (plan.masking === undefined || statement === undefined) return marked
+    return { ...marked, isCurrent: this.#catalogs.currency(statement.effective) }
   }
 
   #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {

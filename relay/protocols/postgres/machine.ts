@@ -44,6 +44,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
       status: IDLE,
       searchPath: undefined,
       counted: undefined,
+      changesNames: false,
       maximumStatementBytes,
     }
     // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
@@ -66,6 +67,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
         return this.#targetQuestion
       },
       observe: outcome => this.#effects.push({ do: 'observe', outcome }),
+      over: () => this.#effects.push({ do: 'over' }),
       forgetClientQuestion: () => {
         const id = this.#client.asking
         if (id !== undefined) this.#effects.push({ do: 'forget', id })
@@ -76,7 +78,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
   /** A write costs more than a copy: the description, the masked rows and the end of a small answer leave as one. */
   #send(to: Side, unit: Buffer): void {
     let last = this.#effects.length - 1
-    while (this.#effects[last]?.do === 'observe') last -= 1
+    while (this.#effects[last]?.do === 'observe' || this.#effects[last]?.do === 'over') last -= 1
     const before = last < this.#nextEffect ? undefined : this.#effects[last]
     if (before?.do !== 'send' || before.to !== to || before.unit.length + unit.length > JOINED_BYTES) {
       this.#effects.push({ do: 'send', to, unit })

@@ -194,6 +194,7 @@ class Resolved implements MaskedColumns {
     if (first === undefined) return undefined
     const columns = relations.map(relation => this.#columnsOf(relation)).filter(each => each !== 'opaque')
     const one = relations.length === 1 ? columns[0] : undefined
+    if (this.catalog.isChanging(name)) return changing(name, first.schema, relations.length, columns.flat())
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
@@ -241,6 +242,17 @@ class Resolved implements MaskedColumns {
 
 /** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
 const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
+
+/** What may have other columns than are known, and may be another relation. */
+function changing(name: string, schema: string, count: number, known: readonly Column[]): Source {
+  return {
+    schema: count === 1 ? schema : undefined,
+    name,
+    columns: known.map(column => ({ ...column, guessed: true, described: undefined, origin: undefined })),
+    others: flowsOf(known),
+    star: undefined,
+  }
+}
 
 /** The columns of relations of one name, `count` in all. */
 function anyOf(all: readonly (readonly Column[])[], count: number): readonly Column[] {

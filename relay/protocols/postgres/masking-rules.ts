@@ -155,6 +155,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (!masksColumns(masked.obligations)) return undefined
   const why = opaqueCommand(facts)
   if (why !== undefined) return `columns are masked for you, and ${why}`
+  if (makesTrusted(facts))
+    return "columns are masked for you, and a type of this name would be taken for PostgreSQL's own"
   if (facts.parts.some(part => part.action === 'set_role' && part.writes))
     return 'columns are masked for you, so the session stays the one they are masked in'
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
@@ -177,6 +179,8 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
   if (field !== undefined) return `columns are masked for you, and .${field} calls the function ${field}() of a row`
   const type = facts.types.find(name => catalog.isCastByFunction(name))
   if (type !== undefined) return `columns are masked for you, and casts of the type ${nameOfType(type)} run functions`
+  const shadowed = facts.types.find(name => typeof name === 'string' && trusted.has(name) && isShadowed(name, catalog))
+  if (shadowed !== undefined) return `columns are masked for you, and ${shadowed} may be another type than PostgreSQL's`
   const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
   if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
   const ruled = facts.parts
@@ -188,6 +192,24 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
     ? undefined
     : `columns are masked for you, and rules of ${full(ruled)} read them or run functions`
 }
+
+/** Types that a cast to keeps the whole value, by their names: isWholeText in analysis/tree.ts. */
+const trusted: ReadonlySet<string> = new Set(['text', 'varchar'])
+
+/** A relation's rows are a type of its name, and pg_temp is looked into before pg_catalog. */
+const isShadowed = (name: string, catalog: MaskedColumns['catalog']): boolean =>
+  catalog.isChanging(name) || catalog.resolve(undefined, name).length > 0
+
+/** Whether it makes a type of such a name. */
+const makesTrusted = ({ parts }: StatementFacts): boolean =>
+  parts.some(({ action, written, others, facts }) => {
+    const types = others.filter(({ kind }) => kind === 'type')
+    return (
+      action === 'create' &&
+      facts['objectType'] === 'type' &&
+      [...written, ...types].some(({ name }) => trusted.has(name))
+    )
+  })
 
 /** What rules are for, beside SELECT of views. */
 const rewritten: ReadonlySet<string> = new Set(['insert', 'update', 'delete'])

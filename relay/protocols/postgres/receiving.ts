@@ -20,6 +20,8 @@ export interface TargetEffects {
   send(unit: Buffer): void
   ask(question: Question): number
   observe(outcome: Outcome): void
+  /** A transaction is over in which a command changed what names mean. */
+  over(): void
   /** The client's question is moot: the server will skip what it is about. */
   forgetClientQuestion(): void
 }

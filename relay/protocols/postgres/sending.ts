@@ -5,7 +5,15 @@ import type { Declaration } from '../machine.ts'
 import type { Counted } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Names } from './names.ts'
-import type { Entry, ExecuteEntry, FunctionEntry, InjectedEntry, Pending, QueryEntry } from './pending.ts'
+import type {
+  Entry,
+  ExecuteEntry,
+  FunctionEntry,
+  InjectedEntry,
+  Pending,
+  QueryEntry,
+  StatementPlan,
+} from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 
 /** Parameters up to this size are kept, shown to approvers and recorded; larger Binds and calls go through as they come. */
@@ -26,8 +34,15 @@ export interface Shared {
   searchPath: string | undefined
   /** A command under a row limit that is not decided or whose transaction is not ended: the client waits behind it. */
   counted: Counted | undefined
+  /** A command that changes what names mean was sent, and its transaction is not over. */
+  changesNames: boolean
   /** Statements longer than this are refused unread. */
   readonly maximumStatementBytes: number
+}
+
+function plansOf(entry: Entry): readonly (StatementPlan | undefined)[] {
+  if (entry.kind === 'query') return entry.plans
+  return entry.kind === 'execute' ? [entry.plan] : []
 }
 
 interface Asking {
@@ -121,6 +136,7 @@ export class Sending {
     if (this.#declare !== undefined && (isQuery(entry) || entry.kind === 'execute')) this.#declare(declarationOf(entry))
     this.shared.pending.push(entry)
     this.shared.names.sent(entry)
+    this.shared.changesNames ||= plansOf(entry).some(plan => plan?.changesNames === true)
   }
 
   /** The message at hand goes on as it came. */

@@ -151,6 +151,7 @@ async function converse(
     newestCatalog: () => room.catalogs.newest(session.target.name),
     readCatalog: read,
     catalogChanges: () => room.catalogs.invalidate(session.target.name),
+    changes: room.catalogs.changesOf(session.target.name),
     context: { ...(database === undefined ? {} : { database }), ...(role === undefined ? {} : { role }) },
     declare: declaration => target.declare(declaration),
     openStream: async signal => new CatalogStream(await openOwn(signal)),
@@ -178,6 +179,8 @@ async function converse(
     const words = machine.lastWords(cause)
     if (words !== undefined) await session.client.write(words)
     throw new NothingToSay(cause)
+  } finally {
+    decider.close()
   }
 }
 

@@ -248,6 +248,13 @@ export class TargetHalf {
     if (plan?.endsTransaction === true) this.#shared.names.transactionEnded()
   }
 
+  /** Commands that are on their way already are told of at the end of their own transaction. */
+  #over(): void {
+    if (!this.#shared.changesNames) return
+    this.#shared.changesNames = this.#shared.pending.second !== undefined
+    this.#receiving.effects.over()
+  }
+
   #ready(head: Entry | undefined, total: number): void {
     const status = this.#inbound.body(total)[0]
     if (total !== 6 || status === undefined) throw wrong('a malformed ReadyForQuery')
@@ -264,6 +271,7 @@ export class TargetHalf {
     if (status === IDLE) {
       this.#shared.names.transactionEnded()
       this.#texts.sensitiveTransaction = false
+      this.#over()
     }
     this.#inbound.pass(total)
     this.#receiving.shift('done')

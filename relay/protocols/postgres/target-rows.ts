@@ -4,7 +4,7 @@ import { type Field, readCopyOut, readRowDescription } from './bodies.ts'
 import { D, d, LARGE } from './codec.ts'
 import { createCopyOut } from './copy-out.ts'
 import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
-import type { Entry } from './pending.ts'
+import type { Entry, StatementPlan } from './pending.ts'
 import { type Receiving, type Running, wrong } from './receiving.ts'
 import { Slab } from './slab.ts'
 
@@ -70,6 +70,7 @@ export class TargetRows {
       running.kind === 'query' ? running : (running.portal ?? { rowMask: 'unknown', description: undefined })
     if (mask !== 'unknown') return mask
     if (description === undefined) throw wrong('rows without a description')
+    checkCurrent(this.#receiving.plan(running))
     const fields = readRowDescription(description)
     const holder = running.kind === 'query' ? running : running.portal
     this.#maskFields(fields, masking, found => {
@@ -105,11 +106,21 @@ export class TargetRows {
     if (running.kind === 'function') throw wrong('COPY data for a function call')
     running.copyOut = undefined
     const masking = this.#receiving.plan(running)?.masking
-    if (masking === undefined || (masking.computed === 'clear' && masking.detecting === undefined)) return
+    if (masking === undefined) return
+    checkCurrent(this.#receiving.plan(running))
+    if (masking.computed === 'clear' && masking.detecting === undefined) return
     if (masking.copyOut === undefined) throw wrong('COPY data of masked columns')
     const { form, columns: followed } = masking.copyOut
     const { binary, columns } = readCopyOut(this.#receiving.inbound.body(total))
     if (binary !== (form.kind === 'binary')) throw wrong('COPY data in another format than was asked for')
     running.copyOut = createCopyOut(form, columns, followed, masking)
   }
+}
+
+/** The server has read the statement by now, and holds what it reads. */
+function checkCurrent(plan: StatementPlan | undefined): void {
+  if (plan?.isCurrent?.() !== false) return
+  throw new GateError('ERR_GATE_REFUSED', 'a table of this statement was changed while it waited at the server', {
+    hint: 'Columns are masked for you, and which ones it shows is not certain any more. Run it again.',
+  })
 }

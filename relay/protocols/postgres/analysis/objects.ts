@@ -57,6 +57,8 @@ export function objectsOf(name: string, content: JsonObject): Objects {
       typeof value === 'string' ? value : text(as(value, 'RoleSpec')?.['rolename']) || text(object(value)['rolename'])
     if (given !== '') found.others.push({ kind, name: given })
   }
+  // A composite type is a relation.
+  if (name === 'CreateEnumStmt') found.others.push({ kind: 'type', name: strings(content['typeName']).at(-1) ?? '' })
   const called = strings(content['funcname'] ?? object(content['funccall'])['funcname']).join('.')
   if (called !== '') found.functions.push(called)
   if (['CommentStmt', 'SecLabelStmt'].includes(name)) addDescribed(found, text(content['objtype']), content['object'])

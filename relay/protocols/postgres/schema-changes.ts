@@ -1,0 +1,112 @@
+// What schema commands that are under way may do to what names mean: until they are committed, no snapshot shows it.
+import type { StatementFacts } from './analysis/facts.ts'
+import type { RelationName } from './analysis/objects.ts'
+
+/** Names of relations, in any schema, that may get other columns or become others; or any of them. */
+export type Change = ReadonlySet<string> | 'all'
+
+/** Changes that are remembered after they began; of what was decided before all of them nothing is known. */
+const MAX_RECENT = 1_000
+
+/** What in ALTER TABLE leaves names and places of columns as they are. */
+const harmless: ReadonlySet<string> = new Set([
+  ...[
+    'column_default',
+    'set_not_null',
+    'drop_not_null',
+    'set_statistics',
+    'set_storage',
+    'set_options',
+    'reset_options',
+  ],
+  ...['add_constraint', 'drop_constraint', 'validate_constraint', 'alter_constraint', 'change_owner', 'cluster_on'],
+  ...['set_rel_options', 'reset_rel_options', 'enable_row_security', 'disable_row_security', 'force_row_security'],
+  ...['no_force_row_security', 'replica_identity', 'enable_trig', 'disable_trig', 'set_table_space', 'add_index'],
+  ...['enable_trig_all', 'disable_trig_all', 'enable_trig_user', 'disable_trig_user'],
+])
+
+/** Objects whose names are nothing that is read from. */
+const apart: ReadonlySet<string> = new Set([
+  ...['index', 'tabconstraint', 'policy', 'trigger', 'statistic_ext', 'statistics', 'function', 'procedure', 'role'],
+])
+
+const relations: ReadonlySet<string> = new Set(['table', 'view', 'materialized_view', 'foreign_table', 'sequence'])
+
+/**
+ * What a statement may do to names; undefined: nothing. Of commands that it is not known of, anything. Code (DO, CALL, functions)
+ * is left out: where something is masked, none runs that gate does not know.
+ */
+export function changeOf({ node, parts }: StatementFacts): Change | undefined {
+  const changes = parts.flatMap(({ action, written, facts }): Change[] => {
+    if (action !== 'create' && action !== 'alter' && action !== 'drop') return []
+    const type = String(facts['objectType'] ?? '')
+    const alterations = [facts['alterations'] ?? []].flat()
+    const names = new Set(written.map(({ name }) => name))
+    // DROP SCHEMA takes its tables along; a new schema has none that anybody could mean.
+    if (type === 'schema') return action === 'create' ? [] : ['all']
+    if (node === 'RenameStmt' && type === 'column') return [names]
+    // ALTER INDEX renames tables as well: RenameRelation in src/backend/commands/tablecmds.c.
+    if (apart.has(type) && !(node === 'RenameStmt' && type === 'index')) return []
+    if (node === 'RenameStmt') return ['all']
+    if (!relations.has(type) && !(type === 'type' && action === 'create')) return ['all']
+    return alterations.length > 0 && alterations.every(each => harmless.has(String(each))) ? [] : [names]
+  })
+  return changes.length === 0 ? undefined : changes.reduce(both)
+}
+
+export function both(one: Change, other: Change): Change {
+  return one === 'all' || other === 'all' ? 'all' : new Set([...one, ...other])
+}
+
+/** Whether any of these names may mean something else. */
+export function concerns(change: Change, names: readonly RelationName[]): boolean {
+  return change === 'all' ? names.length > 0 : names.some(({ name }) => change.has(name))
+}
+
+/** What a statement reads or writes, by name. */
+export function namesOf({ parts }: StatementFacts): readonly RelationName[] {
+  return parts.flatMap(({ reads, written }) => [...reads, ...written])
+}
+
+interface Begun {
+  readonly change: Change
+  /** Whose it is: one for each session. */
+  readonly owner: object
+}
+
+/** The changes of one target, in all sessions. */
+export class SchemaChanges {
+  readonly #open = new Set<Begun>()
+  /** The newest last. */
+  readonly #recent: Begun[] = []
+  #count = 0
+
+  /** How many have begun. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** A change begins; what is given ends it. */
+  begin(change: Change, owner: object): () => void {
+    const entry = { change, owner }
+    this.#open.add(entry)
+    this.#recent.push(entry)
+    this.#count += 1
+    if (this.#recent.length > MAX_RECENT) this.#recent.shift()
+    return () => void this.#open.delete(entry)
+  }
+
+  /** Everything that is under way; undefined when nothing is. */
+  get open(): Change | undefined {
+    const changes = [...this.#open].map(({ change }) => change)
+    return changes.length === 0 ? undefined : changes.reduce(both)
+  }
+
+  /** Whether one of somebody else began after so many that concerns these names. */
+  concernedSince(count: number, names: readonly RelationName[], self: object): boolean {
+    const began = this.#count - count
+    if (began > this.#recent.length) return true
+    if (began <= 0) return false
+    return this.#recent.slice(-began).some(({ change, owner }) => owner !== self && concerns(change, names))
+  }
+}

@@ -1,0 +1,138 @@
+// Masks while names change their meaning: in an open transaction, in one message, in a pipeline, in another session.
+import { setTimeout as wait } from 'node:timers/promises'
+import pg from 'pg'
+import t from 'tap'
+import { SECRET, tryAll } from '../support/asking.ts'
+import { startWorld } from '../support/world.ts'
+
+const setup = `
+create schema billing;
+create schema own;
+create table customers (id int primary key, name text, email text not null, salary int);
+insert into customers select i, 'name ' || i, 'user' || i || '@secret.example', 73000 + i from generate_series(1, 9) i;
+create table billing.customers (id int, name text, email text, salary int, memo text);
+create table mirror (id int, email text);
+create table own.clear (id int, word text);
+grant all on schema public, own to public;
+analyze;
+`
+
+const policy = `
+targets:
+  - match: { labels: { env: prod } }
+    allow: { groups: [support] }
+    rules: [{ name: everything, allow: [support] }]
+    mask: [{ columns: [public.customers.email, public.customers.salary], with: redact }]
+`
+
+const table = "create temp table mine as select 'x'::text as email"
+const inner = 'select (select reverse(email) from mine limit 1) from public.customers where id = 7'
+
+const attempts: Readonly<Record<string, readonly string[]>> = {
+  'a name that stands for tables with different columns': [
+    'select (select reverse(memo) from customers limit 1) from (select email as memo from public.customers where id = 7) y',
+    'select (select reverse(memo) from (select * from customers) s limit 1) from (select email as memo from public.customers where id = 7) y',
+    'with q as (select * from customers) select (select reverse(memo) from q limit 1) from (select email as memo from public.customers where id = 7) y',
+    'insert into mirror select y.id, (select memo from customers limit 1) from (select id, email as memo from public.customers) y;; select reverse(email) from mirror',
+  ],
+  'in an open transaction': [
+    `${table};; begin;; alter table mine rename email to f;; ${inner}`,
+    'begin;; create temp table mirror as select 7 as id;; select (select reverse(email) from mirror m where m.id = c.id) from public.customers c where id = 7',
+    'begin;; create temp table mirror as select 7 as id;; select reverse(b) from (select m.*, c.email, c.name from mirror m, public.customers c where c.id = 7) x(a, b)',
+    `${table};; begin;; alter table mine drop column email;; ${inner}`,
+    `${table};; begin;; drop table mine;; create temp table mine as select 1 as f;; ${inner}`,
+    `${table};; begin;; alter table mine rename to theirs;; create temp table mine as select 1 as f;; ${inner}`,
+    `${table};; begin;; savepoint s;; alter table mine rename email to f;; release s;; ${inner}`,
+    `${table};; begin;; alter table mine rename email to f;; create temp table loot as ${inner.replace('reverse(email)', 'email')};; select reverse(email) from loot;; commit;; select * from loot`,
+    `create temp table p (id int, email text);; create temp table c () inherits (p);; insert into c values (1, 'x');; begin;; alter table p rename email to f;; ${inner.replace('mine', 'c')}`,
+    `create temp table t1 as select 1 a, 2 b, 3 c;; create temp table t2 as select 1 z;; begin;; alter table t1 drop column b, drop column c;; alter table t2 add column y int default 5, add column x int default 6;; copy (select t1.*, c.email, t2.* from t1, public.customers c, t2 where c.id in (7, 8)) to stdout`,
+    "begin;; create type pg_temp.text as enum ('a', 'user7@secret.example');; select reverse(email::text::varchar) from public.customers where id = 7",
+    "create type pg_temp.text as enum ('a');; select email::text from public.customers where id = 7",
+    'create temp table text (a int);; select email::text from public.customers where id = 7',
+  ],
+  'in one message': [
+    `${table};; alter table mine rename email to f; ${inner}`,
+    `${table};; begin; alter table mine rename email to f; ${inner}; rollback`,
+    `create temp table mirror as select 7 as id; select (select reverse(email) from mirror m where m.id = c.id) from public.customers c where id = 7`,
+  ],
+}
+
+const world = await startWorld({ sql: setup, policy })
+t.teardown(() => world[Symbol.asyncDispose]())
+const carol = await world.person('carol')
+const connection = await carol.connect('prod-db')
+t.teardown(() => connection[Symbol.asyncDispose]())
+
+t.test('no value comes, whatever a name means meanwhile', t => tryAll(t, connection.port, attempts))
+
+async function open(): Promise<pg.Client> {
+  const client = new pg.Client({ host: '127.0.0.1', port: connection.port, user: 'carol', database: 'app' })
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+/** Everything that comes of a statement, in one text. */
+async function saidOf(client: pg.Client, sql: string): Promise<string> {
+  try {
+    const results = [await client.query({ text: sql, rowMode: 'array' })].flat() as pg.QueryArrayResult[]
+    return JSON.stringify(results.map(({ rows }) => rows))
+  } catch (thrown) {
+    return String(thrown)
+  }
+}
+
+const backwards = [...SECRET].reverse().join('')
+const changed =
+  'select (select reverse(word) from own.clear limit 1) from (select email as word from public.customers where id = 7) y'
+
+t.test('what another session changes meanwhile is not taken for what it was', async t => {
+  const [one, two] = [await open(), await open()]
+  await one.query("insert into own.clear values (1, 'clear')")
+  t.match(await saidOf(one, changed), 'raelc')
+
+  await two.query('begin')
+  await two.query('alter table own.clear rename word to other')
+  const during = saidOf(one, changed)
+  await wait(300)
+  await two.query('commit')
+  t.match(await during, /gate: /, 'while a change is not committed')
+  t.match(await saidOf(one, changed), /gate: /, 'when it is')
+  await two.query('alter table own.clear rename other to word')
+  t.match(await saidOf(one, changed), 'raelc', 'and when it is undone')
+
+  // Decided, and then kept at the server by what comes before it in the message.
+  const slow = saidOf(one, `select pg_sleep(1); ${changed}`)
+  await wait(300)
+  await two.query('alter table own.clear rename word to other')
+  const said = await slow
+  t.notMatch(said, backwards)
+  t.match(said, /was changed while it waited|gate: /)
+  await two.query('alter table own.clear rename other to word')
+  await Promise.all([one.end().catch(() => {}), two.end()])
+})
+
+t.test('work goes on: migrations, temporary tables, and what no change concerns', async t => {
+  const client = await open()
+  for (const sql of [
+    'begin',
+    'create temp table picked (id int, note text)',
+    "insert into picked values (7, 'a')",
+    'select id, email from public.customers where id = 7',
+    'select p.note, c.email from picked p, public.customers c where c.id = 7',
+    'alter table own.clear add column size int default 1',
+    'update own.clear set size = 2',
+    'select count(*), max(name) from public.customers',
+    'alter table own.clear alter column size set default 3',
+    'create index on own.clear (size)',
+    'commit',
+    'select c.email, upper(k.word), k.size from own.clear k, public.customers c where c.id = 7',
+    'begin',
+    'alter table own.clear drop column size',
+    'select id, upper(name), email from public.customers where id = 7',
+    'rollback',
+    'select c.email, upper(k.word), k.size from own.clear k, public.customers c where c.id = 7',
+  ])
+    t.notMatch(await saidOf(client, sql), /gate:|rror/, sql)
+  await client.end()
+})

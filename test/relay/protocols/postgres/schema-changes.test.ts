@@ -1,0 +1,102 @@
+// Which commands change what names mean, for whom and how long; and when the machine says that a transaction is over.
+import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
+import { changeOf, SchemaChanges } from '@gate/relay/protocols/postgres/schema-changes'
+import { silentLog } from '@gate/shared/log'
+import t from 'tap'
+import { allowAll, clearPlan, Harness } from '../../../support/machine.ts'
+import { client, server } from '../../../support/wire.ts'
+
+const analyser = new Analyser(1024 * 1024, silentLog)
+t.teardown(() => analyser[Symbol.asyncDispose]())
+
+async function said(sql: string): Promise<unknown> {
+  const analysis = await analyser.analyse(sql)
+  if ('syntaxError' in analysis) throw new Error(`${sql}: ${analysis.syntaxError}`)
+  const change = analysis.statements.map(changeOf)[0]
+  return change instanceof Set ? [...change].sort() : change
+}
+
+t.test('each command says what it changes', async t => {
+  for (const [sql, change] of [
+    ['select * from t', undefined],
+    ['insert into t values (1)', undefined],
+    ['begin', undefined],
+    ['create table t (id int)', ['t']],
+    ['create temp table t as select 1', ['t']],
+    ['select 1 as id into temp t', ['t']],
+    ['create view v as select 1', ['v']],
+    ['create sequence s', ['s']],
+    ['create table c () inherits (p)', ['c', 'p']],
+    ['alter table t rename a to b', ['t']],
+    ['alter table t drop column a, add constraint x check (b > 1)', ['t']],
+    ['alter table t alter a type text', ['t']],
+    ['alter table t set schema s', ['t']],
+    ['alter table p attach partition c default', ['c', 'p']],
+    ['alter table t alter a set default 1, alter b set not null, enable row level security', undefined],
+    ['create index on t (a)', undefined],
+    ["comment on table t is 'x'", undefined],
+    ['create schema s', undefined],
+    ['drop table t, u', ['t', 'u']],
+    ['drop index i', undefined],
+    ['create type y as (a int)', ['y']],
+    ["create type y as enum ('a')", []],
+    ['alter table t rename to u', 'all'],
+    ['alter index t rename to u', 'all'],
+    ['alter sequence s rename to u', 'all'],
+    ['drop schema s cascade', 'all'],
+    ['drop type y cascade', 'all'],
+    ['alter type y drop attribute a', 'all'],
+    ['alter type y rename attribute a to b', 'all'],
+    ['drop owned by somebody', 'all'],
+    ['drop extension e', 'all'],
+  ] as const)
+    t.same(await said(sql), change, sql)
+})
+
+t.test('changes are known while they are open, and to others for as long as they matter', t => {
+  const changes = new SchemaChanges()
+  const [one, two] = [{}, {}]
+  const named = (name: string): { schema: undefined; name: string }[] => [{ schema: undefined, name }]
+  const before = changes.count
+  const end = changes.begin(new Set(['t']), one)
+  t.same(changes.open, new Set(['t']))
+  t.ok(changes.concernedSince(before, named('t'), two))
+  t.notOk(changes.concernedSince(before, named('t'), one), 'one’s own commands come in order')
+  t.notOk(changes.concernedSince(before, named('u'), two))
+  t.notOk(changes.concernedSince(changes.count, named('t'), two))
+  end()
+  t.equal(changes.open, undefined)
+  t.ok(changes.concernedSince(before, named('t'), two), 'what was decided before it does not hold after it')
+  for (let index = 0; index < 2_000; index += 1) changes.begin(new Set(['other']), one)()
+  t.ok(changes.concernedSince(before, named('u'), two), 'of what is forgotten anything may be')
+  changes.begin('all', one)
+  t.equal(changes.open, 'all')
+  t.end()
+})
+
+t.test('the machine says when the transaction of such a command is over', t => {
+  const changing = { kind: 'go', plans: [{ ...clearPlan, changesNames: true }] } as const
+  const harness = new Harness(question =>
+    question.kind === 'query' && question.text.toString().startsWith('alter') ? changing : allowAll(question),
+  )
+  const answer = (tag: string, status: 'I' | 'T'): void =>
+    harness.target(Buffer.concat([server.complete(tag), server.ready(status)]))
+  harness.client(client.query('select'))
+  answer('SELECT 1', 'I')
+  t.equal(harness.trace.overs, 0)
+  harness.client(Buffer.concat([client.query('begin'), client.query('alter')]))
+  answer('BEGIN', 'T')
+  answer('ALTER TABLE', 'T')
+  t.equal(harness.trace.overs, 0)
+  harness.client(client.query('rollback'))
+  answer('ROLLBACK', 'I')
+  t.equal(harness.trace.overs, 1)
+  harness.client(Buffer.concat([client.query('alter'), client.query('alter')]))
+  answer('ALTER TABLE', 'I')
+  answer('ALTER TABLE', 'I')
+  t.equal(harness.trace.overs, 3, 'the second was on its way when the first was over')
+  harness.client(client.query('select'))
+  answer('SELECT 1', 'I')
+  t.equal(harness.trace.overs, 3)
+  t.end()
+})
