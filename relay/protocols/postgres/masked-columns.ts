@@ -10,6 +10,7 @@ import {
   type MaskedColumn,
   maskOf,
   noFlows,
+  type Row,
   redactedOf,
   type Source,
   typeOf,
@@ -193,15 +194,15 @@ class Resolved implements MaskedColumns {
     const [first] = relations
     if (first === undefined) return undefined
     const columns = relations.map(relation => this.#columnsOf(relation)).filter(each => each !== 'opaque')
-    const one = relations.length === 1 ? columns[0] : undefined
+    const star = relations.length === 1 ? columns[0] : alike(columns, relations.length)
     if (this.catalog.isChanging(name)) return changing(name, first.schema, relations.length, columns.flat())
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
-      columns: one ?? anyOf(columns, relations.length),
+      columns: star ?? anyOf(columns, relations.length),
       others: columns.length === relations.length ? undefined : flowsOf(columns.flat()),
-      star: one ?? alike(columns, relations.length),
-      isTable: relations.length === 1 && !viewKinds.has(first.kind),
+      star,
+      isTable: relations.every(({ kind }) => !viewKinds.has(kind)),
     }
   }
 
@@ -265,7 +266,7 @@ function anyOf(all: readonly (readonly Column[])[], count: number): readonly Col
   }))
 }
 
-/** Relations of one name with the same columns have one star; otherwise its columns are not certain. */
+/** Relations of one name with the same columns are as one; otherwise the columns of their star are not certain. */
 function alike(all: readonly (readonly Column[])[], count: number): readonly Column[] | undefined {
   const [first] = all
   if (first === undefined || all.length !== count) return undefined
@@ -277,8 +278,10 @@ function alike(all: readonly (readonly Column[])[], count: number): readonly Col
       ),
   )
   if (!same) return undefined
+  const row = sameKey(all)
   return first.map((column, index) => ({
     name: column.name,
+    ...(row === undefined ? {} : { origin: { row, column: column.origin?.column ?? 0 } }),
     flows: union(...all.map(columns => columns[index]?.flows ?? noFlows)),
     plain: all.every(columns => columns[index]?.plain === true),
     whole: all.every(columns => columns[index]?.whole === true),
@@ -286,4 +289,15 @@ function alike(all: readonly (readonly Column[])[], count: number): readonly Col
     type: typeOf(all.flatMap(columns => columns[index] ?? [])),
     generated: first[index]?.generated === true,
   }))
+}
+
+/** A row of any of them, where all have the same primary key in the same columns. */
+function sameKey(all: readonly (readonly Column[])[]): Row | undefined {
+  const keyOf = (columns: readonly Column[]): string =>
+    JSON.stringify(columns.map(({ origin }) => (origin === undefined ? null : [origin.column, origin.row.key])))
+  const row = all[0]?.[0]?.origin?.row
+  const isSame = all.every(
+    columns => columns.every(({ origin }) => origin !== undefined) && keyOf(columns) === keyOf(all[0] ?? []),
+  )
+  return isSame && row !== undefined ? { key: row.key, direct: true } : undefined
 }

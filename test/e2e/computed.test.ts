@@ -1,0 +1,96 @@
+// `computed: mask`: what is computed from masked values is shown masked, whole rows and NULL and errors included.
+import pg from 'pg'
+import t from 'tap'
+import { SECRET, tryAll } from '../support/asking.ts'
+import { startWorld } from '../support/world.ts'
+
+const setup = `
+create table customers (id int primary key, name text, email text, ssn text);
+insert into customers select i, 'name ' || i, 'user' || i || '@secret.example', '987-65-00' || i from generate_series(1, 9) i;
+create view customer_view as select id, email from customers;
+create materialized view customer_mat as select * from customers;
+create table people (id int, email text) partition by range (id);
+create table people_1 partition of people for values from (1) to (100);
+insert into people select id, email from customers;
+create table old (id int);
+insert into old values (1);
+alter table old add column kept text default '${SECRET}';
+create table clear (id int, word text);
+insert into clear values (1, null), (2, 'clear');
+analyze;
+`
+
+const policy = `
+targets:
+  - match: { labels: { env: prod } }
+    allow: { groups: [support] }
+    rules: [{ name: everything, allow: [support] }]
+    mask:
+      - { columns: ["customers.email", "customers.ssn", "people.email", "old.kept"], with: redact, computed: mask }
+`
+
+const attempts: Readonly<Record<string, readonly string[]>> = {
+  'whole rows': [
+    'select c from public.customers c where id = 7',
+    'select v from customer_view v where id = 7',
+    'select customer_mat from customer_mat where id = 7',
+    'select p from people p where id = 7',
+    'select p from people_1 p where id = 7',
+    'select x from (select * from customers where id = 7) x',
+    'update customers c set name = name where id = 7 returning c',
+    'begin;; declare k cursor for select c from customers c where id = 7;; fetch k',
+    'prepare p as select c from customers c where id = 7;; execute p',
+  ],
+  'names that are looked up': [
+    'select current_setting(email) from customers where id = 7',
+    `select ('"' || email || '"')::regclass from customers where id = 7`,
+    `select ('"' || email || '"')::regtype from customers where id = 7`,
+    `select ('"' || email || '"')::regproc from customers where id = 7`,
+    `select ('"' || email || '"')::regrole from customers where id = 7`,
+    `select ('"' || email || '"')::regnamespace from customers where id = 7`,
+    'select email::regclass from customers where id = 7',
+    'select to_tsquery(email) from customers where id = 7',
+    "select has_column_privilege('customers', email, 'select') from customers where id = 7",
+    "select has_table_privilege(email, 'select') from customers where id = 7",
+    "select pg_get_serial_sequence('customers', email) from customers where id = 7",
+    "select to_char(now() at time zone email, 'HH') from customers where id = 7",
+  ],
+  'a value that older rows have': [
+    "select a from pg_attribute a where attname = 'kept'",
+    "select current_setting(attmissingval::text) from pg_attribute where attname = 'kept'",
+    "select attmissingval::text::regclass from pg_attribute where attname = 'kept'",
+    "select attmissingval from pg_attribute where attname = 'kept'",
+  ],
+}
+
+const world = await startWorld({ policy, sql: setup })
+t.teardown(() => world[Symbol.asyncDispose]())
+const carol = await world.person('carol')
+const connection = await carol.connect('prod-db')
+t.teardown(() => connection[Symbol.asyncDispose]())
+
+t.test('no value comes in what is computed from it', t => tryAll(t, connection.port, attempts))
+
+t.test('whether something computed is NULL is not shown; what is clear stays clear', async t => {
+  const client = new pg.Client({ host: '127.0.0.1', port: connection.port, user: 'carol', database: 'app' })
+  await client.connect()
+  const rows = async (text: string): Promise<unknown[]> =>
+    (await client.query({ text, rowMode: 'array' })).rows as unknown[]
+  t.same(
+    await rows("select nullif(substr(email, 1, 1), 'u'), nullif(substr(email, 1, 1), 'x') from customers where id = 7"),
+    [['****', '****']],
+  )
+  t.same(await rows("select substring(email from '^q'), email || null, length(email) from customers where id = 7"), [
+    ['****', '****', 0],
+  ])
+  t.same(await rows("select nullif(left(attmissingval::text, 2), '{u') from pg_attribute where attname = 'kept'"), [
+    ['****'],
+  ])
+  t.same(await rows('select word, upper(word), email from clear left join customers using (id) order by id'), [
+    [null, null, '****'],
+    ['clear', 'CLEAR', '****'],
+  ])
+  t.same(await rows('select k from clear k order by id'), [['(1,)'], ['(2,clear)']])
+  await t.rejects(rows('select * from nosuch'), { code: '42P01', message: /nosuch/ })
+  await client.end()
+})
