@@ -12,6 +12,8 @@ export async function writeWhole(path: string, bytes: Buffer | string): Promise<
   await rename(beside, path)
 }
 
+const noLinks: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
+
 /** The text of a file that is made once and never changed: whoever comes first makes it, and all get the same. */
 export async function madeOnce(path: string, make: () => string): Promise<string> {
   const known = await textOf(path)
@@ -23,7 +25,10 @@ export async function madeOnce(path: string, make: () => string): Promise<string
     // Unlike rename(), it does not replace what somebody else has made meanwhile.
     await link(beside, path)
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
+    const code = (thrown as NodeJS.ErrnoException).code ?? ''
+    // Some file systems have no links.
+    if (noLinks.has(code)) await writeFile(path, await readFile(beside), { flag: 'wx', mode: 0o600, flush: true })
+    else if (code !== 'EEXIST') throw thrown
   } finally {
     await unlink(beside)
   }

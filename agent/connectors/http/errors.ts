@@ -20,6 +20,12 @@ const closings: Readonly<Record<string, string>> = {
   EPIPE: 'it closed the connection while the request was being sent',
 }
 
+/** What a client asks for and no library writes. */
+const unwritable: ReadonlySet<string> = new Set([
+  ...['UND_ERR_INVALID_ARG', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'ERR_HTTP2_HEADER_SINGLE_VALUE'],
+  ...['ERR_HTTP2_INVALID_HEADER_VALUE', 'ERR_HTTP2_INVALID_CONNECTION_HEADERS', 'ERR_HTTP2_INVALID_PSEUDOHEADER'],
+])
+
 const codeOf = (thrown: unknown): string =>
   thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : ''
 
@@ -36,7 +42,7 @@ export function targetError(name: string, cause: unknown): GateError {
   if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return broken('sent more or less than it said it would')
   if (code === 'UND_ERR_SOCKET' && cause instanceof Error && cause.message.startsWith('bad '))
     return broken('sent an answer that does not belong to the request')
-  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
+  if (unwritable.has(code))
     return new GateError('ERR_GATE_PROTOCOL', 'the request cannot be written for the target', { cause })
   const why = closings[code] ?? (tlsFault.test(code) ? `TLS: ${code}` : code)
   return new GateError(

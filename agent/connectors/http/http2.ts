@@ -8,6 +8,7 @@ import {
   type OutgoingHttpHeaders,
   sensitiveHeaders,
 } from 'node:http2'
+import { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Client } from 'undici'
@@ -22,6 +23,10 @@ const MAX_FIELDS = 256
 const WINDOW_BYTES = 256 * 1024
 /** Megabytes that node keeps for a session: heads, frames and data together. */
 const SESSION_MEMORY_MB = 2
+/** What is written at once of a body that is there as a whole: all of it would take up that memory. */
+const SLICE_BYTES = 64 * 1024
+/** As undici has it over HTTP/1.1: nothing else notices that a service is gone which may be silent. */
+const KEEP_ALIVE_MS = 60_000
 
 export class Http2Connection implements ServiceConnection {
   readonly #target: HttpTarget
@@ -50,6 +55,8 @@ export class Http2Connection implements ServiceConnection {
     } catch (thrown) {
       exchange.fail(thrown instanceof Error ? thrown : asGateError(thrown))
     } finally {
+      // It may not be HTTP/2 that is spoken there, or nobody may be there any more.
+      if (exchange.isLate) this.#session?.destroy()
       this.#idle = setTimeout(() => this.#session?.close(), IDLE_MS).unref()
     }
   }
@@ -81,6 +88,7 @@ export class Http2Connection implements ServiceConnection {
       const timer = setTimeout(() => session.destroy(lateConnection(name)), timeouts.connect)
       session.once('connect', (_session, socket) => {
         clearTimeout(timer)
+        socket.setKeepAlive(true, KEEP_ALIVE_MS)
         const { encrypted, alpnProtocol } = socket as TLSSocket
         if (encrypted !== true || alpnProtocol === 'h2') return resolve()
         session.destroy(new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} does not speak HTTP/2`))
@@ -108,6 +116,11 @@ class Http2Exchange {
   readonly #handler: Handler
   #stream: ClientHttp2Stream | undefined
   #isOver = false
+  #hasHead = false
+  /** It was given up for want of an answer. */
+  isLate = false
+  /** Resets the stream with CANCEL. close() would say before that what was sent is all of it. */
+  readonly #cut = new AbortController()
   #done = (): void => {}
   /** Set as they come: names and values in turn. */
   readonly #controller: Controller & { rawHeaders: string[]; rawTrailers: string[] }
@@ -131,20 +144,31 @@ class Http2Exchange {
       this.#handler.onRequestStart(this.#controller)
       // What was given up by now is never sent.
       if (this.#isOver) return
-      const stream = session.request(headersOf(request, this.#target), { endStream: request.body === null })
+      const stream = session.request(headersOf(request, this.#target), {
+        endStream: request.body === null,
+        signal: this.#cut.signal,
+      })
       this.#stream = stream
-      this.#listen(stream)
-      send(request.body, stream, cause => this.fail(cause))
+      const late = this.#listen(stream)
+      send(request.body, stream, late, cause => this.fail(cause))
     })
   }
 
-  #listen(stream: ClientHttp2Stream): void {
+  /** Gives the clock that runs until the answer begins. */
+  #listen(stream: ClientHttp2Stream): NodeJS.Timeout {
     const { name, timeouts } = this.#target
-    const late = setTimeout(() => this.fail(lateHead(name)), timeouts.headers)
+    const late = setTimeout(() => {
+      this.isLate = true
+      this.fail(lateHead(name))
+    }, timeouts.headers)
     stream.once('response', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       clearTimeout(late)
+      const status = Number(headers[':status'])
+      if (status < 200)
+        return this.fail(new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} answered with status ${status}`))
+      this.#hasHead = true
       this.#controller.rawHeaders = fieldsOf(raw)
-      this.#try(() => this.#handler.onResponseStart(this.#controller, Number(headers[':status'])))
+      this.#try(() => this.#handler.onResponseStart(this.#controller, status))
     })
     stream.on('data', (chunk: Buffer) => {
       if (!this.#isOver) this.#try(() => this.#handler.onResponseData(this.#controller, chunk))
@@ -152,15 +176,16 @@ class Http2Exchange {
     stream.once('trailers', (_trailers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       this.#controller.rawTrailers = fieldsOf(raw)
     })
+    const isWhole = wholeness(stream)
     stream.once('end', () => {
-      // A stream that was reset ends as well.
-      if (stream.rstCode === constants.NGHTTP2_NO_ERROR && !stream.aborted) this.#end()
+      if (this.#hasHead && isWhole()) this.#end()
     })
     stream.on('error', cause => this.fail(cause))
     stream.once('close', () => {
       clearTimeout(late)
       this.fail(new GateError('ERR_GATE_TARGET_UNREACHABLE', `${name} broke off the request`))
     })
+    return late
   }
 
   #try(tell: () => void): void {
@@ -174,8 +199,8 @@ class Http2Exchange {
   #end(): void {
     if (this.#isOver) return
     this.#isOver = true
-    // Nobody wants the rest of what was to be sent (RFC 9113 section 8.1).
-    this.#stream?.close(constants.NGHTTP2_NO_ERROR)
+    // Nobody wants the rest of what was to be sent.
+    if (this.#stream?.writableFinished === false) this.#cut.abort()
     this.#handler.onResponseEnd(this.#controller)
     this.#done()
   }
@@ -183,13 +208,16 @@ class Http2Exchange {
   fail(cause: Error): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#stream?.close(constants.NGHTTP2_CANCEL)
+    this.#cut.abort()
     this.#handler.onResponseError(this.#controller, cause)
     this.#done()
   }
 }
 
 const secret: readonly string[] = ['authorization', 'cookie', 'proxy-authorization', 'x-amz-security-token']
+
+/** Lists of which node takes one field only. */
+const lists: ReadonlySet<string> = new Set(['if-match', 'if-none-match'])
 
 /** What logs in is not to be remembered by whoever compresses it (RFC 7541 section 7.1). */
 function sensitiveNames({ credential }: HttpTarget): readonly string[] {
@@ -198,15 +226,19 @@ function sensitiveNames({ credential }: HttpTarget): readonly string[] {
 }
 
 function headersOf({ method, path, headers, body }: WrittenRequest, target: HttpTarget): OutgoingHttpHeaders {
-  const fields: Record<string, string | string[]> = { ':method': method, ':path': path }
+  // What Host is over HTTP/1.1, whatever name is in the certificate.
+  const fields = new Map<string, string[]>([
+    [':method', [method]],
+    [':path', [path]],
+    [':authority', [new URL(target.url).host]],
+  ])
   for (let at = 0; at + 1 < headers.length; at += 2) {
     const name = (headers[at] ?? '').toLowerCase()
-    const value = headers[at + 1] ?? ''
-    const known = fields[name]
-    fields[name] = known === undefined ? value : [...[known].flat(), value]
+    fields.set(name, [...(fields.get(name) ?? []), headers[at + 1] ?? ''])
   }
-  if (Buffer.isBuffer(body)) fields['content-length'] = String(body.length)
-  return Object.assign(fields, { [sensitiveHeaders]: sensitiveNames(target) })
+  if (Buffer.isBuffer(body)) fields.set('content-length', [String(body.length)])
+  const written = [...fields].map(([name, values]) => [name, lists.has(name) ? values.join(', ') : values] as const)
+  return Object.assign(Object.fromEntries(written), { [sensitiveHeaders]: sensitiveNames(target) })
 }
 
 /** Without those that hold the status and the like. */
@@ -214,10 +246,35 @@ function fieldsOf(raw: readonly string[]): string[] {
   return raw.filter((_, at) => !(raw[at - (at % 2)] ?? '').startsWith(':'))
 }
 
-function send(body: WrittenRequest['body'], stream: ClientHttp2Stream, failed: (cause: Error) => void): void {
+/**
+ * Says at the end of a stream whether the service has said that it is the end: node ends what was reset without an error as
+ * well, and closes it before.
+ */
+function wholeness(stream: ClientHttp2Stream): () => boolean {
+  const push = stream.push.bind(stream)
+  let isWhole = false
+  stream.push = (chunk, encoding) => {
+    if (chunk === null && !stream.closed) isWhole = true
+    return push(chunk, encoding)
+  }
+  return () => isWhole && stream.rstCode === constants.NGHTTP2_NO_ERROR
+}
+
+function send(
+  body: WrittenRequest['body'],
+  stream: ClientHttp2Stream,
+  late: NodeJS.Timeout,
+  failed: (cause: Error) => void,
+): void {
   if (body === null) return
-  if (Buffer.isBuffer(body)) return void stream.end(body)
-  body.on('error', failed)
+  const source = Buffer.isBuffer(body) ? Readable.from(slicesOf(body)) : body
+  source.on('error', failed)
+  // A service that takes what comes has time to answer.
+  source.on('data', () => late.refresh())
   // A body that breaks off does not end the stream: what is cut off must not look whole.
-  body.pipe(stream)
+  source.pipe(stream)
+}
+
+function* slicesOf(body: Buffer): Generator<Buffer> {
+  for (let at = 0; at < body.length; at += SLICE_BYTES) yield body.subarray(at, at + SLICE_BYTES)
 }

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { errorFromBody, GateError } from '@gate/shared/errors'
 import { type FieldList, pairsOf } from './fields.ts'
-import { spellingOf } from './spelling.ts'
+import { respelled, type Spelling, spellingOf } from './spelling.ts'
 import type { AnswerHead } from './upstream.ts'
 
 /** An answer instead of a WebSocket is passed on with a body up to this length, */
@@ -13,6 +13,7 @@ const REFUSAL_TIMEOUT_MS = 10_000
 export interface Handshake {
   readonly path: string
   readonly fields: FieldList
+  readonly spelling: Spelling
   /** Subprotocols, of which the target may choose one. */
   readonly protocols: readonly string[]
   /** Whether the client may have a body, should the target answer with one. */
@@ -29,11 +30,11 @@ export interface Refused extends AnswerHead {
 }
 
 /** The fields as the library takes them. */
-export function headersOf({ fields, protocols }: Handshake): Record<string, string> {
-  const headers: Record<string, string[]> = {}
-  for (const [name, value] of fields) headers[name] = [...(headers[name] ?? []), value]
-  if (protocols.length > 0) headers['sec-websocket-protocol'] = [...protocols]
-  return Object.fromEntries(Object.entries(headers).map(([name, values]) => [name, values.join(', ')]))
+export function headersOf({ fields, spelling, protocols }: Handshake): Record<string, string> {
+  const headers = new Map<string, readonly string[]>()
+  for (const [name, value] of respelled(fields, spelling)) headers.set(name, [...(headers.get(name) ?? []), value])
+  if (protocols.length > 0) headers.set('sec-websocket-protocol', protocols)
+  return Object.fromEntries([...headers].map(([name, values]) => [name, values.join(', ')]))
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Masking } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
 import type { Shared } from './room.ts'
+import { spellingOf } from './spelling.ts'
 import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, saidBy } from './target-handshake.ts'
 import type { AnswerHead } from './upstream.ts'
 
@@ -133,6 +134,7 @@ async function upgrade(
     return dial(target, {
       path: `${head.location.path}${head.location.query}`,
       fields: forwardedFields(head.fields, session.id, ofHandshake),
+      spelling: spellingOf(rawHeaders),
       protocols: protocolsOf(request),
       isBodyWanted: masking === undefined,
       signal,

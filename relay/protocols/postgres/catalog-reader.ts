@@ -50,6 +50,8 @@ export class Catalogs implements Disposable {
   readonly #targets = new Map<string, Known>()
   readonly #reading = new Map<string, Promise<Catalog>>()
   readonly #changes = new Map<string, SchemaChanges>()
+  /** When something last changed a catalog, or may have. */
+  readonly #changedMs = new Map<string, number>()
   readonly #idle = new Map<string, { readonly stream: CatalogStream; readonly timer: NodeJS.Timeout }>()
 
   constructor(analyser: Analyser, clock: Clock, log: Log) {
@@ -86,6 +88,7 @@ export class Catalogs implements Disposable {
   invalidate(target: string): void {
     const known = this.#targets.get(target)
     if (known !== undefined) known.readMs = Number.NEGATIVE_INFINITY
+    this.#changedMs.set(target, this.#clock.monotonic())
   }
 
   /**
@@ -132,7 +135,8 @@ export class Catalogs implements Disposable {
       this.#targets.set(target, {
         catalog,
         definitions,
-        readMs: began,
+        // A reading that was under way then need not show it.
+        readMs: began > (this.#changedMs.get(target) ?? Number.NEGATIVE_INFINITY) ? began : Number.NEGATIVE_INFINITY,
         system: system?.system ?? systemRows(rows),
         systemMs: system?.systemMs ?? began,
       })

@@ -67,17 +67,19 @@ export class CatalogUse {
    */
   for(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
     this.#since = this.#source.changes.count
+    // What is committed while a snapshot is read need not be in it.
+    const before = this.#source.changes.open
     const snapshot = this.#snapshot(statements, gate)
     if (!gate.masked) return snapshot
     return then(snapshot, catalog => {
-      const change = this.#changeFor(statements, catalog)
+      const change = this.#changeFor(statements, catalog, before)
       return change === undefined ? catalog : this.#while(change, catalog)
     })
   }
 
   /** What is under way, or comes before one of them in the same message, and concerns one; undefined when nothing does. */
-  #changeFor(statements: readonly Resolved[], catalog: Catalog): Change | undefined {
-    let change = this.#source.changes.open
+  #changeFor(statements: readonly Resolved[], catalog: Catalog, before: Change | undefined): Change | undefined {
+    let change = before
     let found: Change | undefined
     for (const { effective } of statements) {
       if (change !== undefined && concerns(change, namesOf(effective)))

@@ -36,7 +36,9 @@ const relations: ReadonlySet<string> = new Set(['table', 'view', 'materialized_v
  * What a statement may do to names; undefined: nothing. Of commands that it is not known of, anything. Code (DO, CALL, functions)
  * is left out: where something is masked, none runs that gate does not know.
  */
-export function changeOf({ node, parts }: StatementFacts): Change | undefined {
+export function changeOf({ node, parts, transaction }: StatementFacts): Change | undefined {
+  // What was prepared may be anything; until now only those who prepared it knew of it.
+  if (transaction === 'TRANS_STMT_COMMIT_PREPARED') return 'all'
   const changes = parts.flatMap(({ action, written, facts }): Change[] => {
     if (action !== 'create' && action !== 'alter' && action !== 'drop') return []
     const type = String(facts['objectType'] ?? '')

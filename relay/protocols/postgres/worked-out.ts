@@ -36,7 +36,8 @@ const schemaActions = new Set(['create', 'alter', 'drop', 'do', 'call'])
 
 export function changesCatalog(facts: StatementFacts): boolean {
   // The fast path calls large objects by the hundred, and reading the catalog takes a login.
-  return facts.node !== 'FunctionCall' && facts.parts.some(part => schemaActions.has(part.action))
+  if (facts.node === 'FunctionCall') return false
+  return facts.transaction === 'TRANS_STMT_COMMIT_PREPARED' || facts.parts.some(part => schemaActions.has(part.action))
 }
 
 function allKnown(facts: StatementFacts, catalog: Catalog): boolean {

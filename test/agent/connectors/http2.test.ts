@@ -95,6 +95,7 @@ t.test('what breaks off in the middle is broken for the client, and nothing is s
   let service: Http2Service | undefined
   const ends: [string, (stream: ServerHttp2Stream) => void][] = [
     ['reset', stream => stream.destroy(new Error('no more'))],
+    ['reset without an error', stream => stream.destroy()],
     ['connection lost', () => service?.drop()],
     ['session ended', stream => stream.session?.destroy()],
   ]
@@ -114,6 +115,138 @@ t.test('what breaks off in the middle is broken for the client, and nothing is s
       await t.rejects(answer.body.text(), `${what}, length ${length}`)
       t.equal(count, 1, what)
     }
+})
+
+t.test('no answer is made up: not of a reset, and not of a status that there is not', async t => {
+  await using service = await startHttp2((stream, headers) => {
+    if (headers[':path'] === '/reset') return void stream.destroy()
+    stream.respond({ ':status': 200 })
+    stream.end('ok')
+  })
+  await using front = await startFront({ ...http2, url: service.url })
+  for (const method of ['GET', 'POST'] as const) {
+    const body = method === 'POST' ? 'sent' : null
+    t.equal((await gateError(await request(`${front.url}/reset`, { method, body }))).status, 502, method)
+  }
+  t.equal(await (await request(front.url)).body.text(), 'ok')
+})
+
+t.test('what is cut off of a request never looks whole to the service', async t => {
+  const ends: string[] = []
+  let closed: Promise<unknown> = Promise.resolve()
+  await using service = await startHttp2((stream, headers) => {
+    stream.on('data', () => {})
+    // Node ends what was reset as well.
+    stream.on('end', () => {
+      if (!stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR) ends.push(String(headers[':path']))
+    })
+    closed = once(stream, 'close')
+    if (headers[':path'] === '/early') {
+      stream.respond({ ':status': 413 })
+      stream.end('no')
+    }
+  })
+  await using front = await startFront({ ...http2, url: service.url, timeouts: { headers: '1s' } })
+  for (const [path, status] of [
+    ['/late', 504],
+    ['/early', 413],
+  ] as const) {
+    const socket = connect({ port: front.port, host: '127.0.0.1' })
+    socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`)
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    t.match(answer.toString(), `HTTP/1.1 ${status} `)
+    await closed
+    socket.destroy()
+  }
+  t.same(ends, [])
+})
+
+t.test('an upload may take longer than an answer may', async t => {
+  await using service = await startHttp2(stream => {
+    let bytes = 0
+    stream.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+    })
+    stream.on('end', () => {
+      stream.respond({ ':status': 200 })
+      stream.end(String(bytes))
+    })
+  })
+  await using front = await startFront({ ...http2, url: service.url, timeouts: { headers: '1s' } })
+  async function* slowly(): AsyncGenerator<Buffer> {
+    for (let count = 0; count < 6; count += 1) {
+      await new Promise(resolve => setTimeout(resolve, 400))
+      yield Buffer.alloc(10)
+    }
+  }
+  const answer = await request(front.url, { method: 'POST', body: Readable.from(slowly()) })
+  t.same([answer.statusCode, await answer.body.text()], [200, '60'])
+})
+
+t.test('a body that was read whole is sent in pieces, and an early answer to it arrives', async t => {
+  await using service = await startHttp2((stream, headers) => {
+    if (headers[':path'] === '/early') {
+      stream.respond({ ':status': 413 })
+      return void stream.end('no')
+    }
+    let bytes = 0
+    stream.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+    })
+    stream.on('end', () => {
+      stream.respond({ ':status': 200 })
+      stream.end(`${headers['content-length']} ${bytes}`)
+    })
+  })
+  process.env['GATE_TEST_HTTP2_ID'] = 'AKIDEXAMPLE'
+  process.env['GATE_TEST_HTTP2_SECRET'] = 'wJalrXUtnFEMI'
+  const aws_sigv4 = {
+    region: 'us-east-1',
+    service: 'execute-api',
+    access_key_id: { environment: 'GATE_TEST_HTTP2_ID' },
+    secret_access_key: { environment: 'GATE_TEST_HTTP2_SECRET' },
+  }
+  await using front = await startFront({ ...http2, url: service.url, credential: { aws_sigv4 } })
+  const ask = (path: string): ReturnType<typeof request> =>
+    request(`${front.url}${path}`, { method: 'POST', body: Buffer.alloc(6_000_000) })
+  const whole = await ask('/')
+  t.same([whole.statusCode, await whole.body.text()], [200, '6000000 6000000'])
+  const early = await ask('/early')
+  t.same([early.statusCode, await early.body.text()], [413, 'no'])
+})
+
+t.test('names of fields may be anything; the authority is that of the URL; lists stay lists', async t => {
+  let seen: IncomingHttpHeaders = {}
+  await using service = await startHttp2((stream, headers) => {
+    seen = headers
+    stream.respond({ ':status': 200 })
+    stream.end('ok')
+  })
+  const { port } = new URL(service.url)
+  await using front = await startFront({ ...http2, url: `http://localhost:${port}` })
+  const fields = ['constructor: 1', '__proto__: 2', 'If-None-Match: "a"', 'If-None-Match: "b"', 'Connection: close']
+  const said = await exchangeBytes(front.port, ['GET / HTTP/1.1', 'Host: x', ...fields, '', ''].join('\r\n'), /ok/)
+  t.match(said, /^HTTP\/1\.1 200 /)
+  const own = (name: string): unknown => Object.getOwnPropertyDescriptor(seen, name)?.value
+  t.same([own('constructor'), own('__proto__'), own('if-none-match')], ['1', '2', '"a", "b"'])
+  t.equal(seen[':authority'], `localhost:${port}`)
+  const twice = ['GET / HTTP/1.1', 'Host: x', 'User-Agent: a', 'User-Agent: b', 'Connection: close', '', ''].join(
+    '\r\n',
+  )
+  t.match(await exchangeBytes(front.port, twice, /\}/), /ERR_GATE_PROTOCOL/)
+})
+
+t.test('a session on which nobody answered is not used again', async t => {
+  await using service = await startRawService(() => {})
+  await using front = await startFront({ ...http2, url: service.url, timeouts: { headers: '1s' } })
+  const client = new Client(front.url)
+  for (let round = 1; round <= 2; round += 1) {
+    const answer = await client.request({ method: 'GET', path: '/' })
+    t.equal(answer.statusCode, 504)
+    await answer.body.dump()
+    t.equal(service.opened, round)
+  }
+  await client.close()
 })
 
 t.test('a refusal before the answer is an error of gate’s, once; the next request goes through', async t => {

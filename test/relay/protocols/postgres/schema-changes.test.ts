@@ -49,6 +49,8 @@ t.test('each command says what it changes', async t => {
     ['alter type y rename attribute a to b', 'all'],
     ['drop owned by somebody', 'all'],
     ['drop extension e', 'all'],
+    ["commit prepared 'x'", 'all'],
+    ["prepare transaction 'x'", undefined],
   ] as const)
     t.same(await said(sql), change, sql)
 })
