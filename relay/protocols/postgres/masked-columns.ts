@@ -3,6 +3,7 @@ import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { Catalog, Relation } from './catalog.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'
+import { alike, anyOf, changing } from './lineage/of-one-name.ts'
 import {
   type Column,
   type Flows,
@@ -10,10 +11,8 @@ import {
   type MaskedColumn,
   maskOf,
   noFlows,
-  type Row,
   redactedOf,
   type Source,
-  typeOf,
   union,
 } from './lineage/scope.ts'
 
@@ -243,61 +242,3 @@ class Resolved implements MaskedColumns {
 
 /** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
 const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
-
-/** What may have other columns than are known, and may be another relation. */
-function changing(name: string, schema: string, count: number, known: readonly Column[]): Source {
-  return {
-    schema: count === 1 ? schema : undefined,
-    name,
-    columns: known.map(column => ({ ...column, guessed: true, described: undefined, origin: undefined })),
-    others: flowsOf(known),
-    star: undefined,
-  }
-}
-
-/** The columns of relations of one name, `count` in all. */
-function anyOf(all: readonly (readonly Column[])[], count: number): readonly Column[] {
-  const counts = new Map<string | undefined, number>()
-  for (const { name } of all.flat()) counts.set(name, (counts.get(name) ?? 0) + 1)
-  return all.flat().map(column => ({
-    ...column,
-    origin: undefined,
-    uncertain: (counts.get(column.name) ?? 0) < count,
-  }))
-}
-
-/** Relations of one name with the same columns are as one; otherwise the columns of their star are not certain. */
-function alike(all: readonly (readonly Column[])[], count: number): readonly Column[] | undefined {
-  const [first] = all
-  if (first === undefined || all.length !== count) return undefined
-  const same = all.every(
-    columns =>
-      columns.length === first.length &&
-      columns.every(
-        (column, index) => column.name === first[index]?.name && column.generated === first[index]?.generated,
-      ),
-  )
-  if (!same) return undefined
-  const row = sameKey(all)
-  return first.map((column, index) => ({
-    name: column.name,
-    ...(row === undefined ? {} : { origin: { row, column: column.origin?.column ?? 0 } }),
-    flows: union(...all.map(columns => columns[index]?.flows ?? noFlows)),
-    plain: all.every(columns => columns[index]?.plain === true),
-    whole: all.every(columns => columns[index]?.whole === true),
-    described: all.every(columns => columns[index]?.described === true),
-    type: typeOf(all.flatMap(columns => columns[index] ?? [])),
-    generated: first[index]?.generated === true,
-  }))
-}
-
-/** A row of any of them, where all have the same primary key in the same columns. */
-function sameKey(all: readonly (readonly Column[])[]): Row | undefined {
-  const keyOf = (columns: readonly Column[]): string =>
-    JSON.stringify(columns.map(({ origin }) => (origin === undefined ? null : [origin.column, origin.row.key])))
-  const row = all[0]?.[0]?.origin?.row
-  const isSame = all.every(
-    columns => columns.every(({ origin }) => origin !== undefined) && keyOf(columns) === keyOf(all[0] ?? []),
-  )
-  return isSame && row !== undefined ? { key: row.key, direct: true } : undefined
-}

@@ -5,6 +5,7 @@ import type { StatementFacts } from './analysis/facts.ts'
 import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
+import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
 import { type Column, flowsOf, maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
@@ -55,69 +56,6 @@ export const systemMasks: readonly MaskObligation[] = [
     predicates: 'deny',
   },
 ]
-
-/** Why commands are refused that run, or define for later, what gate cannot look into. */
-const opaque: Readonly<Record<string, string>> = {
-  DoStmt: 'DO runs code',
-  CallStmt: 'CALL runs code',
-  FunctionCall: 'a function call by its OID runs code',
-  LoadStmt: 'LOAD runs code',
-  CreateFunctionStmt: 'functions hide what they read',
-  AlterFunctionStmt: 'functions hide what they read',
-  CreateTrigStmt: 'triggers hide what they read',
-  CreateEventTrigStmt: 'triggers hide what they read',
-  RuleStmt: 'rules hide what they read',
-  DefineStmt: 'operators, aggregates and types run functions',
-  CreateCastStmt: 'casts run functions',
-  CreateDomainStmt: 'domains run functions',
-  AlterDomainStmt: 'domains run functions',
-  CreateExtensionStmt: 'extensions bring code',
-  CreatePLangStmt: 'languages run code',
-  CreateTransformStmt: 'transforms run functions',
-  CreateConversionStmt: 'conversions run functions',
-  CreateSubscriptionStmt: 'replication carries whole tables',
-  CreatePublicationStmt: 'replication carries whole tables',
-  CreateForeignTableStmt: 'foreign tables carry data elsewhere',
-  CreateForeignServerStmt: 'foreign tables carry data elsewhere',
-  ImportForeignSchemaStmt: 'foreign tables carry data elsewhere',
-  ClusterStmt: 'rows come in the order that it gives them',
-}
-
-/** Commands that can be followed, or that touch nothing but what they name; every other one is refused. */
-const followable: ReadonlySet<string> = new Set([
-  ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'CopyStmt', 'TruncateStmt', 'ExplainStmt'],
-  ...['PrepareStmt', 'ExecuteStmt', 'DeallocateStmt', 'DeclareCursorStmt', 'FetchStmt', 'ClosePortalStmt'],
-  ...['TransactionStmt', 'VariableSetStmt', 'VariableShowStmt', 'ConstraintsSetStmt', 'DiscardStmt', 'LockStmt'],
-  ...['ListenStmt', 'UnlistenStmt', 'NotifyStmt', 'CheckPointStmt', 'VacuumStmt', 'ReindexStmt'],
-  ...['RefreshMatViewStmt', 'CommentStmt', 'GrantStmt', 'AlterDefaultPrivilegesStmt', 'AlterOwnerStmt', 'DropStmt'],
-  ...[
-    'CreateStmt',
-    'CreateTableAsStmt',
-    'ViewStmt',
-    'IndexStmt',
-    'CreateSeqStmt',
-    'CreateSchemaStmt',
-    'CreateStatsStmt',
-  ],
-  ...['CreateEnumStmt', 'CompositeTypeStmt', 'CreatePolicyStmt', 'AlterPolicyStmt', 'AlterTableStmt', 'AlterSeqStmt'],
-  ...['AlterEnumStmt', 'AlterStatsStmt', 'RenameStmt', 'AlterObjectSchemaStmt'],
-])
-
-/** What can get another name: a function or a schema that did would be another one than the catalog says. */
-const renamable: ReadonlySet<string> = new Set([
-  ...['table', 'view', 'materialized_view', 'foreign_table', 'sequence', 'index', 'column', 'tabconstraint', 'policy'],
-  ...['statistic_ext', 'trigger'],
-])
-
-function opaqueCommand({ node, parts }: StatementFacts): string | undefined {
-  const known = opaque[node]
-  if (known !== undefined) return known
-  if (!followable.has(node)) return 'gate does not know that this command shows none of them'
-  if (node === 'CreateSchemaStmt' && parts.length > 1) return 'statements inside CREATE SCHEMA are not followed'
-  const type = parts[0]?.facts['objectType']
-  const moves = node === 'RenameStmt' || node === 'AlterObjectSchemaStmt'
-  return moves && !renamable.has(String(type)) ? 'names stay what they are while gate goes by them' : undefined
-}
 
 /** Whether a statement touches a relation with masked columns. */
 function touchesMasked(facts: StatementFacts, masked: MaskedColumns): boolean {
