@@ -70,7 +70,7 @@ export class CatalogUse {
     // What is committed while a snapshot is read need not be in it.
     const before = this.#source.changes.open
     const snapshot = this.#snapshot(statements, gate)
-    if (!gate.masked) return snapshot
+    if ((before === undefined && statements.length < 2) || !gate.masked) return snapshot
     return then(snapshot, catalog => {
       const change = this.#changeFor(statements, catalog, before)
       return change === undefined ? catalog : this.#while(change, catalog)
