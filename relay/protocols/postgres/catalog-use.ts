@@ -140,7 +140,7 @@ export class CatalogUse {
 
   /** Whether a command that runs changes what names mean: then `over` has to be called when its transaction is. */
   changesNames(commands: readonly number[]): boolean {
-    return commands.some(number => this.#changing.get(number) !== undefined)
+    return this.#changing.size > 0 && commands.some(number => this.#changing.get(number) !== undefined)
   }
 
   /** What others see changes when a command ends and again when its transaction does. */

@@ -100,8 +100,8 @@ export class SchemaChanges {
 
   /** Everything that is under way; undefined when nothing is. */
   get open(): Change | undefined {
-    const changes = [...this.#open].map(({ change }) => change)
-    return changes.length === 0 ? undefined : changes.reduce(both)
+    if (this.#open.size === 0) return undefined
+    return [...this.#open].map(({ change }) => change).reduce(both)
   }
 
   /** Whether one of somebody else began after so many that concerns these names. */

@@ -5,15 +5,7 @@ import type { Declaration } from '../machine.ts'
 import type { Counted } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Names } from './names.ts'
-import type {
-  Entry,
-  ExecuteEntry,
-  FunctionEntry,
-  InjectedEntry,
-  Pending,
-  QueryEntry,
-  StatementPlan,
-} from './pending.ts'
+import type { Entry, ExecuteEntry, FunctionEntry, InjectedEntry, Pending, QueryEntry } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
 
 /** Parameters up to this size are kept, shown to approvers and recorded; larger Binds and calls go through as they come. */
@@ -40,9 +32,9 @@ export interface Shared {
   readonly maximumStatementBytes: number
 }
 
-function plansOf(entry: Entry): readonly (StatementPlan | undefined)[] {
-  if (entry.kind === 'query') return entry.plans
-  return entry.kind === 'execute' ? [entry.plan] : []
+function changesNames(entry: Entry): boolean {
+  if (entry.kind === 'execute') return entry.plan?.changesNames === true
+  return entry.kind === 'query' && entry.plans.some(plan => plan.changesNames === true)
 }
 
 interface Asking {
@@ -136,7 +128,7 @@ export class Sending {
     if (this.#declare !== undefined && (isQuery(entry) || entry.kind === 'execute')) this.#declare(declarationOf(entry))
     this.shared.pending.push(entry)
     this.shared.names.sent(entry)
-    this.shared.changesNames ||= plansOf(entry).some(plan => plan?.changesNames === true)
+    if (changesNames(entry)) this.shared.changesNames = true
   }
 
   /** The message at hand goes on as it came. */
