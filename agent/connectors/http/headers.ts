@@ -1,4 +1,5 @@
 // Which headers pass: of a request to the service, of its answer to the client. Pure.
+
 /** Names and values alternately, as node and undici give and take them: order and repetition stay. */
 export type RawHeaders = readonly string[]
 

@@ -19,13 +19,17 @@ import type { Place } from './redirects.ts'
 import type { ServiceConnection } from './service-connection.ts'
 import { Slots } from './slots.ts'
 
-export interface ForwardOptions {
-  /** The stream's own, on which one request goes at a time. */
+/** What a stream has of its own. */
+export interface StreamOptions {
+  /** One request goes on it at a time. */
   readonly connection: ServiceConnection
-  /** Set for a WebSocket handshake: takes the connection, and resolves when it is over. */
-  readonly upgraded?: (socket: Duplex, headers: RawHeaders) => Promise<void>
   /** Set where the agent checks approvals itself. */
   readonly guard?: ApprovalGuard | undefined
+}
+
+export interface ForwardOptions extends StreamOptions {
+  /** Set for a WebSocket handshake: takes the connection, and resolves when it is over. */
+  readonly upgraded?: (socket: Duplex, headers: RawHeaders) => Promise<void>
 }
 
 /** How one request goes there. */

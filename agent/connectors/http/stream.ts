@@ -7,7 +7,7 @@ import { Waiting } from '@gate/shared/waiting'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { MAX_HEADER_BYTES } from './dial.ts'
 import { answerError } from './errors.ts'
-import type { ForwardOptions, Service } from './service.ts'
+import type { Service, StreamOptions } from './service.ts'
 import { answerUpgrade, serveUpgrade } from './upgrade.ts'
 
 /** Bytes that stand between the stream and the parser, each way. */
@@ -65,8 +65,7 @@ function createStreamServer(service: Service): Server {
   return server
 }
 
-/** What each stream has of its own. */
-const streams = new WeakMap<Duplex, Pick<ForwardOptions, 'connection' | 'guard'>>()
+const streams = new WeakMap<Duplex, StreamOptions>()
 
 /** A stream to the service: one end for whoever asks, the other read by the server. */
 function openStream(server: Server, service: Service, guard: ApprovalGuard | undefined): Port<Buffer> {

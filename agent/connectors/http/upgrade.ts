@@ -8,7 +8,7 @@ import { Waiting } from '@gate/shared/waiting'
 import { hasBody } from './body.ts'
 import { answerError } from './errors.ts'
 import { answerHeaders, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
-import type { ForwardOptions, Service } from './service.ts'
+import type { Service, StreamOptions } from './service.ts'
 
 /**
  * A response on a stream that node's server has let go of, as it does with every upgrade and CONNECT. The stream ends with
@@ -36,7 +36,7 @@ export async function serveUpgrade(
   request: IncomingMessage,
   near: Duplex,
   head: Buffer,
-  stream: Pick<ForwardOptions, 'connection' | 'guard'>,
+  stream: StreamOptions,
 ): Promise<void> {
   const response = answerUpgrade(request, near)
   if (!isHandshake(request)) {

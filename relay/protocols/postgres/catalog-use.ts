@@ -5,7 +5,7 @@ import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import { then } from './maybe.ts'
 import type { Resolved } from './resolving.ts'
-import { both, type Change, changeOf, concerns, namesOf, type SchemaChanges } from './schema-changes.ts'
+import { type Change, changeOf, concerns, namesOf, type SchemaChanges, together } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
 /** How often a session looks for relations that the snapshot does not know. */
@@ -25,10 +25,8 @@ export interface CatalogSource {
   readonly changes: SchemaChanges
 }
 
-/** A change of this session: what it may do, and what says that it is over. */
-interface Open {
-  readonly end: () => void
-}
+/** Says that a change of this session is over. */
+type End = () => void
 
 /** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
 const AFTERMATH_MS = 60_000
@@ -48,9 +46,9 @@ export class CatalogUse {
   readonly #clock: Clock
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Commands that change the catalog, until they end; undefined for those that change no names. */
-  readonly #changing = new Map<number, Open | undefined>()
+  readonly #changing = new Map<number, End | undefined>()
   /** Of the open transaction. */
-  #uncommitted: Open[] = []
+  #uncommitted: End[] = []
   #changedInTransaction = false
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
@@ -82,12 +80,10 @@ export class CatalogUse {
     let change = before
     let found: Change | undefined
     for (const { effective } of statements) {
-      if (change !== undefined && concerns(change, namesOf(effective)))
-        found = found === undefined ? change : both(found, change)
+      // It only grows from one to the next, so the last one is all of them.
+      if (change !== undefined && concerns(change, namesOf(effective))) found = change
       const own = changeOf(effective)
-      if (own === undefined) continue
-      const wide = catalog.withFamilies(own)
-      change = change === undefined ? wide : both(change, wide)
+      if (own !== undefined) change = together([...(change === undefined ? [] : [change]), catalog.withFamilies(own)])
     }
     return found
   }
@@ -129,7 +125,7 @@ export class CatalogUse {
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
     for (const number of commands)
-      this.#changing.set(number, change === undefined ? undefined : { end: this.#source.changes.begin(change, this) })
+      this.#changing.set(number, change === undefined ? undefined : this.#source.changes.begin(change, this))
   }
 
   /** Says of a statement that was judged just now whether that still holds. Later commands of this session come after it. */
@@ -146,9 +142,9 @@ export class CatalogUse {
   /** What others see changes when a command ends and again when its transaction does. */
   ended(command: number, status: string): void {
     if (this.#changing.has(command)) {
-      const open = this.#changing.get(command)
+      const end = this.#changing.get(command)
       this.#changing.delete(command)
-      if (open !== undefined) this.#uncommitted.push(open)
+      if (end !== undefined) this.#uncommitted.push(end)
       this.#changedInTransaction = true
       this.#source.catalogChanges()
     }
@@ -160,14 +156,14 @@ export class CatalogUse {
 
   /** A command that was to run did not. */
   unsent(command: number): void {
-    this.#changing.get(command)?.end()
+    this.#changing.get(command)?.()
     this.#changing.delete(command)
   }
 
   /** A transaction is over: what was changed in it is committed, or never was. */
   over(): void {
     if (this.#uncommitted.length === 0) return
-    for (const { end } of this.#uncommitted) end()
+    for (const end of this.#uncommitted) end()
     this.#uncommitted = []
     this.#source.catalogChanges()
   }
@@ -175,11 +171,11 @@ export class CatalogUse {
   /** The session is. */
   close(): void {
     this.over()
-    const left = [...this.#changing.values()].filter(open => open !== undefined)
+    const left = [...this.#changing.values()].filter(end => end !== undefined)
     this.#changing.clear()
     if (left.length === 0) return
     setTimeout(() => {
-      for (const { end } of left) end()
+      for (const end of left) end()
       this.#source.catalogChanges()
     }, AFTERMATH_MS).unref()
   }

@@ -161,7 +161,7 @@ export function canLookUp(facts: StatementFacts, masked: MaskedColumns): boolean
 
 /** Whether texts of errors and notices can carry masked values. */
 export function canQuoteValues(facts: StatementFacts, masked: MaskedColumns): boolean {
-  if (touchesMasked(facts, masked) || facts.functions.length > 0) return true
+  if (canLookUp(facts, masked)) return true
   // A domain's check can call a function that quotes what it reads.
   return facts.types.some(type => masked.catalog.isMadeType(type)) || facts.parts.some(part => part.writes)
 }

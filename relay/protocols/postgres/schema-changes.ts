@@ -10,15 +10,8 @@ const MAX_RECENT = 1_000
 
 /** What in ALTER TABLE leaves names and places of columns as they are. */
 const harmless: ReadonlySet<string> = new Set([
-  ...[
-    'column_default',
-    'set_not_null',
-    'drop_not_null',
-    'set_statistics',
-    'set_storage',
-    'set_options',
-    'reset_options',
-  ],
+  ...['column_default', 'set_not_null', 'drop_not_null', 'set_statistics', 'set_storage', 'set_options'],
+  ...['reset_options'],
   ...['add_constraint', 'drop_constraint', 'validate_constraint', 'alter_constraint', 'change_owner', 'cluster_on'],
   ...['set_rel_options', 'reset_rel_options', 'enable_row_security', 'disable_row_security', 'force_row_security'],
   ...['no_force_row_security', 'replica_identity', 'enable_trig', 'disable_trig', 'set_table_space', 'add_index'],
@@ -53,11 +46,13 @@ export function changeOf({ node, parts, transaction }: StatementFacts): Change |
     if (!relations.has(type) && !(type === 'type' && action === 'create')) return ['all']
     return alterations.length > 0 && alterations.every(each => harmless.has(String(each))) ? [] : [names]
   })
-  return changes.length === 0 ? undefined : changes.reduce(both)
+  return together(changes)
 }
 
-export function both(one: Change, other: Change): Change {
-  return one === 'all' || other === 'all' ? 'all' : new Set([...one, ...other])
+/** Several changes as one; undefined when there is none. */
+export function together(changes: readonly Change[]): Change | undefined {
+  if (changes.length <= 1) return changes[0]
+  return changes.includes('all') ? 'all' : new Set(changes.flatMap(change => [...change]))
 }
 
 /** Whether any of these names may mean something else. */
@@ -101,7 +96,7 @@ export class SchemaChanges {
   /** Everything that is under way; undefined when nothing is. */
   get open(): Change | undefined {
     if (this.#open.size === 0) return undefined
-    return [...this.#open].map(({ change }) => change).reduce(both)
+    return together([...this.#open].map(({ change }) => change))
   }
 
   /** Whether one of somebody else began after so many that concerns these names. */
