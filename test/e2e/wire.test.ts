@@ -136,7 +136,6 @@ t.test('broken bytes', async t => {
       database: 'app',
       options: '-c session_\\authorization=postgres',
     }),
-    'a start-up with another encoding': client.startup({ user: 'alice', database: 'app', client_encoding: 'SJIS' }),
     'options that are no settings': client.startup({ user: 'alice', database: 'app', options: '-E -d 5' }),
   }
   for (const [name, bytes] of Object.entries(fatal)) {
@@ -302,19 +301,6 @@ t.test('broken bytes', async t => {
     t.match(errorFields(error ?? { type: '', body: Buffer.alloc(0) }), { C: '57014' })
     connection.socket.write(client.query("select 'unhurt'"))
     await connection.waitFor(bytes => /unhurt/.test(bytes.toString('latin1')))
-  })
-
-  await t.test('a setting that changes how text is read is looked at when its value is bound', async t => {
-    const connection = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'alice', database: 'app' })
-    await connection.connect()
-    const set = (value: string | null): Promise<unknown> =>
-      connection.query("select set_config('client_encoding', $1, false)", [value])
-    await set('utf8')
-    for (const value of ['latin1', 'sjis', null]) await t.rejects(set(value), { code: '42501' })
-    await connection.query("prepare p as select set_config('client_encoding', $1, false)")
-    await t.rejects(connection.query("execute p('latin1')"), { code: '42501' })
-    t.same((await connection.query('show client_encoding')).rows, [{ client_encoding: 'UTF8' }])
-    await connection.end()
   })
 
   await t.test('the server never tells its real cancel key', async t => {

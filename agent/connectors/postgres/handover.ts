@@ -13,8 +13,13 @@ const AUTHENTICATION = 'R'.charCodeAt(0)
 const READY_FOR_QUERY = 'Z'.charCodeAt(0)
 const BACKEND_KEY_DATA = 'K'.charCodeAt(0)
 
+/** What pg ends its start-up packet with; of settings that come twice the server takes the last. */
+const ownEncoding = Buffer.from('client_encoding\0UTF8\0\0')
+
 export class LoginStream extends Duplex {
   readonly #socket: Socket | TLSSocket
+  /** What the client asked for; taken when the start-up packet is out. */
+  #clientEncoding: string | undefined
   #bytes = Buffer.alloc(0)
   #total = 0
   #authenticated = false
@@ -22,9 +27,11 @@ export class LoginStream extends Duplex {
   /** What the client has to see of the login: notices, parameter statuses, ReadyForQuery. */
   readonly #kept: Buffer[] = []
 
-  constructor(socket: Socket | TLSSocket) {
+  /** With `clientEncoding`, the session begins with that instead of UTF8. */
+  constructor(socket: Socket | TLSSocket, clientEncoding: string | undefined) {
     super({ allowHalfOpen: true })
     this.#socket = socket
+    this.#clientEncoding = clientEncoding
     socket.on('data', this.#receive)
     socket.on('end', this.#ended)
     socket.on('close', this.#ended)
@@ -99,8 +106,12 @@ export class LoginStream extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     // After the handover nothing that pg still wants to say may reach the server.
-    if (this.#done) callback()
-    else this.#socket.write(chunk, callback)
+    if (this.#done) return callback()
+    const encoding = this.#clientEncoding
+    this.#clientEncoding = undefined
+    const packet = encoding === undefined ? chunk : withEncoding(chunk, encoding)
+    if (packet instanceof Error) callback(packet)
+    else this.#socket.write(packet, callback)
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -115,4 +126,14 @@ export class LoginStream extends Duplex {
     this.#socket.off('error', this.#failed)
     return { socket: this.#socket, first: Buffer.concat([...this.#kept, this.#bytes]) }
   }
+}
+
+/** A start-up packet of pg with another client_encoding. */
+function withEncoding(startup: Buffer, encoding: string): Buffer | GateError {
+  if (!startup.subarray(-ownEncoding.length).equals(ownEncoding))
+    return new GateError('ERR_GATE_INTERNAL', 'the start-up packet does not end with client_encoding')
+  const own = Buffer.from(`client_encoding\0${encoding}\0\0`)
+  const packet = Buffer.concat([startup.subarray(0, -ownEncoding.length), own])
+  packet.writeInt32BE(packet.length, 0)
+  return packet
 }

@@ -14,7 +14,7 @@ import { openSocket, type SslMode, sslModeOf } from './socket.ts'
 
 const LOGIN_TIMEOUT_MS = 15_000
 const CANCEL_TIMEOUT_MS = 10_000
-/** Never taken from the relay: they would change who the agent is. */
+/** Never taken from the relay among the settings: they would change who the agent is; client_encoding pg says itself. */
 const ownParameters = new Set(['user', 'database', 'replication', 'client_encoding'])
 
 export const postgres: Connector<PostgresTarget> = {
@@ -60,9 +60,10 @@ async function connect(
   parameters: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<Connection> {
+  checkParameters(parameters)
   const password = target.password === undefined ? '' : await readSecret(target.password)
   const socket = await openSocket(target, mode, signal)
-  const stream = new LoginStream(socket)
+  const stream = new LoginStream(socket, parameters['client_encoding'])
   const client = new pg.Client({
     user: target.user,
     database: target.database,
@@ -95,6 +96,16 @@ async function connect(
     detail: { role: target.user, ...(processId === null ? {} : { processId: String(processId) }) },
     cancel: () => cancel(target, mode, processId ?? 0, secretKey ?? 0),
   }
+}
+
+/** A NUL would end a name or value, and what follows would be another: the one that logs in, for example. */
+function checkParameters(parameters: Readonly<Record<string, string>>): void {
+  if (
+    Object.entries(parameters)
+      .flat()
+      .some(text => text.includes('\0'))
+  )
+    throw new GateError('ERR_GATE_PROTOCOL', 'a start-up parameter holds a NUL')
 }
 
 function settings(parameters: Readonly<Record<string, string>>): Record<string, string> {

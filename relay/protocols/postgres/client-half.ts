@@ -177,6 +177,7 @@ export class ClientHalf implements CountingClient {
         return this.#extended.describe(body, total)
       case C: {
         const { what, name } = readNamed(body)
+        this.#sending.checkName(name)
         return this.#sending.pass({ kind: 'close', what, name, segment: this.#shared.segment }, total)
       }
       case S:

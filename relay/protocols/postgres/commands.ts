@@ -64,6 +64,7 @@ export function plansOf(
       masking,
       sensitive,
       looksUp,
+      changesReading: statement.facts.naming?.kind === 'prepare' ? undefined : statement.effective.changesReading,
       naming: statement.facts.naming,
       defines: statement.defines,
       endsTransaction: endsTransaction(statement.facts.transaction),

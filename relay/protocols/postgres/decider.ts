@@ -13,10 +13,12 @@ import { Judging, type JudgingSurroundings } from './judging.ts'
 import { type Maybe, then } from './maybe.ts'
 import { unknownOperation } from './operation.ts'
 import type { StatementPlan } from './pending.ts'
-import type { Answer, NameLookup, Question } from './questions.ts'
+import type { Answer, Question } from './questions.ts'
+import { type ReadingNow, type ReadText, readText } from './reading.ts'
 import { Recording } from './recording.ts'
 import { cancelledUnsent, errorOf, syntaxError } from './refuse.ts'
-import { bound, callOf, resolve, unknownName } from './resolving.ts'
+import { callOf, inUtf8, type Resolved, resolve, unknownName } from './resolving.ts'
+import { encodingRefusal } from './settings.ts'
 import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
 import { Waits } from './waits.ts'
 
@@ -27,7 +29,15 @@ export interface Surroundings extends JudgingSurroundings {
   declare(declaration: Declaration): void
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const otherEncoding: Answer = {
+  kind: 'refuse',
+  error: errorOf(
+    new GateError('ERR_GATE_REFUSED', `client_encoding ${encodingRefusal}`, {
+      hint: 'Connect again, with client_encoding UTF8.',
+    }),
+    'ERROR',
+  ),
+}
 
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
@@ -106,11 +116,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   #answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     switch (question.kind) {
       case 'query':
-        return this.#text(question.text, (analysis, text) => this.#query(analysis, text, question, tell, signal))
+        return this.#text(question, (analysis, text) => this.#query(analysis, text, question, tell, signal))
       case 'parse':
-        return this.#text(question.text, (analysis, text) =>
-          this.#parse(analysis, text, question.parameterTypes, question.names),
-        )
+        return this.#text(question, (analysis, text) => this.#parse(analysis, text, question))
       case 'execute':
         return this.#execute(question, tell, signal)
       case 'call':
@@ -135,10 +143,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     }
   }
 
-  #text(bytes: Buffer, next: (analysis: Analysis, text: string) => Maybe<Answer>): Maybe<Answer> {
-    let text: string
+  #text(
+    { text: bytes, reading }: { readonly text: Buffer; readonly reading: ReadingNow | undefined },
+    next: (analysis: Analysis, text: string) => Maybe<Answer>,
+  ): Maybe<Answer> {
+    let read: ReadText
     try {
-      text = utf8.decode(bytes)
+      read = readText(bytes, reading)
     } catch {
       const message = 'invalid byte sequence for encoding "UTF8"'
       return this.#refuseUnknown(
@@ -149,6 +160,13 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         undecodable(bytes),
       )
     }
+    if (read === 'later') return { kind: 'again' }
+    if (this.#isUnmaskable(reading)) return otherEncoding
+    if ('fault' in read) {
+      const error = errorOf(new GateError('ERR_GATE_REFUSED', read.fault, { hint: read.hint }), 'ERROR')
+      return this.#refuseUnknown(bytes.toString('latin1'), this.#recording.unread(undefined), error, read.fault)
+    }
+    const { text } = read
     const known = this.#around.analyser.known(text)
     if (known !== undefined) return next(known, text)
     return this.#around.analyser.analyse(text).then(
@@ -158,6 +176,15 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         return this.#refuseUnknown(text, recorded, errorOf(asGateError(thrown), 'ERROR'), asGateError(thrown).message)
       },
     )
+  }
+
+  /** Something is masked since this session took another encoding. */
+  #isUnmaskable(reading: ReadingNow | undefined): boolean {
+    return reading?.otherEncoding === true && this.#around.gate.masked
+  }
+
+  #inUtf8(statements: readonly Resolved[], parameters?: Parameters<typeof inUtf8>[1]): readonly Resolved[] {
+    return this.#around.gate.masked ? inUtf8(statements, parameters) : statements
   }
 
   /** Refuses what cannot be read at all; that is recorded too. */
@@ -181,27 +208,27 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   #query(
     analysis: Analysis,
     text: string,
-    { names, searchPath }: Extract<Question, { kind: 'query' }>,
+    question: Extract<Question, { kind: 'query' }>,
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
-    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
-    const statements = resolve(analysis.statements, text, names, this.#around.gate.masked)
-    return statements === 'unsure'
-      ? { kind: 'again' }
-      : this.#judging.decide(statements, sentAlone(text, searchPath), tell, signal)
+    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question.text)
+    const statements = resolve(analysis.statements, text, question.names, this.#around.gate.masked)
+    if (statements === 'unsure') return { kind: 'again' }
+    return this.#judging.decide(this.#inUtf8(statements), sentAlone(text, question.searchPath), tell, signal)
   }
 
-  #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string): Maybe<Answer> {
+  #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string, bytes: Buffer): Maybe<Answer> {
     const { syntaxError: message, position, recordable } = analysis
     // The parser's message quotes the text, which is not recorded as it is.
     const reason = `the parser does not read it: it stops at character ${position}`
     const recorded = this.#recording.unread(recordable)
-    return this.#refuseUnknown(text, recorded, syntaxError(message, position), reason, unparsable(text, message))
+    return this.#refuseUnknown(text, recorded, syntaxError(message, position), reason, unparsable(text, bytes, message))
   }
 
-  #parse(analysis: Analysis, text: string, parameterTypes: readonly number[], names: NameLookup): Maybe<Answer> {
-    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text)
+  #parse(analysis: Analysis, text: string, question: Extract<Question, { kind: 'parse' }>): Maybe<Answer> {
+    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question.text)
+    const { parameterTypes, names } = question
     const [read, second] = analysis.statements
     if (second !== undefined) {
       return this.#refuseUnknown(
@@ -221,7 +248,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const statement = parameterTypes.length === 0 ? read : { ...read, types: [...read.types, ...parameterTypes] }
     const resolved = resolve([statement], text, names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
-    return this.#judging.prepare(resolved, text, statement, parameterTypes)
+    return this.#judging.prepare(this.#inUtf8(resolved), text, statement, parameterTypes)
   }
 
   #execute(
@@ -235,11 +262,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       return this.#judging.decide([unknown], sentAlone(unknown.text, question.searchPath), tell, signal)
     }
     if (prepared.facts === undefined) return { kind: 'go', plans: [] }
+    if (this.#isUnmaskable(question.reading)) return otherEncoding
     const resolved = resolve([prepared.facts], prepared.text, question.names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
     const { parameters, uninspectedBytes, searchPath } = question
     const sent = { command: prepared.text, types: prepared.parameterTypes, parameters, uninspectedBytes, searchPath }
-    return this.#judging.decide(bound(resolved, question.parameters), sent, tell, signal)
+    return this.#judging.decide(this.#inUtf8(resolved, question.parameters), sent, tell, signal)
   }
 
   /** The fast path: a function by its OID. What it reads, only its name says. */

@@ -25,9 +25,11 @@ export class ExtendedQueries {
   /** Throws a GateError when the session has too many names. */
   parse(body: Buffer, total: number): void {
     const { name, text, parameterTypes } = readParse(body)
+    this.#sending.checkName(name)
     if (this.#sending.shared.names.full)
       throw new GateError('ERR_GATE_LIMIT', 'too many prepared statements or portals in one session')
-    this.#sending.question({ kind: 'parse', text, parameterTypes, names: this.#sending.lookup }, answer => {
+    const { reading, lookup } = this.#sending
+    this.#sending.question({ kind: 'parse', text, reading, parameterTypes, names: lookup }, answer => {
       if (answer.kind === 'refuse') this.parseRefused(name, total, answer.error, answer.failing)
       else if (answer.kind === 'go') {
         const { prepared } = answer
@@ -59,6 +61,8 @@ export class ExtendedQueries {
       return false
     }
     const bind = names === undefined ? readBind(this.#sending.inbound.body(total)) : { ...names, parameters: [] }
+    this.#sending.checkName(bind.statement)
+    this.#sending.checkName(bind.portal)
     const { segment } = this.#sending.shared
     const prepared = this.#sending.shared.names.statement(bind.statement, segment)
     if (prepared === 'unsure') {
@@ -84,6 +88,7 @@ export class ExtendedQueries {
 
   describe(body: Buffer, total: number): void {
     const { what, name } = readNamed(body)
+    this.#sending.checkName(name)
     const { segment } = this.#sending.shared
     const portal = what === 'portal' ? this.#sending.shared.names.portal(name, segment) : 'missing'
     if (portal === 'unsure') return this.#sending.drain()
@@ -94,6 +99,7 @@ export class ExtendedQueries {
 
   execute(body: Buffer, total: number): void {
     const { portal: name } = readExecute(body)
+    this.#sending.checkName(name)
     const lookup = this.#sending.shared.names.portal(name, this.#sending.shared.segment)
     if (lookup === 'unsure') return this.#sending.drain()
     const portal = lookup === 'missing' ? undefined : lookup.found
@@ -105,6 +111,7 @@ export class ExtendedQueries {
         kind: 'execute',
         prepared,
         portal: name,
+        reading: this.#sending.reading,
         parameters,
         uninspectedBytes,
         names: this.#sending.lookup,

@@ -9,8 +9,9 @@ import { Inbound } from './inbound.ts'
 import { Names } from './names.ts'
 import type { Entry } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
+import { Reading } from './reading.ts'
 import { errorOf } from './refuse.ts'
-import type { Shared } from './sending.ts'
+import { LOGIN_SEGMENT, type Shared } from './sending.ts'
 import { TargetHalf } from './target-half.ts'
 
 /** What a client sends while one of its commands is held; beyond it the client is not read any more. */
@@ -40,6 +41,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
     const shared: Shared = {
       pending: new Queue<Entry>(),
       names: new Names(),
+      reading: new Reading(),
       segment: 0,
       status: IDLE,
       searchPath: undefined,
@@ -48,7 +50,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
       maximumStatementBytes,
     }
     // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
-    shared.pending.push({ kind: 'sync', segment: -1 })
+    shared.pending.push({ kind: 'sync', segment: LOGIN_SEGMENT })
     this.#shared = shared
     this.#toTarget = new Inbound(unit => this.#send('target', unit))
     const send = (unit: Buffer): void => this.#send('client', unit)

@@ -29,6 +29,8 @@ export interface StatementPlan {
   readonly sensitive: boolean
   /** Whether what it computes can look things up by name (`email::regclass`), so that names in texts can be masked values. */
   readonly looksUp?: boolean
+  /** It can change how the server reads the client's texts. */
+  readonly changesReading?: StatementFacts['changesReading']
   /** It changes what names mean, for as long as its transaction is open. */
   readonly changesNames?: boolean
   /** Whether what was decided still holds: no other session has begun to change what the statement names. */

@@ -5,6 +5,7 @@ import type { ErrorFields } from './codec.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Lookup } from './names.ts'
 import type { Prepared, StatementPlan } from './pending.ts'
+import type { ReadingNow } from './reading.ts'
 import type { Failing } from './unreadable.ts'
 
 export interface BoundValue {
@@ -19,12 +20,14 @@ export type Question =
   | {
       readonly kind: 'query'
       readonly text: Buffer
+      readonly reading: ReadingNow | undefined
       readonly names: NameLookup
       readonly searchPath: string | undefined
     }
   | {
       readonly kind: 'parse'
       readonly text: Buffer
+      readonly reading: ReadingNow | undefined
       readonly parameterTypes: readonly number[]
       readonly names: NameLookup
     }
@@ -33,6 +36,7 @@ export type Question =
       /** Undefined when gate did not see the statement being prepared. */
       readonly prepared: Prepared | undefined
       readonly portal: string
+      readonly reading: ReadingNow | undefined
       readonly parameters: readonly BoundValue[]
       readonly uninspectedBytes: number
       readonly names: NameLookup

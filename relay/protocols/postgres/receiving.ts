@@ -86,7 +86,10 @@ export class Receiving {
   /** The head of what is pending is answered. */
   shift(how: 'done' | 'failed' | 'skipped'): void {
     const entry = this.shared.pending.shift()
-    if (entry !== undefined) this.shared.names.settled(entry, how)
+    if (entry !== undefined) {
+      this.shared.names.settled(entry, how)
+      this.shared.reading.settled(entry)
+    }
     // The end of COPY data means nothing to the server when no COPY waits for it.
     while (this.shared.pending.head?.kind === 'copy-end') this.shared.pending.shift()
   }

@@ -3,7 +3,7 @@ import { noFacts, type StatementFacts, unfollowedFacts } from './analysis/facts.
 import { plainText } from './analysis/recordable.ts'
 import type { Prepared } from './pending.ts'
 import type { NameLookup } from './questions.ts'
-import { boundFault } from './settings.ts'
+import { bindsOtherEncoding, encodingRefusal } from './settings.ts'
 
 /** A statement of a message, with what its names stand for. */
 export interface Resolved {
@@ -75,7 +75,9 @@ export function resolve(
 function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
   const both: StatementFacts = {
     ...meaning,
-    fault: own.fault ?? meaning.fault ?? boundFault(meaning.boundSettings, []),
+    fault: own.fault ?? meaning.fault,
+    changesReading: widest(own.changesReading, meaning.changesReading),
+    otherEncoding: own.otherEncoding || meaning.otherEncoding || bindsOtherEncoding(meaning.boundSettings, []),
     boundSettings: own.boundSettings,
     functions: [...own.functions, ...meaning.functions],
     newer: [...own.newer, ...meaning.newer],
@@ -89,18 +91,29 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
     : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
 }
 
-/** At Execute it is known which values settings get. */
-export function bound(
+type Change = StatementFacts['changesReading']
+
+function widest(a: Change, b: Change): Change {
+  return a === 'encoding' || b === 'encoding' ? 'encoding' : (a ?? b)
+}
+
+/**
+ * Where values are masked they have to be UTF-8; `parameters` undefined before they are bound. The parameters of PREPARE are
+ * those of EXECUTE.
+ */
+export function inUtf8(
   statements: readonly Resolved[],
-  parameters: readonly { readonly value: Buffer | null }[],
+  parameters: readonly { readonly value: Buffer | null }[] | undefined,
 ): readonly Resolved[] {
-  if (statements.every(({ effective }) => effective.boundSettings.length === 0)) return statements
+  const leaves = ({ effective: { otherEncoding, boundSettings, naming } }: Resolved): boolean =>
+    otherEncoding ||
+    (parameters !== undefined && naming?.kind !== 'prepare' && bindsOtherEncoding(boundSettings, parameters))
+  if (!statements.some(leaves)) return statements
   return statements.map(statement => {
     const { effective } = statement
-    // The parameters of PREPARE are those of EXECUTE.
-    if (effective.boundSettings.length === 0 || effective.naming?.kind === 'prepare') return statement
-    const fault = effective.fault ?? boundFault(effective.boundSettings, parameters)
-    return { ...statement, effective: { ...effective, fault } }
+    return leaves(statement)
+      ? { ...statement, effective: { ...effective, fault: effective.fault ?? `it ${encodingRefusal}` } }
+      : statement
   })
 }
 

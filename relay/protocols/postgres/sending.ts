@@ -2,17 +2,23 @@
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
 import type { Declaration } from '../machine.ts'
+import { broken } from './codec.ts'
 import type { Counted } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Names } from './names.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, InjectedEntry, Pending, QueryEntry } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
+import type { Reading, ReadingNow } from './reading.ts'
 
 /** Parameters up to this size are kept, shown to approvers and recorded; larger Binds and calls go through as they come. */
 export const INSPECTED_BIND_BYTES = 256 * 1024
 /** Unanswered messages of one client; PostgreSQL would go on reading until its socket is full. */
 const MAX_PENDING = 65_536
 export const flushMessage = serialize.flush()
+/** What the server says before its first ReadyForQuery belongs to no command. */
+export const LOGIN_SEGMENT = -1
+
+const BEYOND_ASCII = /[\u0080-\u00ff]/
 
 /** What both halves of a session know. */
 export interface Shared {
@@ -26,6 +32,7 @@ export interface Shared {
   searchPath: string | undefined
   /** A command under a row limit that is not decided or whose transaction is not ended: the client waits behind it. */
   counted: Counted | undefined
+  readonly reading: Reading
   /** A command that changes what names mean was sent, and its transaction is not over. */
   changesNames: boolean
   /** Statements longer than this are refused unread. */
@@ -93,6 +100,17 @@ export class Sending {
     return this.#asking?.id
   }
 
+  /** How the server will read the text at hand; undefined when nobody has changed anything about it. */
+  get reading(): ReadingNow | undefined {
+    return this.shared.reading.now(this.shared.pending.size, this.segmentOpen)
+  }
+
+  /** Names are compared as bytes here and as characters in the server. Throws a MalformedMessage. */
+  checkName(name: string): void {
+    if (this.reading !== undefined && BEYOND_ASCII.test(name))
+      throw broken('a name of a statement or portal beyond ASCII where client_encoding is not, or may not be, UTF8')
+  }
+
   settle(answer: Answer): void {
     const asking = this.#asking
     this.#asking = undefined
@@ -128,6 +146,7 @@ export class Sending {
     if (this.#declare !== undefined && (isQuery(entry) || entry.kind === 'execute')) this.#declare(declarationOf(entry))
     this.shared.pending.push(entry)
     this.shared.names.sent(entry)
+    this.shared.reading.sent(entry)
     if (changesNames(entry)) this.shared.changesNames = true
   }
 

@@ -13,7 +13,14 @@ import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVer
 import { Decider } from './decider.ts'
 import { PostgresMachine } from './machine.ts'
 import { errorOf, isAboutSettings } from './refuse.ts'
-import { type ClientStart, isPlanSetting, planRefusal, readClientStart } from './settings.ts'
+import {
+  type ClientStart,
+  encodingRefusal,
+  isOtherEncoding,
+  isPlanSetting,
+  planRefusal,
+  readClientStart,
+} from './settings.ts'
 import { Startup, type StartupEvent } from './startup.ts'
 
 /** A client that connects says what it wants within this time; authentication_timeout of a server is longer. */
@@ -125,8 +132,15 @@ function checkDatabase(session: Session, start: ClientStart): void {
 
 /** What SET may not do while columns are masked, the start-up may not either. */
 function checkSettings(session: Session, start: ClientStart): void {
-  const plan = session.gate.masked ? start.settings.find(isPlanSetting) : undefined
-  if (plan !== undefined) throw new GateError('ERR_GATE_REFUSED', `the start-up parameter ${plan} ${planRefusal}`)
+  if (!session.gate.masked) return
+  const plan = start.settings.find(([name]) => isPlanSetting(name))
+  if (plan !== undefined) throw new GateError('ERR_GATE_REFUSED', `the start-up parameter ${plan[0]} ${planRefusal}`)
+  const encoding = start.parameters['client_encoding']
+  if (encoding !== undefined && isOtherEncoding('client_encoding', encoding)) {
+    throw new GateError('ERR_GATE_REFUSED', `the start-up parameter client_encoding ${encodingRefusal}`, {
+      hint: 'Set PGCLIENTENCODING or client_encoding to UTF8.',
+    })
+  }
 }
 
 async function converse(

@@ -1,4 +1,4 @@
-// Which settings a client may bring or change: those that would make it somebody else, or make its text mean something else to the server, it may not. Pure.
+// Which settings a client may bring or change: those that would make it somebody else it may not. Pure.
 import { GateError } from '@gate/shared/errors'
 
 /** Settings that change who one is or what code runs with one's rights. */
@@ -39,23 +39,29 @@ export function isPlanSetting(name: string): boolean {
 }
 
 /**
- * Why this value of this setting cannot be: gate's parser and the server must read the same bytes the same way.
- * `value` undefined means that it is not known before the server computes it.
+ * Whether gate's parser and a server with this value of the setting read the same bytes the same way; undefined of settings
+ * that have nothing to do with it. `value` undefined means that it is not known before the server computes it.
  */
-export function lexicalFault(name: string, value: string | undefined): string | undefined {
+export function readsAsGate(name: string, value: string | undefined): boolean | undefined {
   switch (settingName(name)) {
     case 'client_encoding':
     case 'names':
       return value !== undefined && isUtf8(value)
-        ? undefined
-        : 'gate reads statements as UTF8, so client_encoding stays UTF8'
     case 'standard_conforming_strings':
       return value !== undefined && /^(on|true|t|yes|y|1)$/i.test(value)
-        ? undefined
-        : 'gate reads string literals as the SQL standard says, so standard_conforming_strings stays on'
     default:
       return undefined
   }
+}
+
+export const encodingRefusal = 'would bring values in another encoding than UTF8, in which gate masks none'
+
+/** Whether values come in another encoding than UTF8 by it, or may. */
+export function isOtherEncoding(name: string | undefined, value: string | undefined): boolean {
+  if (name === undefined) return false
+  const isAsGate = readsAsGate(name, value)
+  if (isAsGate === undefined || settingName(name) === 'standard_conforming_strings') return false
+  return !isAsGate || isUnconverted(value)
 }
 
 /** A setting whose value is a parameter of the statement. */
@@ -65,24 +71,26 @@ export interface BoundSetting {
   readonly parameter: number
 }
 
-/** As lexicalFault, with the values that were bound; text is the same bytes in either format. */
-export function boundFault(
+/** As isOtherEncoding, with the values that were bound; text is the same bytes in either format. */
+export function bindsOtherEncoding(
   settings: readonly BoundSetting[],
   parameters: readonly { readonly value: Buffer | null }[],
-): string | undefined {
-  for (const { name, parameter } of settings) {
-    const fault = lexicalFault(name, parameters[parameter - 1]?.value?.toString('utf8'))
-    if (fault !== undefined) return fault
-  }
-  return undefined
+): boolean {
+  return settings.some(({ name, parameter }) =>
+    isOtherEncoding(name, parameters[parameter - 1]?.value?.toString('utf8')),
+  )
 }
 
-/**
- * Spellings of UTF8 in pg_encname_tbl (src/common/encnames.c), which ignores everything but letters and digits.
- * SQL_ASCII means no conversion: the same bytes, for a database in UTF8.
- */
+/** pg_encname_tbl (src/common/encnames.c) ignores everything but letters and digits. */
+const encodingKey = (value: string): string => value.toLowerCase().replace(/[^a-z0-9]/g, '')
+
+/** SQL_ASCII: the database's own bytes, which are UTF-8 in nearly all. */
+function isUnconverted(value: string | undefined): boolean {
+  return value !== undefined && encodingKey(value) === 'sqlascii'
+}
+
 function isUtf8(value: string): boolean {
-  return ['utf8', 'unicode', 'sqlascii'].includes(value.toLowerCase().replace(/[^a-z0-9]/g, ''))
+  return ['utf8', 'unicode'].includes(encodingKey(value)) || isUnconverted(value)
 }
 
 export interface ClientStart {
@@ -91,13 +99,13 @@ export interface ClientStart {
   readonly user: string
   readonly database: string
   readonly applicationName: string | undefined
-  /** Names of the settings that it brings. */
-  readonly settings: readonly string[]
+  /** The settings that it brings. */
+  readonly settings: readonly (readonly [name: string, value: string])[]
 }
 
 /**
  * Sorts a client's start-up parameters.
- * @throws {GateError} ERR_GATE_REFUSED for replication and for settings that change who one is or how text is read.
+ * @throws {GateError} ERR_GATE_REFUSED for replication and for settings that change who one is.
  */
 export function readClientStart(given: ReadonlyMap<string, string>): ClientStart {
   const replication = given.get('replication')
@@ -112,22 +120,16 @@ export function readClientStart(given: ReadonlyMap<string, string>): ClientStart
   }
   const options = parseOptions(given.get('options') ?? '')
   const parameters: Record<string, string> = {}
-  for (const [name, value] of [...given, ...options]) {
+  for (const [name] of [...given, ...options]) {
     if (isIdentitySetting(name))
       throw new GateError('ERR_GATE_REFUSED', `the start-up parameter ${name} would change who you are`)
-    const fault = lexicalFault(name, value)
-    if (fault !== undefined)
-      throw new GateError('ERR_GATE_REFUSED', fault, {
-        hint:
-          settingName(name) === 'client_encoding'
-            ? 'Unset PGCLIENTENCODING or set it to UTF8.'
-            : `Leave ${name} out of PGOPTIONS and the connection's options.`,
-      })
   }
   for (const [name, value] of given) {
-    // The agent's driver says client_encoding itself, always UTF8.
     if (!ownParameters.has(name) && settingName(name) !== 'client_encoding') parameters[name] = value
   }
+  // What the agent's driver would say itself goes before options. psql asks for SQL_ASCII where the locale is C.
+  const encoding = [...options, ...given].findLast(([name]) => settingName(name) === 'client_encoding')?.[1]
+  if (encoding !== undefined && !isUnconverted(encoding)) parameters['client_encoding'] = encoding
   const text = given.get('options')
   if (text !== undefined && options.length > 0) parameters['options'] = text
   const user = given.get('user') ?? ''
@@ -137,7 +139,7 @@ export function readClientStart(given: ReadonlyMap<string, string>): ClientStart
     user,
     database: given.get('database') ?? user,
     applicationName: given.get('application_name'),
-    settings: [...given.keys(), ...options.map(([name]) => name)],
+    settings: [...given, ...options],
   }
 }
 

@@ -33,7 +33,13 @@ export class SimpleQueries {
     if (body.length === 0 || body.indexOf(0) !== body.length - 1)
       throw broken('a Query whose text does not end where it ends')
     this.#sending.question(
-      { kind: 'query', text, names: this.#sending.lookup, searchPath: this.#sending.shared.searchPath },
+      {
+        kind: 'query',
+        text,
+        reading: this.#sending.reading,
+        names: this.#sending.lookup,
+        searchPath: this.#sending.shared.searchPath,
+      },
       answer => {
         if (answer.kind === 'refuse') this.#queryRefused(total, answer.error, answer.failing)
         else if (answer.kind === 'go') this.#queryAllowed(answer.plans, total)

@@ -275,6 +275,7 @@ export class TargetHalf {
     }
     this.#inbound.pass(total)
     this.#receiving.shift('done')
+    if (status === IDLE) this.#shared.reading.idle()
   }
 
   /**

@@ -6,7 +6,7 @@ import type { Counting } from './counting.ts'
 import type { Entry } from './pending.ts'
 import type { Receiving } from './receiving.ts'
 import { cutTexts, isFatal, withholdTexts } from './refuse.ts'
-import { lexicalFault } from './settings.ts'
+import { LOGIN_SEGMENT } from './sending.ts'
 import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'
 import { ownError } from './unreadable.ts'
 
@@ -35,13 +35,14 @@ export class TargetTexts {
     this.#failed = failed
   }
 
-  /** A setting that makes gate and server read the same bytes differently ends the session at once. */
+  /** One that makes gate and server read the same bytes differently, and that nobody is known to have changed, ends the session. */
   parameterStatus(head: Entry | undefined, total: number): void {
     const reader = new Reader(this.#receiving.inbound.body(total))
     const name = reader.cstring().toString('utf8')
     const value = reader.cstring().toString('utf8')
-    const fault = lexicalFault(name, value)
-    if (fault !== undefined) throw new GateError('ERR_GATE_REFUSED', fault)
+    const { reading } = this.#receiving.shared
+    if (!reading.reported(name, value, head?.kind === 'sync' && head.segment === LOGIN_SEGMENT))
+      throw new GateError('ERR_GATE_REFUSED', `${name} became ${value} without a command that gate could follow`)
     if (name === 'search_path') this.#receiving.shared.searchPath = value
     const guard = this.guardOf(head)
     this.#passOrReplace(total, guard === undefined ? undefined : guardParameterStatus(name, value, guard))

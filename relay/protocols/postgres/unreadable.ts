@@ -18,12 +18,13 @@ export interface Failing {
   readonly lastPosition: number
 }
 
-/** For text that the grammar of gate's parser does not know; `message` is what it says. */
-export function unparsable(text: string, message: string): Failing {
+/** For text that the grammar of gate's parser does not know, and its bytes; `message` is what it says. */
+export function unparsable(text: string, bytes: Buffer, message: string): Failing {
   const characters = [...text].length
   // With something behind it, the server would not miss the end of the input; it misses it behind the last character.
-  const failing = message.endsWith('at end of input') ? '('.padEnd(characters) : text + TAIL
-  return { text: Buffer.from(failing), lastPosition: characters + 1 }
+  if (message.endsWith('at end of input'))
+    return { text: Buffer.from('('.padEnd(characters)), lastPosition: characters + 1 }
+  return { text: Buffer.concat([bytes, Buffer.from(TAIL)]), lastPosition: characters + 1 }
 }
 
 /** For bytes that are no UTF-8. Where the server does not mind, its errors are about something else. */

@@ -39,7 +39,14 @@ export interface StatementFacts {
   readonly transaction: string | undefined
   /** Why gate refuses the statement whatever policy says. */
   readonly fault: string | undefined
-  /** Settings whose values are bound: only then is it known whether gate refuses them. */
+  /**
+   * What it can change of how the server reads texts, from what gate takes for granted: whether a backslash in a literal is one,
+   * or their encoding as well.
+   */
+  readonly changesReading: 'literals' | 'encoding' | undefined
+  /** It makes values come in another encoding than UTF8, whatever is bound. */
+  readonly otherEncoding: boolean
+  /** Settings whose values are bound. */
   readonly boundSettings: readonly BoundSetting[]
   /** Every function and operator that it names, however deep; functions with their schema where it is given. */
   readonly functions: readonly string[]
@@ -97,6 +104,8 @@ export function unfollowedFacts(
     naming: undefined,
     transaction: undefined,
     fault: undefined,
+    changesReading: undefined,
+    otherEncoding: false,
     boundSettings: [],
     functions: [],
     newer: [],

@@ -111,7 +111,12 @@ export function identityParts(collected: Collected): Part[] {
     if (name === undefined || isIdentitySetting(name))
       parts.push({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } })
   }
-  const written = [...collected.written, ...collected.nested.flatMap(write => write.written)]
-  if (written.some(relation => relation.name === 'pg_settings')) parts.push(setRole)
+  if (writesSettings(collected)) parts.push(setRole)
   return parts
+}
+
+/** Whether it writes to the view of all settings. */
+export function writesSettings(collected: Collected): boolean {
+  const written = [...collected.written, ...collected.nested.flatMap(write => write.written)]
+  return written.some(relation => relation.name === 'pg_settings')
 }

@@ -1,13 +1,14 @@
 // A parse tree → the facts of each statement in it. Pure.
 import type { Fact } from '@gate/shared/model'
-import { type BoundSetting, lexicalFault } from '../settings.ts'
+import { type BoundSetting, isOtherEncoding, readsAsGate, settingName } from '../settings.ts'
+import type { ChangedSetting } from './changed-setting.ts'
 import { collect } from './collect.ts'
 import type { Collected } from './collected.ts'
 import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import { meetingsOf } from './meeting.ts'
-import { identityParts, languageOf, mainPart, nestedPart } from './parts.ts'
+import { identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
 import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
@@ -56,6 +57,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
   }
   const { main, nested, collected, naming } = describe(name, content, kind)
   const identity = identityParts(collected)
+  const changes = changesOf(name, content, collected)
   return {
     node: name,
     start,
@@ -63,14 +65,18 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     parts: [...(main === undefined ? [] : [main]), ...nested, ...identity],
     naming,
     transaction: name === 'TransactionStmt' ? text(content['kind']) : undefined,
-    fault: faultOf(name, content, collected),
+    fault: undefined,
+    changesReading: changesReading(changes, collected),
+    otherEncoding: changes.some(
+      ({ name, value, parameter }) => parameter === undefined && isOtherEncoding(name, value),
+    ),
     boundSettings: boundSettings(collected),
     functions: collected.functions,
     newer: collected.newer,
     operators: collected.operators,
     fields: collected.fields,
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
-    settings: [...settingsOf(name, content), ...collected.settings.map(setting => setting.name)],
+    settings: changes.map(setting => setting.name),
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
   }
@@ -188,22 +194,23 @@ function namingOf(name: string, content: JsonObject): Naming | undefined {
   }
 }
 
-function settingsOf(name: string, content: JsonObject): string[] {
-  return name === 'VariableSetStmt' && content['kind'] === 'VAR_SET_VALUE' ? [text(content['name'])] : []
-}
-
 function boundSettings(collected: Collected): BoundSetting[] {
   return collected.settings.flatMap(({ name, parameter }) =>
     name === undefined || parameter === undefined ? [] : [{ name, parameter }],
   )
 }
 
-function faultOf(name: string, content: JsonObject, collected: Collected): string | undefined {
-  for (const setting of collected.settings) {
-    const known = setting.name !== undefined && setting.parameter === undefined
-    const fault = known ? lexicalFault(setting.name, setting.value) : undefined
-    if (fault !== undefined) return fault
-  }
-  if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return undefined
-  return lexicalFault(text(content['name']), list(content['args']).map(constant)[0])
+/** Settings that it changes, with what they get. RESET brings back what a session began with. */
+function changesOf(name: string, content: JsonObject, collected: Collected): readonly ChangedSetting[] {
+  if (name !== 'VariableSetStmt' || content['kind'] !== 'VAR_SET_VALUE') return collected.settings
+  const value = list(content['args']).map(constant)[0]
+  return [...collected.settings, { name: text(content['name']), value, parameter: undefined }]
+}
+
+/** A name that is computed may be any. */
+function changesReading(changes: readonly ChangedSetting[], collected: Collected): StatementFacts['changesReading'] {
+  if (writesSettings(collected) || changes.some(({ name }) => name === undefined)) return 'encoding'
+  const changed = changes.flatMap(({ name = '', value }) => (readsAsGate(name, value) === false ? [name] : []))
+  if (changed.length === 0) return undefined
+  return changed.every(name => settingName(name) === 'standard_conforming_strings') ? 'literals' : 'encoding'
 }

@@ -279,29 +279,37 @@ t.test('of forms that are known from before, it counts which numbers are the sam
     t.equal((await facts(sql))[0]?.parts[0]?.facts['hasWhere'], expected, sql)
 })
 
-t.test('settings that would make gate and the server read differently are refused whatever policy says', async t => {
-  const refused = [
-    "set client_encoding = 'SJIS'",
-    "set names 'LATIN1'",
-    'set standard_conforming_strings = off',
-    'set local standard_conforming_strings to false',
-    "select set_config('client_encoding', 'GBK', false)",
-    "select set_config('standard_conforming_strings', 'off', true)",
-    "select set_config('STANDARD_CONFORMING_STRINGS', 'off', true)",
-  ]
-  for (const sql of refused) t.type((await facts(sql))[0]?.fault, 'string', sql)
-  for (const sql of [
-    "set client_encoding = 'UTF8'",
-    "set names 'utf-8'",
-    'set standard_conforming_strings = on',
-    'reset client_encoding',
-    'set search_path = x',
-  ]) {
-    t.equal((await facts(sql))[0]?.fault, undefined, sql)
+t.test('what a statement changes of how texts are read', async t => {
+  const changes = {
+    "set client_encoding = 'SJIS'": 'encoding',
+    "set names 'LATIN1'": 'encoding',
+    'set standard_conforming_strings = off': 'literals',
+    'set local standard_conforming_strings to false': 'literals',
+    "select set_config('client_encoding', 'GBK', false)": 'encoding',
+    "select set_config('standard_conforming_strings', 'off', true)": 'literals',
+    "select set_config('STANDARD_CONFORMING_STRINGS', 'off', true)": 'literals',
+    "select set_config('standard' || '_conforming_strings', 'off', true)": 'encoding',
+    "select set_config('standard_conforming_strings', $1, true)": 'literals',
+    "update pg_settings set setting = 'off' where name = 'standard_conforming_strings'": 'encoding',
+    "with u as (update pg_settings set setting = 'off' returning 1) select 1": 'encoding',
+    "prepare p as select set_config('client_encoding', 'GBK', false)": 'encoding',
+    "set client_encoding = 'UTF8'": undefined,
+    "set names 'utf-8'": undefined,
+    'set standard_conforming_strings = on': undefined,
+    'reset client_encoding': undefined,
+    'set search_path = x': undefined,
+    "select set_config('search_path', '', false)": undefined,
+  } as const
+  for (const [sql, change] of Object.entries(changes)) {
+    const [read] = await facts(sql)
+    t.equal(read?.changesReading, change, sql)
+    t.equal(read?.fault, undefined, sql)
   }
   const [bound] = await facts("select set_config('client_encoding', $2::text, $1)")
-  t.equal(bound?.fault, undefined)
+  t.equal(bound?.otherEncoding, false)
   t.same(bound?.boundSettings, [{ name: 'client_encoding', parameter: 2 }])
+  for (const sql of ["set client_encoding = 'SJIS'", 'set client_encoding = sql_ascii'])
+    t.equal((await facts(sql))[0]?.otherEncoding, true, sql)
 })
 
 t.test('places of statements are in bytes, so that text in any script is cut where it should be', async t => {

@@ -141,7 +141,7 @@ t.test('an outcome knows when the first of its answer came, whatever else came b
   t.end()
 })
 
-t.test('a change of client_encoding or standard_conforming_strings by whatever means ends the session', async t => {
+t.test('a change of client_encoding or standard_conforming_strings that no command made ends the session', async t => {
   for (const [name, value] of [
     ['client_encoding', 'SJIS'],
     ['standard_conforming_strings', 'off'],

@@ -24,7 +24,10 @@ t.test('a refused query never reaches the target, and its error comes in its pla
 
 t.test('of text that gate cannot read the server says what is wrong, unless it finds nothing wrong', async t => {
   const text = "select 'no end"
-  const answer = { ...refusal('unterminated'), failing: unparsable(text, 'unterminated quoted string') }
+  const answer = {
+    ...refusal('unterminated'),
+    failing: unparsable(text, Buffer.from(text), 'unterminated quoted string'),
+  }
   const answered = (position: string | undefined): Record<string, string> => {
     const harness = new Harness(question => (question.kind === 'query' ? answer : allowAll(question)))
     harness.client(client.query(text))
@@ -41,7 +44,10 @@ t.test('of text that gate cannot read the server says what is wrong, unless it f
 })
 
 t.test('where the input ends too early, it ends for the server at the same place', async t => {
-  t.equal(unparsable('select ☃ from  ', 'syntax error at end of input').text.toString(), '(              ')
+  t.equal(
+    unparsable('select ☃ from  ', Buffer.from('select ☃ from  '), 'syntax error at end of input').text.toString(),
+    '(              ',
+  )
 })
 
 t.test(

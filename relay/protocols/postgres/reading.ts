@@ -1,0 +1,122 @@
+// How the server reads the texts that a client sends: their encoding, and whether a backslash in a literal is one. Pure.
+import { readTokens } from './analysis/lexer.ts'
+import { decode } from './encodings.ts'
+import type { Entry } from './pending.ts'
+import { readsAsGate, settingName } from './settings.ts'
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const BACKSLASH = 0x5c
+
+/** What is known at one moment of how a text is read. */
+export interface ReadingNow {
+  /** `later`: answers that are on their way say it; `no`: the server says it after a Sync that the client has not sent. */
+  readonly certain: 'yes' | 'later' | 'no'
+  /** As the server names it. */
+  readonly encoding: string
+  /** standard_conforming_strings. */
+  readonly conforming: boolean
+  /** Values may be in another encoding than UTF8, now or once what was sent has run. */
+  readonly otherEncoding: boolean
+}
+
+/**
+ * The settings of a session that say how its texts are read. As long as nobody touches them, texts are UTF-8 and literals as in
+ * the standard. From version 14 on the server tells of changes before ReadyForQuery only, and a rollback takes them back; so
+ * once one was sent, a text that depends on them is read when nothing is in flight and no transaction can bring others back.
+ */
+export class Reading {
+  #encoding = 'UTF8'
+  #conforming = true
+  /** Where the session began with other values, RESET brings them back. */
+  #beganOtherwise = false
+  #careful = false
+  #otherEncoding = false
+  #changesInFlight = 0
+
+  /** Undefined while texts are what they are by default. */
+  now(inFlight: number, segmentOpen: boolean): ReadingNow | undefined {
+    if (!this.#careful) return undefined
+    const certain = inFlight > 0 ? 'later' : segmentOpen ? 'no' : 'yes'
+    return { certain, encoding: this.#encoding, conforming: this.#conforming, otherEncoding: this.#otherEncoding }
+  }
+
+  sent(entry: Entry): void {
+    const changes = changesOf(entry)
+    if (changes.length === 0) return
+    this.#careful = true
+    this.#otherEncoding ||= changes.includes('encoding')
+    this.#changesInFlight += 1
+  }
+
+  settled(entry: Entry): void {
+    if (changesOf(entry).length > 0) this.#changesInFlight -= 1
+  }
+
+  /** The server says what a setting is now. False where nothing that was sent can have changed it. */
+  reported(name: string, value: string, atStart: boolean): boolean {
+    const isAsGate = readsAsGate(name, value)
+    if (isAsGate === undefined) return true
+    if (settingName(name) === 'client_encoding') this.#encoding = isAsGate ? 'UTF8' : value
+    else this.#conforming = isAsGate
+    if (this.#encoding !== 'UTF8') this.#otherEncoding = true
+    if (isAsGate) return true
+    if (atStart) {
+      this.#beganOtherwise = true
+      this.#careful = true
+    }
+    return this.#careful
+  }
+
+  /** No transaction is open. */
+  idle(): void {
+    const isDefault = this.#encoding === 'UTF8' && this.#conforming
+    if (isDefault && !this.#beganOtherwise && this.#changesInFlight === 0) this.#careful = false
+  }
+}
+
+function changesOf(entry: Entry): readonly ('literals' | 'encoding')[] {
+  if (entry.kind === 'execute') return entry.plan?.changesReading === undefined ? [] : [entry.plan.changesReading]
+  if (entry.kind !== 'query') return []
+  return entry.plans.flatMap(({ changesReading }) => (changesReading === undefined ? [] : [changesReading]))
+}
+
+export type ReadText = { readonly text: string } | 'later' | { readonly fault: string; readonly hint: string }
+
+/** A text as the server reads it, unless that cannot be told. @throws {TypeError} for what is no UTF-8 and should be. */
+export function readText(bytes: Buffer, reading: ReadingNow | undefined): ReadText {
+  if (reading === undefined) return { text: utf8.decode(bytes) }
+  const hasBackslash = bytes.includes(BACKSLASH)
+  const isAscii = bytes.every(byte => byte < 0x80)
+  if (isAscii && !hasBackslash) return { text: bytes.toString('latin1') }
+  if (reading.certain === 'later') return 'later'
+  if (reading.certain === 'no') return unknownYet
+  const text = reading.encoding === 'UTF8' ? utf8.decode(bytes) : decode(bytes, reading.encoding)
+  if (text === undefined) return unreadable(reading.encoding)
+  return !reading.conforming && hasBackslash && escapes(text) ? escaped : { text }
+}
+
+/** Up to the first such literal both ways of reading agree on where each literal ends; so they do on all when there is none. */
+function escapes(text: string): boolean {
+  const bytes = Buffer.from(text, 'utf8')
+  return readTokens(bytes).tokens.some(
+    ({ kind, form, start, end }) => kind === 'string' && form === '' && bytes.subarray(start, end).includes(BACKSLASH),
+  )
+}
+
+const unknownYet = {
+  fault:
+    'whether the server reads this text as gate does is not known before the settings that were just sent have run',
+  hint: 'End the pipeline (Sync) before statements with a backslash or with other characters than those of ASCII.',
+}
+
+const escaped = {
+  fault: "standard_conforming_strings is off, and gate reads literals with a backslash as E'' only then",
+  hint: "Write E'', or SET standard_conforming_strings = on.",
+}
+
+function unreadable(encoding: string): { readonly fault: string; readonly hint: string } {
+  return {
+    fault: `gate cannot read the characters of this statement in ${encoding}`,
+    hint: 'Send them as parameters, or SET client_encoding = UTF8.',
+  }
+}
