@@ -4,6 +4,7 @@ import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import { then } from './maybe.ts'
+import { missingColumn } from './missing-columns.ts'
 import type { Resolved } from './resolving.ts'
 import { type Change, changeOf, concerns, namesOf, type SchemaChanges, together } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
@@ -60,7 +61,8 @@ export class CatalogUse {
   }
 
   /**
-   * The snapshot to judge statements by. A relation that the newest does not know may be new: it is looked for once more.
+   * The snapshot to judge statements by. A relation that the newest does not know may be new: it is looked for once more, and
+   * so is a column where something is masked.
    * Whether anything is masked is asked of the gate only where it matters: most statements come without.
    */
   for(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
@@ -102,9 +104,14 @@ export class CatalogUse {
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
     const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
     const fresh = copies && gate.masked ? undefined : this.#source.freshCatalog()
-    if (fresh !== undefined && (this.#allKnown(statements, fresh) || this.#mayBeUnknown(gate))) return fresh
+    if (fresh !== undefined && this.#isEnough(statements, fresh, gate)) return fresh
     this.#lookedMs = this.#clock.monotonic()
     return this.#source.readCatalog()
+  }
+
+  #isEnough(statements: readonly Resolved[], fresh: Catalog, gate: Pick<Gate, 'masked'>): boolean {
+    if (!this.#allKnown(statements, fresh)) return this.#mayBeUnknown(gate)
+    return !gate.masked || missingColumn(statements, fresh) === undefined
   }
 
   #allKnown(statements: readonly Resolved[], catalog: Catalog): boolean {

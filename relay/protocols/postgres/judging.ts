@@ -1,15 +1,16 @@
 // Statements → the gate's verdict → a plan, or a refusal; people are waited for, and the client can cancel meanwhile.
 import type { Clock } from '@gate/shared/clock'
-import type { Obligation, Parameter } from '@gate/shared/model'
+import type { Deny, Obligation, Parameter } from '@gate/shared/model'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import { askedOf, type EstimateSource, type Sent } from './asked.ts'
 import type { Catalog } from './catalog.ts'
 import { type CatalogSource, CatalogUse } from './catalog-use.ts'
-import { errorMessage, N } from './codec.ts'
+import { type ErrorFields, errorMessage, N } from './codec.ts'
 import { commandsOf, plansOf, type Shown } from './commands.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
+import { missingColumn } from './missing-columns.ts'
 import { showParameters } from './operation.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
@@ -22,6 +23,7 @@ import {
   deniedRows,
   holdNotice,
   missing,
+  noColumn,
 } from './refuse.ts'
 import type { Resolved } from './resolving.ts'
 import { StatementMasks } from './statement-masks.ts'
@@ -36,6 +38,17 @@ export interface JudgingSurroundings extends EstimateSource, CatalogSource {
 
 /** What is only prepared has no values yet. */
 const unbound: Values = { parameters: [], types: [], uninspectedBytes: 0 }
+
+/** Where masks refuse what names no column there is, the server's answer to the mistake is the best one. */
+function refusalOf(
+  deny: Deny,
+  request: string | undefined,
+  statements: readonly Resolved[],
+  catalog: Catalog,
+): ErrorFields {
+  const missed = deny.rule === 'mask' ? missingColumn(statements, catalog) : undefined
+  return missed?.reason === deny.reason ? noColumn(missed) : denied(deny, request)
+}
 
 export class Judging {
   readonly #around: JudgingSurroundings
@@ -89,7 +102,7 @@ export class Judging {
           commandsOf(each, this.#show(each, unbound, [], catalog), catalog, statements, this.#masks),
         ),
       )
-      if (refused !== undefined) return { kind: 'refuse', error: denied(refused, undefined) }
+      if (refused !== undefined) return { kind: 'refuse', error: refusalOf(refused, undefined, statements, catalog) }
       const masked = statements.map(each => this.#masks.of(each, obligations, catalog))
       const sensitive = masked.some(each => each.sensitive)
       const guard = masked[0]?.masking?.guard
@@ -171,7 +184,7 @@ export class Judging {
       const unknown = statements.find(statement => statement.unknown !== undefined)?.unknown
       // Policy does not let unknown names be used; then the server's own answer to a wrong name is the best one.
       if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
-      return { kind: 'refuse', error: denied(verdict.settled, verdict.request) }
+      return { kind: 'refuse', error: refusalOf(verdict.settled, verdict.request, statements, catalog) }
     }
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
     for (const [index, { effective }] of statements.entries())

@@ -7,6 +7,7 @@ import type { Lineage } from './analysis/lineage.ts'
 import type { Relation } from './catalog.ts'
 import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
+import type { Missing } from './lineage/findings.ts'
 import { type Column, flowsOf, maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
@@ -227,6 +228,11 @@ function followed(lineage: Extract<Lineage, { kind: 'query' }>, masked: MaskedCo
   const result = follow(lineage, masked.source)
   under.set(lineage, result)
   return result
+}
+
+/** A name in it that stands for nothing, where that is why it must not run. */
+export function missing({ lineage }: StatementFacts, masked: MaskedColumns): Missing | undefined {
+  return lineage.kind === 'query' ? followed(lineage, masked).missing : undefined
 }
 
 /** What becomes of the columns of a result that are not a table's own. */

@@ -3,6 +3,7 @@ import type { ErrorCode, GateError } from '@gate/shared/errors'
 import type { Deny } from '@gate/shared/model'
 import type { HoldNotice } from '../protocol.ts'
 import type { ErrorFields } from './codec.ts'
+import type { Missing } from './lineage/findings.ts'
 
 /** SQLSTATE of each of gate's errors. @see https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const sqlStates: Readonly<Partial<Record<ErrorCode, string>>> = {
@@ -86,6 +87,15 @@ export function denied(deny: Deny, request: string | undefined): ErrorFields {
 export function syntaxError(message: string, position: number | undefined): ErrorFields {
   const place: [string, string][] = position === undefined ? [] : [['P', String(position)]]
   return new Map([...fields('ERROR', '42601', message), ...place])
+}
+
+/** As parse_relation.c says it (errorMissingColumn, errorMissingRTE). */
+export function noColumn({ path, noTable }: Missing): ErrorFields {
+  const [name = ''] = path.slice(-1)
+  const table = path.slice(0, -1).join('.')
+  if (noTable) return fields('ERROR', '42P01', `missing FROM-clause entry for table "${table}"`)
+  const message = table === '' ? `column "${name}" does not exist` : `column ${table}.${name} does not exist`
+  return fields('ERROR', '42703', message)
 }
 
 export function missing(kind: 'statement' | 'portal', name: string): ErrorFields {

@@ -2,7 +2,7 @@
 import type { Arrangement, Body, CommonTable, Expression, Lineage, Output, Query } from '../analysis/lineage.ts'
 import { type Arranged, decisions, isSame } from './arrange.ts'
 import type { Evaluating } from './evaluating.ts'
-import { computedRefusal, Findings, resultRefusal } from './findings.ts'
+import { computedRefusal, Findings, type Missing, resultRefusal } from './findings.ts'
 import { FromItems, type Relations } from './from-items.ts'
 import { Predicates } from './predicates.ts'
 import { either, excluded, type Result, renamed, settled, starOf, type Tables, together } from './results.ts'
@@ -32,6 +32,8 @@ export interface Followed {
   readonly described: boolean
   /** Why the statement must not run; the first one. */
   readonly refusal: string | undefined
+  /** Set where that is a name that stands for nothing. */
+  readonly missing: Missing | undefined
   /** Whether it looks at masked columns at all. */
   readonly touches: boolean
 }
@@ -55,7 +57,8 @@ export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: 
   findings.touch(flows)
   const refusal = findings.refusal ?? resultRefusal(lineage.sink, columns)
   const described = columns.every(column => column.described === true || column.flows.size === 0)
-  return { outputs: exact ? columns : undefined, flows, described, refusal, touches: findings.touches }
+  const { missing, touches } = findings
+  return { outputs: exact ? columns : undefined, flows, described, refusal, missing, touches }
 }
 
 /** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
@@ -237,7 +240,8 @@ class Evaluation implements Evaluating {
       this.#findings.touch(found.flows)
       return found
     }
-    this.#findings.refuse(`nothing says what ${path.join('.')} stands for`)
+    const qualifiers = path.slice(0, -1)
+    this.#findings.unknown(path, qualifiers.length > 0 && sourcesNamed(qualifiers, scope).length === 0)
     return computed(noFlows, path.at(-1))
   }
 

@@ -5,12 +5,22 @@ import { type Column, type Flows, type MaskedColumn, noFlows } from './scope.ts'
 /** A view's conditions and computations are its maker's; a plan is made without looking at values. */
 export type Purpose = 'statement' | 'plan' | 'view'
 
+/** A name that stands for nothing. */
+export interface Missing {
+  readonly path: readonly string[]
+  /** Nothing in FROM has the name before the dot. */
+  readonly noTable: boolean
+  /** Why the statement must not run. */
+  readonly reason: string
+}
+
 /** More in one statement are a search through all values there may be: CASE could name the one that is there. */
 const MAX_COMPARISONS = 20
 
 export class Findings {
   readonly purpose: Purpose
   #refusal: string | undefined
+  #missing: Missing | undefined
   #comparisons = 0
   /** Whether the statement looks at masked columns at all. */
   touches = false
@@ -30,6 +40,18 @@ export class Findings {
 
   refuse(reason: string): void {
     this.#refusal ??= reason
+  }
+
+  /** The first name that stands for nothing, where that is why the statement must not run. */
+  get missing(): Missing | undefined {
+    return this.#missing
+  }
+
+  /** A name of a column stands for nothing. */
+  unknown(path: readonly string[], noTable: boolean): void {
+    const reason = `nothing says what ${path.join('.')} stands for`
+    if (this.#refusal === undefined) this.#missing = { path, noTable, reason }
+    this.refuse(reason)
   }
 
   touch(flows: Flows): void {
