@@ -1,9 +1,9 @@
 // Other client encodings, and literals without the standard: through gate as without it, and no way around what gate reads.
-import { connect, type Socket } from 'node:net'
 import { decode, readEncodings } from '@gate/relay/protocols/postgres/encodings'
 import pg from 'pg'
 import t from 'tap'
-import { client, errorFields, type Message, messages } from '../support/wire.ts'
+import { run, shown, Talk } from '../support/talk.ts'
+import { client } from '../support/wire.ts'
 import { direct, hasPsql, psql, startWorld } from '../support/world.ts'
 
 const setup = `
@@ -25,71 +25,6 @@ targets:
     mask:
       - { columns: ["people.email"], for: { groups: [support] }, with: redact }
 `
-
-/** A client that says its bytes itself. */
-class Wire {
-  readonly #socket: Socket
-  #bytes = Buffer.alloc(0)
-  #look = (): void => {}
-
-  private constructor(port: number) {
-    this.#socket = connect(port, '127.0.0.1')
-    this.#socket.on('data', chunk => {
-      this.#bytes = Buffer.concat([this.#bytes, chunk])
-      this.#look()
-    })
-    this.#socket.on('close', () => this.#look())
-    this.#socket.on('error', () => {})
-  }
-
-  static async start(port: number, parameters: Readonly<Record<string, string>> = {}): Promise<Wire> {
-    const wire = new Wire(port)
-    await wire.say(client.startup({ user: 'alice', database: 'app', ...parameters }))
-    return wire
-  }
-
-  /** What is said instead of a session. */
-  static async refused(port: number, parameters: Readonly<Record<string, string>>): Promise<string> {
-    return shown(await new Wire(port).say(client.startup({ user: 'alice', database: 'app', ...parameters })))
-  }
-
-  /** What comes until the server is ready so many times, or has closed. */
-  say(bytes: Buffer, ready = 1): Promise<readonly Message[]> {
-    this.#bytes = Buffer.alloc(0)
-    this.#socket.write(bytes)
-    return new Promise(resolve => {
-      this.#look = () => {
-        const got = messages(this.#bytes)
-        if (got.filter(({ type }) => type === 'Z').length >= ready || this.#socket.closed) resolve(got)
-      }
-      this.#look()
-    })
-  }
-
-  /** The first column of what a query shows, or the SQLSTATE and message of its error. */
-  async ask(text: string | Buffer): Promise<string> {
-    const bytes = Buffer.concat([Buffer.from(text), Buffer.alloc(1)])
-    const head = Buffer.from('Q\0\0\0\0')
-    head.writeInt32BE(bytes.length + 4, 1)
-    return shown(await this.say(Buffer.concat([head, bytes])))
-  }
-
-  close(): void {
-    this.#socket.destroy()
-  }
-}
-
-/** Values in latin1, so that every byte shows. */
-function shown(answer: readonly Message[]): string {
-  return answer
-    .flatMap(message => {
-      if (message.type === 'D') return [message.body.toString('latin1', 6)]
-      if (message.type !== 'E') return []
-      const { C, M } = errorFields(message)
-      return [`${C} ${M}`]
-    })
-    .join('; ')
-}
 
 const world = await startWorld({ policy, sql: setup })
 t.teardown(() => world[Symbol.asyncDispose]())
@@ -116,7 +51,7 @@ t.test('every encoding that gate says it reads has the characters of the server'
 })
 
 t.test('a session in LATIN1 from its start', async t => {
-  const wire = await Wire.start(alice.port, { client_encoding: 'LATIN1' })
+  const wire = await Talk.start(alice.port, { client_encoding: 'LATIN1' })
   t.equal(await wire.ask('show client_encoding'), 'LATIN1')
   t.equal(await wire.ask('select name from people where id = 1'), 'Jos\xe9')
   t.equal(await wire.ask(Buffer.from("select id from people where name = 'Jos\xe9'", 'latin1')), '1')
@@ -131,7 +66,7 @@ t.test('a session in LATIN1 from its start', async t => {
 })
 
 t.test('a session that changes its encoding', async t => {
-  const wire = await Wire.start(alice.port)
+  const wire = await Talk.start(alice.port)
   t.equal(await wire.ask("set client_encoding = 'WIN1252'"), '')
   t.equal(await wire.ask(Buffer.from([...Buffer.from("select id from people where name = '10 "), 0x80, 0x27])), '2')
   t.equal(await wire.ask("begin; set local client_encoding = 'SJIS'"), '')
@@ -147,19 +82,19 @@ t.test('a session that changes its encoding', async t => {
 })
 
 t.test('names in another encoding are not taken for others', async t => {
-  const wire = await Wire.start(alice.port)
+  const wire = await Talk.start(alice.port)
   const parse = client.parse('Ã©', 'delete from people')
-  t.equal(shown(await wire.say(Buffer.concat([client.parse('é', 'select 1'), client.sync]))), '')
-  t.match(shown(await wire.say(Buffer.concat([parse, client.sync]))), /^42501 gate: Say which rows/)
+  t.equal(shown(await wire.say([client.parse('é', 'select 1'), client.sync])), '')
+  t.match(shown(await wire.say([parse, client.sync])), /^42501 gate: Say which rows/)
   t.equal(await wire.ask("set client_encoding = 'LATIN1'"), '')
-  const run = [client.bind('', 'é'), client.execute(''), client.sync]
-  t.match(shown(await wire.say(Buffer.concat(run))), /^08P01 .*beyond ASCII/)
+  const bound = [client.bind('', 'é'), client.execute(''), client.sync]
+  t.match(shown(await wire.say(bound)), /^08P01 .*beyond ASCII/)
   t.equal(await wire.ask('select count(*) from people'), '3')
   wire.close()
 })
 
 t.test('literals without the standard', async t => {
-  const wire = await Wire.start(alice.port, { options: '-c standard_conforming_strings=off' })
+  const wire = await Talk.start(alice.port, { options: '-c standard_conforming_strings=off' })
   t.equal(await wire.ask('show standard_conforming_strings'), 'off')
   t.equal(await wire.ask("select id from people where name = E'a\\\\b'"), '3')
   t.match(await wire.ask("delete from people where name = '\\' and name <> ' or true --'"), /^42501 gate: standard_/)
@@ -173,14 +108,13 @@ t.test('literals without the standard', async t => {
 })
 
 t.test('in a pipeline nobody knows what a text means until the server has said so', async t => {
-  const wire = await Wire.start(alice.port)
-  const run = (text: string): Buffer[] => [client.parse('', text), client.bind('', ''), client.execute('')]
+  const wire = await Talk.start(alice.port)
   const hidden = "delete from people where name = '\\' and name <> ' or true --'"
   const off = 'set standard_conforming_strings = off'
-  const together = await wire.say(Buffer.concat([...run(off), ...run('select 1'), ...run(hidden), client.sync]))
+  const together = await wire.say([...run(off), ...run('select 1'), ...run(hidden), client.sync])
   t.match(shown(together), /^1; 42501 gate: whether the server reads this text/)
   t.equal(await wire.ask('show standard_conforming_strings'), 'on', 'the error took it back')
-  const apart = Buffer.concat([...run(off), client.sync, ...run(hidden), client.sync, ...run('select 2'), client.sync])
+  const apart = [...run(off), client.sync, ...run(hidden), client.sync, ...run('select 2'), client.sync]
   t.match(shown(await wire.say(apart, 3)), /^42501 gate: standard_conforming_strings is off.*; 2$/)
   t.equal(await wire.ask('select count(*) from people'), '3')
   t.equal(await wire.ask('discard all'), '')
@@ -211,8 +145,8 @@ t.test('where something is masked, values stay UTF8', async t => {
     'what is said beside options counts',
   )
   await latin.end()
-  t.match(await Wire.refused(carol.port, { client_encoding: 'LATIN1' }), /^42501 .*client_encoding/)
-  const wire = await Wire.start(carol.port, { client_encoding: 'SQL_ASCII' })
+  t.match(await Talk.refused(carol.port, { client_encoding: 'LATIN1' }), /^42501 .*client_encoding/)
+  const wire = await Talk.start(carol.port, { client_encoding: 'SQL_ASCII' })
   t.equal(await wire.ask('show client_encoding'), 'UTF8')
   for (const text of [
     "set client_encoding = 'LATIN1'",
@@ -222,7 +156,7 @@ t.test('where something is masked, values stay UTF8', async t => {
     t.match(await wire.ask(text), /^42501 gate: .*UTF8/, text)
   const set = client.parse('', "select set_config('client_encoding', $1, false)", [25])
   const bound = [set, client.bind('', '', [Buffer.from('latin1')]), client.execute(''), client.sync]
-  t.match(shown(await wire.say(Buffer.concat(bound))), /^42501 gate: .*UTF8/)
+  t.match(shown(await wire.say(bound)), /^42501 gate: .*UTF8/)
   t.equal(await wire.ask("prepare p as select set_config('client_encoding', $1, false)"), '')
   t.match(await wire.ask("execute p('latin1')"), /^42501 gate: .*UTF8/)
   t.equal(await wire.ask('set standard_conforming_strings = off'), '')

@@ -93,6 +93,7 @@ export class Catalog {
   readonly functions: Functions
   readonly generated: readonly Generated[]
   readonly #operators: ReadonlyMap<string, boolean>
+  #ofSettings: ReadonlySet<number> | undefined
   readonly #volatileViews: ReadonlySet<number>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
@@ -234,6 +235,19 @@ export class Catalog {
     const seen = new Set([oid])
     for (const member of seen) for (const relative of this.#relatives.get(member) ?? []) seen.add(relative)
     return [...seen]
+  }
+
+  /** Whether what is written to it changes settings: the view of all of them, and views over that. */
+  isOfSettings(oid: number): boolean {
+    this.#ofSettings ??= this.#over(this.resolve('pg_catalog', 'pg_settings').map(relation => relation.oid))
+    return this.#ofSettings.has(oid)
+  }
+
+  /** These and the views over them, near or far. */
+  #over(oids: readonly number[]): ReadonlySet<number> {
+    const seen = new Set(oids)
+    for (const oid of seen) for (const { view, relation } of this.#dependencies) if (relation === oid) seen.add(view)
+    return seen
   }
 
   /** Views (and tables with rules) whose definition reads one of these columns, directly. */

@@ -3,6 +3,7 @@ import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Command, Recorded, Verdict } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
+import { unknownOperation } from './operation.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Resolved } from './resolving.ts'
 import { isCounted, limitRefusal } from './row-limits.ts'
@@ -24,12 +25,13 @@ export function commandsOf(
   masks: StatementMasks,
 ): Command[] {
   const { effective, text } = statement
-  const refusal: Deny | undefined =
-    effective.fault === undefined
-      ? undefined
-      : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
   const people = peopleFor(statement.facts)
-  return workOut(effective, text, catalog).operations.map((each, index) => {
+  const refusal = faultOf(effective)
+  const { operations } = workOut(effective, text, catalog)
+  // Of what has no operation nobody decides: EXECUTE of EXECUTE, for example.
+  if (operations.length === 0)
+    return [{ operation: unknownOperation('unknown', text), recorded, refusal: refusal ?? undecided, people }]
+  return operations.map((each, index) => {
     const operation = withParameters(each, parameters)
     return {
       operation,
@@ -41,6 +43,17 @@ export function commandsOf(
       people,
     }
   })
+}
+
+const undecided: Deny = {
+  effect: 'deny',
+  rule: 'protocol',
+  reason: 'gate does not know what this statement does',
+  hint: undefined,
+}
+
+function faultOf({ fault }: StatementFacts): Deny | undefined {
+  return fault === undefined ? undefined : { effect: 'deny', rule: 'protocol', reason: fault, hint: undefined }
 }
 
 /** How each of the statements is carried out; `commands` are those that the verdict allowed, statement by statement. */
@@ -64,7 +77,7 @@ export function plansOf(
       masking,
       sensitive,
       looksUp,
-      changesReading: statement.facts.naming?.kind === 'prepare' ? undefined : statement.effective.changesReading,
+      ...changesOf(statement, commands[index] ?? []),
       naming: statement.facts.naming,
       defines: statement.defines,
       endsTransaction: endsTransaction(statement.facts.transaction),
@@ -75,6 +88,23 @@ export function plansOf(
       },
     }
   })
+}
+
+const code = new Set(['call', 'do', 'set_role', 'execute', 'fetch', 'unknown'])
+
+/** What it can change of how the texts after it are read. PREPARE runs nothing yet. */
+function changesOf(
+  { facts, effective }: Resolved,
+  commands: readonly Command[],
+): Pick<StatementPlan, 'changesReading' | 'runsCode'> {
+  if (facts.naming?.kind === 'prepare') return {}
+  const writesSettings = commands.some(
+    ({ operation: { action, facts: said } }) => action === 'set_role' && said['nested'] === true,
+  )
+  return {
+    changesReading: effective.changesReading ?? (writesSettings ? 'encoding' : undefined),
+    runsCode: commands.some(({ operation }) => code.has(operation.action)),
+  }
 }
 
 /** ROLLBACK TO and COMMIT PREPARED end no transaction that is open here. */
@@ -97,6 +127,10 @@ function performsLimit(
 ): Deny | undefined {
   const limit = obligations.find(obligation => obligation.kind === 'row-limit')
   if (limit?.kind !== 'row-limit') return undefined
+  if (facts.naming?.kind === 'fetch' && operation.writes && !operation.routine) {
+    const reason = 'a row limit applies, and FETCH does not say how many rows were written'
+    return { effect: 'deny', rule: limit.rule, reason, hint: undefined }
+  }
   // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
   const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
   const reason = limitRefusal(effective, operation, isMain, together)

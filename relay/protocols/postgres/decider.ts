@@ -144,12 +144,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   #text(
-    { text: bytes, reading }: { readonly text: Buffer; readonly reading: ReadingNow | undefined },
+    { text: bytes, reading, literals }: Extract<Question, { kind: 'query' | 'parse' }>,
     next: (analysis: Analysis, text: string) => Maybe<Answer>,
   ): Maybe<Answer> {
     let read: ReadText
     try {
-      read = readText(bytes, reading)
+      read = readText(bytes, reading, literals)
     } catch {
       const message = 'invalid byte sequence for encoding "UTF8"'
       return this.#refuseUnknown(

@@ -28,8 +28,8 @@ export class ExtendedQueries {
     this.#sending.checkName(name)
     if (this.#sending.shared.names.full)
       throw new GateError('ERR_GATE_LIMIT', 'too many prepared statements or portals in one session')
-    const { reading, lookup } = this.#sending
-    this.#sending.question({ kind: 'parse', text, reading, parameterTypes, names: lookup }, answer => {
+    const { reading, literals, lookup } = this.#sending
+    this.#sending.question({ kind: 'parse', text, reading, literals, parameterTypes, names: lookup }, answer => {
       if (answer.kind === 'refuse') this.parseRefused(name, total, answer.error, answer.failing)
       else if (answer.kind === 'go') {
         const { prepared } = answer
@@ -78,6 +78,7 @@ export class ExtendedQueries {
       described: false,
       plan: undefined,
       suspended: false,
+      executed: false,
       parameters: bind.parameters,
       uninspectedBytes: whole ? 0 : total,
     }

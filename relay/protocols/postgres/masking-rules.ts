@@ -11,6 +11,7 @@ import type { Missing } from './lineage/findings.ts'
 import { type Column, flowsOf, maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
+import { writesSettings } from './operation.ts'
 import { isPlanSetting, planRefusal } from './settings.ts'
 
 /**
@@ -96,7 +97,7 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (makesTrusted(facts))
     return "columns are masked for you, and a type of this name would be taken for PostgreSQL's own"
-  if (facts.parts.some(part => part.action === 'set_role' && part.writes))
+  if (facts.parts.some(part => part.action === 'set_role' && part.writes) || writesSettings(facts, masked.catalog))
     return 'columns are masked for you, so the session stays the one they are masked in'
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
   if (named.some(({ schema, name }) => schema === 'pg_toast' || /^pg_toast_\d/.test(name)))

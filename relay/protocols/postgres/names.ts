@@ -1,5 +1,6 @@
 // Prepared statements and portals as the server has them: changed when it confirms, never when something is merely sent. Pure.
-import type { StatementFacts } from './analysis/facts.ts'
+import { type StatementFacts, unfollowedFacts } from './analysis/facts.ts'
+import { plainText } from './analysis/recordable.ts'
 import { nameKey } from './codec.ts'
 import type { BindEntry, CloseEntry, Entry, ParseEntry, Portal, Prepared, QueryEntry } from './pending.ts'
 
@@ -71,24 +72,25 @@ export class Names {
 
   /** What Bind or Describe in this segment means by the name of a statement. */
   statement(name: string, segment: number): Lookup<Prepared> {
+    // A command that is under way may change by SQL what was sent before it as well.
+    if (this.#namingInFlight > 0) return 'unsure'
     const inFlight = this.#statementsInFlight.get(name)
     if (inFlight !== undefined) {
       // Within a segment an error makes the server skip what follows, so the newest Parse is the one, or nothing happens.
       if (inFlight.segment !== segment || inFlight.kind === 'query') return 'unsure'
       return inFlight.kind === 'parse' && inFlight.prepared !== undefined ? { found: inFlight.prepared } : 'missing'
     }
-    if (this.#namingInFlight > 0) return 'unsure'
     const prepared = this.#statements.get(name)
     return prepared === undefined ? 'missing' : { found: prepared }
   }
 
   portal(name: string, segment: number): Lookup<Portal> {
+    if (this.#namingInFlight > 0) return 'unsure'
     const inFlight = this.#portalsInFlight.get(name)
     if (inFlight !== undefined) {
       if (inFlight.segment !== segment) return 'unsure'
       return inFlight.kind === 'bind' ? { found: inFlight.portal } : 'missing'
     }
-    if (this.#namingInFlight > 0) return 'unsure'
     const portal = this.#portals.get(name)
     return portal === undefined ? 'missing' : { found: portal }
   }
@@ -100,7 +102,7 @@ export class Names {
     if (kind === 'portal') {
       const portal = this.#portals.get(key)
       if (portal === undefined) return 'missing'
-      return { found: portal.declared || portal.plan !== undefined ? portal.prepared : undecided(portal.prepared) }
+      return { found: portal.declared || portal.executed ? portal.prepared : undecided(portal.prepared) }
     }
     const prepared = this.#statements.get(key)
     return prepared === undefined ? 'missing' : { found: prepared }
@@ -136,10 +138,33 @@ export class Names {
     }
   }
 
+  /**
+   * A statement that defines or drops a name failed after it may have run: at the commit, for example. Neither is undone by
+   * a rollback (src/backend/commands/prepare.c).
+   */
+  failed(naming: StatementFacts['naming']): void {
+    if (naming?.kind === 'prepare') this.#doubt(this.#statements, sqlNameKey(naming.name))
+    if (naming?.kind !== 'deallocate' && naming?.kind !== 'discard') return
+    const names =
+      naming.kind === 'deallocate' && naming.name !== undefined ? [sqlNameKey(naming.name)] : this.#statements.keys()
+    for (const name of [...names]) this.#doubt(this.#statements, name)
+  }
+
+  #doubt(statements: Map<string, Prepared>, name: string): void {
+    statements.set(name, doubtful(name))
+  }
+
   /** A transaction or a part of it is over: its portals are gone, but for cursors WITH HOLD. */
   transactionEnded(): void {
     for (const [name, portal] of this.#portals) if (!portal.holdable) this.#portals.delete(name)
   }
+}
+
+/** What a name stands for that a failed command may have changed. */
+function doubtful(name: string): Prepared {
+  const fault = 'a command that failed may have changed what this name stands for: DEALLOCATE it, and define it anew'
+  const facts = { ...unfollowedFacts('ExecuteStmt', 0, name.length, fault), fault, recordable: plainText }
+  return { text: name, facts, parameterTypes: [], sensitive: true, guard: undefined }
 }
 
 /** What was bound and never executed: nobody has decided over it, and FETCH would run it under another text. */
@@ -159,6 +184,7 @@ function sqlPortal(prepared: Prepared | undefined, holdable: boolean): Portal {
     described: false,
     plan: undefined,
     suspended: false,
+    executed: false,
     parameters: [],
     uninspectedBytes: 0,
   }

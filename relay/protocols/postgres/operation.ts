@@ -2,6 +2,7 @@
 import type { Operation, Parameter, Resource, Vocabulary } from '@gate/shared/model'
 import { noFacts, type Part, type StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
+import { setRole } from './analysis/parts.ts'
 import type { Catalog } from './catalog.ts'
 import type { BoundValue } from './questions.ts'
 
@@ -26,7 +27,17 @@ export function operationsOf(
 ): Operation[] {
   const operations = facts.parts.map(part => operation(part, text, parameters, catalog))
   const calls = hiddenCalls(facts, operations, catalog)
-  return calls === undefined ? operations : [...operations, operation(calls, text, parameters, catalog)]
+  const hidden = [...(calls === undefined ? [] : [calls]), ...(writesSettings(facts, catalog) ? [setRole] : [])]
+  return [...operations, ...hidden.map(part => operation(part, text, parameters, catalog))]
+}
+
+/** By a view over that of all settings. */
+export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boolean {
+  if (parts.every(({ written, action }) => written.length === 0 || action === 'create')) return false
+  return parts
+    .flatMap(({ written }) => written)
+    .filter(({ name }) => name !== 'pg_settings')
+    .some(({ schema, name }) => catalog.resolve(schema, name).some(({ oid }) => catalog.isOfSettings(oid)))
 }
 
 const calling = new Set(['call', 'do', 'create', 'alter', 'drop', 'comment'])

@@ -31,6 +31,8 @@ export interface StatementPlan {
   readonly looksUp?: boolean
   /** It can change how the server reads the client's texts. */
   readonly changesReading?: StatementFacts['changesReading']
+  /** It runs code that gate does not see, which can change settings too. */
+  readonly runsCode?: boolean
   /** It changes what names mean, for as long as its transaction is open. */
   readonly changesNames?: boolean
   /** Whether what was decided still holds: no other session has begun to change what the statement names. */
@@ -61,6 +63,8 @@ export interface Portal {
   /** Set by the first Execute; an Execute that goes on with a suspended portal is the same command. */
   plan: StatementPlan | undefined
   suspended: boolean
+  /** The server has answered an Execute of it: what is decided over was run. */
+  executed: boolean
   readonly parameters: readonly { readonly format: number; readonly value: Buffer | null }[]
   /** Bytes of parameters that were too many to be kept. */
   readonly uninspectedBytes: number

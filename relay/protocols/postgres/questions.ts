@@ -21,6 +21,7 @@ export type Question =
       readonly kind: 'query'
       readonly text: Buffer
       readonly reading: ReadingNow | undefined
+      readonly literals: ReadingNow['certain']
       readonly names: NameLookup
       readonly searchPath: string | undefined
     }
@@ -28,6 +29,7 @@ export type Question =
       readonly kind: 'parse'
       readonly text: Buffer
       readonly reading: ReadingNow | undefined
+      readonly literals: ReadingNow['certain']
       readonly parameterTypes: readonly number[]
       readonly names: NameLookup
     }

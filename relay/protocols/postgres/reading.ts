@@ -32,6 +32,10 @@ export class Reading {
   #careful = false
   #otherEncoding = false
   #changesInFlight = 0
+  /** Commands under way that run code which gate does not see. */
+  #codeInFlight = 0
+  /** Where the newest of them was sent. */
+  #codeSegment: number | undefined
 
   /** Undefined while texts are what they are by default. */
   now(inFlight: number, segmentOpen: boolean): ReadingNow | undefined {
@@ -40,7 +44,20 @@ export class Reading {
     return { certain, encoding: this.#encoding, conforming: this.#conforming, otherEncoding: this.#otherEncoding }
   }
 
+  /**
+   * Whether standard_conforming_strings is what it was said to be: code that gate does not see may have turned it off, which
+   * ends the session as soon as the server says so, and until then a literal with a backslash could hide another statement.
+   */
+  literals(oldest: Entry | undefined, segment: number): ReadingNow['certain'] {
+    if (this.#codeInFlight > 0 || (oldest !== undefined && oldest.segment !== segment)) return 'later'
+    return this.#codeSegment === segment ? 'no' : 'yes'
+  }
+
   sent(entry: Entry): void {
+    if (runsCode(entry)) {
+      this.#codeInFlight += 1
+      this.#codeSegment = entry.segment
+    }
     const changes = changesOf(entry)
     if (changes.length === 0) return
     this.#careful = true
@@ -49,6 +66,7 @@ export class Reading {
   }
 
   settled(entry: Entry): void {
+    if (runsCode(entry)) this.#codeInFlight -= 1
     if (changesOf(entry).length > 0) this.#changesInFlight -= 1
   }
 
@@ -80,12 +98,28 @@ function changesOf(entry: Entry): readonly ('literals' | 'encoding')[] {
   return entry.plans.flatMap(({ changesReading }) => (changesReading === undefined ? [] : [changesReading]))
 }
 
+function runsCode(entry: Entry): boolean {
+  if (entry.kind === 'query') return entry.plans.some(plan => plan.runsCode === true)
+  return entry.kind === 'function' || (entry.kind === 'execute' && entry.plan?.runsCode === true)
+}
+
 export type ReadText = { readonly text: string } | 'later' | { readonly fault: string; readonly hint: string }
 
-/** A text as the server reads it, unless that cannot be told. @throws {TypeError} for what is no UTF-8 and should be. */
-export function readText(bytes: Buffer, reading: ReadingNow | undefined): ReadText {
-  if (reading === undefined) return { text: utf8.decode(bytes) }
+/**
+ * A text as the server reads it, unless that cannot be told; `literals` says whether it is known how literals with a backslash
+ * are read. @throws {TypeError} for what is no UTF-8 and should be.
+ */
+export function readText(
+  bytes: Buffer,
+  reading: ReadingNow | undefined,
+  literals: ReadingNow['certain'] = 'yes',
+): ReadText {
   const hasBackslash = bytes.includes(BACKSLASH)
+  if (reading === undefined) {
+    const text = utf8.decode(bytes)
+    if (literals === 'yes' || !hasBackslash || !escapes(text)) return { text }
+    return literals === 'later' ? literals : unknownYet
+  }
   const isAscii = bytes.every(byte => byte < 0x80)
   if (isAscii && !hasBackslash) return { text: bytes.toString('latin1') }
   if (reading.certain === 'later') return 'later'

@@ -55,7 +55,7 @@ export function resolve(
       const key = `${kind} ${naming.name}`
       const found = overlay.has(key) ? ({ found: overlay.get(key) } as const) : names(kind, naming.name)
       if (found === 'unsure') return 'unsure'
-      const meaning = found === 'missing' ? undefined : found.found?.facts
+      const meaning = found === 'missing' ? undefined : meaningOf(found.found?.facts)
       resolved.push(
         meaning === undefined
           ? { ...unknownName(kind, naming.name), text: plain.text, facts }
@@ -66,6 +66,23 @@ export function resolve(
   if (only !== undefined && second === undefined && only.naming === undefined)
     resolvedAlone.set(only, { source: text, resolved })
   return resolved
+}
+
+/** What PREPARE and DECLARE can hold (PreparableStmt in src/backend/parser/gram.y), and facts of what was so defined. */
+const preparable: ReadonlySet<string> = new Set([
+  ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'],
+  ...['PrepareStmt', 'DeclareCursorStmt'],
+])
+
+/**
+ * Over the protocol any command can be prepared, and EXECUTE runs it: one that defines or drops names, or runs what another
+ * name stands for, whose meaning by then nobody has looked up.
+ */
+function meaningOf(facts: StatementFacts | undefined): StatementFacts | undefined {
+  if (facts === undefined || (preparable.has(facts.node) && facts.naming === undefined)) return facts
+  const fault =
+    'EXECUTE and FETCH of other commands than SELECT, INSERT, UPDATE, DELETE and MERGE are refused: run them as they are'
+  return { ...facts, fault: facts.fault ?? fault }
 }
 
 /**

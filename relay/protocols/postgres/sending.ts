@@ -105,6 +105,11 @@ export class Sending {
     return this.shared.reading.now(this.shared.pending.size, this.segmentOpen)
   }
 
+  /** Whether it is known how literals with a backslash are read. */
+  get literals(): ReadingNow['certain'] {
+    return this.shared.reading.literals(this.shared.pending.head, this.shared.segment)
+  }
+
   /** Names are compared as bytes here and as characters in the server. Throws a MalformedMessage. */
   checkName(name: string): void {
     if (this.reading !== undefined && BEYOND_ASCII.test(name))

@@ -37,6 +37,7 @@ export class SimpleQueries {
         kind: 'query',
         text,
         reading: this.#sending.reading,
+        literals: this.#sending.literals,
         names: this.#sending.lookup,
         searchPath: this.#sending.shared.searchPath,
       },

@@ -4,6 +4,9 @@ import type { Counting } from './counting.ts'
 import type { Entry, FunctionEntry, QueryEntry } from './pending.ts'
 import type { Receiving } from './receiving.ts'
 
+/** Errors with which commands that define or drop names fail themselves, and change nothing. Others can be those of the commit. */
+const isOfNaming = /^(?:0A|25|26|34|42|54)/
+
 export class TargetFailures {
   readonly #receiving: Receiving
   readonly #counting: Counting
@@ -25,6 +28,8 @@ export class TargetFailures {
   /** The error of a simple command is followed by ReadyForQuery; statements after the failed one are not run. */
   #simpleFailed(head: QueryEntry | FunctionEntry, status: string): void {
     head.failed = true
+    const naming = head.kind === 'query' ? head.plans[head.index]?.naming : undefined
+    if (naming !== undefined && !isOfNaming.test(status)) this.#receiving.shared.names.failed(naming)
     if (head.kind === 'function') return this.#receiving.report(head, head.plan, '', status)
     for (const [index, plan] of head.plans.entries()) {
       if (index < head.index) continue

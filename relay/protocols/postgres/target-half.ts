@@ -238,7 +238,10 @@ export class TargetHalf {
       if (counted !== undefined) this.#counting.decide(counted)
       return
     }
-    if (running.kind === 'execute' && running.portal !== undefined) running.portal.suspended = type === s
+    if (running.kind === 'execute' && running.portal !== undefined) {
+      running.portal.suspended = type === s
+      running.portal.executed = true
+    }
     if (counted !== undefined) this.#counting.decide(counted)
     else this.#receiving.shift('done')
   }

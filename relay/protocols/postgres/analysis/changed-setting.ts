@@ -10,15 +10,26 @@ export interface ChangedSetting {
   readonly parameter: number | undefined
 }
 
+const DUMPED = 'restrict_nonsystem_relation_kind'
+/** Values that pg_dump gives it, which are none of any setting that matters here. */
+const dumped = /^(?:view|foreign-table)(?:, *(?:view|foreign-table))?$/
+
 /** What a call of set_config() changes; `said` are values that columns have by the WHERE of its query. */
 export function changedSetting(call: JsonObject, said: ReadonlyMap<string, string>): ChangedSetting {
   const [setting, value] = list(call['args'])
   const column = as(setting, 'ColumnRef')
-  const name = column === undefined ? constant(setting) : said.get(columnName(column).join('.'))
-  return { name, value: constant(value), parameter: parameterNumber(value) }
+  if (column === undefined)
+    return { name: constant(setting), value: constant(value), parameter: parameterNumber(value) }
+  const name = said.get(columnName(column).join('.'))
+  const given = constant(value)
+  const isOfDump = name === DUMPED && given !== undefined && dumped.test(given)
+  return { name: isOfDump ? name : undefined, value: given, parameter: undefined }
 }
 
-/** `name = 'work_mem' AND …`: pg_dump calls set_config(name, …) of the settings that such a condition leaves. */
+/**
+ * `name = 'restrict_nonsystem_relation_kind' AND …`: pg_dump calls set_config(name, …) of the setting that such a condition
+ * leaves. A name in FROM can be a view that says another one each time, so no other setting is believed.
+ */
 export function saidBy(where: Json | undefined): Map<string, string> {
   const said = new Map<string, string>()
   const conjunction = as(where, 'BoolExpr')

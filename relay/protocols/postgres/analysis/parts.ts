@@ -94,7 +94,8 @@ export function languageOf(content: JsonObject): string {
   return ''
 }
 
-const setRole: Part = {
+/** Settings that are changed by other means than SET can be `role`, too. */
+export const setRole: Part = {
   action: 'set_role',
   writes: true,
   routine: false,

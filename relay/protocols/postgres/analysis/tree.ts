@@ -92,10 +92,10 @@ export function constant(value: Json | undefined): string | undefined {
   return undefined
 }
 
-/** The number of a parameter (`$1` is 1), also of one that is cast. */
+/** The number of a parameter (`$1` is 1), also of one that is cast as a whole. */
 export function parameterNumber(value: Json | undefined): number | undefined {
   const cast = as(value, 'TypeCast')
-  if (cast !== undefined) return parameterNumber(cast['arg'])
+  if (cast !== undefined) return isWholeText(cast) ? parameterNumber(cast['arg']) : undefined
   const reference = as(value, 'ParamRef')
   return reference === undefined ? undefined : Number(reference['number'] ?? 0)
 }
