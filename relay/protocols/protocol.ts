@@ -170,6 +170,8 @@ export interface Gate {
   readonly headers: readonly string[]
   /** Whether `%2F` in a path is a part of its segment to the target; otherwise it is refused. */
   readonly keepsEncodedSlashes: boolean
+  /** Whether `;name=value` in a path is no part of its segment's name to the target; otherwise it is refused. */
+  readonly keepsPathParameters: boolean
   /** Who needs what a request's body says, beside the target. */
   readonly bodyNeed: 'rules' | 'people' | undefined
   observe(outcome: Outcome): void

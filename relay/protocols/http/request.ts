@@ -9,10 +9,10 @@ import type { Asked, Command, Gate, Recorded } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { disguisedField, Fields, hiddenField } from './fields.ts'
-import { type Location, readLocation } from './location.ts'
+import { type KeptInPaths, type Location, readLocation } from './location.ts'
 import { masksFields } from './masking/body.ts'
 import { charsetOf } from './masking/media-type.ts'
-import { recordedBody, recordedQuery } from './masking/recorded.ts'
+import { recordedBody, recordedParameters, recordedQuery } from './masking/recorded.ts'
 import { destinationOf, operationOf, type Request, textOf } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
 import { compileRoutes } from './routes.ts'
@@ -28,8 +28,6 @@ export interface Head {
   readonly isUpgrade: boolean
   /** Of HTTP, when it is not 1.1. */
   readonly version?: string
-  /** Whether `%2F` is a part of its segment to the target. */
-  readonly keepsEncodedSlashes?: boolean
 }
 
 /** A head that was read. `fault` is set where it is not to be believed: then the request is refused, and recorded as it came. */
@@ -44,11 +42,11 @@ export interface ReadHead {
 const noFields = new Fields([])
 
 /** @throws nothing: what is wrong with the head is its fault. */
-export function readHead(head: Head, targetName: string): ReadHead {
-  const { method, target, raw, isUpgrade, version, keepsEncodedSlashes } = head
+export function readHead(head: Head, targetName: string, keeps: KeptInPaths = {}): ReadHead {
+  const { method, target, raw, isUpgrade, version } = head
   try {
     const fields = new Fields(raw)
-    const location = readLocation(target, keepsEncodedSlashes)
+    const location = readLocation(target, keeps)
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
     destinationOf(method, fields)
@@ -286,7 +284,7 @@ function recorded(request: Request, content: ReadContent, gate: Gate, key: Uint8
     ...request,
     location: {
       ...location,
-      path: hideFound(location.path, key),
+      path: hideFound(recordedParameters(location.path, masks, key), key),
       query: location.query === '' ? '' : `?${recordedQuery(location.query.slice(1), masks, key)}`,
     },
     content:

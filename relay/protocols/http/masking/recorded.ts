@@ -60,6 +60,14 @@ export function recordedBody(
   return masks.fields === undefined && isUtf8(body) ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body)
 }
 
+/** A path whose parameters are as in a query that is recorded. */
+export function recordedParameters(path: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
+  if (!path.includes(';')) return path
+  const recorded = (members: string): string =>
+    recordedQuery(members.replaceAll(';', '&'), fields, key).replaceAll('&', ';')
+  return path.replace(/;([^/]*)/g, (_, members: string) => `;${recorded(members)}`)
+}
+
 /** The query of a request, without its question mark, as it is recorded; one that cannot be read is replaced whole. */
 export function recordedQuery(query: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
   const masker = new FormMasker({ ...recordMasks(fields, key), place: 'query' })
