@@ -30,6 +30,8 @@ export interface RecordedParameter {
 export interface Recorded {
   /** The operation's own text when nothing of it had to be replaced. */
   readonly text: string
+  /** Where something of the operation's own had to be replaced. */
+  readonly facts?: Operation['facts']
   /** It is the beginning only, or nothing at all. */
   readonly isCut: boolean
   /** How long all of it is, where the operation's text is only its beginning. */

@@ -46,13 +46,21 @@ t.test('parameters of paths reach the service as they are, and no rule or mask i
   t.match(await curl(open, '/;v=1/admin'), '"status":400')
   t.equal(await curl(masked, '/customers;v=1'), '{"email":"****"}')
   await curl(open, '/cars/9;vin=WVWZZZ1JZ3W386752')
+  await curl(open, '/cars/9?of=ann&vin=WVWZZZ1JZ3W386752')
   t.same(
     world.service.asked.map(({ url }) => url),
-    ['/cars;color=red/8;v=1?x=2', '/customers;v=1', '/cars/9;vin=WVWZZZ1JZ3W386752'],
+    [
+      '/cars;color=red/8;v=1?x=2',
+      '/customers;v=1',
+      '/cars/9;vin=WVWZZZ1JZ3W386752',
+      '/cars/9?of=ann&vin=WVWZZZ1JZ3W386752',
+    ],
   )
   const recorded = JSON.stringify(await world.relay.events())
   t.match(recorded, 'GET /cars;color=red/8;v=1?x=2')
   t.match(recorded, /GET \/cars\/9;vin=‹redacted:/, 'what is masked for anybody is not recorded of them either')
+  t.match(recorded, /"parameters":\["of=ann","vin=‹redacted:/)
+  t.notMatch(recorded, 'WVWZZZ1JZ3W386752', 'nor in the facts')
   await world.relay.writePolicy(policy(''))
   let refused = ''
   for (const until = Date.now() + 30_000; Date.now() < until && !refused.includes('semicolon'); )

@@ -57,7 +57,9 @@ export function readLocation(target: string, keeps: KeptInPaths = {}): Location 
   const mark = origin.indexOf('?')
   const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark), keeps)
   const query = mark === -1 ? '' : origin.slice(mark)
-  const parameters = [...readParameters(query.slice(1)), ...pathParameters(path)]
+  if (!queryCharacters.test(query))
+    throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
+  const parameters = parametersOf(path, query)
   if (parameters.length > MAX_PARAMETERS)
     throw new GateError('ERR_GATE_LIMIT', `the request has more than ${MAX_PARAMETERS} parameters`)
   return { path, plain: plainPath(path.replace(/;[^/]*/g, '')), query, parameters, authority }
@@ -122,12 +124,18 @@ function hidesWithParameters(segment: string, isLast: boolean): boolean {
   return name === '.' || name === '..' || (name === '' && !isLast) || segment.includes('%2F')
 }
 
+/** Of a query as forms are encoded (WHATWG URL section 5.1), then of a path. */
+export function parametersOf(path: string, query: string): [string, string][] {
+  return [...new URLSearchParams(query.slice(1)), ...pathParameters(path)]
+}
+
 /** As matrix parameters are written; of `;jsessionid` the value is empty. */
 function pathParameters(path: string): [string, string][] {
   const members = path.split('/').flatMap(segment => segment.split(';').slice(1))
   return members.map(member => {
-    const [name = '', ...value] = member.split('=')
-    return [decodeURIComponent(name), decodeURIComponent(value.join('='))]
+    // In a path a plus is a plus, and an ampersand separates nothing.
+    const [pair] = new URLSearchParams(member.replaceAll('+', '%2B').replaceAll('&', '%26'))
+    return pair ?? ['', '']
   })
 }
 
@@ -143,12 +151,4 @@ function withoutDots(path: string): string {
   const last = segments.at(-1)
   const isDirectory = kept.length > 0 && (last === '' || last === '.' || last === '..')
   return `/${kept.join('/')}${isDirectory ? '/' : ''}`
-}
-
-/** As forms are encoded (WHATWG URL section 5.1). @throws {GateError} ERR_GATE_PROTOCOL. */
-function readParameters(query: string): [string, string][] {
-  if (query === '') return []
-  if (!queryCharacters.test(query))
-    throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
-  return [...new URLSearchParams(query)]
 }

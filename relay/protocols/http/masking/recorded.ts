@@ -63,9 +63,8 @@ export function recordedBody(
 /** A path whose parameters are as in a query that is recorded. */
 export function recordedParameters(path: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
   if (!path.includes(';')) return path
-  const recorded = (members: string): string =>
-    recordedQuery(members.replaceAll(';', '&'), fields, key).replaceAll('&', ';')
-  return path.replace(/;([^/]*)/g, (_, members: string) => `;${recorded(members)}`)
+  const recorded = (member: string): string => recordedQuery(member, fields, key)
+  return path.replace(/;[^/]*/g, members => members.split(';').map(recorded).join(';'))
 }
 
 /** The query of a request, without its question mark, as it is recorded; one that cannot be read is replaced whole. */
