@@ -86,6 +86,8 @@ export const httpTarget = z.strictObject({
   credential: httpCredential.optional(),
   /** What of the client's and the service's own may pass: Cookie and Set-Cookie, Authorization and WWW-Authenticate. */
   pass: z.array(z.enum(['cookies', 'authorization'])).default([]),
+  /** Whether requests have `Via`, as those of gateways must (RFC 9110 section 7.6.3); to some services it turns compression off. */
+  via: z.boolean().default(true),
   /** Hosts beside the service's own, `host` or `host:port`, to which answers may redirect; `*` for any. */
   redirects: z
     .array(z.string().regex(/^(\*|[a-z0-9.-]+(:\d{1,5})?|\[[0-9a-f:]+\](:\d{1,5})?)$/, 'expected host, host:port or *'))

@@ -36,6 +36,8 @@ export interface Policy {
   headers(target: Target): readonly string[]
   /** HTTP: whether `%2F` in a path is a part of its segment. */
   keepsEncodedSlashes(target: Target): boolean
+  /** HTTP: whether `;name=value` in a path is no part of its segment's name. */
+  keepsPathParameters(target: Target): boolean
   /** What of a request's body is needed: rules ask for it, people may have to see it, or nothing. */
   bodyNeed(subject: Subject, target: Target): 'rules' | 'people' | undefined
   /** Whether all commands on the target are recorded as they were sent, too. */
@@ -90,6 +92,7 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     routes: perTarget(matching => [...new Set(matching.flatMap(block => block.routes))]),
     headers: perTarget(matching => [...new Set(matching.flatMap(block => block.headers))]),
     keepsEncodedSlashes: target => blocks(target).some(block => block.keepsEncodedSlashes),
+    keepsPathParameters: target => blocks(target).some(block => block.keepsPathParameters),
     bodyNeed: (subject, target) => bodyNeed(blocks(target), subject),
     holds: (subject, target, rule) =>
       holds(blocks(target), subject).filter(hold => rule === undefined || hold.rule === rule),

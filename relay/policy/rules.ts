@@ -61,6 +61,7 @@ export interface Block {
   readonly routes: readonly string[]
   readonly headers: readonly string[]
   readonly keepsEncodedSlashes: boolean
+  readonly keepsPathParameters: boolean
 }
 
 export interface CompiledPolicy {
@@ -164,6 +165,7 @@ function compileBlock(
     routes: [...(block.routes ?? []), ...(block.openapi === undefined ? [] : (file.openapi?.get(block.openapi) ?? []))],
     headers: block.headers ?? [],
     keepsEncodedSlashes: block.encoded_slashes === 'keep',
+    keepsPathParameters: block.path_parameters === 'keep',
   }
 }
 

@@ -152,6 +152,8 @@ const targetBlock = z.strictObject({
   headers: z.array(headerName).max(100).optional(),
   /** HTTP: what becomes of `%2F` in paths: refused, or a part of its segment, as GitLab, npm and RabbitMQ mean it. */
   encoded_slashes: z.enum(['refuse', 'keep']).optional(),
+  /** HTTP: what becomes of `;name=value` in paths: refused, or kept for services that tell it from the name before it. */
+  path_parameters: z.enum(['refuse', 'keep']).optional(),
   rules: z.array(rule).max(1000).default([]),
   mask: z.array(mask).max(1000).default([]),
 })

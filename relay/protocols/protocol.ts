@@ -30,6 +30,8 @@ export interface RecordedParameter {
 export interface Recorded {
   /** The operation's own text when nothing of it had to be replaced. */
   readonly text: string
+  /** Where something of the operation's own had to be replaced. */
+  readonly facts?: Operation['facts']
   /** It is the beginning only, or nothing at all. */
   readonly isCut: boolean
   /** How long all of it is, where the operation's text is only its beginning. */
@@ -170,6 +172,8 @@ export interface Gate {
   readonly headers: readonly string[]
   /** Whether `%2F` in a path is a part of its segment to the target; otherwise it is refused. */
   readonly keepsEncodedSlashes: boolean
+  /** Whether `;name=value` in a path is no part of its segment's name to the target; otherwise it is refused. */
+  readonly keepsPathParameters: boolean
   /** Who needs what a request's body says, beside the target. */
   readonly bodyNeed: 'rules' | 'people' | undefined
   observe(outcome: Outcome): void

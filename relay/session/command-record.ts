@@ -74,7 +74,7 @@ export class CommandRecord {
       action: operation.action,
       text: recorded.text,
       resources: saidResources(operation, record.key),
-      facts: saidFacts(operation, record.key),
+      facts: saidFacts(recorded.facts ?? operation.facts, record.key),
       decision: verdictOf(decision, record.key),
       policy: policy.version,
     }
@@ -241,7 +241,7 @@ type SaidFacts = Record<string, string | number | boolean | null | string[]>
 const saidBefore = new WeakMap<Operation['facts'], SaidFacts>()
 
 /** Facts that say nothing are left out of the record: they are the same for every command. */
-function saidFacts({ facts }: Operation, key: Uint8Array): SaidFacts {
+function saidFacts(facts: Operation['facts'], key: Uint8Array): SaidFacts {
   const known = saidBefore.get(facts)
   if (known !== undefined) return known
   const said: SaidFacts = {}

@@ -69,6 +69,10 @@ export class SessionGate implements Gate {
     return this.#context.policy().keepsEncodedSlashes(this.#context.target)
   }
 
+  get keepsPathParameters(): boolean {
+    return this.#context.policy().keepsPathParameters(this.#context.target)
+  }
+
   get bodyNeed(): 'rules' | 'people' | undefined {
     return this.#context.policy().bodyNeed(this.#context.subject(), this.#context.target)
   }

@@ -79,10 +79,10 @@ export function valuesOf(raw: RawHeaders, wanted: string): string[] {
 
 /**
  * What of a client's request goes to the service; Host, the framing and the credential are added by others.
- * `owned` are names, in lower case, that only the credential may set.
+ * `withheld` are names, in lower case, that do not go on, such as those that only the credential may set.
  */
-export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], owned: readonly string[]): string[] {
-  const own = new Set(owned.map(canonical))
+export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], withheld: readonly string[]): string[] {
+  const own = new Set(withheld.map(canonical))
   const kept = filter(raw, name => {
     if (requestDrops.has(name) || own.has(name) || name.startsWith('proxy-')) return false
     if (name === 'authorization') return passed.includes('authorization')

@@ -177,13 +177,16 @@ class Http2Exchange {
       this.#controller.rawTrailers = fieldsOf(raw)
     })
     const isWhole = wholeness(stream)
+    const broken = (): void => this.fail(new GateError('ERR_GATE_TARGET_UNREACHABLE', `${name} broke off the request`))
+    // Node closes a stream that was reset without an error only when all that was to be sent has gone, and nobody takes it.
     stream.once('end', () => {
       if (this.#hasHead && isWhole()) this.#end()
+      else broken()
     })
     stream.on('error', cause => this.fail(cause))
     stream.once('close', () => {
       clearTimeout(late)
-      this.fail(new GateError('ERR_GATE_TARGET_UNREACHABLE', `${name} broke off the request`))
+      broken()
     })
     return late
   }

@@ -47,6 +47,8 @@ export class Service {
   readonly #place: Place
   readonly #slots: Slots
   readonly #credential: Credential
+  /** Names of fields that do not go on, whoever says them. */
+  readonly #withheld: readonly string[]
 
   constructor(target: HttpTarget, clock: Clock) {
     const { origin, pathname } = new URL(target.url)
@@ -54,6 +56,7 @@ export class Service {
     this.#place = { name: target.name, origin, basePath: pathname.replace(/\/+$/, ''), redirects: target.redirects }
     this.#slots = new Slots(target.name)
     this.#credential = credentialOf(target, clock)
+    this.#withheld = [...this.#credential.owned, ...(target.via ? [] : ['via'])]
   }
 
   /** A connection for one stream; nothing is dialled before the first request. */
@@ -96,7 +99,7 @@ export class Service {
   ): Promise<void> {
     const { method = '' } = request
     const kept = withScheme(
-      requestHeaders(request.rawHeaders, this.#target.pass, this.#credential.owned),
+      requestHeaders(request.rawHeaders, this.#target.pass, this.#withheld),
       this.#place.origin.startsWith('https:') ? 'https' : 'http',
     )
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)

@@ -110,9 +110,8 @@ export class Exchange {
   #head(): ReadHead {
     const { method = '', url = '', rawHeaders, httpVersion } = this.#request
     const { target, gate } = this.#connection.session
-    const { keepsEncodedSlashes } = gate
-    const head = { method, target: url, raw: rawHeaders, isUpgrade: false, version: httpVersion, keepsEncodedSlashes }
-    return readHead(head, target.name)
+    const head = { method, target: url, raw: rawHeaders, isUpgrade: false, version: httpVersion }
+    return readHead(head, target.name, gate)
   }
 
   async #read(head: ReadHead): Promise<Read> {

@@ -8,14 +8,20 @@ const MAX_PARAMETERS = 1_000
 export interface Location {
   /** Normalised and still percent-encoded, as the target gets it. */
   readonly path: string
-  /** The same in the form that rules see: servers take `%40` for `@`, and so on. */
+  /** The same in the form that rules see: servers take `%40` for `@`, and so on. Without parameters of segments. */
   readonly plain: string
   /** With its question mark, as it was sent; empty when there is none. */
   readonly query: string
-  /** Decoded, in order. */
+  /** Of the query, then of the path; decoded, in order. */
   readonly parameters: readonly (readonly [name: string, value: string])[]
   /** Of the absolute form, which proxies are sent. */
   readonly authority: string | undefined
+}
+
+/** What is kept in paths to targets that take it for no separator; otherwise it is refused. */
+export interface KeptInPaths {
+  readonly keepsEncodedSlashes?: boolean
+  readonly keepsPathParameters?: boolean
 }
 
 /** RFC 3986 section 2.3: characters that mean the same encoded or not. */
@@ -34,10 +40,11 @@ const doubleEscape = /%25[0-9a-f]{2}/i
  * Reads a request target. Dot segments are resolved, escapes of unreserved characters are undone and others written in
  * upper case (RFC 3986 section 6.2.2). Empty segments are refused: some servers take them out, and to others, such as object
  * stores, they are a part of a name.
- * With `keepsEncodedSlashes` a `%2F` is a part of its segment.
+ * With `keepsEncodedSlashes` a `%2F` is a part of its segment. With `keepsPathParameters` what follows a `;` is none
+ * (RFC 3986 section 3.3): the target gets it, and rules see it beside the query.
  * @throws {GateError} ERR_GATE_PROTOCOL for what servers read in different ways.
  */
-export function readLocation(target: string, keepsEncodedSlashes = false): Location {
+export function readLocation(target: string, keeps: KeptInPaths = {}): Location {
   if (target.length > MAX_TARGET_LENGTH) throw refuse(`is longer than ${MAX_TARGET_LENGTH} characters`)
   // Most are what all of the rest would give back.
   if (plainTarget.test(target)) return { path: target, plain: target, query: '', parameters: [], authority: undefined }
@@ -48,9 +55,14 @@ export function readLocation(target: string, keepsEncodedSlashes = false): Locat
   if (!origin.startsWith('/')) throw refuse('is neither a path nor a URL')
   if (origin.includes('#')) throw refuse('has a fragment')
   const mark = origin.indexOf('?')
-  const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark), keepsEncodedSlashes)
+  const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark), keeps)
   const query = mark === -1 ? '' : origin.slice(mark)
-  return { path, plain: plainPath(path), query, parameters: readParameters(query.slice(1)), authority }
+  if (!queryCharacters.test(query))
+    throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
+  const parameters = parametersOf(path, query)
+  if (parameters.length > MAX_PARAMETERS)
+    throw new GateError('ERR_GATE_LIMIT', `the request has more than ${MAX_PARAMETERS} parameters`)
+  return { path, plain: plainPath(path.replace(/;[^/]*/g, '')), query, parameters, authority }
 }
 
 function refuse(why: string): GateError {
@@ -59,12 +71,12 @@ function refuse(why: string): GateError {
   })
 }
 
-function normalisePath(path: string, keepsEncodedSlashes: boolean): string {
+function normalisePath(path: string, { keepsEncodedSlashes, keepsPathParameters }: KeptInPaths): string {
   if (path.includes('\\')) throw refuse('has a backslash')
-  if (path.includes(';')) throw refuse('has a semicolon')
-  if (!pathCharacters.test(path))
+  if (path.includes(';') && keepsPathParameters !== true) throw refuse('has a semicolon')
+  if (!pathCharacters.test(path.replaceAll(';', '')))
     throw refuse('has a character that has to be percent-encoded, or an escape that is none')
-  if (hiddenSeparator.test(keepsEncodedSlashes ? path.replaceAll(/%2f/gi, '') : path))
+  if (hiddenSeparator.test(keepsEncodedSlashes === true ? path.replaceAll(/%2f/gi, '') : path))
     throw refuse('has an encoded slash, backslash or control character')
   if (doubleEscape.test(path)) throw refuse('is percent-encoded twice')
   if (/%3b/i.test(path)) throw refuse('has an encoded semicolon')
@@ -75,7 +87,10 @@ function normalisePath(path: string, keepsEncodedSlashes: boolean): string {
   })
   // Undone escapes can be the digits of another.
   if (doubleEscape.test(plain)) throw refuse('is percent-encoded twice')
-  if (plain.split('/').some(hidesSegments)) throw refuse('has encoded slashes around segments that would be taken out')
+  const segments = plain.split('/')
+  if (segments.some(hidesSegments)) throw refuse('has encoded slashes around segments that would be taken out')
+  if (segments.some((segment, at) => hidesWithParameters(segment, at === segments.length - 1)))
+    throw refuse('has parameters behind a segment that would be taken out, or encoded slashes in one that has some')
   return withoutDots(plain)
 }
 
@@ -102,6 +117,28 @@ function hidesSegments(segment: string): boolean {
   return segment.split('%2F').some(part => part === '' || part === '.' || part === '..')
 }
 
+/** Whether a target that took the parameters off would resolve a segment, or find another where they were. */
+function hidesWithParameters(segment: string, isLast: boolean): boolean {
+  const [name, ...parameters] = segment.split(';')
+  if (parameters.length === 0) return false
+  return name === '.' || name === '..' || (name === '' && !isLast) || segment.includes('%2F')
+}
+
+/** Of a query as forms are encoded (WHATWG URL section 5.1), then of a path. */
+export function parametersOf(path: string, query: string): [string, string][] {
+  return [...new URLSearchParams(query.slice(1)), ...pathParameters(path)]
+}
+
+/** As matrix parameters are written; of `;jsessionid` the value is empty. */
+function pathParameters(path: string): [string, string][] {
+  const members = path.split('/').flatMap(segment => segment.split(';').slice(1))
+  return members.map(member => {
+    // In a path a plus is a plus, and an ampersand separates nothing.
+    const [pair] = new URLSearchParams(member.replaceAll('+', '%2B').replaceAll('&', '%26'))
+    return pair ?? ['', '']
+  })
+}
+
 /** RFC 3986 section 5.2.4. */
 function withoutDots(path: string): string {
   const kept: string[] = []
@@ -114,15 +151,4 @@ function withoutDots(path: string): string {
   const last = segments.at(-1)
   const isDirectory = kept.length > 0 && (last === '' || last === '.' || last === '..')
   return `/${kept.join('/')}${isDirectory ? '/' : ''}`
-}
-
-/** As forms are encoded (WHATWG URL section 5.1). @throws {GateError} ERR_GATE_PROTOCOL, ERR_GATE_LIMIT. */
-function readParameters(query: string): [string, string][] {
-  if (query === '') return []
-  if (!queryCharacters.test(query))
-    throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
-  const parameters = [...new URLSearchParams(query)]
-  if (parameters.length > MAX_PARAMETERS)
-    throw new GateError('ERR_GATE_LIMIT', `the query has more than ${MAX_PARAMETERS} parameters`)
-  return parameters
 }

@@ -64,7 +64,7 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
       path,
       route: routeOf(path),
       query: namesIn(location),
-      parameters: parameters.map(([name, value]) => `${name}=${value}`),
+      ...factsOfParameters(parameters),
       headers: fields.list.flatMap(([name, value]) => (shownHeaders.includes(name) ? [`${name}: ${value}`] : [])),
       ...body.facts,
       direction: '',
@@ -72,6 +72,10 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
     document: body.document,
     ...(body.isKnown ? {} : { unknown: isShown && body.facts.bodyKind !== 'unread' ? ofContent : ofBody }),
   }
+}
+
+export function factsOfParameters(parameters: Location['parameters']): { readonly parameters: readonly string[] } {
+  return { parameters: parameters.map(([name, value]) => `${name}=${value}`) }
 }
 
 /**

@@ -4,17 +4,16 @@ import { createHash } from 'node:crypto'
 import { asGateError, GateError } from '@gate/shared/errors'
 import { contentOf } from '@gate/shared/http-command'
 import type { Deny, Obligation } from '@gate/shared/model'
-import { hideFound } from '../../mask/recorded.ts'
-import type { Asked, Command, Gate, Recorded } from '../protocol.ts'
+import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { disguisedField, Fields, hiddenField } from './fields.ts'
-import { type Location, readLocation } from './location.ts'
+import { type KeptInPaths, type Location, readLocation } from './location.ts'
 import { masksFields } from './masking/body.ts'
 import { charsetOf } from './masking/media-type.ts'
-import { recordedBody, recordedQuery } from './masking/recorded.ts'
-import { destinationOf, operationOf, type Request, textOf } from './operation.ts'
+import { destinationOf, operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
+import { recordedRequest } from './recording.ts'
 import { compileRoutes } from './routes.ts'
 
 /** A target that cannot be read is recorded up to this length. */
@@ -28,8 +27,6 @@ export interface Head {
   readonly isUpgrade: boolean
   /** Of HTTP, when it is not 1.1. */
   readonly version?: string
-  /** Whether `%2F` is a part of its segment to the target. */
-  readonly keepsEncodedSlashes?: boolean
 }
 
 /** A head that was read. `fault` is set where it is not to be believed: then the request is refused, and recorded as it came. */
@@ -44,11 +41,11 @@ export interface ReadHead {
 const noFields = new Fields([])
 
 /** @throws nothing: what is wrong with the head is its fault. */
-export function readHead(head: Head, targetName: string): ReadHead {
-  const { method, target, raw, isUpgrade, version, keepsEncodedSlashes } = head
+export function readHead(head: Head, targetName: string, keeps: KeptInPaths = {}): ReadHead {
+  const { method, target, raw, isUpgrade, version } = head
   try {
     const fields = new Fields(raw)
-    const location = readLocation(target, keepsEncodedSlashes)
+    const location = readLocation(target, keeps)
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
     destinationOf(method, fields)
@@ -201,7 +198,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const operation = operationOf(request, routeOf, names)
   const command: Command = {
     operation,
-    recorded: recorded(request, content, gate, recordKey),
+    recorded: recordedRequest(request, operation, content.start, gate.recordFields, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
     perform: obligations => perform(obligations, maskRoute, head.method, body),
     people: 'now',
@@ -277,22 +274,4 @@ const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|
 /** Whether a body that was not read could be GraphQL to a target, whatever it is called. */
 function mayRename(method: string, { facts: { contentType } }: Body): boolean {
   return method === 'POST' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
-}
-
-function recorded(request: Request, content: ReadContent, gate: Gate, key: Uint8Array): Recorded {
-  const { location, fields } = request
-  const masks = gate.recordFields
-  const kept: Request = {
-    ...request,
-    location: {
-      ...location,
-      path: hideFound(location.path, key),
-      query: location.query === '' ? '' : `?${recordedQuery(location.query.slice(1), masks, key)}`,
-    },
-    content:
-      request.content?.kind !== 'text' || content.start === undefined
-        ? request.content
-        : { kind: 'text', shown: recordedBody(fields.one('content-type'), content.start, masks, key) },
-  }
-  return { text: textOf(kept), isCut: false, parameters: [], parameterCount: 0 }
 }

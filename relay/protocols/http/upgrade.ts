@@ -106,10 +106,8 @@ async function upgrade(
   const { session, keys, limits } = connection
   const { messageBytes } = limits
   const { method = '', url = '', rawHeaders } = request
-  const head = readHead(
-    { method, target: url, raw: rawHeaders, isUpgrade: true, keepsEncodedSlashes: session.gate.keepsEncodedSlashes },
-    session.target.name,
-  )
+  const read = { method, target: url, raw: rawHeaders, isUpgrade: true }
+  const head = readHead(read, session.target.name, session.gate)
   const content = { start: undefined, isWhole: true, length: 0 }
   const decidable = commandOf(head, content, session.gate, keys.recordKey)
   const verdict = await session.gate.decide(

@@ -117,6 +117,35 @@ t.test('what breaks off in the middle is broken for the client, and nothing is s
     }
 })
 
+t.test('an upload that is reset without an error before the answer to it is whole is broken off at once', async t => {
+  const [data, headers, reset, settings] = [0, 1, 3, 4]
+  for (const hasHead of [true, false]) {
+    // Node's own service would end the answer first.
+    await using service = await startRawService(socket => {
+      socket.write(Buffer.concat([rawFrame(settings, 0), rawFrame(settings, 0, [], 1)]))
+      const ok = [rawFrame(headers, 1, [0x88], 4), rawFrame(data, 1, Buffer.from('half'))]
+      setTimeout(() => socket.write(Buffer.concat([...(hasHead ? ok : []), rawFrame(reset, 1, [0, 0, 0, 0])])), 200)
+    })
+    await using front = await startFront({ ...http2, url: service.url })
+    const [body, signal] = [Buffer.alloc(1_000_000), AbortSignal.timeout(20_000)]
+    const answer = await request(front.url, { method: 'POST', body, signal })
+    t.equal(answer.statusCode, hasHead ? 200 : 502)
+    if (hasHead) await t.rejects(answer.body.text(), { code: /UND_ERR_SOCKET|ECONNRESET/ })
+    else t.match(await gateError(answer), { body: { message: /broke off/ } })
+  }
+})
+
+/** RFC 9113 section 4.1. */
+function rawFrame(type: number, stream: number, payload: Iterable<number> = [], flags = 0): Buffer {
+  const body = Buffer.from([...payload])
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(body.length, 0, 3)
+  head.writeUInt8(type, 3)
+  head.writeUInt8(flags, 4)
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, body])
+}
+
 t.test('no answer is made up: not of a reset, and not of a status that there is not', async t => {
   await using service = await startHttp2((stream, headers) => {
     if (headers[':path'] === '/reset') return void stream.destroy()

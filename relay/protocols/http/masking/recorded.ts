@@ -60,6 +60,13 @@ export function recordedBody(
   return masks.fields === undefined && isUtf8(body) ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body)
 }
 
+/** A path whose parameters are as in a query that is recorded. */
+export function recordedParameters(path: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
+  if (!path.includes(';')) return path
+  const recorded = (member: string): string => recordedQuery(member, fields, key)
+  return path.replace(/;[^/]*/g, members => members.split(';').map(recorded).join(';'))
+}
+
 /** The query of a request, without its question mark, as it is recorded; one that cannot be read is replaced whole. */
 export function recordedQuery(query: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
   const masker = new FormMasker({ ...recordMasks(fields, key), place: 'query' })

@@ -62,11 +62,40 @@ t.test('rules see what servers take a path for', async t => {
 })
 
 t.test('encoded slashes are kept where the policy says so', async t => {
-  const kept = (target: string): string => readLocation(target, true).path
+  const kept = (target: string): string => readLocation(target, { keepsEncodedSlashes: true }).path
   t.equal(kept('/@scope%2fname/x%2Fy%2Fz'), '/@scope%2Fname/x%2Fy%2Fz')
   t.equal(kept('/api/queues/%2f/q'), '/api/queues/%2F/q')
   for (const target of ['/a%2f..%2fb', '/a%2F', '/%2fa', '/a%2f%2fb', '/a%2f.', '/a%5cb', '/a%252fb', '/a%2f%2e%2e'])
     t.throws(() => kept(target), { code: 'ERR_GATE_PROTOCOL' }, target)
+})
+
+t.test('parameters of segments are kept where the policy says so, and rules see the path without them', async t => {
+  const kept = (target: string): ReturnType<typeof readLocation> => readLocation(target, { keepsPathParameters: true })
+  t.match(kept('/cars;color=red;doors=%34/7;v=a=b+c&d?x=1'), {
+    path: '/cars;color=red;doors=4/7;v=a=b+c&d',
+    plain: '/cars/7',
+    parameters: [
+      ['x', '1'],
+      ['color', 'red'],
+      ['doors', '4'],
+      ['v', 'a=b+c&d'],
+    ],
+  })
+  for (const [target, plain] of [
+    ['/;jsessionid=1', '/'],
+    ['/app/;jsessionid=1', '/app/'],
+    ['/a;x/../b;%c3%a9', '/b'],
+    ['/a;;b/c;', '/a/c'],
+  ] as const)
+    t.equal(kept(target).plain, plain, target)
+  // What a target would resolve once it has taken them off, or read before it does.
+  const dots = ['/a/..;/b', '/a/..;x=1', '/a/%2e%2e;/b', '/a/.;x/b', '/;x/admin', '/a/;/b', '/a/..%3b/b', '/a%3bx=1']
+  for (const target of [...dots, '/a;x=..\\b', '/a;x=%00', '/a;x=%252e', '/a;x=%2f..%2fb'])
+    t.throws(() => kept(target), { code: 'ERR_GATE_PROTOCOL' }, target)
+  const both = { keepsPathParameters: true, keepsEncodedSlashes: true }
+  for (const target of ['/a%2F..;x/b', '/a;x=%2F..%2Fb'])
+    t.throws(() => readLocation(target, both), { code: 'ERR_GATE_PROTOCOL' }, target)
+  t.throws(() => kept(`/a${';b'.repeat(1_001)}`), { code: 'ERR_GATE_LIMIT' })
 })
 
 t.test('queries', async t => {
@@ -107,22 +136,32 @@ t.test('reading is settled: what was read is read the same again, and only GateE
     '%',
   )
   fc.assert(
-    fc.property(fc.array(fc.oneof(piece, fc.string({ maxLength: 3 })), { maxLength: 12 }), pieces => {
-      const target = `/${pieces.join('')}`
-      let location: ReturnType<typeof readLocation>
-      try {
-        location = readLocation(target)
-      } catch (thrown) {
-        return thrown instanceof GateError
-      }
-      const segments = location.path.split('/')
-      const again = readLocation(`${location.path}${location.query}`)
-      // WHATWG's parser, which browsers and node use, sees the same path.
-      const known = new URL(`http://h${location.path}`).pathname
-      return (
-        again.path === location.path && known === location.path && !segments.some(each => each === '..' || each === '.')
-      )
-    }),
+    fc.property(
+      fc.array(fc.oneof(piece, fc.string({ maxLength: 3 })), { maxLength: 12 }),
+      fc.boolean(),
+      (pieces, keeps) => {
+        const target = `/${pieces.join('')}`
+        const kept = { keepsPathParameters: keeps, keepsEncodedSlashes: keeps }
+        let location: ReturnType<typeof readLocation>
+        try {
+          location = readLocation(target, kept)
+        } catch (thrown) {
+          return thrown instanceof GateError
+        }
+        // As a target that undoes encoded slashes and takes parameters off would have them.
+        const segments = location.path.split('/').map(each => each.replace(/;.*/, ''))
+        const again = readLocation(`${location.path}${location.query}`, kept)
+        // WHATWG's parser, which browsers and node use, sees the same path.
+        const known = new URL(`http://h${location.path}`).pathname
+        return (
+          again.path === location.path &&
+          again.plain === location.plain &&
+          known === location.path &&
+          !segments.some(each => each.split('%2F').some(part => part === '..' || part === '.')) &&
+          !segments.slice(1, -1).includes('')
+        )
+      },
+    ),
     { numRuns: 3_000 },
   )
 })

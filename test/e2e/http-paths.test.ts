@@ -1,0 +1,69 @@
+// Paths that a policy has to say something about, through real processes to a real service.
+import t from 'tap'
+import type { Connection } from '../support/gate.ts'
+import { startHttpWorld } from '../support/http-world.ts'
+import { run } from '../support/process.ts'
+
+const policy = (more: string): string => `
+targets:
+  - match: { labels: { env: prod, protocol: http } }
+    allow: { groups: [engineers, support] }
+    routes: ["/cars/{id}", "/customers"]
+${more}
+    rules:
+      - { name: everything, allow: [engineers, support] }
+      - { name: seventh, when: 'op.route == "/cars/{id}" && op.path == "/cars/7"', deny: "Not this one." }
+      - { name: prices, when: '"price" in op.query', deny: "No prices." }
+      - { name: admin, when: 'op.path.startsWith("/admin")', deny: "The admin pages are not for people." }
+    mask:
+      - { fields: ["email"], routes: ["/customers"], for: { groups: [support] }, with: redact }
+      - { fields: ["vin"], for: { groups: [support] }, with: redact }
+`
+
+const curl = async ({ port }: Connection, path: string, ...args: string[]): Promise<string> =>
+  (await run('curl', ['-s', '--path-as-is', ...args, `http://127.0.0.1:${port}${path}`])).stdout
+
+t.test('parameters of paths reach the service as they are, and no rule or mask is passed by with them', async t => {
+  const customer = (
+    _request: unknown,
+    response: { setHeader(name: string, value: string): void; end(text: string): void },
+  ): void => {
+    response.setHeader('content-type', 'application/json')
+    response.end('{"email":"ann@secret.example"}')
+  }
+  await using world = await startHttpWorld({
+    policy: policy('    path_parameters: keep'),
+    answers: { '/customers;v=1': customer },
+  })
+  const [alice, carol] = [await world.person('alice'), await world.person('carol')]
+  await using open = await alice.connect('billing-api')
+  await using masked = await carol.connect('billing-api')
+  t.match(await curl(open, '/cars;color=red/8;v=1?x=2'), '"url":"/cars;color=red/8;v=1?x=2"')
+  t.match(await curl(open, '/cars;color=red/7;v=1'), 'Not this one.')
+  t.match(await curl(open, '/cars/8;price=1'), 'No prices.')
+  t.match(await curl(open, '/admin;v=1/users'), 'The admin pages')
+  t.match(await curl(open, '/cars/..;/admin'), /"status":400.*"hint"/)
+  t.match(await curl(open, '/;v=1/admin'), '"status":400')
+  t.equal(await curl(masked, '/customers;v=1'), '{"email":"****"}')
+  await curl(open, '/cars/9;vin=WVWZZZ1JZ3W386752')
+  await curl(open, '/cars/9?of=ann&vin=WVWZZZ1JZ3W386752')
+  t.same(
+    world.service.asked.map(({ url }) => url),
+    [
+      '/cars;color=red/8;v=1?x=2',
+      '/customers;v=1',
+      '/cars/9;vin=WVWZZZ1JZ3W386752',
+      '/cars/9?of=ann&vin=WVWZZZ1JZ3W386752',
+    ],
+  )
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, 'GET /cars;color=red/8;v=1?x=2')
+  t.match(recorded, /GET \/cars\/9;vin=‹redacted:/, 'what is masked for anybody is not recorded of them either')
+  t.match(recorded, /"parameters":\["of=ann","vin=‹redacted:/)
+  t.notMatch(recorded, 'WVWZZZ1JZ3W386752', 'nor in the facts')
+  await world.relay.writePolicy(policy(''))
+  let refused = ''
+  for (const until = Date.now() + 30_000; Date.now() < until && !refused.includes('semicolon'); )
+    refused = await curl(open, '/cars/8;v=1')
+  t.match(refused, 'has a semicolon', 'without the policy’s word they are refused')
+})
