@@ -65,17 +65,20 @@ export function readLocation(target: string, keeps: KeptInPaths = {}): Location 
   return { path, plain: plainPath(path.replace(/;[^/]*/g, '')), query, parameters, authority }
 }
 
-function refuse(why: string): GateError {
-  return new GateError('ERR_GATE_PROTOCOL', `the request's path ${why}`, {
-    hint: 'Servers read such a path in different ways; send it in its plain form.',
-  })
+function refuse(
+  why: string,
+  hint = 'Servers read such a path in different ways; send it in its plain form.',
+): GateError {
+  return new GateError('ERR_GATE_PROTOCOL', `the request's path ${why}`, { hint })
 }
 
-function normalisePath(path: string, { keepsEncodedSlashes, keepsPathParameters }: KeptInPaths): string {
+/** Browsers and fetch leave `[`, `]`, `|` and `^` as they are (path percent-encode set of the URL standard); RFC 3986 does not. */
+function normalisePath(written: string, { keepsEncodedSlashes, keepsPathParameters }: KeptInPaths): string {
+  const path = written.replace(/[[\]|^]/g, sign => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
   if (path.includes('\\')) throw refuse('has a backslash')
   if (path.includes(';') && keepsPathParameters !== true) throw refuse('has a semicolon')
   if (!pathCharacters.test(path.replaceAll(';', '')))
-    throw refuse('has a character that has to be percent-encoded, or an escape that is none')
+    throw refuse('has a character that has to be percent-encoded, or an escape that is none', 'Percent-encode it.')
   if (hiddenSeparator.test(keepsEncodedSlashes === true ? path.replaceAll(/%2f/gi, '') : path))
     throw refuse('has an encoded slash, backslash or control character')
   if (doubleEscape.test(path)) throw refuse('is percent-encoded twice')

@@ -16,6 +16,7 @@ t.test('the same path however it is written', async t => {
     '/a%20b/%C3%A9': ['/a%20b/%c3%a9'],
     '/~a-b_c.d': ['/%7ea%2Db%5fc%2ed'],
     "/a!$&'()*+,=:@": ["/a!$&'()*+,=:@"],
+    '/a%5B1%5D%7Cb%5Ec': ['/a[1]|b^c', '/a%5b1%5d%7cb%5ec'],
   }
   for (const [expected, written] of Object.entries(forms))
     for (const each of written) t.equal(path(each), expected, each)
@@ -37,17 +38,7 @@ t.test('what is refused', async t => {
       '/a%2',
       '/a%zz',
     ],
-    ...[
-      '/<script>',
-      '/{id}',
-      '/a|b',
-      '/a^b',
-      '/a`b',
-      '/"',
-      'ftp://localhost/',
-      'http://user@localhost/',
-      `/${'a'.repeat(40_000)}`,
-    ],
+    ...['/<script>', '/{id}', '/a`b', '/"', 'ftp://localhost/', 'http://user@localhost/', `/${'a'.repeat(40_000)}`],
     ...['/a?b=%0', '/a?b c', '/?é', '//', '//a', '/a//b', '/a//', '/a/.//b'],
   ]
   for (const target of refused) t.throws(() => path(target), { code: 'ERR_GATE_PROTOCOL' }, target.slice(0, 40))
