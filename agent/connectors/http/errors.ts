@@ -48,7 +48,10 @@ export function targetError(name: string, cause: unknown): GateError {
   return new GateError(
     'ERR_GATE_TARGET_UNREACHABLE',
     `the agent cannot reach ${name}${why === '' ? '' : ` (${why})`}`,
-    { cause },
+    {
+      cause,
+      ...(code in closings ? { hint: 'It may have done what was asked: look before you send that again.' } : {}),
+    },
   )
 }
 
