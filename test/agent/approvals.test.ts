@@ -131,6 +131,13 @@ t.test('extended messages are hashed with what was prepared and bound', async t 
   t.equal(other.send(...bytes), 'ERR_GATE_REFUSED')
 })
 
+t.test('what a name stands for no agent can see, so what covers it is believed for no bytes that name it', async t => {
+  const meaning = 'execute p(1)\n\ngate: "p" stands for this:\nprepare p (int) as delete from t where id = $1'
+  const agent = guarded(['delete'])
+  agent.declare(['delete'], approval(meaning))
+  t.equal(agent.send(client.query('execute p(1)')), 'ERR_GATE_REFUSED')
+})
+
 t.test('however the bytes are cut, the last of a command goes only when it may', async t => {
   const bytes = Buffer.concat([client.parse('', DROP), client.bind('', ''), client.execute(''), client.sync])
   fc.assert(

@@ -1,7 +1,6 @@
 // A statement as the commands that the gate judges, and its verdict as the plan by which the machine carries it out. Pure.
 import type { Deny, Obligation, Operation, Parameter } from '@gate/shared/model'
 import type { Command, Recorded, Verdict } from '../protocol.ts'
-import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Resolved } from './resolving.ts'
@@ -28,7 +27,7 @@ export function commandsOf(
     effective.fault === undefined
       ? undefined
       : { effect: 'deny', rule: 'protocol', reason: effective.fault, hint: undefined }
-  const people = peopleFor(statement.facts)
+  const people = peopleFor(statement)
   return workOut(effective, text, catalog).operations.map((each, index) => {
     const operation = withParameters(each, parameters)
     return {
@@ -103,8 +102,8 @@ function performsLimit(
   return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
 }
 
-/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */
-function peopleFor(facts: StatementFacts): Command['people'] {
+/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE, if gate saw that. */
+function peopleFor({ facts, unknown }: Resolved): Command['people'] {
   if (facts.naming?.kind === 'prepare') return 'later'
-  return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
+  return facts.naming?.kind === 'fetch' && unknown === undefined ? 'asked' : 'now'
 }

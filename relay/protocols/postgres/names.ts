@@ -100,7 +100,7 @@ export class Names {
     if (kind === 'portal') {
       const portal = this.#portals.get(key)
       if (portal === undefined) return 'missing'
-      return { found: portal.declared || portal.plan !== undefined ? portal.prepared : undecided(portal.prepared) }
+      return { found: portal.declared || portal.plan !== undefined ? bound(portal) : undecided(portal.prepared) }
     }
     const prepared = this.#statements.get(key)
     return prepared === undefined ? 'missing' : { found: prepared }
@@ -140,6 +140,10 @@ export class Names {
   transactionEnded(): void {
     for (const [name, portal] of this.#portals) if (!portal.holdable) this.#portals.delete(name)
   }
+}
+
+function bound({ prepared, parameters, uninspectedBytes }: Portal): Prepared | undefined {
+  return prepared === undefined ? undefined : { ...prepared, bound: { parameters, uninspectedBytes } }
 }
 
 /** What was bound and never executed: nobody has decided over it, and FETCH would run it under another text. */

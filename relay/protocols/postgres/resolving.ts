@@ -14,6 +14,8 @@ export interface Resolved {
   readonly defines: Prepared | undefined
   /** A name that gate did not see being defined. */
   readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
+  /** What a name stands for that an earlier message defined: nothing in this one says it. */
+  readonly meaning?: { readonly name: string; readonly prepared: Prepared }
 }
 
 /** What is alone in its text and has to do with no name: it stays the same as long as somebody has its facts. */
@@ -33,7 +35,7 @@ export function resolve(
     if (before?.source === text) return before.resolved
   }
   const bytes = Buffer.from(text, 'utf8')
-  const overlay = new Map<string, Prepared | undefined>()
+  const overlay = new Map<string, Prepared>()
   const resolved: Resolved[] = []
   for (const facts of statements) {
     const own = bytes.toString('utf8', facts.start, facts.start + facts.length)
@@ -53,14 +55,15 @@ export function resolve(
     } else if (naming?.kind === 'execute' || naming?.kind === 'fetch') {
       const kind = naming.kind === 'execute' ? 'statement' : 'portal'
       const key = `${kind} ${naming.name}`
-      const found = overlay.has(key) ? ({ found: overlay.get(key) } as const) : names(kind, naming.name)
+      const here = overlay.get(key)
+      const found = here === undefined ? names(kind, naming.name) : { found: here }
       if (found === 'unsure') return 'unsure'
-      const meaning = found === 'missing' ? undefined : found.found?.facts
-      resolved.push(
-        meaning === undefined
-          ? { ...unknownName(kind, naming.name), text: plain.text, facts }
-          : { ...plain, effective: combine(facts, meaning) },
-      )
+      const prepared = found === 'missing' ? undefined : found.found
+      if (prepared?.facts === undefined) resolved.push({ ...unknownName(kind, naming.name), text: plain.text, facts })
+      else {
+        const effective = combine(facts, notByName(prepared.facts))
+        resolved.push({ ...plain, effective, ...(here === undefined && { meaning: { name: naming.name, prepared } }) })
+      }
     } else resolved.push(plain)
   }
   if (only !== undefined && second === undefined && only.naming === undefined)
@@ -89,6 +92,18 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
   return own.parts.length === 0
     ? both
     : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
+}
+
+/**
+ * Parse can prepare what PREPARE cannot: EXECUTE, FETCH, DEALLOCATE, COMMIT. Run under another name it would change what names
+ * mean, or run what one means, and nobody would notice.
+ */
+function notByName(meaning: StatementFacts): StatementFacts {
+  if (meaning.naming === undefined && meaning.transaction === undefined) return meaning
+  const fault = 'what it runs by a name uses or changes names itself, or ends a transaction: send that as it is'
+  // EXECUTE and FETCH have no parts of their own, and what has none is not decided over.
+  const parts = meaning.parts.length === 0 ? unknownName('statement', '').facts.parts : meaning.parts
+  return { ...meaning, parts, fault: meaning.fault ?? fault }
 }
 
 type Change = StatementFacts['changesReading']
