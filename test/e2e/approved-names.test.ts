@@ -1,4 +1,4 @@
-// What is approved is what runs: names that stand for something else by then are asked about anew.
+// What is approved is what runs: names that stand for something else by then, and bytes of another type, are asked about anew.
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { keptSigner } from '../support/approver.ts'
@@ -86,6 +86,26 @@ t.test('what is approved', async t => {
         ),
       ),
     )
+  })
+
+  await t.test('an approval of values is for their types', async t => {
+    const value = Buffer.alloc(8)
+    value.writeBigInt64BE(-5n)
+    const run = (type: number): Promise<Message[][]> =>
+      turn([
+        client.parse('', "update retried set v = 'typed' where id < $1", [type]),
+        client.bind('', '', [value], [1]),
+        client.execute(''),
+        client.sync,
+      ])
+    t.match(said(await run(20)), 'waits for 1 of dba')
+    const { id } = await waiting(bob)
+    t.match((await bob.run('approve', id)).stderr, "$1 = '-5'::int8")
+    t.match(said(await run(701)), 'waits for 1 of dba', 'the same bytes are NaN')
+    t.same(await changed('typed'), [['0']])
+    const other = await waiting(bob)
+    t.match((await bob.run('deny', other.id, '--reason', 'no')).stderr, "$1 = 'NaN'::float8")
+    t.match(said(await run(20)), 'UPDATE 0')
   })
 
   await t.test('nobody is asked about a name that gate knows nothing of', async t => {

@@ -1,5 +1,5 @@
 // What people are asked about: the message as it was sent, where it would run, and what the server expects it to do.
-import { parametersSha256 } from '@gate/shared/approval'
+import { type BoundParameter, parametersSha256 } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
 import type { Estimate } from '@gate/shared/model'
 import type { Asked } from '../protocol.ts'
@@ -41,11 +41,15 @@ export function askedOf(sent: Sent, statements: readonly Resolved[], source: Est
   )
   return {
     command: [sent.command, ...meaningsOf(statements)].join('\n\n'),
-    parameters: tooLarge || unknown !== undefined ? undefined : sent.parameters,
+    parameters: tooLarge || unknown !== undefined ? undefined : typed(sent.parameters, sent.types),
     ...(unknown !== undefined && { unshown: `gate did not see what ${unknown.name} stands for` }),
     context: { ...source.context, ...(sent.searchPath === undefined ? {} : { search_path: sent.searchPath }) },
     estimate: signal => (statements.length === 1 ? estimate(sent, source, signal) : Promise.resolve(undefined)),
   }
+}
+
+function typed(values: readonly BoundValue[], types: readonly number[]): BoundParameter[] {
+  return values.map((value, index) => ({ ...value, type: types[index] ?? 0 }))
 }
 
 /**
@@ -65,7 +69,7 @@ function meaningOf({ name, prepared }: NonNullable<Resolved['meaning']>): string
   const values =
     bound === undefined || bound.parameters.length === 0
       ? ''
-      : `, with values of SHA-256 ${parametersSha256(bound.parameters)}`
+      : `, with values of SHA-256 ${parametersSha256(typed(bound.parameters, parameterTypes))}`
   return `gate: ${JSON.stringify(name)} stands for this${types}${values}:\n${text}`
 }
 
