@@ -59,8 +59,14 @@ export function headline(request: RequestView): string {
   return `grant: ${request.rule} for ${formatDuration(request.grantMs ?? 0)}`
 }
 
+/** A bound value, with the type that the client declared for it. */
+export function boundValue(value: RequestView['parameters'][number], index: number): string {
+  const text = value.text === null ? 'NULL' : `'${printable(value.text)}'`
+  return `$${index + 1} = ${text}${value.type === undefined ? '' : `::${printable(value.type)}`}${cutValue(value)}`
+}
+
 /** How much of a long value is not shown. */
-export function cutValue({ text, bytes, format }: RequestView['parameters'][number]): string {
+function cutValue({ text, bytes, format }: RequestView['parameters'][number]): string {
   if (text === null || format !== 'text' || Buffer.byteLength(text) >= bytes) return ''
   return ` … (${bytes} bytes)`
 }

@@ -5,7 +5,12 @@ import { z } from 'zod'
 import type { Connected } from './app.ts'
 import { approverKey } from './approver-key.ts'
 
-const parameter = z.object({ text: z.string().nullable(), bytes: z.number(), format: z.string() })
+const parameter = z.object({
+  text: z.string().nullable(),
+  bytes: z.number(),
+  format: z.string(),
+  type: z.string().optional(),
+})
 
 export const requestSchema = z.object({
   id: z.string(),

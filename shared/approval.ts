@@ -5,7 +5,9 @@ import { canonicalJson } from './canonical.ts'
 import { GateError } from './errors.ts'
 
 /** Raised when the fields or their meaning change: a signature over another version is refused. */
-export const DECISION_VERSION = 'gate-decision-1'
+export const DECISION_VERSION = 'gate-decision-2'
+/** In records there are older ones, whose signatures still hold: `gate-decision-1` did not hash the types of parameters. */
+const RECORDED_VERSIONS = ['gate-decision-1', DECISION_VERSION] as const
 export const KEY_VERSION = 'gate-approver-key-1'
 
 const MAX_FIELD_LENGTH = 4096
@@ -19,7 +21,7 @@ const milliseconds = z.int().nonnegative()
  * grant alone has no command.
  */
 export const signedStatement = z.strictObject({
-  version: z.literal(DECISION_VERSION),
+  version: z.enum(RECORDED_VERSIONS),
   request: text,
   subject: text,
   target: text,
@@ -109,18 +111,21 @@ export function commandSha256(command: Uint8Array): string {
 }
 
 export interface BoundParameter {
+  /** The protocol's number of the type that the client declared, 0 for none: the same bytes mean another value in another type. */
+  readonly type: number
   /** 0 text, 1 binary, or what else the protocol knows. */
   readonly format: number
   readonly value: Uint8Array | null
 }
 
-/** Bound parameters as one run of bytes: for each its format (Int16), its length (Int32, -1 for NULL) and its value. */
+/** Bound parameters as one run of bytes: for each its type (UInt32), format (Int16), length (Int32, -1 for NULL) and value. */
 export function parameterBytes(parameters: readonly BoundParameter[]): Buffer {
   return Buffer.concat(
-    parameters.flatMap(({ format, value }) => {
-      const head = Buffer.alloc(6)
-      head.writeInt16BE(format, 0)
-      head.writeInt32BE(value === null ? -1 : value.length, 2)
+    parameters.flatMap(({ type, format, value }) => {
+      const head = Buffer.alloc(10)
+      head.writeUInt32BE(type, 0)
+      head.writeInt16BE(format, 4)
+      head.writeInt32BE(value === null ? -1 : value.length, 6)
       return value === null ? [head] : [head, value]
     }),
   )

@@ -31,6 +31,8 @@ export interface Parameter {
   readonly text: string | null
   readonly bytes: number
   readonly format: 'text' | 'binary'
+  /** The name of the type that the client declared, in the protocol's words. */
+  readonly type?: string
 }
 
 export type Fact = string | number | boolean | null | readonly string[]

@@ -1,5 +1,5 @@
 // Whether approvals that a relay shows are good: signed by keys that this agent's own configuration names, for exactly this command.
-import { isSignedBy, keyId, type SignedDecision, statementBytes } from '@gate/shared/approval'
+import { DECISION_VERSION, isSignedBy, keyId, type SignedDecision, statementBytes } from '@gate/shared/approval'
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 
@@ -77,6 +77,7 @@ export class Trust {
     const { statement, publicKey, signature } = approval
     const { target, protocol } = this.#options
     if (!this.#keys.has(publicKey) || statement.verdict !== 'approve') return false
+    if (statement.version !== DECISION_VERSION) return false
     if (statement.target !== target || statement.protocol !== protocol) return false
     if (!isSignedBy(publicKey, statementBytes(statement), signature)) return false
     // When a grant was signed is not known; it was before the request expired.

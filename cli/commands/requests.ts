@@ -3,7 +3,7 @@ import type { Word } from '@gate/shared/approval'
 import { duration, formatDuration } from '@gate/shared/duration'
 import { GateError } from '@gate/shared/errors'
 import { type App, type Connected, connectApp, interruptible } from '../app.ts'
-import { cutValue, earlier, factsOf, headline } from '../request-text.ts'
+import { boundValue, earlier, factsOf, headline } from '../request-text.ts'
 import {
   fetchRequest,
   type RequestDetail,
@@ -72,10 +72,7 @@ export function describe(app: App, request: RequestDetail): string {
       : printable(request.text)
           .split('\n')
           .map(line => `  │ ${line}`)
-  const values = request.parameters.map(
-    (value, index) =>
-      `  $${index + 1} = ${value.text === null ? 'NULL' : `'${printable(value.text)}'`}${cutValue(value)}`,
-  )
+  const values = request.parameters.map((value, index) => `  ${boundValue(value, index)}`)
   const before = request.history.length === 0 ? [] : [`  ${app.style.dim('before')}`, ...earlier(request)]
   return [app.style.bold(request.id), ...facts, ...statement, ...values, ...before].join('\n')
 }

@@ -1,7 +1,7 @@
 // One request whole, line by line: nothing of it is left out, whatever the terminal's size.
 import { Box, Text } from 'ink'
 import type { ReactNode } from 'react'
-import { cutValue, earlier, factsOf } from '../request-text.ts'
+import { boundValue, earlier, factsOf } from '../request-text.ts'
 import type { RequestDetail } from '../request-view.ts'
 import { printable, wrapped } from '../text.ts'
 
@@ -9,10 +9,7 @@ import { printable, wrapped } from '../text.ts'
 export function detailLines(request: RequestDetail, columns: number): string[] {
   const facts = factsOf(request).map(([label, value]) => `${label.padEnd(8)} ${value}`)
   const statement = request.kind === 'grant' ? [] : printable(request.text).split('\n')
-  const values = request.parameters.map(
-    (value, index) =>
-      `$${index + 1} = ${value.text === null ? 'NULL' : `'${printable(value.text)}'`}${cutValue(value)}`,
-  )
+  const values = request.parameters.map(boundValue)
   const before = request.history.length === 0 ? [] : ['', 'before in this session:', ...earlier(request)]
   const indented = [...statement, ...values].flatMap(line => wrapped(line, columns - 2).map(part => `│ ${part}`))
   return [

@@ -59,6 +59,8 @@ export interface Asked {
   readonly command: string
   /** Bound values; undefined when they were too many to be kept: then nobody can be asked. */
   readonly parameters: readonly BoundParameter[] | undefined
+  /** Why nobody can be asked, where it is not for the values. */
+  readonly unshown?: string
   /** Where it would run, in the protocol's words: database, role, … */
   readonly context: Readonly<Record<string, string>>
   /** The client does not wait for people: it is refused, and passes when it sends the same again with their approval. */

@@ -123,7 +123,8 @@ export class Holds {
     if (grant !== undefined) return { ...free, grants: [grant.id], approvals: await approvals.signed(grant.request) }
     const { parameters } = asked
     if (parameters === undefined) {
-      const reason = `rule ${hold.rule} holds it, and its parameters are too large to be shown to anybody`
+      const why = asked.unshown ?? 'its parameters are too large to be shown to anybody'
+      const reason = `rule ${hold.rule} holds it, and ${why}`
       return { ...free, deny: { effect: 'deny', rule: hold.rule, reason, hint: undefined } }
     }
     if (asked.later === true || hold.mode === 'retry')

@@ -78,9 +78,10 @@ t.test('a guarded action needs a good signature over exactly its bytes', async t
     ['a denial', [approval(DROP, bob, { verdict: 'deny' })], 'ERR_GATE_REFUSED'],
     ['for another target', [approval(DROP, bob, { target: 'test-db' })], 'ERR_GATE_REFUSED'],
     ['for another protocol', [approval(DROP, bob, { protocol: 'http' })], 'ERR_GATE_REFUSED'],
-    ['over other parameters', [approval(DROP, bob, {}, [{ format: 0, value: null }])], 'ERR_GATE_REFUSED'],
+    ['over other parameters', [approval(DROP, bob, {}, [{ type: 0, format: 0, value: null }])], 'ERR_GATE_REFUSED'],
     ['expired', [approval(DROP, bob, { expiresMs: clock.now() - 2 * MINUTE })], 'ERR_GATE_REFUSED'],
     ['altered', [{ ...approval(DROP), statement: { ...approval(DROP).statement, rule: 'other' } }], 'ERR_GATE_REFUSED'],
+    ['of an older version', [approval(DROP, bob, { version: 'gate-decision-1' })], 'ERR_GATE_REFUSED'],
     ['of another version of the key', [{ ...approval(DROP), publicKey: carol.publicKey }], 'ERR_GATE_REFUSED'],
   ]
   for (const [name, approvals, wanted] of cases) {
@@ -116,9 +117,9 @@ t.test('a grant is believed for its time, for any command', async t => {
 
 t.test('extended messages are hashed with what was prepared and bound', async t => {
   const text = 'delete from t where id = $1'
-  const values = [{ format: 1, value: Buffer.from([0, 0, 0, 7]) }]
+  const values = [{ type: 23, format: 1, value: Buffer.from([0, 0, 0, 7]) }]
   const bytes = [
-    client.parse('s', text),
+    client.parse('s', text, [23]),
     client.bind('p', 's', [values[0]?.value ?? null], [1]),
     client.execute('p'),
     client.sync,
@@ -126,9 +127,23 @@ t.test('extended messages are hashed with what was prepared and bound', async t 
   const agent = guarded(['delete'])
   agent.declare(['delete'], approval(text, bob, {}, values))
   t.equal(agent.send(...bytes), 'passes')
-  const other = guarded(['delete'])
-  other.declare(['delete'], approval(text, bob, {}, [{ format: 1, value: Buffer.from([0, 0, 0, 8]) }]))
-  t.equal(other.send(...bytes), 'ERR_GATE_REFUSED')
+  for (const [name, change] of [
+    ['another value', { value: Buffer.from([0, 0, 0, 8]) }],
+    ['another type', { type: 700 }],
+    ['no type', { type: 0 }],
+  ] as const) {
+    const other = guarded(['delete'])
+    const signed = values.map(value => ({ ...value, ...change }))
+    other.declare(['delete'], approval(text, bob, {}, signed))
+    t.equal(other.send(...bytes), 'ERR_GATE_REFUSED', name)
+  }
+})
+
+t.test('what a name stands for no agent can see, so what covers it is believed for no bytes that name it', async t => {
+  const meaning = 'execute p(1)\n\ngate: "p" stands for this:\nprepare p (int) as delete from t where id = $1'
+  const agent = guarded(['delete'])
+  agent.declare(['delete'], approval(meaning))
+  t.equal(agent.send(client.query('execute p(1)')), 'ERR_GATE_REFUSED')
 })
 
 t.test('however the bytes are cut, the last of a command goes only when it may', async t => {

@@ -14,6 +14,10 @@ insert into tickets values (1, 'card ${CARD} of ${EMAIL}', array['x', '${EMAIL}'
 insert into tickets values (2, 'nothing here', array['a'], '{"n":1}', '{"n": 1}', 'short', 12, now());
 create function greet(text) returns text language sql as 'select ''hello '' || $1';
 create type pair as (a text, b int);
+create table "t_${EMAIL}" (id int);
+create table many (mail text);
+insert into many select 'jane' || i || '@secret.example' from generate_series(1, 300) i;
+analyze many;
 `
 
 const policy = `
@@ -22,15 +26,36 @@ targets:
     allow: { groups: [support, dba] }
     rules: [{ name: everything, allow: [support, dba] }]
     mask:
-      - { detect: [credit-card, email], for: { groups: [support] }, with: redact }
+      - { detect: [credit-card, email, ip], for: { groups: [support] }, with: redact }
 `
+
+const names = ['schema', 'table', 'column', 'dataType', 'constraint']
+
+/** Expressions of types that are not text and hold one. */
+const types = [
+  "to_tsvector('simple', short)",
+  "array[to_tsvector('simple', short)]",
+  'tsquery(quote_literal(short))',
+  "xpath('//e/text()', xmlparse(content '<a><e>' || short || '</e></a>'))",
+  `('$."' || short || '"')::jsonpath`,
+  'short::refcursor',
+  'short::cstring',
+  'array[short]::cstring[]',
+  'array[short::refcursor]',
+  `(select histogram_bounds from pg_stats where tablename = 'many' and attname = 'mail')`,
+  `('"' || 'public' || '".' || quote_ident('t_' || short))::regclass`,
+  "'10.1.2.3'::inet",
+  "'10.1.2.3/32'::cidr",
+  "'fd00:1:2:3:4:5:6:7'::inet",
+  "array['10.1.2.3'::inet]::text[]",
+]
 
 /** Everything beside rows that a client hears. */
 async function everything(port: number, messages: readonly string[], extended: boolean): Promise<string> {
   const client = new pg.Client({ host: '127.0.0.1', port, user: 'x', database: 'app', ssl: false })
   const heard: string[] = []
   const say = (what: unknown): number =>
-    heard.push(JSON.stringify(what, [...Object.getOwnPropertyNames(what), 'message', 'detail', 'hint']))
+    heard.push(JSON.stringify(what, [...Object.getOwnPropertyNames(what), 'message', 'detail', 'hint', ...names]))
   client.on('error', () => {})
   client.on('notice', say)
   client.on('notification', say)
@@ -116,6 +141,21 @@ t.test('values that look like what policy names', async t => {
     }
   })
 
+  await t.test('are masked in every type that can hold a text, and in addresses', async t => {
+    for (const type of types) {
+      for (const binary of [false, true]) {
+        const text = `select ${type} from tickets where id = 1`
+        const clear = JSON.stringify(await ask(bob.port, text, binary).catch(String))
+        const rows = JSON.stringify(await ask(carol.port, text, binary).catch(String))
+        if (!binary) t.match(clear, /jane|10\.1\.2\.3|fd00:/, `${text} is there`)
+        t.notMatch(rows, /jane|10\.1\.2\.3|fd00:|\\n\\u0001\\u0002\\u0003/, text)
+      }
+    }
+    const harmless =
+      "select '10.1.2.3'::inet is null, 7::int8, array[1, 2], '{1}'::int2[], date '2020-01-02', 'a b'::tsvector"
+    t.same(await ask(carol.port, harmless), await ask(bob.port, harmless))
+  })
+
   await t.test('are masked in errors, notices, notifications and settings', async t => {
     for (const [port, expected] of [
       [bob.port, /jane/],
@@ -126,6 +166,10 @@ t.test('values that look like what policy names', async t => {
         ['select body::int from tickets where id = 1'],
         [`do $$ begin raise notice 'mail %', '${EMAIL}'; end $$`],
         [`do $$ begin raise exception 'mail %', '${EMAIL}' using hint = '${CARD}', detail = '${EMAIL}'; end $$`],
+        ...['column', 'constraint', 'datatype', 'table', 'schema'].flatMap(field => [
+          [`do $$ begin raise notice 'x' using ${field} = '${EMAIL}'; end $$`],
+          [`do $$ begin raise exception 'x' using ${field} = '${EMAIL}'; end $$`],
+        ]),
         ['listen news', `select pg_notify('news', (select body from tickets where id = 1))`, 'select 1'],
         [`select set_config('application_name', (select short from tickets where id = 1), false) is null`],
       ]) {
@@ -151,7 +195,7 @@ t.test('values that look like what policy names', async t => {
     async t => {
       await t.rejects(ask(carol.port, "copy tickets to '/tmp/tickets'"), {
         code: '42501',
-        message: /searched for credit-card, email/,
+        message: /searched for credit-card, email, ip/,
       })
       t.same(await ask(carol.port, 'select count(*) from tickets'), [['2']])
       await ask(carol.port, 'do $$ begin perform 1; end $$')

@@ -1,52 +1,13 @@
 // Names in SQL and portals of the protocol are one: what a name stands for when something runs is what is decided over.
-import { connect } from 'node:net'
 import t from 'tap'
-import { client, errorFields, type Message, messages } from '../support/wire.ts'
+import { converse, errors, query, said } from '../support/messages.ts'
+import { client } from '../support/wire.ts'
 import { samplePolicy, startWorld } from '../support/world.ts'
 
 const policy = samplePolicy.replace(
   'allow: [engineers, dba]\n      - name: reads',
   'allow: [engineers, dba, support]\n        limit: { rows: 3, then: deny }\n      - name: reads',
 )
-
-/** Sends messages, and gives what comes until the server is ready so many times. */
-async function converse(port: number, ...turns: readonly (readonly Buffer[])[]): Promise<Message[][]> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  let bytes = Buffer.alloc(0)
-  let changed = (): void => {}
-  socket.on('data', chunk => {
-    bytes = Buffer.concat([bytes, chunk])
-    changed()
-  })
-  socket.on('error', () => {})
-  const turn = async (sent: readonly Buffer[]): Promise<Message[]> => {
-    bytes = Buffer.alloc(0)
-    socket.write(Buffer.concat(sent))
-    const until = performance.now() + 30_000
-    while (messages(bytes).at(-1)?.type !== 'Z') {
-      if (performance.now() > until) throw new Error(`no answer: ${bytes.toString('latin1')}`)
-      await new Promise<void>(resolve => {
-        changed = resolve
-        setTimeout(resolve, 500)
-      })
-    }
-    return messages(bytes)
-  }
-  await turn([client.startup({ user: 'carol', database: 'app' })])
-  const answers: Message[][] = []
-  for (const sent of turns) answers.push(await turn(sent))
-  socket.destroy()
-  return answers
-}
-
-const said = (all: readonly Message[][]): string =>
-  all
-    .flat()
-    .map(({ body }) => body.toString('latin1'))
-    .join(' ')
-const errors = (all: readonly Message[][]): string[] =>
-  all.flat().flatMap(message => (message.type === 'E' ? [errorFields(message)['M'] ?? ''] : []))
-const query = (text: string): Buffer[] => [client.query(text)]
 
 t.test('portals and cursors', async t => {
   await using world = await startWorld({ policy })

@@ -38,7 +38,7 @@ t.test('what is signed is canonical JSON with every field there is', async t => 
   const statement = statementOf(request, word)
   t.equal(
     statementBytes(statement).toString('utf8'),
-    `{"commandSha256":"${request.commandSha256}","context":{"database":"app","role":"gate_service"},"expiresMs":1700000000000,"grantMs":null,"nonce":"n","parametersSha256":"${request.parametersSha256}","policy":"p","protocol":"postgres","reason":null,"request":"r_1","rows":null,"rule":"wide-writes","session":"s_1","subject":"https://id.example.com|alice","target":"prod-db","task":"MIG-42/3","verdict":"approve","version":"gate-decision-1"}`,
+    `{"commandSha256":"${request.commandSha256}","context":{"database":"app","role":"gate_service"},"expiresMs":1700000000000,"grantMs":null,"nonce":"n","parametersSha256":"${request.parametersSha256}","policy":"p","protocol":"postgres","reason":null,"request":"r_1","rows":null,"rule":"wide-writes","session":"s_1","subject":"https://id.example.com|alice","target":"prod-db","task":"MIG-42/3","verdict":"approve","version":"gate-decision-2"}`,
   )
 })
 
@@ -49,7 +49,7 @@ t.test('a signature fits no statement that differs in any field, and no other ke
   t.ok(isSignedBy(publicKey, statementBytes(statement), signature))
   t.notOk(isSignedBy(newSigner().publicKey, statementBytes(statement), signature))
   const others: Partial<Record<keyof SignedStatement, unknown>> = {
-    version: 'gate-decision-2',
+    version: 'gate-decision-1',
     request: 'r_2',
     subject: 'https://id.example.com|bob',
     target: 'test-db',
@@ -57,7 +57,7 @@ t.test('a signature fits no statement that differs in any field, and no other ke
     task: null,
     protocol: 'http',
     commandSha256: commandSha256(Buffer.from('delete from u')),
-    parametersSha256: parametersSha256([{ format: 0, value: null }]),
+    parametersSha256: parametersSha256([{ type: 0, format: 0, value: null }]),
     context: { database: 'app' },
     rule: 'other',
     policy: 'q',
@@ -81,8 +81,9 @@ t.test('a signature fits no statement that differs in any field, and no other ke
   )
 })
 
-t.test('parameters that differ in number, format, NULL or value have other hashes', async t => {
+t.test('parameters that differ in number, type, format, NULL or value have other hashes', async t => {
   const parameter = fc.record({
+    type: fc.constantFrom(0, 20, 701, 0xffffffff),
     format: fc.constantFrom(0, 1),
     value: fc.option(fc.uint8Array({ maxLength: 4 }), { nil: null }),
   })

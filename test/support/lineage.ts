@@ -64,7 +64,7 @@ const names = Object.keys(tables)
 
 const oid = (name: string): string => String(20_000 + names.indexOf(name))
 
-function rows(): CatalogRows {
+function rows(types: CatalogRows['types'] = []): CatalogRows {
   const builtIn = (volatility: string, list: string): (string | null)[][] =>
     list.split(' ').map((name, index) => [String(100 + index), 'pg_catalog', name, volatility, null, 'false', 'false'])
   return {
@@ -87,10 +87,7 @@ function rows(): CatalogRows {
       [oid('public.users'), '1'],
       [oid('public.parent'), '1'],
     ],
-    types: [
-      ['40000', 'odd', 'true'],
-      ['40001', 'checked', 'false'],
-    ],
+    types: [['40000', 'odd', 'true'], ['40001', 'checked', 'false'], ...types],
     castTables: [[oid('public.odd_table')]],
     definitions: [],
     functions: [
@@ -120,17 +117,20 @@ export async function statements(sql: string): Promise<readonly StatementFacts[]
   return analysis.statements
 }
 
-async function catalog(): Promise<Catalog> {
+async function catalog(types?: CatalogRows['types']): Promise<Catalog> {
   const queries = new Map<number, Query>()
   for (const [name, definition] of Object.entries(views)) {
     const lineage = (await statements(definition))[0]?.lineage
     if (lineage?.kind === 'query') queries.set(Number(oid(name)), lineage.query)
   }
-  return new Catalog(rows(), queries)
+  return new Catalog(rows(types), queries)
 }
 
 /** What gate knows of the tables above. */
 export const snapshot = catalog()
+
+/** The same where somebody made a type of this name, in whatever schema. */
+export const withType = (name: string): Promise<Catalog> => catalog([['40002', name, 'false', 'false']])
 
 /** The mask that holds unless a test says otherwise. */
 export const mask: MaskObligation = {
@@ -138,8 +138,8 @@ export const mask: MaskObligation = {
   ...{ detect: [], with: 'redact', fixed: undefined, computed: 'deny', predicates: 'equality' },
 }
 
-async function masked(how: Partial<MaskObligation> = {}): Promise<MaskedColumns> {
-  return resolveMasks([{ ...mask, ...how }], await snapshot, systemMasks)
+async function masked(how: Partial<MaskObligation> = {}, tables = snapshot): Promise<MaskedColumns> {
+  return resolveMasks([{ ...mask, ...how }], await tables, systemMasks)
 }
 
 /** What becomes of a statement. */
@@ -150,8 +150,8 @@ export interface Said {
 }
 
 /** What is said of a statement; `how` alters the mask. */
-export async function said(sql: string, how: Partial<MaskObligation> = {}): Promise<Said> {
-  const columns = await masked(how)
+export async function said(sql: string, how: Partial<MaskObligation> = {}, tables = snapshot): Promise<Said> {
+  const columns = await masked(how, tables)
   const [facts] = await statements(sql)
   if (facts === undefined) throw new Error('no statement')
   const computed = computedColumns(facts, columns)

@@ -30,8 +30,8 @@ export class PostgresCommands implements CommandReader {
   /** Bytes of a message that is not read. */
   #skip = 0
   #segment = 0
-  /** SHA-256 of the text by the statement's name; commands by the portal's. */
-  readonly #statements = new Map<string, Meaning<string>>()
+  /** Texts by the statement's name; commands by the portal's. */
+  readonly #statements = new Map<string, Meaning<PreparedText>>()
   readonly #portals = new Map<string, Meaning<ReadCommand>>()
 
   read(bytes: Buffer): readonly ReadCommand[] {
@@ -68,14 +68,14 @@ export class PostgresCommands implements CommandReader {
         this.#segment += 1
         return { commandSha256: commandSha256(fields.string()), parametersSha256: noParameters }
       case P:
-        return this.#means(this.#statements, fields.name(), commandSha256(fields.string()))
+        return this.#means(this.#statements, fields.name(), {
+          commandSha256: commandSha256(fields.string()),
+          types: fields.types(),
+        })
       case B: {
         const portal = fields.name()
         const text = this.#meaning(this.#statements, fields.name())
-        const parameters = fields.parameters()
-        const command =
-          text === undefined ? unknown : { commandSha256: text, parametersSha256: parametersSha256(parameters) }
-        return this.#means(this.#portals, portal, command)
+        return this.#means(this.#portals, portal, text === undefined ? unknown : bound(text, fields.parameters()))
       }
       case E:
         return this.#meaning(this.#portals, fields.name()) ?? unknown
@@ -98,6 +98,17 @@ export class PostgresCommands implements CommandReader {
     const known = names.get(name)
     return known !== undefined && (known.isOnly || known.segment === this.#segment) ? known.value : undefined
   }
+}
+
+interface PreparedText {
+  readonly commandSha256: string
+  /** OIDs of its parameters' types, as far as they are declared. */
+  readonly types: readonly number[]
+}
+
+function bound({ commandSha256, types }: PreparedText, values: readonly Omit<BoundParameter, 'type'>[]): ReadCommand {
+  const parameters = values.map((value, index) => ({ ...value, type: types[index] ?? 0 }))
+  return { commandSha256, parametersSha256: parametersSha256(parameters) }
 }
 
 /** What was sent for a name last, and whether it is all that ever was. */
@@ -139,7 +150,11 @@ class Fields {
     return this.#body.readUInt16BE(this.#need(2))
   }
 
-  parameters(): BoundParameter[] {
+  types(): number[] {
+    return Array.from({ length: this.#count() }, () => this.#body.readUInt32BE(this.#need(4)))
+  }
+
+  parameters(): Omit<BoundParameter, 'type'>[] {
     const formats = Array.from({ length: this.#count() }, () => this.#body.readInt16BE(this.#need(2)))
     return Array.from({ length: this.#count() }, (_, index) => {
       const length = this.#body.readInt32BE(this.#need(4))

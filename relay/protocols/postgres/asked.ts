@@ -1,9 +1,11 @@
 // What people are asked about: the message as it was sent, where it would run, and what the server expects it to do.
+import { type BoundParameter, parametersSha256 } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
 import type { Estimate } from '@gate/shared/model'
 import type { Asked } from '../protocol.ts'
 import type { CatalogStream } from './catalog-stream.ts'
 import type { BoundValue } from './questions.ts'
+import type { Resolved } from './resolving.ts'
 
 /** The server does not plan longer for an estimate. */
 const PLAN_TIMEOUT_MS = 2_000
@@ -32,13 +34,43 @@ export interface EstimateSource {
   openStream(signal: AbortSignal): Promise<CatalogStream>
 }
 
-export function askedOf(sent: Sent, statements: number, source: EstimateSource): Asked {
+export function askedOf(sent: Sent, statements: readonly Resolved[], source: EstimateSource): Asked {
+  const unknown = statements.find(each => each.unknown !== undefined)?.unknown
+  const tooLarge = [sent, ...statements.flatMap(({ meaning }) => meaning?.prepared.bound ?? [])].some(
+    ({ uninspectedBytes }) => uninspectedBytes > 0,
+  )
   return {
-    command: sent.command,
-    parameters: sent.uninspectedBytes > 0 ? undefined : sent.parameters,
+    command: [sent.command, ...meaningsOf(statements)].join('\n\n'),
+    parameters: tooLarge || unknown !== undefined ? undefined : typed(sent.parameters, sent.types),
+    ...(unknown !== undefined && { unshown: `gate did not see what ${unknown.name} stands for` }),
     context: { ...source.context, ...(sent.searchPath === undefined ? {} : { search_path: sent.searchPath }) },
-    estimate: signal => (statements === 1 ? estimate(sent, source, signal) : Promise.resolve(undefined)),
+    estimate: signal => (statements.length === 1 ? estimate(sent, source, signal) : Promise.resolve(undefined)),
   }
+}
+
+function typed(values: readonly BoundValue[], types: readonly number[]): BoundParameter[] {
+  return values.map((value, index) => ({ ...value, type: types[index] ?? 0 }))
+}
+
+/**
+ * What stands behind EXECUTE and FETCH, since the same text can mean something else a moment later. `gate:` is no SQL wherever
+ * a statement is over: no statement can end in a part that looks like this, and a relay that sent all of it to a server would
+ * run nothing.
+ */
+function meaningsOf(statements: readonly Resolved[]): string[] {
+  const said = statements.flatMap(({ meaning }) => (meaning === undefined ? [] : [meaningOf(meaning)]))
+  return [...new Set(said)]
+}
+
+function meaningOf({ name, prepared }: NonNullable<Resolved['meaning']>): string {
+  const { text, parameterTypes, bound } = prepared
+  const types =
+    parameterTypes.length === 0 ? '' : `, its parameters of the types with OIDs ${parameterTypes.join(', ')}`
+  const values =
+    bound === undefined || bound.parameters.length === 0
+      ? ''
+      : `, with values of SHA-256 ${parametersSha256(typed(bound.parameters, parameterTypes))}`
+  return `gate: ${JSON.stringify(name)} stands for this${types}${values}:\n${text}`
 }
 
 /**

@@ -1,4 +1,5 @@
 // What is asked of a server's catalog. Pure.
+import { wholeTextTypes } from './analysis/tree.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
@@ -74,13 +75,15 @@ export function catalogQueries(system: boolean) {
       and (p.provolatile is distinct from 'i' and p.oid is not null or e.objid is null)
       and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
         where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)`,
-    // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them.
+    // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them;
+    // and those that could be taken for PostgreSQL's own by their names.
     types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
       exists(select from pg_catalog.pg_cast c join pg_catalog.pg_proc p on p.oid = c.castfunc
         where t.oid in (c.castsource, c.casttarget) and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v')::text
     from pg_catalog.pg_type t
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
-      and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')})`,
+      and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')}
+        or t.typname in (${wholeTextTypes.map(name => `'${name}'`).join(', ')}))`,
     // A value of such a type can be converted in any expression, and nothing there says so.
     castTables: `select a.attrelid::text from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
     where a.attnum > 0 and not a.attisdropped and (${anyCast("c.castcontext = 'i'")})

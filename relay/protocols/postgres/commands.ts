@@ -25,7 +25,7 @@ export function commandsOf(
   masks: StatementMasks,
 ): Command[] {
   const { effective, text } = statement
-  const people = peopleFor(statement.facts)
+  const people = peopleFor(statement)
   const refusal = faultOf(effective)
   const { operations } = workOut(effective, text, catalog)
   // Of what has no operation nobody decides: EXECUTE of EXECUTE, for example.
@@ -137,8 +137,8 @@ function performsLimit(
   return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
 }
 
-/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE. */
-function peopleFor(facts: StatementFacts): Command['people'] {
+/** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE, if gate saw that. */
+function peopleFor({ facts, unknown }: Resolved): Command['people'] {
   if (facts.naming?.kind === 'prepare') return 'later'
-  return facts.naming?.kind === 'fetch' ? 'asked' : 'now'
+  return facts.naming?.kind === 'fetch' && unknown === undefined ? 'asked' : 'now'
 }

@@ -14,16 +14,34 @@ export const UNKNOWN_TYPE = 0
 type Search = (value: Buffer) => Buffer | null
 
 const BINARY = 1
-/** OIDs of src/include/catalog/pg_type.dat. */
-const texts = new Set([19, 25, 142, 705, 1042, 1043])
+/** OIDs of src/include/catalog/pg_type.dat: types that are their text in both formats. */
+const texts = new Set([19, 25, 142, 705, 1042, 1043, 1790, 2275])
 const JSON_OID = 114
 const JSONB = 3802
-/** Arrays of the above, and record: their binary form holds lengths, so that nothing in it can be replaced. */
-const composed = new Set([199, 1002, 1003, 1009, 1014, 1015, 2249, 2287, 3807])
-/** Types that somebody made, of whatever structure: src/include/access/transam.h. */
-const FIRST_NORMAL_OBJECT_ID = 16_384
+const INET = 869
+const CIDR = 650
+/**
+ * Types that hold no text, and arrays, ranges and multiranges of them. Every other type is searched, also those that are not
+ * known: forgotten here is searched in vain, forgotten there is shown.
+ */
+const withoutText = new Set([
+  // bool, bytea, a single "char"; integers, floats, numeric, money
+  ...[16, 1000, 17, 1001, 18, 20, 1016, 21, 1005, 22, 1006, 23, 1007, 700, 1021, 701, 1022, 1700, 1231, 790, 791],
+  // oid, oidvector, tid, xid, xid8, cid, pg_lsn, snapshots
+  ...[26, 1028, 30, 1013, 27, 1010, 28, 1011, 5069, 271, 29, 1012, 3220, 3221, 2970, 2949, 5038, 5039],
+  // date, time, timetz, timestamp, timestamptz, interval, uuid, bit, varbit, macaddr, macaddr8, void
+  ...[1082, 1182, 1083, 1183, 1266, 1270, 1114, 1115, 1184, 1185, 1186, 1187, 2950, 2951, 1560, 1561, 1562, 1563],
+  ...[829, 1040, 774, 775, 2278],
+  // point, lseg, path, box, polygon, line, circle
+  ...[600, 1017, 601, 1018, 602, 1019, 603, 1020, 604, 1027, 628, 629, 718, 719],
+  // ranges and multiranges
+  ...[3904, 3905, 3906, 3907, 3908, 3909, 3910, 3911, 3912, 3913, 3926, 3927],
+  ...[4451, 6150, 4532, 6151, 4533, 6152, 4534, 6153, 4535, 6155, 4536, 6157],
+])
 const OPENING_BRACE = '{'.charCodeAt(0)
 const OPENING_BRACKET = '['.charCodeAt(0)
+const ADDRESS_HEADER_BYTES = 4
+const IPV4_BYTES = 4
 /** The version in front of a binary jsonb. */
 const JSONB_HEADER_BYTES = 1
 
@@ -39,12 +57,22 @@ export function compileDetecting(obligations: readonly Obligation[], key: Uint8A
     if (typeOid === JSONB) return { compute: afterHeader(json) }
     if (typeOid === UNKNOWN_TYPE && format !== BINARY)
       return { compute: value => (isDocument(value) ? json : text)(value) }
-    const isComposed = typeOid === UNKNOWN_TYPE || composed.has(typeOid) || typeOid >= FIRST_NORMAL_OBJECT_ID
-    if (texts.has(typeOid) || (isComposed && format !== BINARY)) return { compute: text }
-    if (!isComposed) return undefined
+    if (texts.has(typeOid)) return { compute: text }
+    if (withoutText.has(typeOid)) return undefined
+    const isAddress = typeOid === INET || typeOid === CIDR
+    if (!isAddress && format !== BINARY) return { compute: text }
+    // Binary forms hold lengths, and addresses have to stay addresses: nothing in them can be replaced.
     const instead = redacted(typeOid, format)
-    return { compute: value => (find(value) === undefined ? value : instead) }
+    const read = isAddress && format === BINARY ? addressText : (value: Buffer): Buffer => value
+    return { compute: value => (find(read(value)) === undefined ? value : instead) }
   }
+}
+
+/** The address of a binary inet or cidr as text: behind its family, bits, kind and length. @see inet_send in network.c. */
+function addressText(value: Buffer): Buffer {
+  const address = value.subarray(ADDRESS_HEADER_BYTES)
+  const groups = address.toString('hex').match(/.{4}/g) ?? []
+  return Buffer.from(address.length === IPV4_BYTES ? address.join('.') : groups.join(':'))
 }
 
 /** A text that is an object or array of JSON. */

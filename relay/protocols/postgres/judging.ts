@@ -118,7 +118,7 @@ export class Judging {
     signal: AbortSignal,
   ): Maybe<Answer> {
     if (statements.length === 0) return { kind: 'go', plans: [] }
-    const asked = (): Asked => askedOf(sent, statements.length, this.#around)
+    const asked = (): Asked => askedOf(sent, statements, this.#around)
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(statements, catalog => {
       // Nobody is asked to approve it any more.

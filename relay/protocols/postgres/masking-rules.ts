@@ -4,6 +4,7 @@ import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
 import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
+import { wholeTextTypes } from './analysis/tree.ts'
 import type { Relation } from './catalog.ts'
 import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
@@ -133,12 +134,11 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
     : `columns are masked for you, and rules of ${full(ruled)} read them or run functions`
 }
 
-/** Types that a cast to keeps the whole value, by their names: isWholeText in analysis/tree.ts. */
-const trusted: ReadonlySet<string> = new Set(['text', 'varchar'])
+const trusted: ReadonlySet<string> = new Set(wholeTextTypes)
 
-/** A relation's rows are a type of its name, and pg_temp is looked into before pg_catalog. */
+/** A relation's rows are a type of its name too; pg_temp and what search_path says can be looked into before pg_catalog. */
 const isShadowed = (name: string, catalog: MaskedColumns['catalog']): boolean =>
-  catalog.isChanging(name) || catalog.resolve(undefined, name).length > 0
+  catalog.isChanging(name) || catalog.isMadeType(name) || catalog.resolve(undefined, name).length > 0
 
 /** Whether it makes a type of such a name. */
 const makesTrusted = ({ parts }: StatementFacts): boolean =>

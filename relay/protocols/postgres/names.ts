@@ -102,7 +102,7 @@ export class Names {
     if (kind === 'portal') {
       const portal = this.#portals.get(key)
       if (portal === undefined) return 'missing'
-      return { found: portal.declared || portal.executed ? portal.prepared : undecided(portal.prepared) }
+      return { found: portal.declared || portal.executed ? bound(portal) : undecided(portal.prepared) }
     }
     const prepared = this.#statements.get(key)
     return prepared === undefined ? 'missing' : { found: prepared }
@@ -165,6 +165,10 @@ function doubtful(name: string): Prepared {
   const fault = 'a command that failed may have changed what this name stands for: DEALLOCATE it, and define it anew'
   const facts = { ...unfollowedFacts('ExecuteStmt', 0, name.length, fault), fault, recordable: plainText }
   return { text: name, facts, parameterTypes: [], sensitive: true, guard: undefined }
+}
+
+function bound({ prepared, parameters, uninspectedBytes }: Portal): Prepared | undefined {
+  return prepared === undefined ? undefined : { ...prepared, bound: { parameters, uninspectedBytes } }
 }
 
 /** What was bound and never executed: nobody has decided over it, and FETCH would run it under another text. */

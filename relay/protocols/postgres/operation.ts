@@ -124,6 +124,28 @@ export function unknownOperation(action: string, text: string): Operation {
 
 const TEXT = 0
 
+/** Types that drivers declare most, by their OIDs in src/include/catalog/pg_type.dat. */
+const typeNames: Readonly<Record<number, string>> = {
+  16: 'bool',
+  17: 'bytea',
+  20: 'int8',
+  21: 'int2',
+  23: 'int4',
+  25: 'text',
+  26: 'oid',
+  114: 'json',
+  700: 'float4',
+  701: 'float8',
+  1042: 'bpchar',
+  1043: 'varchar',
+  1082: 'date',
+  1114: 'timestamp',
+  1184: 'timestamptz',
+  1700: 'numeric',
+  2950: 'uuid',
+  3802: 'jsonb',
+}
+
 /** Bound values as people can read them. */
 export function showParameters(
   values: readonly BoundValue[],
@@ -136,6 +158,9 @@ export function showParameters(
     text: value === null ? null : format === TEXT ? showText(value) : showBinary(value, types[index] ?? 0),
     bytes: value?.length ?? 0,
     format: format === TEXT ? 'text' : 'binary',
+    ...(types[index] === undefined || types[index] === 0
+      ? {}
+      : { type: typeNames[types[index]] ?? `OID ${types[index]}` }),
   }))
 }
 

@@ -17,6 +17,15 @@ export interface Prepared {
   readonly sensitive: boolean
   /** Undefined when nothing is masked for this person, or it is not known yet. */
   readonly guard: TextGuard | undefined
+  /** Where a portal's name stands for it, what was bound. */
+  readonly bound?: Bound
+}
+
+/** Values of a portal's parameters. */
+export interface Bound {
+  readonly parameters: readonly { readonly format: number; readonly value: Buffer | null }[]
+  /** Bytes of parameters that were too many to be kept. */
+  readonly uninspectedBytes: number
 }
 
 /** How a statement that was allowed is carried out. */
@@ -48,7 +57,7 @@ export interface StatementPlan {
   readonly counted: number | undefined
 }
 
-export interface Portal {
+export interface Portal extends Bound {
   readonly prepared: Prepared | undefined
   /** It is a cursor that SQL declared. */
   readonly declared: boolean
@@ -65,9 +74,6 @@ export interface Portal {
   suspended: boolean
   /** The server has answered an Execute of it: what is decided over was run. */
   executed: boolean
-  readonly parameters: readonly { readonly format: number; readonly value: Buffer | null }[]
-  /** Bytes of parameters that were too many to be kept. */
-  readonly uninspectedBytes: number
 }
 
 interface Common {

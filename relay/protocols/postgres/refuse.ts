@@ -208,7 +208,7 @@ const classes: Readonly<Record<string, string>> = {
 }
 
 /** Fields that never carry values: severity, code, names of objects, position, source line. */
-export const harmlessFields: ReadonlySet<string> = new Set(['S', 'V', 'C', 's', 't', 'c', 'd', 'n', 'P', 'F', 'L', 'R'])
+const harmlessFields: ReadonlySet<string> = new Set(['S', 'V', 'C', 's', 't', 'c', 'd', 'n', 'P', 'F', 'L', 'R'])
 
 /** Whether the server ends the connection with it. */
 export function isFatal(error: ErrorFields): boolean {

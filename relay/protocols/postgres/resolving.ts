@@ -14,6 +14,8 @@ export interface Resolved {
   readonly defines: Prepared | undefined
   /** A name that gate did not see being defined. */
   readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
+  /** What a name stands for that an earlier message defined: nothing in this one says it. */
+  readonly meaning?: { readonly name: string; readonly prepared: Prepared }
 }
 
 /** What is alone in its text and has to do with no name: it stays the same as long as somebody has its facts. */
@@ -33,7 +35,7 @@ export function resolve(
     if (before?.source === text) return before.resolved
   }
   const bytes = Buffer.from(text, 'utf8')
-  const overlay = new Map<string, Prepared | undefined>()
+  const overlay = new Map<string, Prepared>()
   const resolved: Resolved[] = []
   for (const facts of statements) {
     const own = bytes.toString('utf8', facts.start, facts.start + facts.length)
@@ -53,14 +55,15 @@ export function resolve(
     } else if (naming?.kind === 'execute' || naming?.kind === 'fetch') {
       const kind = naming.kind === 'execute' ? 'statement' : 'portal'
       const key = `${kind} ${naming.name}`
-      const found = overlay.has(key) ? ({ found: overlay.get(key) } as const) : names(kind, naming.name)
+      const here = overlay.get(key)
+      const found = here === undefined ? names(kind, naming.name) : { found: here }
       if (found === 'unsure') return 'unsure'
-      const meaning = found === 'missing' ? undefined : meaningOf(found.found?.facts)
-      resolved.push(
-        meaning === undefined
-          ? { ...unknownName(kind, naming.name), text: plain.text, facts }
-          : { ...plain, effective: combine(facts, meaning) },
-      )
+      const prepared = found === 'missing' ? undefined : found.found
+      if (prepared?.facts === undefined) resolved.push({ ...unknownName(kind, naming.name), text: plain.text, facts })
+      else {
+        const effective = combine(facts, meaningOf(prepared.facts))
+        resolved.push({ ...plain, effective, ...(here === undefined && { meaning: { name: naming.name, prepared } }) })
+      }
     } else resolved.push(plain)
   }
   if (only !== undefined && second === undefined && only.naming === undefined)
@@ -78,8 +81,8 @@ const preparable: ReadonlySet<string> = new Set([
  * Over the protocol any command can be prepared, and EXECUTE runs it: one that defines or drops names, or runs what another
  * name stands for, whose meaning by then nobody has looked up.
  */
-function meaningOf(facts: StatementFacts | undefined): StatementFacts | undefined {
-  if (facts === undefined || (preparable.has(facts.node) && facts.naming === undefined)) return facts
+function meaningOf(facts: StatementFacts): StatementFacts {
+  if (preparable.has(facts.node) && facts.naming === undefined) return facts
   const fault =
     'EXECUTE and FETCH of other commands than SELECT, INSERT, UPDATE, DELETE and MERGE are refused: run them as they are'
   return { ...facts, fault: facts.fault ?? fault }

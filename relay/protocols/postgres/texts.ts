@@ -1,7 +1,6 @@
 // What becomes of texts beside rows while values are masked for a person: errors, notices, notifications, settings. Pure.
 import { A, type ErrorFields, message, parameterStatus, Reader } from './codec.ts'
 import type { Detecting } from './detecting.ts'
-import { harmlessFields } from './refuse.ts'
 
 /** How texts are guarded for a person from whom something is masked. */
 export interface TextGuard {
@@ -12,6 +11,8 @@ export interface TextGuard {
 }
 
 const TEXT_TYPE = 25
+/** What the server alone says: severity, code, position, source line. Names of objects are also what RAISE makes of any text. */
+const unsearched: ReadonlySet<string> = new Set(['S', 'V', 'C', 'P', 'F', 'L', 'R'])
 const NOTHING_LEFT = 'text withheld by gate: it holds values that are masked for you'
 
 export function textGuard(detecting: Detecting | undefined, masksColumns: boolean): TextGuard {
@@ -31,7 +32,7 @@ export function searchTexts(error: ErrorFields, { search }: TextGuard): ErrorFie
   const kept = new Map(error)
   let found = false
   for (const [letter, text] of error) {
-    if (harmlessFields.has(letter)) continue
+    if (unsearched.has(letter)) continue
     const left = search(text)
     if (left === text) continue
     found = true

@@ -64,8 +64,8 @@ const hold = (approvers = '1 of dba', timeoutMs = 15 * MINUTE, more: Partial<Hol
 
 /** A value of its own form: text, binary and NULL. */
 const parameters = [
-  { format: 0, value: Buffer.from('x') },
-  { format: 1, value: null },
+  { type: 25, format: 0, value: Buffer.from('x') },
+  { type: 0, format: 1, value: null },
 ]
 
 const asking = (subject: Subject, how: Hold): Asking => ({

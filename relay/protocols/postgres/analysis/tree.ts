@@ -115,11 +115,14 @@ function isFalse(value: Json | undefined): boolean {
   return name === 'String' && /^(off|false|no|0)$/i.test(text(content['sval']))
 }
 
+/** Types that a cast to keeps the whole value, by their names. */
+export const wholeTextTypes: readonly string[] = ['text', 'varchar']
+
 /** Whether it is a cast to a text without a length, which keeps the whole value. */
 export function isWholeText(cast: JsonObject): boolean {
   const type = object(cast['typeName'])
   const names = strings(type['names'])
   const own = names.length === 1 || (names.length === 2 && names[0] === 'pg_catalog')
-  const whole = own && ['text', 'varchar'].includes(names.at(-1) ?? '') && type['typmods'] === undefined
+  const whole = own && wholeTextTypes.includes(names.at(-1) ?? '') && type['typmods'] === undefined
   return whole && type['arrayBounds'] === undefined && type['setof'] !== true
 }

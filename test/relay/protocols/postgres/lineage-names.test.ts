@@ -1,6 +1,6 @@
 // What names stand for: views, inherited tables, several tables of one name, functions that gate does not know.
 import t from 'tap'
-import { analyser, both, computed, used } from '../../../support/lineage.ts'
+import { analyser, both, computed, said, used, withType } from '../../../support/lineage.ts'
 
 t.teardown(() => analyser[Symbol.asyncDispose]())
 
@@ -96,3 +96,16 @@ both(
     'select (select upper(plain) from twice limit 1) from customers plain': computed,
   },
 )
+
+t.test("a type that could be taken for PostgreSQL's own by its name is not", async t => {
+  for (const [type, cast] of [
+    ['text', 'email::text'],
+    ['varchar', 'email::"varchar"'],
+  ] as const) {
+    const sql = `select id from customers where ${cast} = 'a'`
+    t.equal((await said(sql)).refusal, undefined, sql)
+    t.match((await said(sql, {}, withType(type))).refusal, `${type} may be another type than PostgreSQL's`, sql)
+  }
+  const qualified = "select id from customers where email::pg_catalog.text = 'a'"
+  t.equal((await said(qualified, {}, withType('text'))).refusal, undefined)
+})
