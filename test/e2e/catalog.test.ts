@@ -1,5 +1,6 @@
 // gate's own look at the catalog: what a session makes is known to the rules from its next statement on, and costs little.
 import { setTimeout as wait } from 'node:timers/promises'
+import { catalogQueries } from '@gate/relay/protocols/postgres/catalog-queries'
 import t from 'tap'
 import { hasPsql, psql, startWorld } from '../support/world.ts'
 
@@ -60,6 +61,18 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
     await t.rejects(world.postgres.query(`select pg_get_viewdef('over_it'::regclass)`, 'app'))
     const done = await psql(connection, ['-c', 'create table later (a int)', '-c', 'insert into later values (1)'])
     t.equal(done.stderr, '')
+  })
+
+  await t.test('no part of a look is done for each pair of a table and a function', async t => {
+    await world.postgres.query('create database many')
+    const made = `begin for n in 1..200 loop execute format('create table of_many_%s (a int)', n);
+      execute format('create function one_%s() returns int language plpgsql as %L', n, 'begin return 1; end'); end loop; end`
+    await world.postgres.query(`do $$ ${made} $$`, 'many')
+    for (const [name, query] of Object.entries(catalogQueries(false))) {
+      const plan = await world.postgres.query(`explain (analyze, timing off) ${query}`, 'many')
+      const loops = plan.map(([line = '']) => Number(/ loops=(\d+)\)/.exec(line)?.[1] ?? 0))
+      t.ok(Math.max(...loops) < 5_000, `${name}: ${Math.max(...loops)} times`)
+    }
   })
 
   await t.test('BEGIN and COMMIT do not make gate look', async t => {

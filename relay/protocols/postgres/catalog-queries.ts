@@ -78,8 +78,9 @@ export function catalogQueries(system: boolean) {
     // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them;
     // and those that could be taken for PostgreSQL's own by their names.
     types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
-      exists(select from pg_catalog.pg_cast c join pg_catalog.pg_proc p on p.oid = c.castfunc
-        where t.oid in (c.castsource, c.casttarget) and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v')::text
+      (t.oid in (select pg_catalog.unnest(array[c.castsource, c.casttarget])
+        from pg_catalog.pg_cast c join pg_catalog.pg_proc p on p.oid = c.castfunc
+        where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v'))::text
     from pg_catalog.pg_type t
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')}

@@ -7,6 +7,7 @@ import type { Analysis } from '@gate/relay/protocols/postgres/analysis/read'
 import { systemClock } from '@gate/shared/clock'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
+import { start } from '../../../support/process.ts'
 
 const analyser = new Analyser(1024 * 1024, silentLog)
 t.teardown(() => analyser[Symbol.asyncDispose]())
@@ -342,6 +343,25 @@ t.test('statements that break the parser are refused, and the next one is analys
     ['rejected', ...Array.from({ length: 20 }, () => 'fulfilled')],
     'only the culprit is refused',
   )
+})
+
+t.test('a statement is not refused for time in which the relay got no CPU', async () => {
+  const module = import.meta.resolve('@gate/relay/protocols/postgres/analysis/analyser')
+  const program = `import('${module}').then(async ({ Analyser }) => {
+    const analyser = new Analyser(1024 * 1024, { warn: console.error })
+    await analyser.analyse('select 1' + ' '.repeat(300))
+    console.log('begins')
+    const { statements } = await analyser.analyse("insert into ledger values ('a', 1);".repeat(3_000))
+    console.log('statements: ' + statements.length)
+    await analyser[Symbol.asyncDispose]()
+  })`
+  await using relay = start(process.execPath, ['-e', program])
+  await relay.waitFor(/begins/)
+  relay.kill('SIGSTOP')
+  await systemClock.sleep(3_000, new AbortController().signal)
+  relay.kill('SIGCONT')
+  await relay.waitFor(/statements: 3000/)
+  await relay.finished()
 })
 
 t.test('what was analysed is remembered', async t => {
