@@ -94,10 +94,13 @@ function rows(): CatalogRows {
     castTables: [[oid('public.odd_table')]],
     definitions: [],
     functions: [
-      ...builtIn('i', 'lower upper length substr concat min max count sum string_agg array_agg rank lag bool_or mode'),
+      ...builtIn(
+        'i',
+        'lower upper length left ascii substr concat min max count sum string_agg array_agg rank lag bool_or mode',
+      ),
       ...builtIn('i', 'row_to_json to_jsonb num_nulls string_to_table'),
       ...builtIn('s', 'now unnest generate_series'),
-      ...builtIn('v', 'set_config pg_sleep setval random'),
+      ...builtIn('v', 'set_config pg_sleep setval nextval random'),
       ['30000', 'public', 'peek', 's', null, 'false', 'false'],
       ['30001', 'public', 'lower', 'i', 'citext', 'false', 'false'],
       ['30002', 'public', 'substr_of', 'i', null, 'false', 'false'],
