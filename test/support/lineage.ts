@@ -36,6 +36,8 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.nested_view': ['id', 'mail'],
   'public.union_view': ['id', 'mail'],
   'public.calling_view': ['id'],
+  'public.ruled_view': ['id'],
+  'public.over_ruled_view': ['id'],
   'public.other_view': ['a', 'b'],
 }
 
@@ -45,6 +47,8 @@ const views: Readonly<Record<string, string>> = {
   'public.names': 'SELECT c.id, c.name FROM public.customers c',
   'public.nested_view': 'SELECT v.id, v.mail FROM public.plain_view v JOIN public.notes n ON n.id = v.id',
   'public.union_view': 'SELECT id, email AS mail FROM public.customers UNION ALL SELECT id, login FROM public.users',
+  'public.ruled_view': 'SELECT r.id FROM public.ruled r',
+  'public.over_ruled_view': 'SELECT v.id FROM public.ruled_view v',
   'public.calling_view': 'SELECT public.peek(c.id) AS id FROM public.customers c',
 }
 
@@ -58,6 +62,8 @@ const reads: readonly (readonly [string, string, number])[] = [
   ['public.union_view', 'public.customers', 3],
   ['public.calling_view', 'public.customers', 1],
   ['public.ruled', 'public.customers', 3],
+  ['public.ruled_view', 'public.ruled', 1],
+  ['public.over_ruled_view', 'public.ruled_view', 1],
 ]
 
 const names = Object.keys(tables)

@@ -28,6 +28,9 @@ interface Dependency {
   readonly column: number
 }
 
+/** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
+export const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
+
 type Columns = Pick<Relation, 'columns' | 'types' | 'generated'>
 const noColumns: Columns = { columns: new Map(), types: new Map(), generated: new Set() }
 
@@ -84,6 +87,8 @@ export class Catalog {
   /** Inheritance and partitions, both ways: rows of a child come out under the parent's OID. */
   readonly #relatives = new Map<number, number[]>()
   readonly #dependencies: readonly Dependency[]
+  /** What the definitions of views read, directly. */
+  readonly #read = new Map<number, Set<number>>()
   /** Views that call functions or operators which are not PostgreSQL's own, or what of its own reads others. */
   readonly callers: ReadonlySet<number>
   /** Relations with rules for what is written to them. */
@@ -150,6 +155,10 @@ export class Catalog {
       relation: Number(relation),
       column: Number(column),
     }))
+    for (const { view, relation } of this.#dependencies) {
+      const read = this.#read.get(view) ?? new Set()
+      this.#read.set(view, read.add(relation))
+    }
   }
 
   /** The same snapshot while something is being changed. */
@@ -233,6 +242,16 @@ export class Catalog {
   family(oid: number): number[] {
     const seen = new Set([oid])
     for (const member of seen) for (const relative of this.#relatives.get(member) ?? []) seen.add(relative)
+    return [...seen]
+  }
+
+  /** The relation and, of a view, everything that it is made of, near or far. */
+  beneath(oid: number): number[] {
+    const seen = new Set([oid])
+    for (const member of seen) {
+      if (!viewKinds.has(this.#byOid.get(member)?.kind ?? 'v')) continue
+      for (const read of this.#read.get(member) ?? []) seen.add(read)
+    }
     return [...seen]
   }
 
