@@ -32,9 +32,13 @@ export class Felt {
         const several = severalOnes.test(text(content['kind'])) || [content['lexpr'], content['rexpr']].some(isRow)
         return several && this.#isIn(content) ? 'all' : undefined
       }
-      // DEFAULT … ON EMPTY; subscripts of an array that is NULL.
+      case 'A_Indirection': {
+        // Subscripts of an array that is NULL are not asked for.
+        const { arg = null, indirection = null } = content
+        return this.#isIn(indirection) ? { first: [arg], others: [indirection] } : undefined
+      }
+      // DEFAULT … ON EMPTY.
       case 'JsonFuncExpr':
-      case 'A_Indirection':
         return this.#isIn(content) ? 'all' : undefined
       case 'SubLink':
         // Its rows are made until one decides.
