@@ -1,8 +1,7 @@
 // What masking says of statements: PostgreSQL's own parser, a catalog written by hand, and masks of some of its columns.
 import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
 import type { StatementFacts } from '@gate/relay/protocols/postgres/analysis/facts'
-import type { Query } from '@gate/relay/protocols/postgres/analysis/lineage'
-import { Catalog } from '@gate/relay/protocols/postgres/catalog'
+import { Catalog, type View } from '@gate/relay/protocols/postgres/catalog'
 import type { CatalogRows } from '@gate/relay/protocols/postgres/catalog-queries'
 import { type MaskedColumns, resolveMasks } from '@gate/relay/protocols/postgres/masked-columns'
 import { computedColumns, maskingRefusal, systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
@@ -118,7 +117,9 @@ function rows(): CatalogRows {
     ],
     operators: [],
     ruledViews: [],
-    volatileViews: [],
+    ruleCalls: [],
+    domainCalls: [],
+    typeParts: [],
   }
 }
 
@@ -130,12 +131,12 @@ export async function statements(sql: string): Promise<readonly StatementFacts[]
 }
 
 async function catalog(): Promise<Catalog> {
-  const queries = new Map<number, Query>()
+  const read = new Map<number, View>()
   for (const [name, definition] of Object.entries(views)) {
-    const lineage = (await statements(definition))[0]?.lineage
-    if (lineage?.kind === 'query') queries.set(Number(oid(name)), lineage.query)
+    const [facts] = await statements(definition)
+    if (facts?.lineage.kind === 'query') read.set(Number(oid(name)), { query: facts.lineage.query, called: facts })
   }
-  return new Catalog(rows(), queries)
+  return new Catalog(rows(), read)
 }
 
 /** What gate knows of the tables above. */

@@ -1,5 +1,6 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
+import { type Called, Calling } from './calling.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
 import type { Change } from './schema-changes.ts'
@@ -20,6 +21,15 @@ export interface Relation {
   /** Columns of its primary key; empty when it has none, or when rows of other tables come out with its own. */
   readonly key: readonly number[]
 }
+
+/** What the definition of a view is, and what it calls. */
+export interface View {
+  /** Undefined where it cannot be followed. */
+  readonly query: Query | undefined
+  readonly called: Called
+}
+
+export type Views = ReadonlyMap<number, View>
 
 /** A view or rule that reads a column (0: the whole row) of a relation. */
 interface Dependency {
@@ -97,23 +107,22 @@ export class Catalog {
   readonly castTables: ReadonlySet<number>
   readonly functions: Functions
   readonly generated: readonly Generated[]
-  readonly #operators: ReadonlyMap<string, boolean>
-  readonly #volatileViews: ReadonlySet<number>
+  /** What runs functions that may do more than compute. */
+  readonly calling: Calling
+  readonly #operators: ReadonlySet<string>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
-  /** Names of types that casts convert by functions which may do anything. */
-  readonly #volatileTypes: ReadonlySet<string>
-  readonly #viewQueries: ReadonlyMap<number, Query>
+  readonly #views: Views
   readonly #rows: CatalogRows
   readonly #changing: Change | undefined
 
   /**
-   * `viewQueries` are the definitions of views, as far as they can be followed. `changing`: what is being changed while the
-   * snapshot does not show it.
+   * `views` are the definitions of views, as far as they could be read. `changing`: what is being changed while the snapshot
+   * does not show it.
    */
-  constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map(), changing?: Change) {
+  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change) {
     this.#rows = rows
-    this.#viewQueries = viewQueries
+    this.#views = views
     this.#changing = changing
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
@@ -139,17 +148,15 @@ export class Catalog {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
-    this.#volatileTypes = new Set(
-      rows.types.flatMap(([, name, , isVolatile]) => (isVolatile === 'true' ? [name ?? ''] : [])),
-    )
     this.functions = new Functions(rows.functions)
+    const called = [...views].map(([oid, view]) => [oid, view.called] as const)
+    this.calling = new Calling(rows, this.functions, new Map(called))
     this.generated = rows.generated.map(([relation, column, from]) => ({
       relation: Number(relation),
       column: Number(column),
       from: Number(from),
     }))
-    this.#operators = new Map(rows.operators.map(([name, isVolatile]) => [name ?? '', isVolatile !== 'false']))
-    this.#volatileViews = new Set(rows.volatileViews.map(([view]) => Number(view)))
+    this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
       relation: Number(relation),
@@ -163,7 +170,7 @@ export class Catalog {
 
   /** The same snapshot while something is being changed. */
   while(change: Change): Catalog {
-    return new Catalog(this.#rows, this.#viewQueries, change)
+    return new Catalog(this.#rows, this.#views, change)
   }
 
   /** With a table its whole family is changed. */
@@ -192,19 +199,13 @@ export class Catalog {
     return this.#types.has(type)
   }
 
-  /** Whether an operator of that name runs a function that may do anything. */
-  isVolatileOperator(name: string): boolean {
-    return this.#operators.get(name) === true
+  /** Whether a view, or one that it is made of, or a rule calls a function that may do more than compute. */
+  isCaller(oid: number): boolean {
+    return this.beneath(oid).some(each => this.calling.isCaller(each, this.#isView(each)))
   }
 
-  /** Whether a cast from or to a type of that name may run a function that may do anything. */
-  isVolatileType(name: string): boolean {
-    return this.#volatileTypes.has(name)
-  }
-
-  /** Whether reading a view runs a function that may do anything. */
-  isVolatileView(oid: number): boolean {
-    return this.#volatileViews.has(oid)
+  #isView(oid: number): boolean {
+    return viewKinds.has(this.#byOid.get(oid)?.kind ?? 'v')
   }
 
   #add(relation: Relation): void {
@@ -229,7 +230,7 @@ export class Catalog {
   }
 
   viewQuery(oid: number): Query | undefined {
-    return this.#viewQueries.get(oid)
+    return this.#views.get(oid)?.query
   }
 
   /** Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says. */
@@ -249,7 +250,7 @@ export class Catalog {
   beneath(oid: number): number[] {
     const seen = new Set([oid])
     for (const member of seen) {
-      if (!viewKinds.has(this.#byOid.get(member)?.kind ?? 'v')) continue
+      if (!this.#isView(member)) continue
       for (const read of this.#read.get(member) ?? []) seen.add(read)
     }
     return [...seen]
