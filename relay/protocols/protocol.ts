@@ -88,6 +88,8 @@ export interface Verdict {
 
 export interface Preparation {
   readonly refused: Deny | undefined
+  /** Whether people will be asked before it runs. */
+  readonly held: boolean
   readonly obligations: readonly Obligation[]
 }
 

@@ -103,7 +103,12 @@ export class SessionGate implements Gate {
     const refused = deny?.effect === 'deny' ? deny : undefined
     const [first] = judged
     if (first !== undefined) this.#commands.write(first, refused, free, policy, refused === undefined)
-    return { refused, obligations: first === undefined || refused !== undefined ? [] : obligationsOf(first.decision) }
+    const held = judged.some(({ decision }) => decision.effect === 'hold')
+    return {
+      refused,
+      held,
+      obligations: first === undefined || refused !== undefined ? [] : obligationsOf(first.decision),
+    }
   }
 
   /** Asks people, one rule after the other; the first no ends it. */

@@ -94,3 +94,27 @@ t.test('whether something computed is NULL is not shown; what is clear stays cle
   await t.rejects(rows('select * from nosuch'), { code: '42P01', message: /nosuch/ })
   await client.end()
 })
+
+t.test('nothing that is computed from a value decides whether something runs that would be felt', async t => {
+  const client = new pg.Client({ host: '127.0.0.1', port: connection.port, user: 'carol', database: 'app' })
+  await client.connect()
+  t.teardown(() => client.end())
+  const hit = "set_config('my.hit', 'yes', false)"
+  const tests = [
+    `substr(email, 1, 1) = 'u' and ${hit} is not null`,
+    `substr(email, 1, 1) <> 'u' or ${hit} is not null`,
+    `coalesce(nullif(left(email, 1), 'u'), ${hit})`,
+    `left(email, 1) = 'u' and (select ${hit}) is not null`,
+    `left(email, 1) between 'u' and ${hit}`,
+    `left(email, 1) in ('x', id::text, ${hit})`,
+    `(left(email, 1), ${hit}) = ('u', 'x')`,
+    `left(email, 1) = any (select ${hit} || v from (values ('a'), ('u')) v(v))`,
+    `(array[nullif(left(email, 1), 'u')])[length(${hit})]`,
+    `lag(1, ascii(email) - 117, length(${hit})) over ()`,
+    `email like 'u%' and pg_sleep(1) is not null`,
+  ]
+  for (const value of tests)
+    await t.rejects(client.query(`select ${value} from customers where id = 7`), { code: '42501' }, value)
+  const { rows } = await client.query("select current_setting('my.hit', true) as hit")
+  t.same(rows, [{ hit: null }])
+})

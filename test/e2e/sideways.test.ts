@@ -19,6 +19,8 @@ create table tickets (id int);
 insert into tickets values (1);
 create table ruled (id int);
 create rule also as on insert to ruled do also select upper(email) from customers where id = 7;
+create view ruled_view as select id from ruled;
+create view over_ruled_view as select id from ruled_view;
 create function leak() returns text language sql stable as 'select email from public.customers where id = 7';
 create function of_ticket(tickets) returns text language sql stable as 'select email from public.customers where id = 7';
 create function of_anything(anyelement) returns text language sql stable as 'select email from public.customers where id = 7';
@@ -76,6 +78,9 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'insert into boxes values (7) returning w',
     'select * from boxes',
     'insert into ruled values (1)',
+    'insert into ruled_view values (1)',
+    'insert into over_ruled_view values (1)',
+    'create view own as select id from ruled;; insert into own values (1)',
   ],
   'errors and notices of what is no function': [
     "select 'x'::checked",

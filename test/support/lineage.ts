@@ -1,8 +1,7 @@
 // What masking says of statements: PostgreSQL's own parser, a catalog written by hand, and masks of some of its columns.
 import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
 import type { StatementFacts } from '@gate/relay/protocols/postgres/analysis/facts'
-import type { Query } from '@gate/relay/protocols/postgres/analysis/lineage'
-import { Catalog } from '@gate/relay/protocols/postgres/catalog'
+import { Catalog, type View } from '@gate/relay/protocols/postgres/catalog'
 import type { CatalogRows } from '@gate/relay/protocols/postgres/catalog-queries'
 import { type MaskedColumns, resolveMasks } from '@gate/relay/protocols/postgres/masked-columns'
 import { computedColumns, maskingRefusal, systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
@@ -36,6 +35,8 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.nested_view': ['id', 'mail'],
   'public.union_view': ['id', 'mail'],
   'public.calling_view': ['id'],
+  'public.ruled_view': ['id'],
+  'public.over_ruled_view': ['id'],
   'public.other_view': ['a', 'b'],
 }
 
@@ -45,6 +46,8 @@ const views: Readonly<Record<string, string>> = {
   'public.names': 'SELECT c.id, c.name FROM public.customers c',
   'public.nested_view': 'SELECT v.id, v.mail FROM public.plain_view v JOIN public.notes n ON n.id = v.id',
   'public.union_view': 'SELECT id, email AS mail FROM public.customers UNION ALL SELECT id, login FROM public.users',
+  'public.ruled_view': 'SELECT r.id FROM public.ruled r',
+  'public.over_ruled_view': 'SELECT v.id FROM public.ruled_view v',
   'public.calling_view': 'SELECT public.peek(c.id) AS id FROM public.customers c',
 }
 
@@ -58,6 +61,8 @@ const reads: readonly (readonly [string, string, number])[] = [
   ['public.union_view', 'public.customers', 3],
   ['public.calling_view', 'public.customers', 1],
   ['public.ruled', 'public.customers', 3],
+  ['public.ruled_view', 'public.ruled', 1],
+  ['public.over_ruled_view', 'public.ruled_view', 1],
 ]
 
 const names = Object.keys(tables)
@@ -91,10 +96,13 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
     castTables: [[oid('public.odd_table')]],
     definitions: [],
     functions: [
-      ...builtIn('i', 'lower upper length substr concat min max count sum string_agg array_agg rank lag bool_or mode'),
+      ...builtIn(
+        'i',
+        'lower upper length left ascii substr concat min max count sum string_agg array_agg rank lag bool_or mode',
+      ),
       ...builtIn('i', 'row_to_json to_jsonb num_nulls string_to_table'),
       ...builtIn('s', 'now unnest generate_series'),
-      ...builtIn('v', 'set_config pg_sleep setval random'),
+      ...builtIn('v', 'set_config pg_sleep setval nextval random'),
       ['30000', 'public', 'peek', 's', null, 'false', 'false'],
       ['30001', 'public', 'lower', 'i', 'citext', 'false', 'false'],
       ['30002', 'public', 'substr_of', 'i', null, 'false', 'false'],
@@ -106,7 +114,9 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
     ],
     operators: [],
     ruledViews: [],
-    volatileViews: [],
+    ruleCalls: [],
+    domainCalls: [],
+    typeParts: [],
   }
 }
 
@@ -118,12 +128,12 @@ export async function statements(sql: string): Promise<readonly StatementFacts[]
 }
 
 async function catalog(types?: CatalogRows['types']): Promise<Catalog> {
-  const queries = new Map<number, Query>()
+  const read = new Map<number, View>()
   for (const [name, definition] of Object.entries(views)) {
-    const lineage = (await statements(definition))[0]?.lineage
-    if (lineage?.kind === 'query') queries.set(Number(oid(name)), lineage.query)
+    const [facts] = await statements(definition)
+    if (facts?.lineage.kind === 'query') read.set(Number(oid(name)), { query: facts.lineage.query, called: facts })
   }
-  return new Catalog(rows(types), queries)
+  return new Catalog(rows(types), read)
 }
 
 /** What gate knows of the tables above. */

@@ -1,9 +1,11 @@
 // Runs the PostgreSQL machine without sockets: what goes in, what comes out, and every question answered as the test says.
 
 import type { Declaration } from '@gate/relay/protocols/machine'
+import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import { PostgresMachine } from '@gate/relay/protocols/postgres/machine'
 import type { StatementPlan } from '@gate/relay/protocols/postgres/pending'
 import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
+import { textGuard } from '@gate/relay/protocols/postgres/texts'
 import { server } from './wire.ts'
 
 export const greeting = Buffer.from('K\0\0\0\x0c\0\0\0\x01\0\0\0\x02', 'latin1')
@@ -18,6 +20,24 @@ export const clearPlan: StatementPlan = {
   endsTransaction: false,
   counted: undefined,
   declaration: { actions: [], approvals: [] },
+}
+
+const obligation = {
+  ...{ kind: 'mask' as const, columns: ['*.*'], detect: [], with: 'redact' as const, fixed: undefined },
+  ...{ computed: 'deny' as const, predicates: 'equality' as const },
+}
+
+/** Every column of a table is masked, and nothing else. */
+export const maskedPlan: StatementPlan = {
+  ...clearPlan,
+  masking: {
+    columns: { mask: () => obligation, knows: () => true, obligations: [obligation] } as unknown as MaskedColumns,
+    computed: 'clear',
+    detecting: undefined,
+    copyOut: undefined,
+    guard: textGuard(undefined, true),
+    key: Buffer.alloc(32),
+  },
 }
 
 export interface Trace {

@@ -16,11 +16,31 @@ const castByFunction = (type: string, which: string): string => `${type} >= ${FI
     where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))`
 
+/** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
+const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
+
+/**
+ * A function in SQL or another language may write whatever it is labelled: PostgreSQL keeps stable ones from writing themselves
+ * and not from calling volatile ones. Code in C and what extensions bring is a superuser's word.
+ */
+const ownCode = (
+  p: string,
+): string => `${p}.oid >= ${FIRST_NORMAL_OBJECT_ID} and ${p}.prolang not in (${INTERNAL}, ${C}) and not exists (
+    select from pg_catalog.pg_depend o
+    where o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and o.objid = ${p}.oid and o.deptype = 'e')`
+
+/** OIDs of languages: src/include/catalog/pg_language.dat. */
+const INTERNAL = 12
+const C = 13
+
+const mayWrite = (p: string): string => `(${p}.provolatile = 'v' or ${ownCode(p)})`
+
 /** Aggregates count as immutable, whatever the functions do that they are made of. */
 const volatility = `case when p.oid >= ${FIRST_NORMAL_OBJECT_ID} and exists (
     select from pg_catalog.pg_aggregate a join pg_catalog.pg_proc f on f.oid in (a.aggtransfn, a.aggfinalfn,
       a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
-    where a.aggfnoid = p.oid and f.provolatile = 'v') then 'v' else p.provolatile::text end`
+    where a.aggfnoid = p.oid and ${mayWrite('f')}) then 'v'
+    when p.provolatile <> 'v' and ${ownCode('p')} then 'w' else p.provolatile::text end`
 
 /** Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. */
 const typeOf = (type: string): string =>
@@ -80,7 +100,7 @@ export function catalogQueries(system: boolean) {
     types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
       (t.oid in (select pg_catalog.unnest(array[c.castsource, c.casttarget])
         from pg_catalog.pg_cast c join pg_catalog.pg_proc p on p.oid = c.castfunc
-        where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v'))::text
+        where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and ${mayWrite('p')}))::text
     from pg_catalog.pg_type t
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')}
@@ -100,18 +120,30 @@ export function catalogQueries(system: boolean) {
     left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'
     left join pg_catalog.pg_extension x on x.oid = e.refobjid
     where p.oid >= ${from}`,
-    operators: `select o.oprname::text, bool_or(p.provolatile = 'v')::text
+    operators: `select o.oprname::text, bool_or(${mayWrite('p')})::text
     from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
     where o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
     group by 1`,
     ruledViews: `select distinct r.ev_class::text from pg_catalog.pg_rewrite r
     where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}`,
-    volatileViews: `select distinct r.ev_class::text
-    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
-    join pg_catalog.pg_proc p on p.oid = d.refobjid
-    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-      and p.oid >= ${FIRST_NORMAL_OBJECT_ID} and p.provolatile = 'v'`,
+    // What rules call for what is written; of PostgreSQL's own functions only the tree says it. Views are read by their definitions.
+    ruleCalls: `select distinct r.ev_class::text, f[1]
+    from pg_catalog.pg_rewrite r cross join lateral pg_catalog.regexp_matches(
+      pg_catalog.concat(r.ev_action, r.ev_qual), '${FUNCTIONS_IN_TREE}', 'g') f
+    where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}`,
+    domainCalls: `select distinct c.contypid::text, f[1]
+    from pg_catalog.pg_constraint c cross join lateral pg_catalog.regexp_matches(c.conbin::text, '${FUNCTIONS_IN_TREE}', 'g') f
+    where c.contypid >= ${FIRST_NORMAL_OBJECT_ID}`,
+    // Whose values hold values of others: domains and arrays, composites, ranges and multiranges.
+    typeParts: `select t.oid::text, t.typbasetype::text from pg_catalog.pg_type t where t.typbasetype >= ${FIRST_NORMAL_OBJECT_ID}
+    union select t.oid::text, t.typelem::text from pg_catalog.pg_type t where t.typelem >= ${FIRST_NORMAL_OBJECT_ID}
+    union select t.oid::text, a.atttypid::text from pg_catalog.pg_type t
+      join pg_catalog.pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+      where t.typtype = 'c' and a.atttypid >= ${FIRST_NORMAL_OBJECT_ID}
+    union select r.rngtypid::text, r.rngsubtype::text from pg_catalog.pg_range r where r.rngsubtype >= ${FIRST_NORMAL_OBJECT_ID}
+    union select d.objid::text, d.refobjid::text from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refclassid = d.classid and d.deptype = 'i'`,
   } as const
 }
 

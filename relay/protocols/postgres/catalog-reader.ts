@@ -4,8 +4,7 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
-import type { Query } from './analysis/lineage.ts'
-import { Catalog } from './catalog.ts'
+import { Catalog, type View, type Views } from './catalog.ts'
 import { type CatalogRows, catalogQueries, isSystemRow, systemQueries } from './catalog-queries.ts'
 import { CatalogStream, type Rows } from './catalog-stream.ts'
 import { SchemaChanges } from './schema-changes.ts'
@@ -28,7 +27,7 @@ const IDLE_STREAM_MS = 2_000
 /** Views beyond these count as masked wherever they read something masked. */
 const MAX_FOLLOWED_VIEWS = 5_000
 
-type Definitions = ReadonlyMap<number, { readonly text: string; readonly query: Query | undefined }>
+type Definitions = ReadonlyMap<number, { readonly text: string; readonly view: View | undefined }>
 
 /** What is known of one target. */
 interface Known {
@@ -107,18 +106,18 @@ export class Catalogs implements Disposable {
 
   /** Reads the definitions of views; those that did not change are known already. */
   async #followViews(rows: CatalogRows['definitions'], before: Definitions | undefined): Promise<Definitions> {
-    const definitions = new Map<number, { text: string; query: Query | undefined }>()
+    const definitions = new Map<number, { text: string; view: View | undefined }>()
     for (const [oid, definition] of rows.slice(0, MAX_FOLLOWED_VIEWS)) {
       const text = definition ?? ''
       const known = before?.get(Number(oid))
       if (known?.text === text) definitions.set(Number(oid), known)
       else {
-        // A definition that cannot be analysed leaves a view that cannot be followed: all of it counts as masked then.
-        const query = await followView(this.#analyser, text).catch(error => {
+        // A definition that cannot be analysed leaves a view that cannot be followed: all of it counts as masked then, and as calling anything.
+        const view = await readView(this.#analyser, text).catch(error => {
           this.#log.warn('postgres.view-not-followed', { error })
           return undefined
         })
-        definitions.set(Number(oid), { text, query })
+        definitions.set(Number(oid), { text, view })
       }
     }
     return definitions
@@ -131,7 +130,7 @@ export class Catalogs implements Disposable {
     try {
       const rows = await this.#rows(target, open, system?.system)
       const definitions = await this.#followViews(rows.definitions, before?.definitions)
-      const catalog = new Catalog(rows, queriesOf(definitions))
+      const catalog = new Catalog(rows, viewsOf(definitions))
       this.#targets.set(target, {
         catalog,
         definitions,
@@ -203,16 +202,20 @@ export class Catalogs implements Disposable {
   }
 }
 
-/** The query that a view's definition is; undefined when it cannot be followed. */
-async function followView(analyser: Analyser, text: string): Promise<Query | undefined> {
+/** What a view's definition says; undefined when it cannot be read. */
+async function readView(analyser: Analyser, text: string): Promise<View | undefined> {
   const analysis = analyser.known(text) ?? (await analyser.analyse(text))
   const [statement, second] = 'statements' in analysis ? analysis.statements : []
-  const lineage = second === undefined ? statement?.lineage : undefined
-  return lineage?.kind === 'query' ? lineage.query : undefined
+  if (statement === undefined || second !== undefined) return undefined
+  const { lineage, functions, newer, operators, fields, types } = statement
+  return {
+    query: lineage.kind === 'query' ? lineage.query : undefined,
+    called: { functions, newer, operators, fields, types },
+  }
 }
 
-function queriesOf(definitions: Definitions): Map<number, Query> {
-  return new Map([...definitions].flatMap(([oid, { query }]) => (query === undefined ? [] : [[oid, query] as const])))
+function viewsOf(definitions: Definitions): Views {
+  return new Map([...definitions].flatMap(([oid, { view }]) => (view === undefined ? [] : [[oid, view] as const])))
 }
 
 type Name = keyof CatalogRows

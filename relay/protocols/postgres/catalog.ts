@@ -1,5 +1,6 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
+import { type Called, Calling } from './calling.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
 import type { Change } from './schema-changes.ts'
@@ -21,12 +22,24 @@ export interface Relation {
   readonly key: readonly number[]
 }
 
+/** What the definition of a view is, and what it calls. */
+export interface View {
+  /** Undefined where it cannot be followed. */
+  readonly query: Query | undefined
+  readonly called: Called
+}
+
+export type Views = ReadonlyMap<number, View>
+
 /** A view or rule that reads a column (0: the whole row) of a relation. */
 interface Dependency {
   readonly view: number
   readonly relation: number
   readonly column: number
 }
+
+/** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
+export const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
 
 type Columns = Pick<Relation, 'columns' | 'types' | 'generated'>
 const noColumns: Columns = { columns: new Map(), types: new Map(), generated: new Set() }
@@ -84,6 +97,8 @@ export class Catalog {
   /** Inheritance and partitions, both ways: rows of a child come out under the parent's OID. */
   readonly #relatives = new Map<number, number[]>()
   readonly #dependencies: readonly Dependency[]
+  /** What the definitions of views read, directly. */
+  readonly #read = new Map<number, Set<number>>()
   /** Views that call functions or operators which are not PostgreSQL's own, or what of its own reads others. */
   readonly callers: ReadonlySet<number>
   /** Relations with rules for what is written to them. */
@@ -92,24 +107,22 @@ export class Catalog {
   readonly castTables: ReadonlySet<number>
   readonly functions: Functions
   readonly generated: readonly Generated[]
-  readonly #operators: ReadonlyMap<string, boolean>
-  #ofSettings: ReadonlySet<number> | undefined
-  readonly #volatileViews: ReadonlySet<number>
+  /** What runs functions that may do more than compute. */
+  readonly calling: Calling
+  readonly #operators: ReadonlySet<string>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
-  /** Names of types that casts convert by functions which may do anything. */
-  readonly #volatileTypes: ReadonlySet<string>
-  readonly #viewQueries: ReadonlyMap<number, Query>
+  readonly #views: Views
   readonly #rows: CatalogRows
   readonly #changing: Change | undefined
 
   /**
-   * `viewQueries` are the definitions of views, as far as they can be followed. `changing`: what is being changed while the
-   * snapshot does not show it.
+   * `views` are the definitions of views, as far as they could be read. `changing`: what is being changed while the snapshot
+   * does not show it.
    */
-  constructor(rows: CatalogRows, viewQueries: ReadonlyMap<number, Query> = new Map(), changing?: Change) {
+  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change) {
     this.#rows = rows
-    this.#viewQueries = viewQueries
+    this.#views = views
     this.#changing = changing
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
@@ -135,27 +148,29 @@ export class Catalog {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
-    this.#volatileTypes = new Set(
-      rows.types.flatMap(([, name, , isVolatile]) => (isVolatile === 'true' ? [name ?? ''] : [])),
-    )
     this.functions = new Functions(rows.functions)
+    const called = [...views].map(([oid, view]) => [oid, view.called] as const)
+    this.calling = new Calling(rows, this.functions, new Map(called))
     this.generated = rows.generated.map(([relation, column, from]) => ({
       relation: Number(relation),
       column: Number(column),
       from: Number(from),
     }))
-    this.#operators = new Map(rows.operators.map(([name, isVolatile]) => [name ?? '', isVolatile !== 'false']))
-    this.#volatileViews = new Set(rows.volatileViews.map(([view]) => Number(view)))
+    this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
       relation: Number(relation),
       column: Number(column),
     }))
+    for (const { view, relation } of this.#dependencies) {
+      const read = this.#read.get(view) ?? new Set()
+      this.#read.set(view, read.add(relation))
+    }
   }
 
   /** The same snapshot while something is being changed. */
   while(change: Change): Catalog {
-    return new Catalog(this.#rows, this.#viewQueries, change)
+    return new Catalog(this.#rows, this.#views, change)
   }
 
   /** With a table its whole family is changed. */
@@ -184,19 +199,13 @@ export class Catalog {
     return this.#types.has(type)
   }
 
-  /** Whether an operator of that name runs a function that may do anything. */
-  isVolatileOperator(name: string): boolean {
-    return this.#operators.get(name) === true
+  /** Whether a view, or one that it is made of, or a rule calls a function that may do more than compute. */
+  isCaller(oid: number): boolean {
+    return this.beneath(oid).some(each => this.calling.isCaller(each, this.#isView(each)))
   }
 
-  /** Whether a cast from or to a type of that name may run a function that may do anything. */
-  isVolatileType(name: string): boolean {
-    return this.#volatileTypes.has(name)
-  }
-
-  /** Whether reading a view runs a function that may do anything. */
-  isVolatileView(oid: number): boolean {
-    return this.#volatileViews.has(oid)
+  #isView(oid: number): boolean {
+    return viewKinds.has(this.#byOid.get(oid)?.kind ?? 'v')
   }
 
   #add(relation: Relation): void {
@@ -221,7 +230,7 @@ export class Catalog {
   }
 
   viewQuery(oid: number): Query | undefined {
-    return this.#viewQueries.get(oid)
+    return this.#views.get(oid)?.query
   }
 
   /** Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says. */
@@ -239,15 +248,18 @@ export class Catalog {
 
   /** Whether what is written to it changes settings: the view of all of them, and views over that. */
   isOfSettings(oid: number): boolean {
-    this.#ofSettings ??= this.#over(this.resolve('pg_catalog', 'pg_settings').map(relation => relation.oid))
-    return this.#ofSettings.has(oid)
+    const settings = this.resolve('pg_catalog', 'pg_settings')
+    return this.beneath(oid).some(member => settings.some(relation => relation.oid === member))
   }
 
-  /** These and the views over them, near or far. */
-  #over(oids: readonly number[]): ReadonlySet<number> {
-    const seen = new Set(oids)
-    for (const oid of seen) for (const { view, relation } of this.#dependencies) if (relation === oid) seen.add(view)
-    return seen
+  /** The relation and, of a view, everything that it is made of, near or far. */
+  beneath(oid: number): number[] {
+    const seen = new Set([oid])
+    for (const member of seen) {
+      if (!this.#isView(member)) continue
+      for (const read of this.#read.get(member) ?? []) seen.add(read)
+    }
+    return [...seen]
   }
 
   /** Views (and tables with rules) whose definition reads one of these columns, directly. */

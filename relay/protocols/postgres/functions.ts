@@ -15,11 +15,12 @@ const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
 
 interface Function {
   readonly schema: string
+  readonly name: string
   /** It is PostgreSQL's. */
   readonly own: boolean
   /** The extension that brought it; empty for none. */
   readonly extension: string
-  /** pg_proc.provolatile: i immutable, s stable, v volatile. */
+  /** pg_proc.provolatile: i immutable, s stable, v volatile; w: not volatile by its label, in a language in which it may write. */
   readonly volatility: string
   readonly returnsSet: boolean
   /** It takes a row, or anything: `t.f` then calls it. */
@@ -29,7 +30,7 @@ interface Function {
 export class Functions {
   /** All functions of one name, in whatever schema. */
   readonly #named = new Map<string, Function[]>()
-  readonly #byOid = new Map<number, string>()
+  readonly #byOid = new Map<number, Function>()
 
   /**
    * Rows of OID, schema, name, volatility, extension, whether it returns a set and whether `t.f` can call it, for every
@@ -38,22 +39,31 @@ export class Functions {
   constructor(rows: readonly (readonly (string | null)[])[]) {
     for (const [oid, schema, name, volatility, extension, returnsSet, takesRow] of rows) {
       const same = this.#named.get(name ?? '') ?? []
-      same.push({
+      const one: Function = {
         schema: schema ?? '',
+        name: name ?? '',
         own: Number(oid) < FIRST_NORMAL_OBJECT_ID,
         extension: extension ?? '',
         volatility: volatility ?? '',
         returnsSet: returnsSet !== 'false',
         takesRow: takesRow !== 'false',
-      })
-      this.#named.set(name ?? '', same)
-      this.#byOid.set(Number(oid), `${schema}.${name}`)
+      }
+      same.push(one)
+      this.#named.set(one.name, same)
+      this.#byOid.set(Number(oid), one)
     }
   }
 
   /** `pg_catalog.lo_creat`; undefined for an OID that no function has. */
   byOid(oid: number): string | undefined {
-    return this.#byOid.get(oid)
+    const found = this.#byOid.get(oid)
+    return found && `${found.schema}.${found.name}`
+  }
+
+  /** Whether the function with that OID may do more than compute. */
+  isCallByOid(oid: number): boolean {
+    const found = this.#byOid.get(oid)
+    return found === undefined || readers.test(found.name) || mayWrite(found, found.name, [found])
   }
 
   isKnown(name: string): boolean {
@@ -97,13 +107,18 @@ export class Functions {
 
   /**
    * Whether calling it may do more than compute: a volatile function that is not known to be harmless, one that the
-   * catalog does not know, or one that reads tables by their names. PostgreSQL lets no other function write.
+   * catalog does not know, or one that reads tables by their names. See `ownCode` in catalog-queries.ts.
    */
   isCall(name: string): boolean {
     const plain = base(name)
     const meant = this.#named.get(plain)
     if (meant === undefined || readers.test(plain)) return true
     return meant.some(each => mayWrite(each, plain, meant))
+  }
+
+  /** Whether such a call may be made while a statement is planned: the server works out what is labelled so that it can. */
+  isCallInPlanning(name: string): boolean {
+    return this.#meant(name).some(each => each.volatility === 'w')
   }
 
   /** Whether `t.name` may be such a call, of the row t. */

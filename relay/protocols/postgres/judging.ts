@@ -1,5 +1,6 @@
 // Statements → the gate's verdict → a plan, or a refusal; people are waited for, and the client can cancel meanwhile.
 import type { Clock } from '@gate/shared/clock'
+import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Parameter } from '@gate/shared/model'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
@@ -21,6 +22,7 @@ import {
   cancelledWhileHeld,
   denied,
   deniedRows,
+  errorOf,
   holdNotice,
   missing,
   noColumn,
@@ -48,6 +50,22 @@ function refusalOf(
 ): ErrorFields {
   const missed = deny.rule === 'mask' ? missingColumn(statements, catalog) : undefined
   return missed?.reason === deny.reason ? noColumn(missed) : denied(deny, request)
+}
+
+/** Binding values checks and plans with them: what that calls would have run before anybody was asked. */
+const boundTooEarly = errorOf(
+  new GateError(
+    'ERR_GATE_REFUSED',
+    'people have to approve this, and the server would run a part of it at Bind, before',
+    {
+      hint: 'Send it as a simple query, without parameters.',
+    },
+  ),
+  'ERROR',
+)
+
+function runsWhenBound({ facts, effective }: Resolved, catalog: Catalog): boolean {
+  return facts.naming?.kind !== 'prepare' && catalog.calling.before(effective).length > 0
 }
 
 export class Judging {
@@ -97,12 +115,13 @@ export class Judging {
     parameterTypes: readonly number[],
   ): Maybe<Answer> {
     return this.#withCatalog(statements, catalog => {
-      const { refused, obligations } = this.#around.gate.prepare(
+      const { refused, held, obligations } = this.#around.gate.prepare(
         statements.flatMap(each =>
           commandsOf(each, this.#show(each, unbound, [], catalog), catalog, statements, this.#masks),
         ),
       )
       if (refused !== undefined) return { kind: 'refuse', error: refusalOf(refused, undefined, statements, catalog) }
+      if (held && statements.some(each => runsWhenBound(each, catalog))) return { kind: 'refuse', error: boundTooEarly }
       const masked = statements.map(each => this.#masks.of(each, obligations, catalog))
       const sensitive = masked.some(each => each.sensitive)
       const guard = masked[0]?.masking?.guard

@@ -1,6 +1,6 @@
 // Which columns of a database are masked for a person: policy's patterns, applied to the catalog and followed through views. Pure.
 import type { MaskObligation, Obligation } from '@gate/shared/model'
-import type { Catalog, Relation } from './catalog.ts'
+import { type Catalog, type Relation, viewKinds } from './catalog.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'
 import { alike, anyOf, changing } from './lineage/of-one-name.ts'
@@ -25,7 +25,7 @@ export interface MaskedColumns {
   isMasked(oid: number): boolean
   /** A view over masked columns that cannot be followed: all of it counts as masked. */
   isOpaque(oid: number): boolean
-  /** A table with rules that read something masked, or run functions: what is written to it does more than it says. */
+  /** A table with rules that read something masked, or run functions, or a view over one: what is written to it does more than it says. */
   readonly isRuled: (oid: number) => boolean
   /** What a name in FROM can mean. */
   readonly source: Relations
@@ -236,9 +236,11 @@ class Resolved implements MaskedColumns {
     return relation === undefined ? undefined : this.#columnsOf(relation)
   }
 
+  /** What is written to a view is written to the tables under it. */
   readonly isRuled = (oid: number): boolean =>
-    this.#readers.has(oid) && (!viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v') || this.catalog.ruled.has(oid))
-}
+    this.catalog.beneath(oid).some(each => this.#readers.has(each) && (!this.#isView(each) || this.catalog.ruled.has(each)))
 
-/** pg_class.relkind of views and materialised views; other relations have rules for what is written to them. */
-const viewKinds: ReadonlySet<string> = new Set(['v', 'm'])
+  #isView(oid: number): boolean {
+    return viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v')
+  }
+}

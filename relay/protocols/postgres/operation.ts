@@ -40,37 +40,19 @@ export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boo
     .some(({ schema, name }) => catalog.resolve(schema, name).some(({ oid }) => catalog.isOfSettings(oid)))
 }
 
-const calling = new Set(['call', 'do', 'create', 'alter', 'drop', 'comment'])
+/** What runs or defines functions is decided as that; what is dropped or described is not called. */
+const calling = new Set(['call', 'do', 'drop', 'comment'])
 /** They run what they select. */
 const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
 
 /**
- * What a statement calls beside what it says: functions that may do anything, by name, as `t.f`, through an operator, a cast or in a view.
- * A statement whose own action is to run or define functions is decided as that.
+ * What a statement calls beside what it says: functions that may do anything, by name, as `t.f`, through an operator, a cast, a
+ * check of a domain or in a view. What a definition says will be called by whoever uses what it makes, so that counts as well.
  */
 function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
   const [first] = facts.parts
-  if (first === undefined || (calling.has(first.action) && !running.has(facts.node))) return undefined
-  if (first.action === 'explain' && first.facts['analyze'] !== true) return undefined
-  const functions = [
-    ...facts.functions.filter(name => catalog.functions.isCall(name)),
-    ...facts.newer.filter(name => catalog.functions.isMade(name)),
-  ]
-  const operators = facts.operators.filter(name => catalog.isVolatileOperator(name))
-  const views = facts.parts
-    .flatMap(part => [...part.reads, ...part.written])
-    .flatMap(name => catalog.resolve(name.schema, name.name))
-    .filter(relation => catalog.isVolatileView(relation.oid))
-    .map(relation => `${relation.schema}.${relation.name}`)
-  const fields = facts.fields.filter(name => catalog.functions.isCallOfRow(name))
-  const types = facts.types.filter(type => typeof type === 'string' && catalog.isVolatileType(type))
-  const called = [
-    ...functions,
-    ...fields,
-    ...types.map(name => `cast of ${name}`),
-    ...operators.map(name => `operator ${name}`),
-    ...views.map(name => `view ${name}`),
-  ]
+  if (first === undefined || calling.has(first.action) || facts.node === 'CreateFunctionStmt') return undefined
+  const called = calledBy(facts, first, catalog)
   if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
   return {
     action: 'call',
@@ -81,6 +63,19 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
     others: [],
     facts: { ...noFacts, functions: called, nested: true, prepared: first.facts['prepared'] === true },
   }
+}
+
+function calledBy(facts: StatementFacts, { action, facts: said }: Part, catalog: Catalog): string[] {
+  if (action === 'explain' && said['analyze'] !== true) return catalog.calling.before(facts)
+  const own = catalog.calling.by(facts)
+  const defines = ['create', 'alter'].includes(action) && !running.has(facts.node)
+  if (defines) return own
+  const views = facts.parts
+    .flatMap(part => [...part.reads, ...part.written])
+    .flatMap(name => catalog.resolve(name.schema, name.name))
+    .filter(relation => catalog.isCaller(relation.oid))
+    .map(relation => `view ${relation.schema}.${relation.name}`)
+  return [...own, ...views]
 }
 
 function operation(part: Part, text: string, parameters: readonly Parameter[], catalog: Catalog): Operation {

@@ -203,8 +203,11 @@ export class TargetHalf {
       return this.#receiving.shift('done')
     }
     const running = this.#receiving.running(head, 'a row description')
-    if (running.kind === 'query' && this.#receiving.plan(running)?.masking !== undefined)
+    if (running.kind === 'query' && this.#receiving.plan(running)?.masking !== undefined) {
       running.description = this.#description(total)
+      // A rule can make one statement give several results.
+      running.rowMask = 'unknown'
+    }
     this.#inbound.pass(total)
   }
 

@@ -11,7 +11,9 @@ import {
   movers,
   rowOf,
 } from './forms.ts'
-import type { ColumnName, Expression, Operand, Query, Test, Use } from './lineage.ts'
+import { Gathered } from './gathered.ts'
+import type { Expression, Operand, Query, Test, Use } from './lineage.ts'
+import { Felt } from './skipped.ts'
 import { isSteady } from './steady.ts'
 import { as, isObject, type Json, type JsonObject, list, node, object, strings } from './tree.ts'
 
@@ -20,6 +22,9 @@ export class Unfollowed extends Error {}
 
 /** A longer list of values to compare with is a search through all values there may be. */
 const MAX_COMPARED_VALUES = 100
+
+/** Where a value decides that something runs or does not. */
+const SKIPPING = 'what decides whether a function or a subquery runs'
 
 /** Hold no columns. */
 const leaves = new Set([
@@ -43,6 +48,7 @@ export type MakeQuery = (select: Json | undefined) => Query
 
 export class Expressions {
   readonly #query: MakeQuery
+  readonly #felt = new Felt()
 
   constructor(query: MakeQuery) {
     this.#query = query
@@ -52,9 +58,7 @@ export class Expressions {
   expression(...values: readonly (Json | undefined)[]): Expression {
     const gathered = new Gathered()
     for (const value of values) this.#add(value, gathered)
-    const { columns, queries, uses, tests } = gathered
-    const formed = values.length === 1 ? formOf(values[0]) : computed
-    return { columns, queries, uses, tests, ...formed, ...(gathered.varies ? { varies: true } : {}) }
+    return { ...gathered.expression(), ...(values.length === 1 ? formOf(values[0]) : {}) }
   }
 
   /** What a condition uses. */
@@ -163,6 +167,19 @@ export class Expressions {
   }
 
   #addNode(name: string, content: JsonObject, gathered: Gathered): void {
+    const deciding = this.#felt.deciding(name, content)
+    if (deciding === undefined) return this.#addParts(name, content, gathered)
+    const own = new Gathered()
+    if (deciding === 'all') this.#addParts(name, content, own)
+    else {
+      this.#add(deciding.first, own)
+      this.#add(deciding.others, gathered)
+    }
+    gathered.take(own)
+    gathered.uses.push({ kind: 'condition', where: SKIPPING, expression: { ...own.expression(), uses: [] } })
+  }
+
+  #addParts(name: string, content: JsonObject, gathered: Gathered): void {
     if (leaves.has(name)) return
     switch (name) {
       case 'ColumnRef':
@@ -262,22 +279,6 @@ export class Expressions {
     const sorted = list(content['orderClause']).map(item => as(item, 'SortBy')?.['node'] ?? null)
     const used = [...list(content['partitionClause']), ...sorted, content['startOffset'], content['endOffset']]
     return [{ kind: 'condition', where: 'OVER', expression: { ...this.expression(...used), ...computed } }]
-  }
-}
-
-class Gathered {
-  varies = false
-  readonly columns: ColumnName[] = []
-  readonly queries: Query[] = []
-  readonly uses: Use[] = []
-  readonly tests: Test[] = []
-
-  take({ columns, queries, uses, tests, varies }: Expression): void {
-    this.varies ||= varies === true
-    this.columns.push(...columns)
-    this.queries.push(...queries)
-    this.uses.push(...uses)
-    this.tests.push(...tests)
   }
 }
 

@@ -1,10 +1,8 @@
 // While rows are decided over: what is withheld, and what becomes of them when client or server goes away.
-import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
-import { textGuard } from '@gate/relay/protocols/postgres/texts'
 import { MAX_WITHHELD_BYTES } from '@gate/relay/protocols/postgres/withholding'
 import t from 'tap'
 import { begun, counting, deleted, go, seen, tooMany } from '../../../support/counting.ts'
-import { allowAll, clearPlan, Harness } from '../../../support/machine.ts'
+import { allowAll, Harness, maskedPlan } from '../../../support/machine.ts'
 import { client, server, types } from '../../../support/wire.ts'
 
 t.test('more rows than can be withheld are refused', async t => {
@@ -26,28 +24,7 @@ t.test('more rows than can be withheld are refused', async t => {
 })
 
 t.test('masked rows of RETURNING are withheld like others, and masked when they are shown', async t => {
-  const obligation = {
-    kind: 'mask' as const,
-    columns: ['t.c1'],
-    detect: [],
-    with: 'redact' as const,
-    fixed: undefined,
-    computed: 'deny' as const,
-    predicates: 'equality' as const,
-  }
-  const columns = { mask: () => obligation, knows: () => true, obligations: [obligation] } as unknown as MaskedColumns
-  const plan = {
-    ...clearPlan,
-    counted: 1,
-    masking: {
-      columns,
-      computed: 'clear' as const,
-      detecting: undefined,
-      copyOut: undefined,
-      guard: textGuard(undefined, true),
-      key: Buffer.alloc(32),
-    },
-  }
+  const plan = { ...maskedPlan, counted: 1 }
   for (const allows of [true, false]) {
     const harness = new Harness(question => {
       if (question.kind === 'rows') return 'later'

@@ -3,7 +3,7 @@ import { resolveMasks } from '@gate/relay/protocols/postgres/masked-columns'
 import { computedColumns, maskingRefusal, systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
 import type { MaskObligation } from '@gate/shared/model'
 import t from 'tap'
-import { analyser, mask, moved, type Said, said, snapshot, statements } from '../../../support/lineage.ts'
+import { analyser, mask, moved, type Said, said, snapshot, statements, used } from '../../../support/lineage.ts'
 
 t.teardown(() => analyser[Symbol.asyncDispose]())
 
@@ -77,4 +77,53 @@ t.test('what only the place in the result tells shows the mask of the columns it
   t.same(await ways('select email from customers union all select email from users'), ['redact'])
   t.same(await ways('select id, (select email from customers limit 1) from notes'), [undefined, 'partial'])
   t.same(await ways('select email::text, (select email::text from users limit 1) from customers'), ['redact', 'redact'])
+})
+
+t.test('a masked value does not decide whether something runs that would be felt', async t => {
+  const how = { computed: 'mask' } as const
+  const letter = 'left(c.email, 1)'
+  const hit = "set_config('my.c', 'u', false)"
+  const refused = [
+    `(${letter} = 'u' and ${hit} is not null)`,
+    `(${letter} <> 'u' or (c.name = 'x' and nextval('s') > 0))`,
+    `(c.name = 'x' and (${letter} = 'u' or c.id = 1) and pg_sleep(1) is not null)`,
+    `coalesce(nullif(${letter}, 'u'), setval('s', 5)::text)`,
+    `coalesce(c.name, nullif(${letter}, 'u'), ${hit})`,
+    `(${letter} = 'u' and (select ${hit}) is not null)`,
+    `(${letter} = 'u' and (select x from m) is not null)`,
+    `(${letter} in ('u', c.id::text, ${hit}))`,
+    `(${letter} between 'u' and ${hit})`,
+    `(${hit} not between ${letter} and 'z')`,
+    `((${letter}, ${hit}) = ('u', 'x'))`,
+    `((${letter}, 1) is distinct from ('u', setval('s', 5)))`,
+    `(${letter} = any (select ${hit} from notes))`,
+    `((${letter}, 'x') in (select ${hit}, 'x'))`,
+    `(array[nullif(${letter}, 'u')])[setval('s', 5)]`,
+    `(nullif(array[${letter}], array['u']))[random() * 2]`,
+    `lag(1, ascii(${letter}) - 117, setval('s', 5)::int) over (order by c.id)`,
+    `json_value(to_jsonb(c), '$.email ? (@ starts with "u")' default ${hit} on empty)`,
+  ]
+  for (const value of refused) {
+    const sql = `with m as (select ${hit} as x) select ${value} from customers c where c.id = 7`
+    t.match((await said(sql, how)).refusal ?? 'may run', used('what decides whether'), sql)
+  }
+  const allowed = [
+    `(${letter} = 'u' and c.name = 'x')`,
+    `(${hit} is not null and ${letter} = 'u')`,
+    `(c.name = 'x' and ${hit} is not null)`,
+    // It tells no more than the comparison does by itself.
+    `(c.email = 'x' and ${hit} is not null)`,
+    `(c.email is null or ${hit} is not null)`,
+    `coalesce(${letter}, 'x')`,
+    `coalesce((select max(email) from users), c.name)`,
+    `(${letter} in ('u', 'v'))`,
+    `(c.email in (select email from users))`,
+    `(array[${letter}])[1]`,
+    `lag(${letter}) over (order by c.id)`,
+    `greatest(${letter}, random()::text)`,
+  ]
+  for (const value of allowed)
+    t.equal((await said(`select ${value} from customers c where c.id = 7`, how)).refusal, undefined, value)
+  const nested = (depth: number): string => (depth === 0 ? letter : `coalesce(${nested(depth - 1)},(select 1))`)
+  t.match((await said(`select ${nested(60)} from customers c`, how)).refusal, used('what decides whether'))
 })

@@ -59,6 +59,8 @@ both(
     'prepare p(odd) as select $1': /casts of the type odd run functions/,
     'select * from odd_table': /odd_table has columns of types whose casts run functions/,
     'insert into ruled values (1)': /rules of public\.ruled read them or run functions/,
+    'insert into ruled_view values (1)': /rules of public\.ruled_view read them or run functions/,
+    'update over_ruled_view set id = 1': /rules of public\.over_ruled_view read them or run functions/,
     "select first_letter || '' from made": /public\.made\.first_letter is masked for you/,
     "select id from made where first_letter = 'a'": /cannot be used in WHERE/,
     'alter schema public rename to elsewhere': /names stay what they are/,

@@ -42,7 +42,7 @@ both(
     'select (select email from customers limit 1) || name from customers': computed,
     "select email = name, 'x' = substr(email, 1, 1) from customers": computed,
     "select email > 'a' from customers": computed,
-    'select name in (select email from customers) from customers': computed,
+    'select name in (select email from customers) from customers': used('what decides whether'),
     'select email::char(3) from customers': computed,
     'select email::evil.text from customers': computed,
     'select max((select email from customers limit 1)) from notes': computed,

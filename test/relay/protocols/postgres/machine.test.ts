@@ -2,7 +2,7 @@
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import t from 'tap'
-import { allowAll, greeting, Harness } from '../../../support/machine.ts'
+import { allowAll, greeting, Harness, maskedPlan } from '../../../support/machine.ts'
 import { client, errorFields, messages, server, types } from '../../../support/wire.ts'
 
 t.test('any bytes from either side give GateErrors and nothing else', async t => {
@@ -192,4 +192,18 @@ t.test('words to the client wait for the end of a message that is on its way', a
     C: '57P01',
     M: 'gate: bye',
   })
+})
+
+t.test('each result of a statement is masked by its own description', async t => {
+  const harness = new Harness(question =>
+    question.kind === 'query' ? { kind: 'go', plans: [maskedPlan] } : allowAll(question),
+  )
+  harness.client(client.query('insert into ruled values (1)'))
+  const column = { name: 'c1', table: 1000, column: 1 }
+  harness.target(Buffer.concat([server.rowDescription([{ name: 'x' }]), server.dataRow(['clear'])]))
+  harness.target(Buffer.concat([server.rowDescription([column]), server.dataRow(['secret'])]))
+  harness.target(Buffer.concat([server.complete('INSERT 0 1'), server.ready()]))
+  t.equal(types(harness.trace.toClient), 'TDTDCZ')
+  t.match(harness.trace.toClient.toString('latin1'), 'clear')
+  t.notMatch(harness.trace.toClient.toString('latin1'), 'secret')
 })

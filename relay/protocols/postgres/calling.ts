@@ -1,0 +1,81 @@
+// What of a database runs functions that may do more than compute: operators, casts, checks of domains, views, rules. Pure.
+import type { StatementFacts } from './analysis/facts.ts'
+import type { CatalogRows } from './catalog-queries.ts'
+import { FIRST_NORMAL_OBJECT_ID, type Functions } from './functions.ts'
+
+/** What a statement, or the definition of a view, calls in one way or another. */
+export type Called = Pick<StatementFacts, 'functions' | 'newer' | 'operators' | 'fields' | 'types'>
+
+export class Calling {
+  readonly #functions: Functions
+  readonly #operators: ReadonlySet<string>
+  /** Types by name and by OID. */
+  readonly #types = new Set<string | number>()
+  /** Relations with rules for what is written to them. */
+  readonly #ruled: ReadonlySet<number>
+  readonly #views: ReadonlyMap<number, Called>
+  readonly #viewCalls = new Map<number, boolean>()
+
+  /** `views` are what their definitions call; a view that is not there could not be read. */
+  constructor(rows: CatalogRows, functions: Functions, views: ReadonlyMap<number, Called>) {
+    this.#functions = functions
+    this.#views = views
+    this.#operators = new Set(rows.operators.flatMap(([name, calls]) => (calls === 'false' ? [] : [name ?? ''])))
+    const callers = (of: CatalogRows['ruleCalls']): number[] =>
+      of.flatMap(([caller, called]) => (functions.isCallByOid(Number(called)) ? [Number(caller)] : []))
+    this.#ruled = new Set(callers(rows.ruleCalls))
+    const cast = rows.types.flatMap(([oid, , , calls]) => (calls === 'true' ? [Number(oid)] : []))
+    const calling = withWholes(new Set([...cast, ...callers(rows.domainCalls)]), rows.typeParts)
+    for (const [oid, name] of rows.types) if (calling.has(Number(oid))) this.#types.add(Number(oid)).add(name ?? '')
+  }
+
+  /** Names of what is called that may do anything. */
+  by({ functions, newer, operators, fields, types }: Called): string[] {
+    return [
+      ...functions.filter(name => this.#functions.isCall(name)),
+      ...newer.filter(name => this.#functions.isMade(name)),
+      ...fields.filter(name => this.#functions.isCallOfRow(name)),
+      ...this.types(types),
+      ...operators.filter(name => this.#operators.has(name)).map(name => `operator ${name}`),
+    ]
+  }
+
+  /** Those of the types whose casts or checks may do anything. */
+  types(types: Called['types']): string[] {
+    return types
+      .filter(type => this.#types.has(type))
+      .map(type => `cast of ${typeof type === 'number' ? `the type with OID ${type}` : type}`)
+  }
+
+  /** What is called while a statement is planned, or when its values are bound: before it is run. */
+  before({ functions, types }: Called): string[] {
+    return [...functions.filter(name => this.#functions.isCallInPlanning(name)), ...this.types(types)]
+  }
+
+  /** Whether a relation itself calls such: a view by its definition, any by rules for what is written to it. */
+  isCaller(oid: number, isView: boolean): boolean {
+    if (this.#ruled.has(oid)) return true
+    return isView && oid >= FIRST_NORMAL_OBJECT_ID && this.#viewIsCaller(oid)
+  }
+
+  #viewIsCaller(oid: number): boolean {
+    const known = this.#viewCalls.get(oid)
+    if (known !== undefined) return known
+    const called = this.#views.get(oid)
+    const calls = called === undefined || this.by(called).length > 0
+    this.#viewCalls.set(oid, calls)
+    return calls
+  }
+}
+
+/** The types and everything that is made of them, however far. */
+function withWholes(types: Set<number>, parts: CatalogRows['typeParts']): Set<number> {
+  const wholes = new Map<number, number[]>()
+  for (const [whole, part] of parts) {
+    const known = wholes.get(Number(part)) ?? []
+    known.push(Number(whole))
+    wholes.set(Number(part), known)
+  }
+  for (const type of types) for (const whole of wholes.get(type) ?? []) types.add(whole)
+  return types
+}

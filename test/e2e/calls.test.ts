@@ -1,0 +1,161 @@
+// Who may not call functions: what calls them by another name, in a view, a check, a default, a label, at Bind, with a real server.
+import { connect } from 'node:net'
+import t from 'tap'
+import { client, errorFields, messages } from '../support/wire.ts'
+import { startWorld } from '../support/world.ts'
+
+const policy = `
+targets:
+  - match: { labels: { env: prod } }
+    allow: { groups: [engineers, dba, support] }
+    rules:
+      - { name: calls, when: op.action == "call", hold: { approvers: "1 of dba", expires: 5m }, for: { groups: [support] } }
+      - { name: no-calls, when: op.action == "call", deny: "no calls", for: { groups: [engineers] } }
+      - { name: everything, allow: [engineers, support, dba] }
+`
+
+const sql = `
+create table marks (id int);
+create sequence sq;
+create function mark() returns int language plpgsql volatile as $$ begin insert into marks values (1); return 1; end $$;
+create function labelled() returns int language plpgsql stable as $$ begin return mark(); end $$;
+create function folded(int) returns int language sql immutable as 'select mark()';
+create function first_of(int, int) returns int language sql immutable as 'select mark()';
+create operator ### (leftarg = int, rightarg = int, function = first_of);
+create domain checked as int check (mark() = value);
+create domain counted as int check (setval('sq', value) > 0);
+create domain plain as int check (value > 0 and value < length('some text'));
+create type pair as (a int, b checked);
+create type span as range (subtype = counted);
+create table kept (id int, v checked);
+create view moving as select setval('sq', 77) as a;
+create view moving_too as select a from moving;
+create view told as select query_to_xml('select mark()', true, false, '') as q;
+create view labelled_view as select labelled() as a;
+create view clear as select id, upper(id::text) as u, nextval('sq') as n, now() as at from marks;
+create materialized view kept_clear as select * from clear;
+create table ruled (id int);
+create rule r as on insert to ruled do also select setval('sq', 78);
+create view ruled_view as select id from ruled;
+create table items (id int primary key, note text default upper('x'), at timestamptz default now());
+create view item_view as select id, note from items;
+create extension hstore;
+`
+
+type Answer = ReturnType<typeof messages>
+
+/** Sends bytes after the start-up and returns what came up to the next ReadyForQuery. */
+function converse(port: number, bytes: Buffer): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1')
+    let received = Buffer.alloc(0)
+    let started = false
+    socket.on('error', reject)
+    socket.on('connect', () => socket.write(client.startup({ user: 'x', database: 'app' })))
+    socket.on('data', chunk => {
+      received = Buffer.concat([received, chunk])
+      if (received.subarray(-6, -1).toString('latin1') !== 'Z\0\0\0\x05') return
+      if (!started) {
+        started = true
+        received = Buffer.alloc(0)
+        socket.write(bytes)
+        return
+      }
+      resolve(messages(received))
+      socket.destroy()
+    })
+  })
+}
+
+/** The SQLSTATE and text of the first error. */
+function failure(answer: Answer): string | undefined {
+  const [error] = answer.filter(({ type }) => type === 'E')
+  if (error === undefined) return undefined
+  const fields = errorFields(error)
+  return `${fields['C']} ${fields['M']}`
+}
+
+t.test('functions that may do anything', async t => {
+  await using world = await startWorld({ policy, sql })
+  const alice = await world.person('alice')
+  const carol = await world.person('carol')
+  await using engineer = await alice.connect('prod-db')
+  await using support = await carol.connect('prod-db')
+  const [[oid] = []] = await world.postgres.query("select 'checked'::regtype::oid::text", 'app')
+  const checked = Number(oid)
+  const touched = (): Promise<unknown> =>
+    world.postgres.query('select (select count(*) from marks)::int, is_called, last_value::int from sq', 'app')
+  const before = await touched()
+
+  await t.test('are calls, however they are called', async t => {
+    const refused = [
+      'select mark()',
+      "select setval('sq', 5)",
+      'select * from moving',
+      'select * from moving_too',
+      'table told',
+      'select * from labelled_view',
+      'create table stolen as select * from moving',
+      'select 1::checked',
+      "select '5'::counted",
+      'select cast(array[1] as checked[])',
+      "select '(1,1)'::pair",
+      "select '[1,5)'::span",
+      "select '{1}'::checked[]",
+      "select '(1,1)'::kept",
+      'insert into ruled values (1)',
+      'insert into ruled_view values (1)',
+      'select labelled()',
+      'select folded(1)',
+      'select 1 ### 2',
+      'explain select folded(1)',
+      'explain select 1 from items where id = labelled()',
+      "create view own as select setval('sq', 9)",
+      'create view own as select labelled()',
+      "create table own (id int default setval('sq', 9))",
+      'create table own (id checked)',
+      'alter table items alter note set default lo_create(0)::text',
+      'create domain own as int check (labelled() = value)',
+      'create trigger own after insert on items for each row execute function mark()',
+      'prepare p(checked) as select $1',
+    ]
+    for (const text of refused)
+      t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)
+    for (const [text, types] of [
+      ['select $1', [checked]],
+      ['select $1::checked', []],
+      ['select 1 from items where id = labelled()', []],
+    ] as const) {
+      const bytes = [
+        client.parse('', text, [...types]),
+        client.bind('', '', types.length > 0 ? [Buffer.from('1')] : []),
+      ]
+      const said = failure(await converse(engineer.port, Buffer.concat([...bytes, client.sync])))
+      t.match(said ?? 'may run', /^42501 gate: no calls/, `at Parse: ${text}`)
+      const held = failure(await converse(support.port, Buffer.concat([...bytes, client.sync])))
+      t.match(held ?? 'may run', /^42501 gate: people have to approve this/, `before a hold: ${text}`)
+    }
+    t.same(await touched(), before)
+  })
+
+  await t.test('are not what PostgreSQL and extensions compute with', async t => {
+    const allowed = [
+      'select id, u from clear',
+      'refresh materialized view kept_clear',
+      'select 1::plain',
+      "select upper('x'), now(), 'a=>1'::hstore -> 'a', random(), gen_random_uuid()",
+      'create view more as select id, lower(note) as note from items',
+      'create table made (id serial primary key, at timestamptz default now(), key uuid default gen_random_uuid(), p plain check (p > 0))',
+      'alter table made add column note text default upper(current_user)',
+      'create index on made (lower(note))',
+      'alter view moving rename to moving_on',
+      'insert into item_view (id) values (1)',
+      'explain select mark()',
+      "comment on function mark() is 'x'",
+      "create function later() returns int language sql as 'select mark()'",
+      'drop function later()',
+      'drop view moving_on cascade',
+    ]
+    for (const text of allowed) t.equal(failure(await converse(engineer.port, client.query(text))), undefined, text)
+  })
+})
