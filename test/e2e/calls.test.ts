@@ -20,6 +20,8 @@ create sequence sq;
 create function mark() returns int language plpgsql volatile as $$ begin insert into marks values (1); return 1; end $$;
 create function labelled() returns int language plpgsql stable as $$ begin return mark(); end $$;
 create function folded(int) returns int language sql immutable as 'select mark()';
+create function add_one(int) returns int language sql immutable as 'select $1 + 1';
+create function shout(text) returns text language plpgsql stable as $$ begin return upper($1) || (select count(*) from marks); end $$;
 create function first_of(int, int) returns int language sql immutable as 'select mark()';
 create operator ### (leftarg = int, rightarg = int, function = first_of);
 create domain checked as int check (mark() = value);
@@ -143,6 +145,8 @@ t.test('functions that may do anything', async t => {
       'select id, u from clear',
       'refresh materialized view kept_clear',
       'select 1::plain',
+      "select add_one(1), shout('x')",
+      'explain select add_one(1)',
       "select upper('x'), now(), 'a=>1'::hstore -> 'a', random(), gen_random_uuid()",
       'create view more as select id, lower(note) as note from items',
       'create table made (id serial primary key, at timestamptz default now(), key uuid default gen_random_uuid(), p plain check (p > 0))',

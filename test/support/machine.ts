@@ -1,8 +1,8 @@
 // Runs the PostgreSQL machine without sockets: what goes in, what comes out, and every question answered as the test says.
 
 import type { Declaration } from '@gate/relay/protocols/machine'
-import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import { PostgresMachine } from '@gate/relay/protocols/postgres/machine'
+import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import type { StatementPlan } from '@gate/relay/protocols/postgres/pending'
 import type { Answer, Question } from '@gate/relay/protocols/postgres/questions'
 import { textGuard } from '@gate/relay/protocols/postgres/texts'

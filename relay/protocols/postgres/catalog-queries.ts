@@ -19,19 +19,36 @@ const castByFunction = (type: string, which: string): string => `${type} >= ${FI
 /** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
 const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
 
+/** OIDs of languages: src/include/catalog/pg_language.dat. */
+const INTERNAL = 12
+const C = 13
+
+/** More names than that would make too long a pattern; then every labelled function may write. */
+const MAX_NAMED_FUNCTIONS = 500
+
+/** PostgreSQL's own functions that write, send or run texts, and what runs texts in PL/pgSQL, as a regular expression of PostgreSQL. */
+const writers =
+  'execute|call|set_config|setval|lo_\\w+|dblink\\w*|(query|table|schema|database|cursor)_to_xml\\w*|ts_(rewrite|stat)' +
+  '|pg_(notify|sleep\\w*|advisory\\w*|terminate_backend|cancel_backend|reload_conf|promote|switch_wal|stat_reset\\w*)' +
+  '|pg_(read|write|ls|create|drop|logical|replication|import|rotate)_\\w+'
+
+/** Matches sources that name a function that writes, or may. */
+const namesWriter = `(select case when pg_catalog.count(*) > ${MAX_NAMED_FUNCTIONS} then ''
+    else '\\m(${writers}' || coalesce('|' || pg_catalog.string_agg(pg_catalog.regexp_replace(w.proname, '(\\W)', '\\\\\\1', 'g'), '|'), '') || ')\\M' end
+    from (select distinct proname::text from pg_catalog.pg_proc
+      where oid >= ${FIRST_NORMAL_OBJECT_ID} and provolatile = 'v' and prolang <> ${C}) w)`
+
 /**
  * A function in SQL or another language may write whatever it is labelled: PostgreSQL keeps stable ones from writing themselves
- * and not from calling volatile ones. Code in C and what extensions bring is a superuser's word.
+ * and not from calling volatile ones. So its label is believed if its source names none of those; a parsed body (BEGIN ATOMIC)
+ * has no source. Code in C and what extensions bring is a superuser's word.
  */
 const ownCode = (
   p: string,
 ): string => `${p}.oid >= ${FIRST_NORMAL_OBJECT_ID} and ${p}.prolang not in (${INTERNAL}, ${C}) and not exists (
     select from pg_catalog.pg_depend o
-    where o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and o.objid = ${p}.oid and o.deptype = 'e')`
-
-/** OIDs of languages: src/include/catalog/pg_language.dat. */
-const INTERNAL = 12
-const C = 13
+    where o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and o.objid = ${p}.oid and o.deptype = 'e')
+    and (${p}.prosrc = '' or ${p}.prosrc ~* ${namesWriter})`
 
 const mayWrite = (p: string): string => `(${p}.provolatile = 'v' or ${ownCode(p)})`
 

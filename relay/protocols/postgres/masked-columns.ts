@@ -238,7 +238,9 @@ class Resolved implements MaskedColumns {
 
   /** What is written to a view is written to the tables under it. */
   readonly isRuled = (oid: number): boolean =>
-    this.catalog.beneath(oid).some(each => this.#readers.has(each) && (!this.#isView(each) || this.catalog.ruled.has(each)))
+    this.catalog
+      .beneath(oid)
+      .some(each => this.#readers.has(each) && (!this.#isView(each) || this.catalog.ruled.has(each)))
 
   #isView(oid: number): boolean {
     return viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v')

@@ -100,8 +100,13 @@ t.test('what statements do, and to which tables', async t => {
     "select set_config('role_x'::varchar(4), 'x', false)": ['select', 'set_role'],
     "select set_config('role_x'::char(4), 'x', false)": ['select', 'set_role'],
     "select set_config(n, 'x', false) from t where n = 'work_mem'": ['select t', 'set_role'],
-    "select set_config(n, 'view, foreign-table', false) from t where n = 'restrict_nonsystem_relation_kind'": ['select t'],
-    "select set_config(n, 'admin', false) from t where n = 'restrict_nonsystem_relation_kind'": ['select t', 'set_role'],
+    "select set_config(n, 'view, foreign-table', false) from t where n = 'restrict_nonsystem_relation_kind'": [
+      'select t',
+    ],
+    "select set_config(n, 'admin', false) from t where n = 'restrict_nonsystem_relation_kind'": [
+      'select t',
+      'set_role',
+    ],
     "select set_config(n, $1, false) from t where n = 'restrict_nonsystem_relation_kind'": ['select t', 'set_role'],
     "select set_config(n, 'x', false) from t where n = 'role'": ['select t', 'set_role'],
     "select set_config(n, 'x', false) from t where n = 'work_mem' or true": ['select t', 'set_role'],
