@@ -127,7 +127,7 @@ t.test('what is approved', async t => {
       ...['execute a', 'execute b', 'execute c', 'execute d'].map(query),
       query('execute q'),
     )
-    t.equal(said(answers).split('run them as they are').length - 1, 4)
+    t.equal(said(answers).split('uses or changes names itself').length - 1, 4)
     t.match(said(answers.slice(-1)), 'SELECT 1')
     t.same(await world.postgres.query('select count(*) from held', 'app'), [['9']])
   })

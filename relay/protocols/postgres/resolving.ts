@@ -71,20 +71,13 @@ export function resolve(
   return resolved
 }
 
-/** What PREPARE and DECLARE can hold (PreparableStmt in src/backend/parser/gram.y), and facts of what was so defined. */
-const preparable: ReadonlySet<string> = new Set([
-  ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'],
-  ...['PrepareStmt', 'DeclareCursorStmt'],
-])
-
 /**
  * Over the protocol any command can be prepared, and EXECUTE runs it: one that defines or drops names, or runs what another
  * name stands for, whose meaning by then nobody has looked up.
  */
 function meaningOf(facts: StatementFacts): StatementFacts {
-  if (preparable.has(facts.node) && facts.naming === undefined) return facts
-  const fault =
-    'EXECUTE and FETCH of other commands than SELECT, INSERT, UPDATE, DELETE and MERGE are refused: run them as they are'
+  if (facts.naming === undefined && facts.transaction === undefined) return facts
+  const fault = 'what this runs by a name uses or changes names itself, or ends a transaction: run that as it is'
   return { ...facts, fault: facts.fault ?? fault }
 }
 
