@@ -1,4 +1,5 @@
-// The same random messages to a server directly and through gate: every message that comes back is the same.
+// The same random messages to a server directly and through gate: every message that comes back is the same. What Parse prepared
+// is not run by EXECUTE in SQL here, and no portal by FETCH: gate refuses some of that (redefined.test.ts, docs/postgres.md).
 import { deepStrictEqual } from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import fc from 'fast-check'
@@ -135,13 +136,12 @@ const single = fc.constantFrom(
   'prepare d (int) as select $1',
   'execute c',
   'execute d(3)',
-  'execute a',
   'deallocate a',
   'deallocate all',
   'declare p cursor for select g from generate_series(1, 9) g',
   'declare h cursor with hold for select 1',
-  'fetch 2 from p',
-  'move 1 in p',
+  'fetch 2 from h',
+  'move 1 in h',
   'close p',
   'close all',
   'discard all',

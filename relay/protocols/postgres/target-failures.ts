@@ -63,6 +63,8 @@ export class TargetFailures {
       if (entry.kind === 'execute') {
         this.#receiving.report(entry, entry.plan, '', how === 'failed' ? status : 'SKIPPED')
         if (entry.portal !== undefined) entry.portal.suspended = false
+        // It ran, and no FETCH runs it again.
+        if (entry.portal !== undefined && how === 'failed' && entry.refusal === undefined) entry.portal.executed = true
         if (this.#receiving.shared.counted?.entry === entry) this.#counting.skipped()
       }
       this.#receiving.shift(how)
