@@ -201,10 +201,11 @@ export class Catalog {
 
   /** Whether a view, or one that it is made of, or a rule calls a function that may do more than compute. */
   isCaller(oid: number): boolean {
-    return this.beneath(oid).some(each => this.calling.isCaller(each, this.#isView(each)))
+    return this.beneath(oid).some(each => this.calling.isCaller(each, this.isView(each)))
   }
 
-  #isView(oid: number): boolean {
+  /** Whether it is a view or materialised view; what is not known may be one. */
+  isView(oid: number): boolean {
     return viewKinds.has(this.#byOid.get(oid)?.kind ?? 'v')
   }
 
@@ -256,7 +257,7 @@ export class Catalog {
   beneath(oid: number): number[] {
     const seen = new Set([oid])
     for (const member of seen) {
-      if (!this.#isView(member)) continue
+      if (!this.isView(member)) continue
       for (const read of this.#read.get(member) ?? []) seen.add(read)
     }
     return [...seen]

@@ -240,9 +240,5 @@ class Resolved implements MaskedColumns {
   readonly isRuled = (oid: number): boolean =>
     this.catalog
       .beneath(oid)
-      .some(each => this.#readers.has(each) && (!this.#isView(each) || this.catalog.ruled.has(each)))
-
-  #isView(oid: number): boolean {
-    return viewKinds.has(this.catalog.relation(oid)?.kind ?? 'v')
-  }
+      .some(each => this.#readers.has(each) && (!this.catalog.isView(each) || this.catalog.ruled.has(each)))
 }

@@ -143,15 +143,15 @@ export class Names {
    * a rollback (src/backend/commands/prepare.c).
    */
   failed(naming: StatementFacts['naming']): void {
-    if (naming?.kind === 'prepare') this.#doubt(this.#statements, sqlNameKey(naming.name))
+    if (naming?.kind === 'prepare') this.#doubt(sqlNameKey(naming.name))
     if (naming?.kind !== 'deallocate' && naming?.kind !== 'discard') return
     const names =
       naming.kind === 'deallocate' && naming.name !== undefined ? [sqlNameKey(naming.name)] : this.#statements.keys()
-    for (const name of [...names]) this.#doubt(this.#statements, name)
+    for (const name of [...names]) this.#doubt(name)
   }
 
-  #doubt(statements: Map<string, Prepared>, name: string): void {
-    statements.set(name, doubtful(name))
+  #doubt(name: string): void {
+    this.#statements.set(name, doubtful(name))
   }
 
   /** A transaction or a part of it is over: its portals are gone, but for cursors WITH HOLD. */

@@ -1,4 +1,5 @@
 // How the server reads the texts that a client sends: their encoding, and whether a backslash in a literal is one. Pure.
+import { type StatementFacts, widest } from './analysis/facts.ts'
 import { readTokens } from './analysis/lexer.ts'
 import { decode } from './encodings.ts'
 import type { Entry } from './pending.ts'
@@ -58,16 +59,16 @@ export class Reading {
       this.#codeInFlight += 1
       this.#codeSegment = entry.segment
     }
-    const changes = changesOf(entry)
-    if (changes.length === 0) return
+    const change = changeBy(entry)
+    if (change === undefined) return
     this.#careful = true
-    this.#otherEncoding ||= changes.includes('encoding')
+    this.#otherEncoding ||= change === 'encoding'
     this.#changesInFlight += 1
   }
 
   settled(entry: Entry): void {
     if (runsCode(entry)) this.#codeInFlight -= 1
-    if (changesOf(entry).length > 0) this.#changesInFlight -= 1
+    if (changeBy(entry) !== undefined) this.#changesInFlight -= 1
   }
 
   /** The server says what a setting is now. False where nothing that was sent can have changed it. */
@@ -92,10 +93,12 @@ export class Reading {
   }
 }
 
-function changesOf(entry: Entry): readonly ('literals' | 'encoding')[] {
-  if (entry.kind === 'execute') return entry.plan?.changesReading === undefined ? [] : [entry.plan.changesReading]
-  if (entry.kind !== 'query') return []
-  return entry.plans.flatMap(({ changesReading }) => (changesReading === undefined ? [] : [changesReading]))
+function changeBy(entry: Entry): StatementFacts['changesReading'] {
+  if (entry.kind === 'execute') return entry.plan?.changesReading
+  if (entry.kind !== 'query') return undefined
+  let change: StatementFacts['changesReading']
+  for (const { changesReading } of entry.plans) change = widest(change, changesReading)
+  return change
 }
 
 function runsCode(entry: Entry): boolean {

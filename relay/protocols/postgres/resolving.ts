@@ -1,5 +1,5 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
-import { noFacts, type StatementFacts, unfollowedFacts } from './analysis/facts.ts'
+import { noFacts, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
 import { plainText } from './analysis/recordable.ts'
 import type { Prepared } from './pending.ts'
 import type { NameLookup } from './questions.ts'
@@ -102,12 +102,6 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
   return own.parts.length === 0
     ? both
     : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
-}
-
-type Change = StatementFacts['changesReading']
-
-function widest(a: Change, b: Change): Change {
-  return a === 'encoding' || b === 'encoding' ? 'encoding' : (a ?? b)
 }
 
 /**

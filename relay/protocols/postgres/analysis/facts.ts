@@ -66,6 +66,13 @@ export interface StatementFacts {
   readonly recordable: Recordable
 }
 
+type ChangesReading = StatementFacts['changesReading']
+
+/** What either of two changes. */
+export function widest(a: ChangesReading, b: ChangesReading): ChangesReading {
+  return a === 'encoding' || b === 'encoding' ? 'encoding' : (a ?? b)
+}
+
 /** The facts that every operation of this room has, with the values they have when nothing is said. */
 export const noFacts = {
   objectType: '',
