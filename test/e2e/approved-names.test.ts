@@ -49,7 +49,8 @@ t.test('what is approved', async t => {
   const [alice, bob] = await Promise.all([world.person('alice'), world.person('bob')])
   await using gate = await alice.connect('prod-db')
   const changed = (v: string) => world.postgres.query(`select count(*) from retried where v = '${v}'`, 'app')
-  const turn = (...turns: readonly (readonly Buffer[])[]): Promise<Message[][]> => converse(gate.port, ...turns)
+  const turn = (...turns: readonly (readonly Buffer[])[]): Promise<(readonly Message[])[]> =>
+    converse(gate.port, ...turns)
 
   await t.test('an approval of EXECUTE is for what the name stood for', async t => {
     const good = "prepare p (int) as update retried set v = 'good' where id = $1"
@@ -91,7 +92,7 @@ t.test('what is approved', async t => {
   await t.test('an approval of values is for their types', async t => {
     const value = Buffer.alloc(8)
     value.writeBigInt64BE(-5n)
-    const run = (type: number): Promise<Message[][]> =>
+    const run = (type: number): Promise<(readonly Message[])[]> =>
       turn([
         client.parse('', "update retried set v = 'typed' where id < $1", [type]),
         client.bind('', '', [value], [1]),

@@ -1,7 +1,7 @@
 // Who may not call functions: what calls them by another name, in a view, a check, a default, a label, at Bind, with a real server.
-import { connect } from 'node:net'
 import t from 'tap'
-import { client, errorFields, messages } from '../support/wire.ts'
+import { Talk } from '../support/talk.ts'
+import { client, errorFields, type Message } from '../support/wire.ts'
 import { startWorld } from '../support/world.ts'
 
 const policy = `
@@ -44,33 +44,16 @@ create view item_view as select id, note from items;
 create extension hstore;
 `
 
-type Answer = ReturnType<typeof messages>
-
-/** Sends bytes after the start-up and returns what came up to the next ReadyForQuery. */
-function converse(port: number, bytes: Buffer): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1')
-    let received = Buffer.alloc(0)
-    let started = false
-    socket.on('error', reject)
-    socket.on('connect', () => socket.write(client.startup({ user: 'x', database: 'app' })))
-    socket.on('data', chunk => {
-      received = Buffer.concat([received, chunk])
-      if (received.subarray(-6, -1).toString('latin1') !== 'Z\0\0\0\x05') return
-      if (!started) {
-        started = true
-        received = Buffer.alloc(0)
-        socket.write(bytes)
-        return
-      }
-      resolve(messages(received))
-      socket.destroy()
-    })
-  })
+/** What comes of messages in a session of their own. */
+const converse = async (port: number, ...units: readonly Buffer[]): Promise<readonly Message[]> => {
+  const talk = await Talk.start(port)
+  const answer = await talk.say(units)
+  talk.close()
+  return answer
 }
 
 /** The SQLSTATE and text of the first error. */
-function failure(answer: Answer): string | undefined {
+function failure(answer: readonly Message[]): string | undefined {
   const [error] = answer.filter(({ type }) => type === 'E')
   if (error === undefined) return undefined
   const fields = errorFields(error)
@@ -132,9 +115,9 @@ t.test('functions that may do anything', async t => {
         client.parse('', text, [...types]),
         client.bind('', '', types.length > 0 ? [Buffer.from('1')] : []),
       ]
-      const said = failure(await converse(engineer.port, Buffer.concat([...bytes, client.sync])))
+      const said = failure(await converse(engineer.port, ...bytes, client.sync))
       t.match(said ?? 'may run', /^42501 gate: no calls/, `at Parse: ${text}`)
-      const held = failure(await converse(support.port, Buffer.concat([...bytes, client.sync])))
+      const held = failure(await converse(support.port, ...bytes, client.sync))
       t.match(held ?? 'may run', /^42501 gate: people have to approve this/, `before a hold: ${text}`)
     }
     t.same(await touched(), before)

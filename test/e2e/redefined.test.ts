@@ -1,6 +1,6 @@
 // Names that are given another meaning, and settings that give texts another: what runs is what was decided over.
 import t from 'tap'
-import { query, run, shown, Talk } from '../support/talk.ts'
+import { run, shown, Talk } from '../support/talk.ts'
 import { client } from '../support/wire.ts'
 import { startWorld } from '../support/world.ts'
 
@@ -158,11 +158,11 @@ t.test('rows beyond a limit', async t => {
 })
 
 t.test('a text that means another one once a setting is changed', async t => {
-  const hidden = query("select '\\''; drop table precious; --'")
+  const hidden = client.query("select '\\''; drop table precious; --'")
   const off: Readonly<Record<string, readonly Buffer[]>> = {
     'by a name that says two things': [
-      query("select set_config('my.x', 'work_mem', false)"),
-      query(
+      client.query("select set_config('my.x', 'work_mem', false)"),
+      client.query(
         "select set_config(name, 'off', false) from (select current_setting('my.x') as name) s, (select set_config('my.x', 'standard_conforming_strings', false) as y offset 0) t where name = 'work_mem'",
       ),
     ],
@@ -173,16 +173,16 @@ t.test('a text that means another one once a setting is changed', async t => {
       client.sync,
     ],
     'by a view over the settings': [
-      query('create view v as select name, setting from pg_settings'),
-      query("update v set setting = 'off' where name = 'standard_conforming_strings'"),
+      client.query('create view v as select name, setting from pg_settings'),
+      client.query("update v set setting = 'off' where name = 'standard_conforming_strings'"),
     ],
     'by a view over such a view': [
-      query('create view w as select name, setting from v'),
-      query("update w set setting = 'off' where name = 'standard_conforming_strings'"),
+      client.query('create view w as select name, setting from v'),
+      client.query("update w set setting = 'off' where name = 'standard_conforming_strings'"),
     ],
-    "by a function of one's own": [query('select off()')],
+    "by a function of one's own": [client.query('select off()')],
     'by a function that runs texts': [
-      query(
+      client.query(
         "select query_to_xml('select set_config(''standard_conforming_strings'', ''off'', false)', true, false, '')",
       ),
     ],

@@ -28,14 +28,15 @@ export class Talk {
     return shown(await new Talk(port).say([client.startup({ user: 'alice', database: 'app', ...parameters })]))
   }
 
-  /** What comes until the server is ready so many times, or has closed. */
+  /** What comes until the server is ready, so many times, or has closed. */
   say(units: readonly Buffer[], ready = 1): Promise<readonly Message[]> {
     this.#bytes = Buffer.alloc(0)
     this.#socket.write(Buffer.concat(units))
     return new Promise(resolve => {
       this.#look = () => {
         const got = messages(this.#bytes)
-        if (got.filter(({ type }) => type === 'Z').length >= ready || this.#socket.closed) resolve(got)
+        const isReady = got.at(-1)?.type === 'Z' && got.filter(({ type }) => type === 'Z').length >= ready
+        if (isReady || this.#socket.closed) resolve(got)
       }
       this.#look()
     })
@@ -43,20 +44,12 @@ export class Talk {
 
   /** The rows' first columns, tags and errors of a query. */
   async ask(text: string | Buffer): Promise<string> {
-    return shown(await this.say([query(text)]))
+    return shown(await this.say([client.query(text)]))
   }
 
   close(): void {
     this.#socket.destroy()
   }
-}
-
-/** A simple query, also of bytes that are no UTF-8. */
-export function query(text: string | Buffer): Buffer {
-  const bytes = Buffer.concat([Buffer.from(text), Buffer.alloc(1)])
-  const head = Buffer.from('Q\0\0\0\0')
-  head.writeInt32BE(bytes.length + 4, 1)
-  return Buffer.concat([head, bytes])
 }
 
 /** Parse, Bind and Execute without names. */

@@ -39,7 +39,7 @@ export const client = {
   gssRequest: int32(8, 80_877_104),
   cancel: (processId: number, secret: Buffer): Buffer =>
     Buffer.concat([int32(12 + secret.length, 80_877_102, processId), secret]),
-  query: (text: string): Buffer => message('Q', `${text}\0`),
+  query: (text: string | Buffer): Buffer => message('Q', text, '\0'),
   parse: (name: string, text: string, types: readonly number[] = []): Buffer =>
     message('P', `${name}\0${text}\0`, int16(types.length), int32(...types)),
   bind: (
