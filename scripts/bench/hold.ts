@@ -115,7 +115,7 @@ async function setUp(cleanup: Cleanup): Promise<Place> {
   await postgres.query(`create database ${USER} owner ${USER}`)
   await postgres.query(`set role ${USER}; create table held (id int primary key)`, USER)
   const oidc = cleanup.use(await startOidc())
-  const relay = cleanup.use(await startRelay({ oidc, policy }))
+  const relay = cleanup.use(await startRelay({ oidc, policy, optimised: true }))
   const tap = cleanup.use(await startTap(postgres.port))
   const targets = `  - { name: bench, protocol: postgres, host: 127.0.0.1, port: ${tap.port}, database: ${USER}, user: ${USER} }`
   cleanup.use(await startAgent({ relay, targets }))

@@ -53,7 +53,7 @@ async function setUp(cleanup: Cleanup): Promise<Place> {
     NODE_OPTIONS: `--import=${new URL('./latency-preload.js', import.meta.url).href}`,
     BENCH_LATENCY: file,
   })
-  const relay = cleanup.use(await startRelay({ oidc, policy, program: unbundledRelay }))
+  const relay = cleanup.use(await startRelay({ oidc, policy, optimised: true, program: unbundledRelay }))
   delete process.env['NODE_OPTIONS']
   delete process.env['BENCH_LATENCY']
   const database = { user: USER, database: USER }

@@ -147,9 +147,9 @@ const preload = new URL('./preload.js', import.meta.url)
 export const profiling = (directory: string | undefined): Record<string, string> =>
   directory === undefined ? {} : { NODE_OPTIONS: `--import=${preload.href}`, BENCH_PROFILE: directory }
 
-/** A profile of the bundle would name none of our files. */
-export const relayProgram = (profile: string | undefined): { program?: string } =>
-  profile === undefined ? {} : { program: unbundledRelay }
+/** The relay as users run it; a profile of the bundle would name none of our files. */
+export const relayProgram = (profile: string | undefined): { optimised: true; program?: string } =>
+  profile === undefined ? { optimised: true } : { optimised: true, program: unbundledRelay }
 
 export async function startForwarder(
   cleanup: Cleanup,

@@ -55,7 +55,7 @@ export async function startWorld(progress: (text: string) => void, signal: Abort
   progress('filling the database …')
   const password = await fill(postgres)
   const policy = await readFile(source('policy.yaml'), 'utf8')
-  const relay = await open('starting the relay …', () => startRelay({ oidc, policy }))
+  const relay = await open('starting the relay …', () => startRelay({ oidc, policy, optimised: true }))
   const passwordFile = join(directory, 'database-password')
   await writeFile(passwordFile, password, { mode: 0o600 })
   const billing = await open('starting the billing service …', startService)

@@ -17,6 +17,9 @@ export const programs = {
   agent: bin('agent', 'gate-agent'),
 } as const
 
+/** The embedded store is WebAssembly: to optimise it takes longer than all that most tests ask of it. */
+const UNOPTIMISED = ['--liftoff-only']
+
 /** The relay as tsc wrote it, each module a file of its own: for what must reach into one of them. */
 export const unbundledRelay = join(root, 'relay', 'dist', 'index.js')
 
@@ -30,6 +33,8 @@ export interface RelaySetup {
   /** URL of a PostgreSQL database to use as the store. */
   readonly store?: string
   readonly log?: string
+  /** As users run it, and slower to start: for what measures. */
+  readonly optimised?: boolean
   /** Another program than the one that users start. */
   readonly program?: string
   readonly env?: Readonly<Record<string, string>>
@@ -73,7 +78,8 @@ export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {
   let current = await launch()
   async function launch(): Promise<Running> {
     const program = setup.program ?? programs.relay
-    const started = start(process.execPath, [program, '--config', config, 'start'], { env: setup.env ?? {} })
+    const flags = setup.optimised === true ? [] : UNOPTIMISED
+    const started = start(process.execPath, [...flags, program, '--config', config, 'start'], { env: setup.env ?? {} })
     await started.waitFor(/"event":"relay\.listening"/)
     return started
   }
