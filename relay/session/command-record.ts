@@ -1,16 +1,16 @@
 // Writes the commands of a session and their outcomes into the record.
 import { GateError } from '@gate/shared/errors'
-import type { Decision, Operation, Settled } from '@gate/shared/model'
+import type { Operation, Settled } from '@gate/shared/model'
 import type { EarlierCommand } from '../approval/requests.ts'
-import { hideFound } from '../mask/recorded.ts'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
 import type { Recorded, Terminal, TerminalSize } from '../protocols/protocol.ts'
 import type { EventBody } from '../record/events.ts'
 import type { Passage } from './holds.ts'
 import type { GateContext, Judged } from './judge.ts'
-import { type CommandBody, cutText, fitCommand, LARGEST_EVENT_BYTES, textBytes, withoutTexts } from './record-limits.ts'
+import { type CommandBody, fitCommand, LARGEST_EVENT_BYTES, textBytes, withoutTexts } from './record-limits.ts'
 import { cutMark, SessionBytes, sealed } from './recorded-text.ts'
+import { saidFacts, saidResources, verdictOf } from './said.ts'
 import { TerminalRecord } from './terminal-record.ts'
 
 /** Texts of a session that later commands can refer to instead of repeating them. */
@@ -206,50 +206,3 @@ function toMicroseconds(ms: number): number {
 }
 
 type OutcomeBody = Extract<EventBody, { type: 'outcome' }>
-
-/** Longer reasons say nothing more. */
-const REASON_BYTES = 2_000
-
-/** Decisions that are used again are said again. */
-const verdictsSaidBefore = new WeakMap<Decision, CommandBody['decision']>()
-
-export function verdictOf(decision: Decision, key: Uint8Array): CommandBody['decision'] {
-  const known = verdictsSaidBefore.get(decision)
-  if (known !== undefined) return known
-  const { effect, rule } = decision
-  const said =
-    effect === 'deny'
-      ? { effect, rule, reason: cutText(hideFound(decision.reason, key), REASON_BYTES) }
-      : { effect, rule }
-  verdictsSaidBefore.set(decision, said)
-  return said
-}
-
-/** Rooms that know a command from before give the same resources and facts again. */
-const resourcesSaidBefore = new WeakMap<Operation['resources'], CommandBody['resources']>()
-
-function saidResources({ resources }: Operation, key: Uint8Array): CommandBody['resources'] {
-  const known = resourcesSaidBefore.get(resources)
-  if (known !== undefined) return known
-  const said = resources.map(({ kind, name, mode }) => ({ kind, name: hideFound(name, key), mode }))
-  resourcesSaidBefore.set(resources, said)
-  return said
-}
-
-type SaidFacts = Record<string, string | number | boolean | null | string[]>
-
-const saidBefore = new WeakMap<Operation['facts'], SaidFacts>()
-
-/** Facts that say nothing are left out of the record: they are the same for every command. */
-function saidFacts(facts: Operation['facts'], key: Uint8Array): SaidFacts {
-  const known = saidBefore.get(facts)
-  if (known !== undefined) return known
-  const said: SaidFacts = {}
-  for (const [name, value] of Object.entries(facts)) {
-    if (value === '' || value === false || value === null || (Array.isArray(value) && value.length === 0)) continue
-    if (Array.isArray(value)) said[name] = value.map(each => hideFound(each, key))
-    else said[name] = typeof value === 'string' ? hideFound(value, key) : (value as number | boolean)
-  }
-  saidBefore.set(facts, said)
-  return said
-}

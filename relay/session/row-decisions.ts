@@ -2,9 +2,9 @@
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Deny, RowLimitObligation, Settled } from '@gate/shared/model'
 import type { Asked, Command, HoldNotice, RowCount, RowVerdict } from '../protocols/protocol.ts'
-import { verdictOf } from './command-record.ts'
 import type { Holds } from './holds.ts'
 import { type GateContext, heldRecorded, type Judged, judge, obligationsOf } from './judge.ts'
+import { verdictOf } from './said.ts'
 import type { TaskKey } from './task-rows.ts'
 
 /** A command that runs under row limits. */
