@@ -10,7 +10,7 @@ import { type Store, storeErrors } from '../store/store.ts'
 import type { Asking } from './asking.ts'
 import { commandRequest, createRequest, type NewRequest, type Wish, wishRequest } from './creating.ts'
 import { type SignedWord, takeWord } from './deciding.ts'
-import { forgotten, settledStates } from './forgetting.ts'
+import { forgotten, isRemembered, settledStates } from './forgetting.ts'
 import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
 import { expireLater, findLater } from './later.ts'
@@ -69,14 +69,9 @@ export class Approvals implements AsyncDisposable {
         .where('state', 'in', ['waiting', 'approved'])
         .execute(),
     )
-    // Earlier releases kept the commands of requests that were over.
+    // Earlier releases kept the commands of requests that were over, or the bodies that they carried.
     await storeErrors(() =>
-      store.db
-        .updateTable('requests')
-        .set(forgotten)
-        .where('state', 'in', settledStates)
-        .where('exact', 'is not', null)
-        .execute(),
+      store.db.updateTable('requests').set(forgotten).where('state', 'in', settledStates).where(isRemembered).execute(),
     )
     await store.listen('requests', () => {
       approvals.#waiting.look()

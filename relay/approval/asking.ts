@@ -12,8 +12,8 @@ export interface Asking {
   /** The command's exact text and values, and where it would run. */
   readonly command: string
   readonly parameters: readonly BoundParameter[]
-  /** What stays of them when the request is over. */
-  readonly recorded: Pick<Operation, 'text' | 'parameters'>
+  /** What stays of it when the request is over. */
+  readonly recorded: Pick<Operation, 'text' | 'parameters' | 'resources' | 'facts'>
   readonly context: Readonly<Record<string, string>>
   readonly history: readonly EarlierCommand[]
   readonly estimate: Estimate | undefined

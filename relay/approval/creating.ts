@@ -36,7 +36,9 @@ function ruleColumns(hold: Hold): { rule: string; approvers: string; grant_max_m
 /** A command that waits; `later`: without its client. */
 export function commandRequest(asking: Asking, later: boolean): NewRequest {
   const { session, access, hold, policy, command, context, history, estimate } = asking
-  const { target, operation } = access
+  const { target } = access
+  // The document is in the command, which goes when the request is over.
+  const { document: _document, ...operation } = access.operation
   const parameters = parameterBytes(asking.parameters)
   const { commandHash, parametersHash } = hashesOf(asking)
   return {

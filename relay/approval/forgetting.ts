@@ -22,5 +22,8 @@ export function forgetting(state: RequestState): Forgotten | Record<string, neve
 export const forgotten: Forgotten = {
   exact: null,
   history: '[]',
-  operation: sql<string>`(operation - 'recorded') || coalesce(operation->'recorded', '{"text":"","parameters":[]}'::jsonb)`,
+  operation: sql<string>`(operation - 'recorded' - 'document') || coalesce(operation->'recorded', '{"text":"","parameters":[]}'::jsonb)`,
 }
+
+/** Whether more than that is left of a request. */
+export const isRemembered = sql<boolean>`(exact is not null or operation->'document' is not null)`

@@ -120,8 +120,12 @@ export class SessionGate implements Gate {
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    const recorded = heldRecorded(judged.map(({ command }) => command))
-    const questions = distinct(holds).map(hold => ({ operation: held(judged, hold, asked), recorded, hold, asked }))
+    const commands = judged.map(({ command }) => command)
+    const questions = distinct(holds).map(hold => {
+      const command = held(judged, hold)
+      const recorded = heldRecorded(command, commands, this.#context.record.key)
+      return { operation: { ...command.operation, text: asked.command }, recorded, hold, asked }
+    })
     const passage = await this.#holds.pass(questions, policy, waiting, signal)
     if (passage.deny !== undefined) return this.#record(judged, passage.deny, passage, () => asked, policy)
     // Time has passed: who asked may have lost the right meanwhile.

@@ -31,8 +31,7 @@ export interface Passage {
 /** What people are asked about under one rule. */
 export interface Question {
   readonly operation: Operation
-  /** What may be kept of it when the request is over. */
-  readonly recorded: Pick<Operation, 'text' | 'parameters'>
+  readonly recorded: Asking['recorded']
   readonly hold: Hold
   readonly asked: Asked
 }

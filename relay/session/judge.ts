@@ -14,12 +14,14 @@ import type {
   Target,
 } from '@gate/shared/model'
 import type { Approvals } from '../approval/approvals.ts'
+import type { Asking } from '../approval/asking.ts'
 import type { Policy } from '../policy/decide.ts'
-import type { Asked, Command } from '../protocols/protocol.ts'
+import type { Command } from '../protocols/protocol.ts'
 import { type EventBody, isSessionEvent } from '../record/events.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { cutText, LARGEST_EVENT_BYTES } from './record-limits.ts'
 import type { RecordTerms } from './recorded-text.ts'
+import { saidFacts, saidResources } from './said.ts'
 import type { TaskRows } from './task-rows.ts'
 
 /** Where events of one session go. */
@@ -98,22 +100,27 @@ export function denyOf(judged: readonly Judged[]): Deny | undefined {
   return deny?.effect === 'deny' ? deny : undefined
 }
 
-/** What people are shown: the held operation, with everything that would run along with it. */
-export function held(judged: readonly Judged[], hold: Hold, asked: Asked): Operation {
-  const operation = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)?.command
-    .operation
-  if (operation === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
-  return { ...operation, text: asked.command }
+/** The command that a rule holds. */
+export function held(judged: readonly Judged[], hold: Hold): Command {
+  const found = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)
+  if (found === undefined) throw new GateError('ERR_GATE_INTERNAL', 'a hold without a command')
+  return found.command
 }
 
-/** What may be kept of commands that people were asked about together. */
-export function heldRecorded(commands: readonly Command[]): Pick<Operation, 'text' | 'parameters'> {
-  const texts = new Set(commands.map(({ recorded }) => recorded.text))
+/** What may be kept of a command that people were asked about, with everything that would run along with it. */
+export function heldRecorded(
+  { operation, recorded }: Command,
+  commands: readonly Command[],
+  key: Uint8Array,
+): Asking['recorded'] {
+  const texts = new Set(commands.map(each => each.recorded.text))
   return {
     text: cutText([...texts].join(';\n'), LARGEST_EVENT_BYTES),
     parameters: (commands[0]?.recorded.parameters ?? []).map(parameter => ({
       ...parameter,
       bytes: parameter.bytes ?? Buffer.byteLength(parameter.text ?? ''),
     })),
+    resources: saidResources(operation, key),
+    facts: saidFacts(recorded.facts ?? operation.facts, key),
   }
 }

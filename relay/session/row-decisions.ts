@@ -138,7 +138,8 @@ export class RowDecisions {
       if (limit.hold === undefined || first === undefined)
         throw new GateError('ERR_GATE_INTERNAL', 'a limit that holds without approvers or commands')
       const asked = first.asked()
-      const recorded = heldRecorded(counts.map(({ judged }) => judged))
+      const commands = counts.map(({ judged }) => judged)
+      const recorded = heldRecorded(first.judged, commands, this.#context.record.key)
       return { operation: { ...first.judged.operation, text: asked.command, rows }, recorded, hold: limit.hold, asked }
     })
     const passage = await this.#holds.pass(questions, this.#context.policy(), waiting, signal)

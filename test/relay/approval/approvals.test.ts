@@ -75,7 +75,7 @@ const asking = (subject: Subject, how: Hold): Asking => ({
   policy: 'policy-1',
   command: operation.text,
   parameters,
-  recorded: { text: 'delete from ‹redacted:0123456789abcdef›', parameters: [] },
+  recorded: { text: 'delete from ‹redacted:0123456789abcdef›', parameters: [], resources: [], facts: {} },
   context: { database: 'app' },
   history: [{ command: 1, action: 'select', text: 'select 1', effect: 'allow', status: 'SELECT 1' }],
   estimate: { rows: 7, detail: 'Delete' },

@@ -1,0 +1,53 @@
+// What stays of HTTP requests in the record and in the store: nothing that is masked for anybody, through real processes.
+import t from 'tap'
+import { callAs } from '../support/approver.ts'
+import type { Cli, Connection } from '../support/gate.ts'
+import { startHttpWorld } from '../support/http-world.ts'
+import { run } from '../support/process.ts'
+
+const policy = `
+targets:
+  - match: { labels: { env: prod, protocol: http } }
+    allow: { groups: [engineers, dba] }
+    rules:
+      - { name: everything, allow: [engineers] }
+      - { name: payouts, when: 'op.path.startsWith("/payouts")', hold: { approvers: "1 of dba", expires: 60s } }
+    mask:
+      - { fields: ["**.vin"], for: { groups: [support] }, with: redact }
+`
+
+const VIN = 'WVWZZZ1JZ3W386752'
+const MAIL = 'ann@secret.example'
+
+const world = await startHttpWorld({ policy })
+t.teardown(() => world[Symbol.asyncDispose]())
+const alice = await world.person('alice')
+const bob = await world.person('bob')
+const open = await alice.connect('billing-api')
+t.teardown(() => open[Symbol.asyncDispose]())
+
+const curl = async ({ port }: Connection, path: string, ...args: string[]): Promise<string> =>
+  (await run('curl', ['-s', '--path-as-is', ...args, `http://127.0.0.1:${port}${path}`])).stdout
+const json = ['-H', 'content-type: application/json', '-d']
+
+/** Asks for something that is held; gives the id of the request for approval. */
+async function askLater(path: string, ...args: string[]): Promise<string> {
+  const answer = await curl(open, path, '-H', 'prefer: respond-async', ...args)
+  return /"request":"([^"]+)"/.exec(answer)?.[1] ?? answer
+}
+
+const shown = async (person: Cli, id: string): Promise<string> =>
+  JSON.stringify((await callAs(person, world.relay.url, 'GET', `/v1/requests/${id}`)).body)
+
+t.test('people see the whole body, and when the request is over nothing of it is left', async t => {
+  const path = `/payouts/${MAIL}`
+  const held = [path, ...json, JSON.stringify({ vin: VIN, amount: 5 })] as const
+  const id = await askLater(...held)
+  t.match(await shown(bob, id), VIN)
+  t.equal((await bob.run('approve', id)).code, 0)
+  t.match(await curl(open, path, '-H', 'prefer: respond-async', ...held.slice(1)), VIN, 'the service has answered')
+  const after = await shown(bob, id)
+  t.match(after, '"amount')
+  t.notMatch(after, VIN)
+  t.notMatch(after, MAIL, 'nor in facts and resources')
+})
