@@ -9,11 +9,12 @@ const policy = `
 targets:
   - match: { labels: { env: prod, protocol: http } }
     allow: { groups: [engineers, dba] }
+    headers: [x-tenant, x-owner]
     rules:
       - { name: everything, allow: [engineers] }
       - { name: payouts, when: 'op.path.startsWith("/payouts")', hold: { approvers: "1 of dba", expires: 60s } }
     mask:
-      - { fields: ["**.vin"], for: { groups: [support] }, with: redact }
+      - { fields: ["**.vin"], headers: [x-owner], for: { groups: [support] }, with: redact }
 `
 
 const VIN = 'WVWZZZ1JZ3W386752'
@@ -50,4 +51,19 @@ t.test('people see the whole body, and when the request is over nothing of it is
   t.match(after, '"amount')
   t.notMatch(after, VIN)
   t.notMatch(after, MAIL, 'nor in facts and resources')
+})
+
+t.test('headers that rules see are recorded, and signed, without what is masked for anybody', async t => {
+  const owner = ['-H', 'x-owner: zebra-one', '-H', 'x-tenant: 7']
+  await curl(open, '/cars', ...owner)
+  const id = await askLater('/payouts/2', ...owner)
+  t.match(await shown(bob, id), /"header x-owner":"‹redacted:[0-9a-f]{16}›","header x-tenant":"7"/)
+  t.equal((await bob.run('approve', id)).code, 0)
+  const other = await askLater('/payouts/2', '-H', 'x-owner: zebra-two', '-H', 'x-tenant: 7')
+  t.match(other, /^r_/, 'what is approved goes with no other header')
+  t.equal((await bob.run('deny', other, '--reason', 'no')).code, 0)
+  t.match(await askLater('/payouts/2', ...owner), 'zebra-one', 'the service has answered')
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, /"headers":\["x-owner: ‹redacted:[0-9a-f]{16}›","x-tenant: 7"\]/)
+  t.notMatch(recorded, /zebra/)
 })

@@ -2,7 +2,7 @@
 import { requestText, type WordedContent } from '@gate/shared/http-command'
 import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
-import type { Fields } from './fields.ts'
+import type { FieldList, Fields } from './fields.ts'
 import { type Location, readLocation } from './location.ts'
 import { everyMember, plainName } from './members.ts'
 import type { RouteOf } from './routes.ts'
@@ -42,8 +42,8 @@ export interface Request {
   readonly isUpgrade: boolean
 }
 
-/** What a request asks, when it is read far enough. `shownHeaders` are those that rules may see. */
-export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: readonly string[]): Operation {
+/** What a request asks, when it is read far enough. `shownHeaders` are those of its fields that rules may see. */
+export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: FieldList): Operation {
   const { method, location, fields, body, content, isUpgrade } = request
   const writes = !safe.has(method)
   const { plain: path, parameters } = location
@@ -65,7 +65,7 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
       route: routeOf(path),
       query: namesIn(location),
       ...factsOfParameters(parameters),
-      headers: fields.list.flatMap(([name, value]) => (shownHeaders.includes(name) ? [`${name}: ${value}`] : [])),
+      ...factsOfHeaders(shownHeaders),
       ...body.facts,
       direction: '',
     },
@@ -76,6 +76,10 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: re
 
 export function factsOfParameters(parameters: Location['parameters']): { readonly parameters: readonly string[] } {
   return { parameters: parameters.map(([name, value]) => `${name}=${value}`) }
+}
+
+export function factsOfHeaders(headers: FieldList): { readonly headers: readonly string[] } {
+  return { headers: headers.map(([name, value]) => `${name}: ${value}`) }
 }
 
 /**

@@ -2,14 +2,16 @@
 import type { FieldMaskObligation, Operation } from '@gate/shared/model'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Recorded } from '../protocol.ts'
+import type { FieldList } from './fields.ts'
 import { parametersOf } from './location.ts'
-import { recordedBody, recordedParameters, recordedQuery } from './masking/recorded.ts'
-import { factsOfParameters, type Request, textOf } from './operation.ts'
+import { recordedBody, recordedHeader, recordedParameters, recordedQuery } from './masking/recorded.ts'
+import { factsOfHeaders, factsOfParameters, type Request, textOf } from './operation.ts'
 
 /** `start` is what was read of the body. */
 export function recordedRequest(
   request: Request,
   operation: Operation,
+  shownHeaders: FieldList,
   start: Buffer | undefined,
   masks: readonly FieldMaskObligation[],
   key: Uint8Array,
@@ -25,13 +27,27 @@ export function recordedRequest(
         ? content
         : { kind: 'text', shown: recordedBody(fields.one('content-type'), start, masks, key) },
   }
-  const isSame = query === location.query && path === location.path
+  const headers = recordedHeaders(shownHeaders, masks, key)
+  const isSame = query === location.query && path === location.path && headers === shownHeaders
+  const ofValues = (): Operation['facts'] => ({
+    ...factsOfParameters(parametersOf(path, query)),
+    ...factsOfHeaders(headers),
+  })
   return {
     text: textOf(kept),
-    // Values of parameters stand there as well.
-    ...(isSame ? {} : { facts: { ...operation.facts, ...factsOfParameters(parametersOf(path, query)) } }),
+    // Values of parameters and of headers stand there as well.
+    ...(isSame ? {} : { facts: { ...operation.facts, ...ofValues() } }),
     isCut: false,
     parameters: [],
     parameterCount: 0,
   }
+}
+
+/**
+ * Headers as they are recorded, and as people are asked about them: what approvers sign is in the record. The same list when
+ * nothing is replaced.
+ */
+export function recordedHeaders(headers: FieldList, masks: readonly FieldMaskObligation[], key: Uint8Array): FieldList {
+  const recorded = headers.map(([name, value]) => [name, recordedHeader(name, value, masks, key)] as const)
+  return recorded.every(([, value], at) => value === headers[at]?.[1]) ? headers : recorded
 }

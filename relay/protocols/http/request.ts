@@ -7,13 +7,13 @@ import type { Deny, Obligation } from '@gate/shared/model'
 import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
-import { disguisedField, Fields, hiddenField } from './fields.ts'
+import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
 import { type KeptInPaths, type Location, readLocation } from './location.ts'
 import { masksFields } from './masking/body.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { destinationOf, operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
-import { recordedRequest } from './recording.ts'
+import { recordedHeaders, recordedRequest } from './recording.ts'
 import { compileRoutes } from './routes.ts'
 
 /** A target that cannot be read is recorded up to this length. */
@@ -129,10 +129,9 @@ export function askedOf({ command, whole, headers }: Decidable, later: boolean):
 const MAX_CONTEXT_LENGTH = 4_096
 
 /** Headers as the context of a request for approval: what is approved goes with these and with no others. */
-function contextOf(fields: Fields, names: readonly string[]): Record<string, string> {
+function contextOf(shown: FieldList): Record<string, string> {
   const headers = new Map<string, string>()
-  for (const [name, value] of fields.list) {
-    if (!names.includes(name)) continue
+  for (const [name, value] of shown) {
     const known = headers.get(name)
     headers.set(name, known === undefined ? value : `${known}, ${value}`)
   }
@@ -194,17 +193,22 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const request: Request = { ...head, body, content: shown }
   const { routeOf, maskRouteOf } = compileRoutes(gate.routes)
   const maskRoute = maskRouteOf(location.plain)
-  const names = gate.headers
-  const operation = operationOf(request, routeOf, names)
+  const shownHeaders = fields.list.filter(([name]) => gate.headers.includes(name))
+  const operation = operationOf(request, routeOf, shownHeaders)
   const command: Command = {
     operation,
-    recorded: recordedRequest(request, operation, content.start, gate.recordFields, recordKey),
+    recorded: recordedRequest(request, operation, shownHeaders, content.start, gate.recordFields, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
     perform: obligations => perform(obligations, maskRoute, head.method, body),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
-  return { command, maskRoute, whole: isShown ? operation.text : undefined, headers: () => contextOf(fields, names) }
+  return {
+    command,
+    maskRoute,
+    whole: isShown ? operation.text : undefined,
+    headers: () => contextOf(recordedHeaders(shownHeaders, gate.recordFields, recordKey)),
+  }
 }
 
 function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {

@@ -1,8 +1,8 @@
-// What is recorded of the bodies and queries of requests: without what is masked for anybody, and without what detectors find. Pure.
+// What is recorded of the bodies, queries and headers of requests: without what is masked for anybody, and without what detectors find. Pure.
 import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import type { FieldMaskObligation } from '@gate/shared/model'
-import { placeholderOf } from '../../../mask/placeholder.ts'
+import { placeholderOf, recordedPlaceholder } from '../../../mask/placeholder.ts'
 import { hideFound } from '../../../mask/recorded.ts'
 import { type BodyMasks, bodyMasker, compileFields } from './body.ts'
 import { recordSearches } from './detecting.ts'
@@ -71,4 +71,35 @@ export function recordedParameters(path: string, fields: readonly FieldMaskOblig
 export function recordedQuery(query: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
   const masker = new FormMasker({ ...recordMasks(fields, key), place: 'query' })
   return run(new GuardedMasker(masker), Buffer.from(query)) ?? placeholderOf(key, query)
+}
+
+/** Headers with which one logs in: whoever has read their values can. */
+const holdsSecret = /^(?:proxy-)?authorization$|^cookie$|api-?key|token|secret|password/
+
+const namesByFields = new WeakMap<readonly FieldMaskObligation[], ReadonlySet<string>>()
+
+/** Those that masks name as headers, and as fields: a request may hold these in its head as well as in its query. */
+function maskedNames(fields: readonly FieldMaskObligation[]): ReadonlySet<string> {
+  const known = namesByFields.get(fields)
+  if (known !== undefined) return known
+  const last = fields.flatMap(mask => mask.fields).map(pattern => (pattern.split('.').at(-1) ?? '').toLowerCase())
+  const names = new Set([...fields.flatMap(mask => mask.headers), ...last])
+  namesByFields.set(fields, names)
+  return names
+}
+
+/** The value of a request's header, whose name is in lower case, as it is recorded; of an address (Referer) also its query. */
+export function recordedHeader(
+  name: string,
+  value: string,
+  fields: readonly FieldMaskObligation[],
+  key: Uint8Array,
+): string {
+  if (!maskedNames(fields).has(name) && !holdsSecret.test(name)) {
+    const mark = value.indexOf('?')
+    if (mark === -1) return hideFound(value, key)
+    return `${hideFound(value.slice(0, mark), key)}?${recordedQuery(value.slice(mark + 1), fields, key)}`
+  }
+  const bytes = Buffer.from(value, 'latin1')
+  return recordedPlaceholder(key, isUtf8(bytes) ? bytes.toString('utf8') : value)
 }

@@ -1,6 +1,6 @@
 // What is recorded of requests: placeholders in the place of what is masked for anybody, wherever it stands.
 import { placeholderOf } from '@gate/relay/mask/placeholder'
-import { recordedBody, recordedQuery } from '@gate/relay/protocols/http/masking/recorded'
+import { recordedBody, recordedHeader, recordedQuery } from '@gate/relay/protocols/http/masking/recorded'
 import t from 'tap'
 import { fields, maskKey } from '#support/masking'
 
@@ -39,6 +39,18 @@ t.test('forms, lines and queries', async t => {
   t.equal(recordedQuery('x=1;email=y;z&a', masked, maskKey), `x=1;email=${hidden('y')};z&a`)
   t.equal(recordedQuery('', masked, maskKey), '')
   t.equal(recordedQuery('a=%zz&email=x', masked, maskKey), hidden('a=%zz&email=x'))
+})
+
+t.test('headers that masks name, as headers or as fields, and those that log in', async t => {
+  const recorded = (name: string, value: string): string =>
+    recordedHeader(name, value, [{ ...fields(['customers.Email']), headers: ['x-owner'] }], maskKey)
+  for (const name of ['x-owner', 'email', 'authorization', 'cookie', 'x-api-key', 'x-vault-token'])
+    t.equal(recorded(name, 'zebra'), hidden('zebra'), name)
+  t.equal(recorded('x-owner', '\xc3\xa9'), hidden('é'), 'bytes are read as UTF-8')
+  t.not(recorded('x-owner', '\xfe'), recorded('x-owner', '\xff'))
+  t.equal(recorded('x-tenant', '7'), '7')
+  t.equal(recorded('x-user', 'to ada@example.com'), `to ${hidden('ada@example.com')}`)
+  t.equal(recorded('referer', 'http://localhost/a?Email=x&b=1'), `http://localhost/a?Email=${hidden('x')}&b=1`)
 })
 
 t.test('what detectors find is replaced, escaped or not, masked fields or none', async t => {
