@@ -4,6 +4,7 @@ import { callAs } from '../support/approver.ts'
 import type { Cli, Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
 import { run } from '../support/process.ts'
+import { sendRaw } from '../support/raw-http.ts'
 
 const policy = `
 targets:
@@ -65,5 +66,23 @@ t.test('headers that rules see are recorded, and signed, without what is masked 
   t.match(await askLater('/payouts/2', ...owner), 'zebra-one', 'the service has answered')
   const recorded = JSON.stringify(await world.relay.events())
   t.match(recorded, /"headers":\["x-owner: ‹redacted:[0-9a-f]{16}›","x-tenant: 7"\]/)
-  t.notMatch(recorded, /zebra/)
+  t.notMatch(recorded, /zebra-/)
+})
+
+t.test('a request that is refused for its form is recorded without what is masked as well', async t => {
+  const host = 'Host: localhost\r\nConnection: close\r\n\r\n'
+  for (const target of [
+    `//cars?of=zebra&vin=${VIN}`,
+    `/a\\b?vin=${VIN}`,
+    `/cars/9;vin=${VIN}`,
+    `/cars#vin=${VIN}`,
+    `/cars?vin=${VIN}#x`,
+    `/cars?_method=DELETE&vin=${VIN}`,
+    `http://me:${VIN}@localhost/cars`,
+  ])
+    t.match(await sendRaw(open.port, `GET ${target} HTTP/1.1\r\n${host}`), /^HTTP\/1\.1 400 /, target)
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, /"GET \/\/cars\?of=zebra&vin=‹redacted:/)
+  t.match(recorded, /"GET \/cars#vin=‹redacted:/)
+  t.notMatch(recorded, VIN)
 })

@@ -65,6 +65,21 @@ export function readLocation(target: string, keeps: KeptInPaths = {}): Location 
   return { path, plain: plainPath(path.replace(/;[^/]*/g, '')), query, parameters, authority }
 }
 
+/** A target that cannot be read is recorded up to this length. */
+const RECORDED_TARGET_LENGTH = 1_000
+
+/**
+ * What the record has of a target that was refused, and goes nowhere: what looks like parameters in it is told from the path,
+ * since their values may be masked for somebody.
+ */
+export function refusedLocation(target: string): Location {
+  const written = target.slice(0, RECORDED_TARGET_LENGTH).replace(/^(https?:\/\/)[^/?#]*@/i, '$1')
+  const mark = written.search(/[?#]/)
+  const path = mark === -1 ? written : written.slice(0, mark)
+  const query = mark === -1 ? '' : written.slice(mark)
+  return { path, plain: path.replace(/;[^/]*/g, ''), query, parameters: [], authority: undefined }
+}
+
 function refuse(
   why: string,
   hint = 'Servers read such a path in different ways; send it in its plain form.',

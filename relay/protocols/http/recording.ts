@@ -17,7 +17,8 @@ export function recordedRequest(
   key: Uint8Array,
 ): Recorded {
   const { location, fields, content } = request
-  const query = location.query === '' ? '' : `?${recordedQuery(location.query.slice(1), masks, key)}`
+  const [mark = ''] = location.query
+  const query = `${mark}${recordedQuery(location.query.slice(1), masks, key)}`
   const path = recordedParameters(location.path, masks, key)
   const kept: Request = {
     ...request,

@@ -8,16 +8,13 @@ import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
-import { type KeptInPaths, type Location, readLocation } from './location.ts'
+import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
 import { masksFields } from './masking/body.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { destinationOf, operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
 import { recordedHeaders, recordedRequest } from './recording.ts'
 import { compileRoutes } from './routes.ts'
-
-/** A target that cannot be read is recorded up to this length. */
-const RECORDED_TARGET_LENGTH = 1_000
 
 /** The head of a request. */
 export interface Head {
@@ -54,9 +51,7 @@ export function readHead(head: Head, targetName: string, keeps: KeptInPaths = {}
       throw new GateError('ERR_GATE_PROTOCOL', 'the query has _method', { hint: 'Send the method itself.' })
     return { method, location, fields, isUpgrade, fault: undefined }
   } catch (thrown) {
-    const path = target.slice(0, RECORDED_TARGET_LENGTH)
-    const location = { path, plain: path, query: '', parameters: [], authority: undefined }
-    return { method, location, fields: noFields, isUpgrade, fault: asGateError(thrown) }
+    return { method, location: refusedLocation(target), fields: noFields, isUpgrade, fault: asGateError(thrown) }
   }
 }
 
