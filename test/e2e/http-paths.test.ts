@@ -15,6 +15,7 @@ ${more}
       - { name: seventh, when: 'op.route == "/cars/{id}" && op.path == "/cars/7"', deny: "Not this one." }
       - { name: prices, when: '"price" in op.query', deny: "No prices." }
       - { name: admin, when: 'op.path.startsWith("/admin")', deny: "The admin pages are not for people." }
+      - { name: into, when: 'op.written.exists(path, path.startsWith("/admin"))', deny: "Nothing goes there." }
     mask:
       - { fields: ["email"], routes: ["/customers"], for: { groups: [support] }, with: redact }
       - { fields: ["vin"], for: { groups: [support] }, with: redact }
@@ -66,4 +67,36 @@ t.test('parameters of paths reach the service as they are, and no rule or mask i
   for (const until = Date.now() + 30_000; Date.now() < until && !refused.includes('semicolon'); )
     refused = await curl(open, '/cars/8;v=1')
   t.match(refused, 'has a semicolon', 'without the policy’s word they are refused')
+})
+
+t.test('where COPY and MOVE lead is decided and sent on as the path of a request is', async t => {
+  await using world = await startHttpWorld({
+    policy: policy('    path_parameters: keep\n    encoded_slashes: keep'),
+  })
+  await using open = await (await world.person('alice')).connect('billing-api')
+  const move = (destination: string, method = 'MOVE'): Promise<string> =>
+    curl(open, '/cars/8', '-X', method, '-H', `Destination: ${destination}`)
+  for (const [asked, sent] of [
+    [`http://127.0.0.1:${open.port}/a/../cars/%38;color=red?x=1`, '/cars/8;color=red?x=1'],
+    ['/cars/x%2fy', '/cars/x%2Fy'],
+    ['/cars/9', '/cars/9'],
+  ] as const)
+    t.match(await move(asked), `"destination":"http://127.0.0.1:${world.service.port}${sent}"`, asked)
+  const before = world.service.asked.length
+  for (const [asked, why] of [
+    ['/%61dmin;v=1/x', 'Nothing goes there.'],
+    ['/x/..%2Fadmin', /"status":400.*in its Destination/],
+    ['/x/..;/admin', /"status":400.*in its Destination/],
+    ['/cars/9;price=1', 'No prices.'],
+    ['/cars/9?price=1', 'No prices.'],
+    ['/cars/9?_method=DELETE', '"status":400'],
+    ['http://elsewhere.example/cars/9', /another host.*Write it as a path/],
+  ] as const)
+    for (const method of ['COPY', 'MOVE']) t.match(await move(asked, method), why, `${method} ${asked}`)
+  t.equal(world.service.asked.length, before, 'nothing of these reached the service')
+  await move('/cars/9?vin=WVWZZZ1JZ3W386752')
+  await move('/cars/9;vin=WVWZZZ1JZ3W386752')
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, /destination: \/cars\/9\?vin=‹redacted:/)
+  t.notMatch(recorded, 'WVWZZZ1JZ3W386752')
 })

@@ -2,7 +2,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
-import { GateError } from '@gate/shared/errors'
 import type { Waiting } from '@gate/shared/waiting'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
@@ -15,6 +14,7 @@ import { Exchange } from './exchange.ts'
 import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf, withScheme } from './headers.ts'
 import { Http2Connection } from './http2.ts'
 import { credentialOf } from './login.ts'
+import { pathAt, withDestinationAt } from './paths.ts'
 import type { Place } from './redirects.ts'
 import type { ServiceConnection } from './service-connection.ts'
 import { Slots } from './slots.ts'
@@ -78,7 +78,7 @@ export class Service {
     try {
       const { connection, guard, upgraded } = options
       const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
-      const path = this.#pathOf(request)
+      const path = pathAt(this.#place, request.url ?? '')
       await this.#slots.take(asker)
       try {
         await this.#exchange(request, response, { path, asker, body, connection, upgraded })
@@ -98,10 +98,9 @@ export class Service {
     { path, asker, body, connection, upgraded }: Way,
   ): Promise<void> {
     const { method = '' } = request
-    const kept = withScheme(
-      requestHeaders(request.rawHeaders, this.#target.pass, this.#withheld),
-      this.#place.origin.startsWith('https:') ? 'https' : 'http',
-    )
+    const passed = requestHeaders(request.rawHeaders, this.#target.pass, this.#withheld)
+    const scheme = this.#place.origin.startsWith('https:') ? 'https' : 'http'
+    const kept = withDestinationAt(this.#place, method, withScheme(passed, scheme))
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)
     const isSigned = this.#credential.signsBody && hasBody(request)
     const whole = body ?? (isSigned ? await wholeBody(request, MAX_SIGNED_BODY_BYTES, 'signed') : undefined)
@@ -146,20 +145,5 @@ export class Service {
       stream?.destroy()
     }
     await upgrade
-  }
-
-  /**
-   * The path at the service.
-   * @throws {GateError} ERR_GATE_PROTOCOL for anything but a path, and for one that climbs out of the base path.
-   */
-  #pathOf({ url = '' }: IncomingMessage): string {
-    if (!url.startsWith('/') || url.includes('#'))
-      throw new GateError('ERR_GATE_PROTOCOL', 'the request does not ask for a path')
-    const { basePath } = this.#place
-    const [path = ''] = url.split('?', 1)
-    const climbs = path.split(/[/\\]|%2f|%5c/i).some(segment => /^(\.|%2e){2}($|;)/i.test(segment))
-    if (basePath !== '' && climbs)
-      throw new GateError('ERR_GATE_PROTOCOL', "the request's path goes up, and the target has a base path")
-    return basePath + url
   }
 }

@@ -4,7 +4,9 @@ import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { Waiting } from '@gate/shared/waiting'
 import type { Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
-import { type FieldList, forwardedFields, prefersAsync } from './fields.ts'
+import { withDestination } from './destination.ts'
+import { forwardedFields, prefersAsync } from './fields.ts'
+import { targetOf } from './location.ts'
 import { maskingOf } from './masking-of.ts'
 import { type FormKind, formOf, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
@@ -203,14 +205,18 @@ export class Exchange {
     body.watch(this.#response, received, limits.idleMs, cause => this.stop(cause))
   }
 
-  #sent({ method, location, fields }: ReadHead, content: ReadContent, masking: Masking | undefined): SentRequest {
-    const forwarded: FieldList = forwardedFields(fields, this.#connection.session.id)
+  #sent(
+    { method, location, fields, destination }: ReadHead,
+    content: ReadContent,
+    masking: Masking | undefined,
+  ): SentRequest {
+    const forwarded = withDestination(forwardedFields(fields, this.#connection.session.id), destination)
     const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
     const kind = formOf(method, fields.one('content-type'))
     const spelling = spellingOf(this.#request.rawHeaders)
     return {
       method,
-      path: `${location.path}${location.query}`,
+      path: targetOf(location),
       fields: sent,
       spelling,
       body: this.#body(content, kind),

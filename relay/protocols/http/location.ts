@@ -65,6 +65,11 @@ export function readLocation(target: string, keeps: KeptInPaths = {}): Location 
   return { path, plain: plainPath(path.replace(/;[^/]*/g, '')), query, parameters, authority }
 }
 
+/** A target as it goes on. */
+export function targetOf({ path, query }: Pick<Location, 'path' | 'query'>): string {
+  return `${path}${query}`
+}
+
 /** A target that cannot be read is recorded up to this length. */
 const RECORDED_TARGET_LENGTH = 1_000
 

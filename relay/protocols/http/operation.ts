@@ -3,7 +3,7 @@ import { requestText, type WordedContent } from '@gate/shared/http-command'
 import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import type { FieldList, Fields } from './fields.ts'
-import { type Location, readLocation } from './location.ts'
+import { type Location, targetOf } from './location.ts'
 import { everyMember, plainName } from './members.ts'
 import type { RouteOf } from './routes.ts'
 
@@ -36,6 +36,8 @@ export interface Request {
   readonly method: string
   readonly location: Location
   readonly fields: Fields
+  /** The second path of COPY and MOVE. */
+  readonly destination: Location | undefined
   readonly body: Body
   /** What the text shows of the body; undefined when it was not read, or there is none. */
   readonly content: WordedContent | undefined
@@ -44,18 +46,19 @@ export interface Request {
 
 /** What a request asks, when it is read far enough. `shownHeaders` are those of its fields that rules may see. */
 export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: FieldList): Operation {
-  const { method, location, fields, body, content, isUpgrade } = request
+  const { method, location, destination, body, content, isUpgrade } = request
   const writes = !safe.has(method)
-  const { plain: path, parameters } = location
+  const { plain: path } = location
+  const locations = destination === undefined ? [location] : [location, destination]
   const isShown = content?.kind !== 'bytes'
   return {
     protocol: 'http',
     action: isUpgrade ? 'websocket' : method.toLowerCase(),
     resources: [
       { kind: 'path', name: path, mode: writes || isUpgrade ? 'write' : 'read' },
-      ...destinationOf(method, fields).map(name => ({ kind: 'path', name, mode: 'write' as const })),
+      ...(destination === undefined ? [] : [{ kind: 'path', name: destination.plain, mode: 'write' as const }]),
     ],
-    text: textOf(request),
+    text: textOf(request, name => fieldOf(request, name)),
     parameters: [],
     writes: writes || isUpgrade,
     routine: false,
@@ -63,8 +66,8 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: Fi
       method,
       path,
       route: routeOf(path),
-      query: namesIn(location),
-      ...factsOfParameters(parameters),
+      query: [...new Set(locations.flatMap(namesIn))],
+      ...factsOfParameters(locations.flatMap(({ parameters }) => parameters)),
       ...factsOfHeaders(shownHeaders),
       ...body.facts,
       direction: '',
@@ -82,15 +85,6 @@ export function factsOfHeaders(headers: FieldList): { readonly headers: readonly
   return { headers: headers.map(([name, value]) => `${name}: ${value}`) }
 }
 
-/**
- * The second path of COPY and MOVE (RFC 4918 section 10.3).
- * @throws {GateError} ERR_GATE_PROTOCOL for one that servers read in different ways.
- */
-export function destinationOf(method: string, fields: Fields): string[] {
-  const destination = fields.one('destination')
-  return destination === undefined || !['COPY', 'MOVE'].includes(method) ? [] : [readLocation(destination).plain]
-}
-
 /** Names in the query, and what else servers may take them for. */
 function namesIn({ query, parameters }: Location): string[] {
   const names = parameters.map(([name]) => name)
@@ -98,10 +92,17 @@ function namesIn({ query, parameters }: Location): string[] {
   return [...new Set([...names, ...others])].filter(name => name !== '')
 }
 
-/** The request in words. */
-export function textOf({ method, location, fields, body, content }: Request): string {
+/** The request in words, with the fields that are to be shown. */
+export function textOf(
+  { method, location, body, content }: Request,
+  field: (name: string) => string | undefined,
+): string {
   const { bodyKind, bodyBytes } = body.facts
   const worded = bodyKind === 'none' ? undefined : (content ?? { kind: 'unread' as const, bytes: bodyBytes })
-  const target = `${location.path}${location.query}`
-  return requestText({ method, target, field: name => fields.one(name), content: worded })
+  return requestText({ method, target: targetOf(location), field, content: worded })
+}
+
+/** A field of the request as it goes to the target. */
+export function fieldOf({ fields, destination }: Request, name: string): string | undefined {
+  return name === 'destination' && destination !== undefined ? targetOf(destination) : fields.one(name)
 }

@@ -7,11 +7,12 @@ import type { Deny, Obligation } from '@gate/shared/model'
 import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
+import { readDestination, withDestination } from './destination.ts'
 import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
 import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
 import { masksFields } from './masking/body.ts'
 import { charsetOf } from './masking/media-type.ts'
-import { destinationOf, operationOf, type Request } from './operation.ts'
+import { operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
 import { recordedHeaders, recordedRequest } from './recording.ts'
 import { compileRoutes } from './routes.ts'
@@ -31,6 +32,8 @@ export interface ReadHead {
   readonly method: string
   readonly location: Location
   readonly fields: Fields
+  /** Of COPY and MOVE. */
+  readonly destination: Location | undefined
   readonly isUpgrade: boolean
   readonly fault: GateError | undefined
 }
@@ -45,13 +48,14 @@ export function readHead(head: Head, targetName: string, keeps: KeptInPaths = {}
     const location = readLocation(target, keeps)
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
-    destinationOf(method, fields)
+    const destination = readDestination(method, fields, keeps)
     if (isUpgrade) checkHandshake(fields)
-    if (holdsOverride(location.query.slice(1)))
+    if ([location, destination].some(each => each !== undefined && holdsOverride(each.query.slice(1))))
       throw new GateError('ERR_GATE_PROTOCOL', 'the query has _method', { hint: 'Send the method itself.' })
-    return { method, location, fields, isUpgrade, fault: undefined }
+    return { method, location, fields, destination, isUpgrade, fault: undefined }
   } catch (thrown) {
-    return { method, location: refusedLocation(target), fields: noFields, isUpgrade, fault: asGateError(thrown) }
+    const location = refusedLocation(target)
+    return { method, location, fields: noFields, destination: undefined, isUpgrade, fault: asGateError(thrown) }
   }
 }
 
@@ -188,7 +192,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const request: Request = { ...head, body, content: shown }
   const { routeOf, maskRouteOf } = compileRoutes(gate.routes)
   const maskRoute = maskRouteOf(location.plain)
-  const shownHeaders = fields.list.filter(([name]) => gate.headers.includes(name))
+  const shownHeaders = withDestination(fields.list, head.destination).filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
   const command: Command = {
     operation,
@@ -202,7 +206,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     command,
     maskRoute,
     whole: isShown ? operation.text : undefined,
-    headers: () => contextOf(recordedHeaders(shownHeaders, gate.recordFields, recordKey)),
+    headers: () => contextOf(recordedHeaders(request, shownHeaders, gate.recordFields, recordKey)),
   }
 }
 

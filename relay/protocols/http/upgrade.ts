@@ -7,6 +7,7 @@ import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
 import type { TargetStream } from '../protocol.ts'
 import { forwardedFields } from './fields.ts'
 import { acceptLines, refusalBytes } from './handshake-answer.ts'
+import { targetOf } from './location.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
 import type { Masking } from './plan.ts'
@@ -130,7 +131,7 @@ async function upgrade(
     const target = await session.open({})
     target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
     return dial(target, {
-      path: `${head.location.path}${head.location.query}`,
+      path: targetOf(head.location),
       fields: forwardedFields(head.fields, session.id, ofHandshake),
       spelling: spellingOf(rawHeaders),
       protocols: protocolsOf(request),

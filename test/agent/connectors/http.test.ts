@@ -39,6 +39,27 @@ t.test('a request arrives as it was sent, and so does the answer', async t => {
   t.equal(await head.body.text(), '')
 })
 
+t.test('where COPY and MOVE lead is behind the base path as well, and never above it', async t => {
+  const seen: unknown[] = []
+  await using service = await startService((incoming, outgoing) => {
+    seen.push(incoming.headers['destination'])
+    outgoing.end()
+  })
+  await using front = await startFront({ url: `${service.url}/base` })
+  const ask = async (method: string, destination: string): Promise<number> => {
+    const answer = await request(front.url, { method: method as 'GET', headers: { destination } })
+    await answer.body.dump()
+    return answer.statusCode
+  }
+  t.equal(await ask('MOVE', '/b%40?c=1'), 200)
+  t.equal(await ask('COPY', '/'), 200)
+  t.equal(await ask('POST', 'left as it is'), 200)
+  t.same(seen, [`${service.url}/base/b%40?c=1`, `${service.url}/base/`, 'left as it is'])
+  for (const destination of ['/../b', '/a/%2e%2E/b', 'http://elsewhere.example/b', 'b', '/b#c'])
+    t.equal(await ask('MOVE', destination), 502, destination)
+  t.equal(seen.length, 3)
+})
+
 t.test('headers of one hop, of the client’s own login and of the service’s host do not pass', async t => {
   await using service = await startService((incoming, outgoing) => {
     const sent: [string, string][] = [

@@ -88,6 +88,11 @@ function maskedNames(fields: readonly FieldMaskObligation[]): ReadonlySet<string
   return names
 }
 
+/** Whether all of a header of this name, in lower case, is replaced. */
+export function hidesHeader(name: string, fields: readonly FieldMaskObligation[]): boolean {
+  return maskedNames(fields).has(name) || holdsSecret.test(name)
+}
+
 /** The value of a request's header, whose name is in lower case, as it is recorded; of an address (Referer) also its query. */
 export function recordedHeader(
   name: string,
@@ -95,7 +100,7 @@ export function recordedHeader(
   fields: readonly FieldMaskObligation[],
   key: Uint8Array,
 ): string {
-  if (!maskedNames(fields).has(name) && !holdsSecret.test(name)) {
+  if (!hidesHeader(name, fields)) {
     const mark = value.indexOf('?')
     if (mark === -1) return hideFound(value, key)
     return `${hideFound(value.slice(0, mark), key)}?${recordedQuery(value.slice(mark + 1), fields, key)}`

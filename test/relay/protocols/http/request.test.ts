@@ -284,6 +284,7 @@ t.test('the words that people are asked about tell requests apart', async t => {
   t.equal(new Set(all).size, all.length)
   t.match(all[8], '"/b@"', 'where a copy goes to is a path that rules see')
   t.match(asked('x', 'destination', '/a/..%2fb'), 'Servers read such a path in different ways')
+  t.equal(asked('', 'destination', '/b'), asked('', 'destination', 'http://localhost/a/../%62'), 'as it goes on')
 })
 
 t.test('bodies are recorded without what is masked, however they begin', async t => {
