@@ -72,7 +72,9 @@ export class Streams {
       throw new GateError('ERR_GATE_LIMIT', `the agent carries ${this.#count} streams already`)
     const target = this.#config.targets.find(each => each.name === open.target)
     if (target === undefined) throw new GateError('ERR_GATE_NOT_FOUND', `this agent does not serve ${open.target}`)
-    return connectorFor(target).connect(target, open.parameters, signal, guard)
+    return connectorFor(target).connect(target, open.parameters, signal, guard, error => {
+      this.#log.info('request.failed', { stream: open.stream, target: target.name, error, reason: error.hint })
+    })
   }
 
   /** Cancels what runs on a stream, until the target has taken it; one that is not there any more has nothing to cancel. */

@@ -1,4 +1,5 @@
 // What an agent needs of a protocol: reach the target, log in with the service identity, hand over the stream.
+import type { GateError } from '@gate/shared/errors'
 import type { Target } from '@gate/shared/model'
 import type { Port } from '@gate/shared/port'
 import type { ApprovalGuard } from '../approvals/guard.ts'
@@ -16,7 +17,8 @@ export interface Connector<Config extends TargetConfig = TargetConfig> {
   /** What the relay learns of the target. Never a credential or an address. */
   announce(config: Config): Target
   /**
-   * Opens a stream. With a guard no command reaches the target that it did not let pass.
+   * Opens a stream. With a guard no command reaches the target that it did not let pass. `failed` is told what goes wrong
+   * with the target on a stream that goes on nevertheless.
    * @throws {GateError} ERR_GATE_TARGET_UNREACHABLE or ERR_GATE_TARGET_LOGIN.
    */
   connect(
@@ -24,5 +26,6 @@ export interface Connector<Config extends TargetConfig = TargetConfig> {
     parameters: Readonly<Record<string, string>>,
     signal: AbortSignal,
     guard: ApprovalGuard | undefined,
+    failed?: (error: GateError) => void,
   ): Promise<Connection>
 }

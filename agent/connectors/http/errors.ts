@@ -36,6 +36,7 @@ export function targetError(name: string, cause: unknown): GateError {
   const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} ${what}`, { cause })
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return lateConnection(name, cause)
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return lateHead(name, cause)
+  if (withoutAlpn.test(code)) return noHttp2(name, 'its TLS agrees to no h2 (ALPN)', cause)
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return broken('sent headers that are too long')
   if (cause instanceof errors.HTTPParserError || /^ERR_(INVALID|HTTP)_/.test(code) || code === 'ERR_HTTP2_ERROR')
     return broken('sent an answer that is not HTTP')
@@ -53,6 +54,17 @@ export function targetError(name: string, cause: unknown): GateError {
       ...(code in closings ? { hint: 'It may have done what was asked: look before you send that again.' } : {}),
     },
   )
+}
+
+/** What OpenSSL calls the alert of a service that takes none of the protocols that it is offered (RFC 7301 section 3.2). */
+const withoutAlpn = /^ERR_SSL_(?:\w+_)?NO_APPLICATION_PROTOCOL$/
+
+/** Of a service that was to speak HTTP/2, and does not. */
+export function noHttp2(name: string, why: string, cause?: unknown): GateError {
+  return new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} does not speak HTTP/2: ${why}`, {
+    cause,
+    hint: `Set http_version of ${name} to "1.1" at the agent, or have the service speak HTTP/2.`,
+  })
 }
 
 export function lateConnection(name: string, cause?: unknown): GateError {

@@ -14,7 +14,7 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import type { Client } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
 import { createClient, IDLE_MS, MAX_HEADER_BYTES, readFiles } from './dial.ts'
-import { lateConnection, lateHead } from './errors.ts'
+import { lateConnection, lateHead, noHttp2 } from './errors.ts'
 import type { Controller, Handler, ServiceConnection, WrittenRequest } from './service-connection.ts'
 
 /** As many fields as the relay takes, and pseudo-fields. */
@@ -76,6 +76,7 @@ export class Http2Connection implements ServiceConnection {
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES, maxHeaderListSize: MAX_HEADER_BYTES },
     })
     this.#session = session
+    session.once('remoteSettings', () => greeted.add(session))
     await this.#connected(session)
     session.setLocalWindowSize(WINDOW_BYTES)
     return session
@@ -91,7 +92,7 @@ export class Http2Connection implements ServiceConnection {
         socket.setKeepAlive(true, KEEP_ALIVE_MS)
         const { encrypted, alpnProtocol } = socket as TLSSocket
         if (encrypted !== true || alpnProtocol === 'h2') return resolve()
-        session.destroy(new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} does not speak HTTP/2`))
+        session.destroy(noHttp2(name, `its TLS agreed to ${alpnProtocol || 'no protocol'} (ALPN)`))
       })
       // Whoever asks is told; afterwards each request is told by its own stream.
       session.on('error', reject)
@@ -110,10 +111,17 @@ export class Http2Connection implements ServiceConnection {
   }
 }
 
+/** Sessions whose service has said that it speaks HTTP/2 (RFC 9113 section 3.4). */
+const greeted = new WeakSet<ClientHttp2Session>()
+
+/** What node says of frames that are none. */
+const foreign = /^ERR_HTTP2_(?:STREAM_|SESSION_)?ERROR$/
+
 /** One request and its answer, told to a handler as undici would. */
 class Http2Exchange {
   readonly #target: HttpTarget
   readonly #handler: Handler
+  #session: ClientHttp2Session | undefined
   #stream: ClientHttp2Stream | undefined
   #isOver = false
   #hasHead = false
@@ -137,6 +145,10 @@ class Http2Exchange {
     }
   }
 
+  get #isGreeted(): boolean {
+    return this.#session === undefined || greeted.has(this.#session)
+  }
+
   /** Resolves when the handler was told of the end. */
   run(session: ClientHttp2Session, request: WrittenRequest): Promise<void> {
     return new Promise(resolve => {
@@ -144,6 +156,7 @@ class Http2Exchange {
       this.#handler.onRequestStart(this.#controller)
       // What was given up by now is never sent.
       if (this.#isOver) return
+      this.#session = session
       const stream = session.request(headersOf(request, this.#target), {
         endStream: request.body === null,
         signal: this.#cut.signal,
@@ -212,7 +225,9 @@ class Http2Exchange {
     if (this.#isOver) return
     this.#isOver = true
     this.#cut.abort()
-    this.#handler.onResponseError(this.#controller, cause)
+    const isForeign = 'code' in cause && foreign.test(String(cause.code)) && !this.#isGreeted
+    const error = isForeign ? noHttp2(this.#target.name, 'it answered in another protocol', cause) : cause
+    this.#handler.onResponseError(this.#controller, error)
     this.#done()
   }
 }

@@ -16,11 +16,11 @@ export const http: Connector<HttpTarget> = {
     options: require_approval === undefined ? {} : { commands: 'declared' },
   }),
   /** Reaches nothing yet: whether the service answers is said on each request. */
-  connect: async (target, _parameters, _signal, guard) => {
+  connect: async (target, _parameters, _signal, guard, failed) => {
     const open = services.get(target) ?? streamsTo(new Service(target, systemClock))
     services.set(target, open)
     return {
-      port: open(guard),
+      port: open({ guard, failed }),
       detail: {},
       // HTTP/1.1 has no message that cancels: the relay ends the stream, and with it the request at the service.
       cancel: async () => {},

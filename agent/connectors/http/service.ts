@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
+import type { GateError } from '@gate/shared/errors'
 import type { Waiting } from '@gate/shared/waiting'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
@@ -25,6 +26,8 @@ export interface StreamOptions {
   readonly connection: ServiceConnection
   /** Set where the agent checks approvals itself. */
   readonly guard?: ApprovalGuard | undefined
+  /** Told what goes wrong with the service. */
+  readonly failed?: ((error: GateError) => void) | undefined
 }
 
 export interface ForwardOptions extends StreamOptions {
@@ -75,8 +78,8 @@ export class Service {
     asker: Waiting,
     options: ForwardOptions,
   ): Promise<void> {
+    const { connection, guard, upgraded, failed } = options
     try {
-      const { connection, guard, upgraded } = options
       const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
       const path = pathAt(this.#place, request.url ?? '')
       await this.#slots.take(asker)
@@ -88,7 +91,9 @@ export class Service {
     } catch (thrown) {
       // A body that is not read would stand in the way of the next request.
       request.resume()
-      answerError(response, targetError(this.#target.name, thrown))
+      const error = targetError(this.#target.name, thrown)
+      if (error.fault === 'target') failed?.(error)
+      answerError(response, error)
     }
   }
 

@@ -4,7 +4,6 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { type Port, socketPort } from '@gate/shared/port'
 import { Waiting } from '@gate/shared/waiting'
-import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { MAX_HEADER_BYTES } from './dial.ts'
 import { answerError } from './errors.ts'
 import type { Service, StreamOptions } from './service.ts'
@@ -13,12 +12,12 @@ import { answerUpgrade, serveUpgrade } from './upgrade.ts'
 /** Bytes that stand between the stream and the parser, each way. */
 const PAIR_BYTES = 64 * 1024
 
-/** Opens a stream to a service. `guard` stands before the service where the agent checks approvals itself. */
-export type OpenStream = (guard: ApprovalGuard | undefined) => Port<Buffer>
+/** Opens a stream to a service. */
+export type OpenStream = (options: Omit<StreamOptions, 'connection'>) => Port<Buffer>
 
 export function streamsTo(service: Service): OpenStream {
   const server = createStreamServer(service)
-  return guard => openStream(server, service, guard)
+  return options => openStream(server, service, options)
 }
 
 /** Makes the server that reads the streams to one service. It listens nowhere: streams are given to it. */
@@ -68,10 +67,10 @@ function createStreamServer(service: Service): Server {
 const streams = new WeakMap<Duplex, StreamOptions>()
 
 /** A stream to the service: one end for whoever asks, the other read by the server. */
-function openStream(server: Server, service: Service, guard: ApprovalGuard | undefined): Port<Buffer> {
+function openStream(server: Server, service: Service, options: Omit<StreamOptions, 'connection'>): Port<Buffer> {
   const [near, far] = duplexPair({ highWaterMark: PAIR_BYTES })
   const connection = service.connect()
-  streams.set(near, { connection, guard })
+  streams.set(near, { ...options, connection })
   near.once('close', () => void connection.destroy().catch(() => {}))
   // A head, a chunk's length and the chunk are three writes, and would be three messages to the relay.
   near._writev = (writes, done) =>

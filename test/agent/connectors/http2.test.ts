@@ -76,9 +76,19 @@ t.test('over TLS it is negotiated, and a service without it is refused', async t
   await using stranger = await startFront({ ...http2, url: service.url })
   t.match(await gateError(await request(stranger.url)), { status: 502, body: { message: /TLS: UNABLE_TO_/ } })
 
-  await using older = await startService((_incoming, outgoing) => outgoing.end('no'), { ...tls, ALPNProtocols: [] })
-  await using refused = await startFront({ ...http2, url: older.url, ca: authority.certificate })
-  t.match(await gateError(await request(refused.url)), { header: 'ERR_GATE_TARGET_PROTOCOL' })
+  for (const protocols of [[], ['http/1.1']]) {
+    await using older = await startService((_incoming, outgoing) => outgoing.end('no'), {
+      ...tls,
+      ALPNProtocols: protocols,
+    })
+    await using refused = await startFront({ ...http2, url: older.url, ca: authority.certificate })
+    const { header, body } = await gateError(await request(refused.url))
+    t.equal(header, 'ERR_GATE_TARGET_PROTOCOL')
+    t.match(body, {
+      message: /^billing-api does not speak HTTP\/2: its TLS agree.*\(ALPN\)$/,
+      hint: /^Set http_version of billing-api to "1\.1"/,
+    })
+  }
 })
 
 t.test('a service that speaks HTTP/1.1 where HTTP/2 was agreed gives an error, not its bytes', async t => {
@@ -86,9 +96,10 @@ t.test('a service that speaks HTTP/1.1 where HTTP/2 was agreed gives an error, n
     socket => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno'),
   )
   await using front = await startFront({ ...http2, url: service.url })
-  const { status, header } = await gateError(await request(front.url))
+  const { status, header, body } = await gateError(await request(front.url))
   t.equal(status, 502)
-  t.match(header, /^ERR_GATE_TARGET_(PROTOCOL|UNREACHABLE)$/)
+  t.equal(header, 'ERR_GATE_TARGET_PROTOCOL')
+  t.match(body, { message: /does not speak HTTP\/2/, hint: /http_version/ })
 })
 
 t.test('what breaks off in the middle is broken for the client, and nothing is sent twice', async t => {
