@@ -1,5 +1,5 @@
 // The HTTP room against bytes that no honest client sends, and against a service that is hostile itself: raw sockets both ways.
-import type { IncomingHttpHeaders } from 'node:http'
+import { type IncomingHttpHeaders, METHODS } from 'node:http'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
@@ -78,13 +78,34 @@ t.test('what is malformed is refused, and nothing of it reaches the service', as
   }
 })
 
-t.test('what the parser does not know is refused with a hint', async t => {
-  const refused = /^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*"hint":/
-  for (const method of ['LIST', 'BAN', 'get']) {
-    const answer = await sendRaw(open.port, request(`${method} /a`))
-    t.match(answer, refused, method)
-    t.match(answer, '?list=true', method)
+t.test('every method that the parser knows passes or is refused, and others are not implemented', async t => {
+  const refusing: Readonly<Record<string, number>> = { CONNECT: 400, TRACE: 400, DELETE: 403 }
+  for (const method of METHODS) {
+    const target = method === 'CONNECT' ? 'localhost:80' : '/a'
+    const { answer, asked } = await attack(open, request(`${method} ${target}`, 'Content-Length: 0'))
+    const status = refusing[method]
+    t.same(asked, status === undefined ? [`${method} /a`] : [], method)
+    t.equal(statuses(answer)[0], status ?? 200, method)
+    if (status !== undefined) t.match(answer, 'application/problem+json', method)
   }
+  const others = ['LIST', 'BAN', 'get', 'Get', 'BASELINE-CONTROL', 'CHECKIN', 'LABEL', 'MKREDIRECTREF', 'MKWORKSPACE']
+  const more = ['ORDERPATCH', 'UNCHECKOUT', 'UPDATE', 'UPDATEREDIRECTREF', 'VERSION-CONTROL', 'G.T']
+  for (const method of [...others, ...more]) {
+    const { answer, asked } = await attack(open, request(`${method} /a`))
+    t.match(
+      answer,
+      /^HTTP\/1\.1 501 Not Implemented\r\n[\s\S]*problem\+json[\s\S]*"detail":"the method is none/,
+      method,
+    )
+    t.match(answer, '?list=true', method)
+    t.same(asked, [], method)
+  }
+  const behind = await attack(open, `${request('GET /a')}${request('LIST /b')}`)
+  t.same([behind.asked, statuses(behind.answer)], [['GET /a'], [200, 501]], 'behind another request')
+})
+
+t.test('what is no request of HTTP is refused with a hint', async t => {
+  const refused = /^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*"hint":/
   const odd = await sendRaw(open.port, request('GET /caf\xe9\x01'))
   t.match(odd, refused)
   t.match(odd, 'Percent-encode')

@@ -208,20 +208,22 @@ export class Connection implements Shared {
 
   /**
    * What came is no request. Requests before it that came whole are answered first; one in whose body it was found is
-   * answered with it.
+   * answered with it. `status` is what it is answered with, where that is not the cause's own.
    */
-  refuse(stream: Duplex, cause: GateError): void {
+  refuse(stream: Duplex, cause: GateError, status?: number): void {
     if (this.#isRefused) return
     this.#isRefused = true
     this.#cause ??= cause
     this.endAfter(this.#taken - 1)
-    const said = [...this.#current].filter(exchange => !exchange.isWhole).map(exchange => exchange.stop(cause))
+    const broken = [...this.#current].filter(exchange => !exchange.isWhole).map(exchange => exchange.stop(cause))
     const leave = (): void => void setTimeout(() => stream.destroy(), LAST_WORDS_MS).unref()
-    if (said.length > 0) return leave()
+    if (broken.length > 0) return leave()
     this.#queue = this.#queue.then(async () => {
       // What was tried is in the record even if nothing came that could be decided.
       const answer = await this.begin('').then(() => cause, asGateError)
-      if (stream.writable) stream.end(rawProblem(problemOf(answer, this.session.id)))
+      const problem = problemOf(answer, this.session.id)
+      const said = answer === cause && status !== undefined ? { ...problem, status } : problem
+      if (stream.writable) stream.end(rawProblem(said))
       leave()
     })
   }

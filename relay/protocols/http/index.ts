@@ -72,11 +72,11 @@ class Parser {
         new GateError('ERR_GATE_PROTOCOL', 'this port is no proxy: CONNECT is refused'),
       ),
     )
-    this.#server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
+    this.#server.on('clientError', (error: ParserError, stream) => {
       const connection = this.#of(stream)
       // A stream that broke has nobody who reads.
       if (connection === undefined || !stream.writable || error.code === 'ECONNRESET') return void stream.destroy()
-      connection.refuse(stream, faultOf(error))
+      connection.refuse(stream, faultOf(error), isOtherMethod(error) ? NOT_IMPLEMENTED : undefined)
     })
   }
 
@@ -108,6 +108,19 @@ class Parser {
   }
 }
 
+/** RFC 9110 section 15.6.2. */
+const NOT_IMPLEMENTED = 501
+
+/** What node's parser says of what it cannot read. */
+type ParserError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer; readonly bytesParsed?: number }
+
+/** Whether what cannot be read begins as a request of a method that nobody here knows (RFC 9110 section 9.1: a token). */
+function isOtherMethod({ code, rawPacket, bytesParsed = 0 }: ParserError): boolean {
+  if (code !== 'HPE_INVALID_METHOD' || rawPacket === undefined) return false
+  const start = rawPacket.lastIndexOf('\n', Math.max(0, bytesParsed - 1)) + 1
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} \S+ HTTP\/1\.[01]\r?\n/.test(rawPacket.toString('latin1', start))
+}
+
 /** What honest clients run into, by what node's parser says of it. */
 const hints: Readonly<Record<string, string>> = {
   HPE_INVALID_METHOD:
@@ -115,10 +128,12 @@ const hints: Readonly<Record<string, string>> = {
   HPE_INVALID_URL: 'Percent-encode what the target of the request holds beside visible ASCII.',
 }
 
-function faultOf(error: NodeJS.ErrnoException): GateError {
+function faultOf(error: ParserError): GateError {
   if (error.code === 'HPE_HEADER_OVERFLOW')
     return new GateError('ERR_GATE_LIMIT', `the header of the request is longer than ${MAX_HEADER_BYTES} bytes`)
   const hint = hints[error.code ?? '']
-  const detail = `this is no request of HTTP/1.1 (${error.code ?? 'cannot be parsed'})`
+  const detail = isOtherMethod(error)
+    ? 'the method is none that gate knows'
+    : `this is no request of HTTP/1.1 (${error.code ?? 'cannot be parsed'})`
   return new GateError('ERR_GATE_PROTOCOL', detail, hint === undefined ? {} : { hint })
 }
