@@ -16,6 +16,11 @@ import { TextMasker } from './text.ts'
 /** What is masked in the answers of one route for one person. Compiled once; maskers of many bodies share it. */
 export interface BodyMasks {
   readonly fields: FieldMasks | undefined
+  /**
+   * The same for rows, lines and events, each of which may be an element of what patterns begin with: whoever asks for CSV gets
+   * `email`, and not `customers.email`.
+   */
+  readonly elements: FieldMasks | undefined
   readonly searches: Searches
   /** By the names of headers in lower case; of several masks the first. */
   readonly headers: ReadonlyMap<string, FieldMask>
@@ -35,6 +40,17 @@ export function compileFields(
   const all = masks.filter(({ fields }) => fields.length > 0)
   if (all.length === 0) return undefined
   return { paths: new Paths(all.map(({ fields }) => fields)), masks: all.map(({ mask }) => mask) }
+}
+
+/** The patterns, and each without the first, the first two, … of its names, as long as one is left that is a name. */
+function withEndings(patterns: readonly string[]): string[] {
+  const all = patterns.flatMap(pattern => {
+    const names = pattern.split('.')
+    return names
+      .map((_, at) => names.slice(at))
+      .filter((rest, at) => at === 0 || rest.some(name => !/^\*+$/.test(name)))
+  })
+  return [...new Set(all.map(names => names.join('.')))]
 }
 
 /** Whether a mask is about the answers of this route. */
@@ -64,9 +80,10 @@ export function compileBodyMasks(
   for (const { headers: names, mask } of applying)
     for (const name of names) if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), mask)
   const fields = compileFields(applying)
+  const elements = compileFields(applying.map(each => ({ ...each, fields: withEndings(each.fields) })))
   const searches = compileSearches(obligations, key)
   if (fields === undefined && searches.length === 0 && headers.size === 0) return undefined
-  return { fields, searches, headers, isReadable: false }
+  return { fields, elements, searches, headers, isReadable: false }
 }
 
 /** A masker for one body of this type, or why such a body cannot be masked. */
@@ -100,21 +117,21 @@ function headerOf({ parameters }: MediaType): boolean | undefined {
   return header === undefined ? undefined : header === 'present'
 }
 
-function maskerOf(form: BodyForm, type: MediaType, { fields, searches, isReadable }: BodyMasks): BodyMasker {
+function maskerOf(form: BodyForm, type: MediaType, { fields, elements, searches, isReadable }: BodyMasks): BodyMasker {
   const search = (): JsonSearch | undefined => (searches.length === 0 ? undefined : new JsonSearch(searches))
   switch (form) {
     case 'json':
       return new JsonMasker(fields, 'one', search())
     case 'json-lines':
-      return new JsonMasker(fields, 'many', search())
+      return new JsonMasker(elements, 'many', search())
     case 'json-sequence':
-      return new JsonMasker(fields, 'sequence', search())
+      return new JsonMasker(elements, 'sequence', search())
     case 'csv':
-      return new CsvMasker({ fields, searches, header: headerOf(type) })
+      return new CsvMasker({ fields: elements, searches, header: headerOf(type) })
     case 'form':
-      return new FormMasker({ fields, searches, place: isReadable ? 'record' : 'answer' })
+      return new FormMasker({ fields: elements, searches, place: isReadable ? 'record' : 'answer' })
     case 'event-stream':
-      return new EventStreamMasker({ fields, searches })
+      return new EventStreamMasker({ fields: elements, searches })
     case 'text':
       return new TextMasker(searches)
   }

@@ -24,8 +24,10 @@ function recordedFields(fields: readonly FieldMaskObligation[]): string[] {
 }
 
 function recordMasks(fields: readonly FieldMaskObligation[], key: Uint8Array): BodyMasks {
+  const masks = compileFields([{ fields: recordedFields(fields), mask: { with: 'placeholder', key } }])
   return {
-    fields: compileFields([{ fields: recordedFields(fields), mask: { with: 'placeholder', key } }]),
+    fields: masks,
+    elements: masks,
     searches: recordSearches(key),
     headers: new Map(),
     isReadable: true,

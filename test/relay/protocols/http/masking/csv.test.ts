@@ -36,11 +36,11 @@ t.test('how a cell is masked', async t => {
   t.equal(masked(detect(['email'], 'null')), 'e,n\n,1\n')
 })
 
-t.test('columns by paths: one name, or the names that it is made of', async t => {
-  const masks = masksOf(fields(['customer.email', '**.ssn']))
+t.test('columns by paths: one name, or the names that it is made of, or those that a path ends with', async t => {
+  const masks = masksOf(fields(['customer.email', '**.ssn', 'billing.*.pan', 'cards.*']))
   t.equal(
-    maskBody('text/csv', masks, 'customer.email,email,a.ssn,ssn\n1,2,3,4\n'),
-    'customer.email,email,a.ssn,ssn\n****,2,****,****\n',
+    maskBody('text/csv', masks, 'customer.email,email,a.ssn,ssn,x.pan,pan,other.email,holder\n1,2,3,4,5,6,7,8\n'),
+    'customer.email,email,a.ssn,ssn,x.pan,pan,other.email,holder\n****,****,****,****,****,****,7,8\n',
   )
 })
 

@@ -400,3 +400,15 @@ t.test('records behind separators', async t => {
   for (const text of ['{}', '\u001e{}\n{}', '\u001e{"a"\u001e{}', '\u001e[1', 'x'])
     t.throws(() => maskBody('application/json-seq', email, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)
 })
+
+t.test('a line may be an element of what a path begins with', async t => {
+  const masks = masksOf(fields(['customers.email', 'customers.cards.*.pan', 'notes.*']))
+  const line =
+    '{"email":"a","pan":"b","x":{"pan":"c","email":"d"},"customers":{"email":"e"},"notes":{"f":"g"},"h":"i"}\n'
+  const masked =
+    '{"email":"****","pan":"****","x":{"pan":"****","email":"d"},"customers":{"email":"****"},"notes":{"f":"****"},"h":"i"}\n'
+  t.equal(maskBody('application/x-ndjson', masks, line), masked)
+  t.equal(maskBody('application/json-seq', masks, `\u001e${line}`), `\u001e${masked}`)
+  t.equal(maskBody('text/event-stream', masks, `data: ${line}\n`), `data: ${masked}\n`)
+  t.match(maskBody('application/json', masks, line), '{"email":"a"', 'a document is one as a whole')
+})
