@@ -5,7 +5,7 @@ import { answeredFields, type FieldList } from './fields.ts'
 import { type BodyMasks, bodyMasker } from './masking/body.ts'
 import { maskHeaders } from './masking/headers.ts'
 import type { BodyMasker } from './masking/masker.ts'
-import { clearTags, maskedTag, type TagSeal } from './tags.ts'
+import { clearConditions, clearTags, maskedTag, type TagSeal } from './tags.ts'
 
 /** What is masked for one request. */
 export interface Masking {
@@ -49,13 +49,20 @@ export function hasBody(method: string, status: number, length: string | undefin
   return method !== 'HEAD' && status !== 204 && status !== 304 && length !== '0'
 }
 
+/** Also of where a copy comes from, as object stores have them. */
+const tagCondition = /(?:^|-)if-(none-)?match$/
+/** Also under the names that services give to the same tag. */
+const isTag = (name: string): boolean => name === 'etag' || name.endsWith('-etag')
+
 /** A part of a body cannot be masked, and the whole is asked for in a form that can be read. */
 export function maskedRequestFields(fields: FieldList, { seal }: Masking): [string, string][] {
   return fields.flatMap(([name, value]): [string, string][] => {
     if (name === 'range' || name === 'if-range') return []
     if (name === 'accept-encoding') return [[name, acceptedCodings(value)]]
-    if (name !== 'if-none-match' && name !== 'if-match') return [[name, value]]
-    const tags = clearTags(value, seal, name === 'if-none-match')
+    if (name === 'if') return [[name, clearConditions(value, seal)]]
+    const condition = tagCondition.exec(name)
+    if (condition === null) return [[name, value]]
+    const tags = clearTags(value, seal, condition[1] !== undefined)
     return tags === undefined ? [] : [[name, tags]]
   })
 }
@@ -82,7 +89,7 @@ export function planAnswer(
   const { body, seal } = masking
   const kept = answeredFields(raw).filter(([name]) => !isOfBytes(name))
   const fields = maskHeaders(kept, body).map(([name, each]): [string, string] =>
-    name === 'etag' ? [name, maskedTag(each, seal)] : [name, each],
+    isTag(name) ? [name, maskedTag(each, seal)] : [name, each],
   )
   if (!hasBody(method, status, value('content-length'))) {
     const isEmpty = method !== 'HEAD' && value('content-length') === '0'

@@ -47,6 +47,11 @@ export function clearTags(condition: string, seal: TagSeal, spares: boolean): st
   return spares ? undefined : NO_TAG
 }
 
+/** The same of WebDAV's `If` (RFC 4918 section 10.4), whose lists hold tags in brackets among other conditions. */
+export function clearConditions(lists: string, seal: TagSeal): string {
+  return lists.replace(/\[[^\]]*\]?/g, tag => `[${clearTags(tag, seal, false) ?? NO_TAG}]`)
+}
+
 function opened(text: string, { version, key }: TagSeal, isOfVersion: boolean): string[] {
   const bytes = Buffer.from(text, 'base64url')
   if (bytes.length < NONCE_BYTES + SEAL_BYTES) return []

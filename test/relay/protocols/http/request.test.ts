@@ -3,13 +3,14 @@ import { admit } from '@gate/relay/protocols/http/admission'
 import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
 import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
 import { overrideScan } from '@gate/relay/protocols/http/overrides'
+import { maskedRequestFields } from '@gate/relay/protocols/http/plan'
 import { askedOf, commandOf, readHead } from '@gate/relay/protocols/http/request'
-import { clearTags, maskedTag, tagSeal } from '@gate/relay/protocols/http/tags'
+import { clearConditions, clearTags, maskedTag, tagSeal } from '@gate/relay/protocols/http/tags'
 import type { Gate } from '@gate/relay/protocols/protocol'
 import { GateError } from '@gate/shared/errors'
 import fc from 'fast-check'
 import t from 'tap'
-import { detect } from '../../../support/masking.ts'
+import { detect, masksOf } from '../../../support/masking.ts'
 
 const fields = (given: Readonly<Record<string, string | string[]>>): Fields =>
   new Fields(Object.entries(given).flatMap(([name, values]) => [values].flat().flatMap(value => [name, value])))
@@ -313,4 +314,11 @@ t.test('entity tags of masked answers', async t => {
   t.equal(clearTags(`"v1", ${maskedTag('"v2"', other)}`, seal, false), '"v2"')
   t.equal(clearTags('"v1", "gate-abc", ""', seal, false), '"gate-none"', 'a condition stays one')
   t.equal(clearTags('*', seal, true), '*')
+  t.equal(
+    clearConditions(`</a> (<urn:x> [${one}]) (Not ["v1"] [${weak}] [*] ["v1"`, seal),
+    '</a> (<urn:x> ["v1"]) (Not ["gate-none"] [W/"v2"] ["gate-none"] ["gate-none"]',
+  )
+  const masking = { body: masksOf(detect(['email'])), seal }
+  for (const name of ['if-match', 'x-amz-copy-source-if-match', 'if-none-match', 'x-ms-source-if-none-match', 'if'])
+    t.notMatch(JSON.stringify(maskedRequestFields([[name, name === 'if' ? '(["v1"])' : '"v1"']], masking)), 'v1', name)
 })
