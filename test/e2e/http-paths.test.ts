@@ -8,7 +8,7 @@ const policy = (more: string): string => `
 targets:
   - match: { labels: { env: prod, protocol: http } }
     allow: { groups: [engineers, support] }
-    routes: ["/cars/{id}", "/customers"]
+    routes: ["/cars/{id}", "/customers", "/**"]
 ${more}
     rules:
       - { name: everything, allow: [engineers, support] }
@@ -34,7 +34,7 @@ t.test('parameters of paths reach the service as they are, and no rule or mask i
   }
   await using world = await startHttpWorld({
     policy: policy('    path_parameters: keep'),
-    answers: { '/customers;v=1': customer },
+    answers: { '/customers;v=1': customer, '/Customers': customer, '/customers.json_api': customer },
   })
   const [alice, carol] = [await world.person('alice'), await world.person('carol')]
   await using open = await alice.connect('billing-api')
@@ -45,7 +45,8 @@ t.test('parameters of paths reach the service as they are, and no rule or mask i
   t.match(await curl(open, '/admin;v=1/users'), 'The admin pages')
   t.match(await curl(open, '/cars/..;/admin'), /"status":400.*"hint"/)
   t.match(await curl(open, '/;v=1/admin'), '"status":400')
-  t.equal(await curl(masked, '/customers;v=1'), '{"email":"****"}')
+  for (const path of ['/customers;v=1', '/Customers', '/customers.json_api'])
+    t.equal(await curl(masked, path), '{"email":"****"}', path)
   await curl(open, '/cars/9;vin=WVWZZZ1JZ3W386752')
   await curl(open, '/cars/9?of=ann&vin=WVWZZZ1JZ3W386752')
   t.same(
@@ -53,6 +54,8 @@ t.test('parameters of paths reach the service as they are, and no rule or mask i
     [
       '/cars;color=red/8;v=1?x=2',
       '/customers;v=1',
+      '/Customers',
+      '/customers.json_api',
       '/cars/9;vin=WVWZZZ1JZ3W386752',
       '/cars/9?of=ann&vin=WVWZZZ1JZ3W386752',
     ],

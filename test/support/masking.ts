@@ -16,7 +16,7 @@ export function detect(kinds: readonly string[], kind: MaskKind = 'redact', fixe
 }
 
 export function masksOf(...obligations: Obligation[]): BodyMasks {
-  const masks = compileBodyMasks(obligations, 'route', maskKey)
+  const masks = compileBodyMasks(obligations, ['route'], maskKey)
   if (masks === undefined) throw new Error('nothing to mask')
   return masks
 }

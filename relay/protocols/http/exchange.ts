@@ -172,7 +172,7 @@ export class Exchange {
     }
   }
 
-  #send(head: ReadHead, content: ReadContent, { maskRoute, command }: Decidable, verdict: Verdict): void {
+  #send(head: ReadHead, content: ReadContent, { maskRoutes, command }: Decidable, verdict: Verdict): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
     const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
@@ -182,7 +182,7 @@ export class Exchange {
       throw this.#asker.gone
     }
     const obligations = verdict.obligations[0] ?? []
-    const masking = maskingOf(obligations, maskRoute, this.#connection.keys.maskKey)
+    const masking = maskingOf(obligations, maskRoutes, this.#connection.keys.maskKey)
     const answer = new Answer(this.#response, head.method, masking, {
       problem: problem => this.#tell(problem),
       observe,

@@ -11,11 +11,16 @@ const MAX_ROUTES = 10_000
 const compiled = new WeakMap<readonly Obligation[], Map<string, Masking | undefined>>()
 
 /** Undefined when nothing is masked. `key` is always the same. */
-export function maskingOf(obligations: readonly Obligation[], route: string, key: Uint8Array): Masking | undefined {
+export function maskingOf(
+  obligations: readonly Obligation[],
+  routes: readonly string[],
+  key: Uint8Array,
+): Masking | undefined {
+  const route = routes.join('\n')
   const known = compiled.get(obligations) ?? new Map<string, Masking | undefined>()
   compiled.set(obligations, known)
   if (known.has(route)) return known.get(route)
-  const body = compileBodyMasks(obligations, route, key)
+  const body = compileBodyMasks(obligations, routes, key)
   const masking = body === undefined ? undefined : { body, seal: tagSeal(obligations, key) }
   if (known.size >= MAX_ROUTES) known.clear()
   known.set(route, masking)

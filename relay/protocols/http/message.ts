@@ -79,11 +79,11 @@ function unknownOf(text: string | undefined, isSent: boolean, body: Body | undef
 /** Why a message must not be sent where fields are masked: answers would hold them under other names. */
 export function renamingRefusal(
   obligations: readonly Obligation[],
-  route: string,
+  routes: readonly string[],
   direction: Direction,
   { bytes, body }: Message,
 ): Deny | undefined {
-  if (direction === 'received' || bytes === 0 || !masksFields(obligations, route)) return undefined
+  if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.renames?.() === false) return undefined
   return {
     effect: 'deny',

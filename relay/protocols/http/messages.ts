@@ -40,8 +40,8 @@ export interface MessageContext {
   readonly keys: Keys
   readonly path: string
   readonly route: string
-  /** The route that masks go by. */
-  readonly maskRoute: string
+  /** The routes that masks go by. */
+  readonly maskRoutes: readonly string[]
   readonly masking: Masking | undefined
   readonly signal: AbortSignal
 }
@@ -163,7 +163,7 @@ function faultOf(thrown: Error & { code?: unknown }, direction: Direction): Gate
 
 /** Decides, records and sends one message; gives what was masked for it. */
 async function pass(
-  { session, keys, path, route, maskRoute, signal }: MessageContext,
+  { session, keys, path, route, maskRoutes, signal }: MessageContext,
   direction: Direction,
   message: Buffer,
   isBinary: boolean,
@@ -181,7 +181,7 @@ async function pass(
         operation,
         recorded: { text: recorded, isCut: false, parameters: [], parameterCount: 0 },
         people: 'now',
-        perform: obligations => renamingRefusal(obligations, maskRoute, direction, read),
+        perform: obligations => renamingRefusal(obligations, maskRoutes, direction, read),
       },
     ],
     () => ({
@@ -195,7 +195,7 @@ async function pass(
   )
   if (verdict.settled.effect === 'deny') throw new GateError('ERR_GATE_REFUSED', verdict.settled.reason)
   // Policy may have changed since the handshake.
-  const masking = maskingOf(verdict.obligations[0] ?? [], maskRoute, keys.maskKey)
+  const masking = maskingOf(verdict.obligations[0] ?? [], maskRoutes, keys.maskKey)
   const readable = isBinary ? undefined : type
   const passed = direction === 'received' && masking !== undefined ? masked(masking, readable, message) : message
   if (verdict.recorded !== undefined) await verdict.recorded

@@ -105,8 +105,8 @@ export interface ReadContent {
 
 export interface Decidable {
   readonly command: Command
-  /** The route that masks go by. */
-  readonly maskRoute: string
+  /** The routes that masks go by. */
+  readonly maskRoutes: readonly string[]
   /** The request in words, for people; undefined where its body was not read, so that nobody can be asked. */
   readonly whole: string | undefined
   /** Headers that rules may see, for people, should they be asked. */
@@ -190,21 +190,21 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   }
   const shown = content.isWhole && content.start !== undefined ? contentOf(content.start) : undefined
   const request: Request = { ...head, body, content: shown }
-  const { routeOf, maskRouteOf } = compileRoutes(gate.routes)
-  const maskRoute = maskRouteOf(location.plain)
+  const { routeOf, maskRoutesOf } = compileRoutes(gate.routes)
+  const maskRoutes = maskRoutesOf(location.plain)
   const shownHeaders = withDestination(fields.list, head.destination).filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
   const command: Command = {
     operation,
     recorded: recordedRequest(request, operation, shownHeaders, content.start, gate.recordFields, recordKey),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations => perform(obligations, maskRoute, head.method, body),
+    perform: obligations => perform(obligations, maskRoutes, head.method, body),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined
   return {
     command,
-    maskRoute,
+    maskRoutes,
     whole: isShown ? operation.text : undefined,
     headers: () => contextOf(recordedHeaders(request, shownHeaders, gate.recordFields, recordKey)),
   }
@@ -250,7 +250,12 @@ function faultDeny(fault: GateError): Deny {
 }
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
-function perform(obligations: readonly Obligation[], route: string, method: string, body: Body): Deny | undefined {
+function perform(
+  obligations: readonly Obligation[],
+  routes: readonly string[],
+  method: string,
+  body: Body,
+): Deny | undefined {
   const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
   if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
     return deny(
@@ -258,7 +263,7 @@ function perform(obligations: readonly Obligation[], route: string, method: stri
       'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
     )
   }
-  if (!masksFields(obligations, route)) return undefined
+  if (!masksFields(obligations, routes)) return undefined
   if (body.renames?.() === true)
     return deny(
       'fields are masked for you, and the request may ask for some under other names',

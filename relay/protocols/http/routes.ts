@@ -21,10 +21,10 @@ export interface Routes {
   /** Of a path in its plain form. A slash at the end changes nothing: servers serve both alike. */
   readonly routeOf: RouteOf
   /**
-   * The same for masks, which hide too much rather than too little: where no template fits, also without regard to case, to a
-   * suffix such as `.json`, and to dots and blanks at the end.
+   * The same for masks, which hide too much rather than too little: unless a template without parameters fits, also those that
+   * fit without regard to case, to suffixes such as `.json`, and to dots and blanks at the end.
    */
-  readonly maskRouteOf: RouteOf
+  readonly maskRoutesOf: (path: string) => readonly string[]
 }
 
 const compiled = new WeakMap<readonly string[], Routes>()
@@ -35,11 +35,31 @@ export function compileRoutes(templates: readonly string[]): Routes {
   if (known !== undefined) return known
   const routeOf = matcher(templates.map(template => [plainTemplate(template), template]))
   const anyCase = matcher(templates.map(template => [plainTemplate(template).toLowerCase(), template]))
-  const maskRouteOf: RouteOf = path =>
-    routeOf(path) || anyCase(path.toLowerCase()) || anyCase(path.toLowerCase().replace(/(?:\.[a-z0-9]*|%20)+\/?$/, ''))
-  const made = { routeOf, maskRouteOf }
+  const named = new Set(templates.filter(template => isPlain(readRoute(template, template))))
+  const maskRoutesOf = (path: string): readonly string[] => {
+    const exact = routeOf(path)
+    if (named.has(exact)) return [exact]
+    const others = withoutSuffixes(path.toLowerCase()).map(anyCase)
+    return [...new Set([exact, ...others])].filter(route => route !== '')
+  }
+  const made = { routeOf, maskRoutesOf }
   compiled.set(templates, made)
   return made
+}
+
+/** More suffixes than anybody has. */
+const MAX_SUFFIXES = 16
+
+/** A path as it is, and without the last, the last two, … and all of its suffixes: what follows a dot, and blanks. */
+function withoutSuffixes(path: string): string[] {
+  const paths = [path]
+  for (let shorter = path; paths.length <= MAX_SUFFIXES; paths.push(shorter)) {
+    const found = /(?:\.[^./]*|%20)\/?$/.exec(shorter)
+    if (found === null) return paths
+    shorter = shorter.slice(0, found.index)
+  }
+  const segment = path.lastIndexOf('/', path.length - 2) + 1
+  return [...paths, path.slice(0, segment + path.slice(segment).search(/\.|%20/))]
 }
 
 /** A template as paths are written: what is not ASCII in it encoded, what need not be encoded as it is. */

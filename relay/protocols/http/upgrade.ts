@@ -126,7 +126,7 @@ async function upgrade(
   const observe = (status: string, bytes: number): void =>
     session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
-  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.maskRoute, keys.maskKey)
+  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.maskRoutes, keys.maskKey)
   const ask = async (): Promise<Opened | Refused> => {
     const target = await session.open({})
     target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
@@ -158,9 +158,9 @@ async function upgrade(
     throw thrown
   })
   const { plain: path } = head.location
-  const { maskRoute, command } = decidable
+  const { maskRoutes, command } = decidable
   const route = String(command.operation.facts['route'])
-  const relayed = await relayMessages({ session, keys, path, route, maskRoute, masking, signal }, client, target)
+  const relayed = await relayMessages({ session, keys, path, route, maskRoutes, masking, signal }, client, target)
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 

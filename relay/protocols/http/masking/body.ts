@@ -53,28 +53,28 @@ function withEndings(patterns: readonly string[]): string[] {
   return [...new Set(all.map(names => names.join('.')))]
 }
 
-/** Whether a mask is about the answers of this route. */
-function isAboutRoute({ routes }: FieldMaskObligation, route: string): boolean {
-  return routes.length === 0 || routes.includes(route)
+/** Whether a mask is about the answers of one of these routes. */
+function isAbout(mask: FieldMaskObligation, routes: readonly string[]): boolean {
+  return mask.routes.length === 0 || mask.routes.some(route => routes.includes(route))
 }
 
-/** Whether fields of this route's answers are masked. */
-export function masksFields(obligations: readonly Obligation[], route: string): boolean {
-  return obligations.some(each => each.kind === 'mask-fields' && each.fields.length > 0 && isAboutRoute(each, route))
+/** Whether fields of these routes' answers are masked. */
+export function masksFields(obligations: readonly Obligation[], routes: readonly string[]): boolean {
+  return obligations.some(each => each.kind === 'mask-fields' && each.fields.length > 0 && isAbout(each, routes))
 }
 
 /**
- * Prepares the masking of bodies and headers that answers of this route need; undefined when they need none.
+ * Prepares the masking of bodies and headers that answers of these routes need; undefined when they need none.
  * @throws {GateError} ERR_GATE_CONFIG when a pattern has an empty name or there is no such detector.
  */
 export function compileBodyMasks(
   obligations: readonly Obligation[],
-  route: string,
+  routes: readonly string[],
   key: Uint8Array,
 ): BodyMasks | undefined {
   const applying = obligations
     .filter((obligation): obligation is FieldMaskObligation => obligation.kind === 'mask-fields')
-    .filter(obligation => isAboutRoute(obligation, route))
+    .filter(obligation => isAbout(obligation, routes))
     .map(obligation => ({ ...obligation, mask: fieldMaskOf(obligation, key) }))
   const headers = new Map<string, FieldMask>()
   for (const { headers: names, mask } of applying)

@@ -203,7 +203,7 @@ t.test('templates are written as people write them', async t => {
 })
 
 t.test('masks hide too much rather than too little', async t => {
-  const { routeOf, maskRouteOf } = compileRoutes(['/customers', '/customers/{id}', '/Reports/{id}'])
+  const { routeOf, maskRoutesOf } = compileRoutes(['/customers', '/customers/{id}', '/Reports/{id}', '/report.v2'])
   for (const [target, route] of [
     ['/customers', '/customers'],
     ['/customers/', '/customers'],
@@ -213,8 +213,17 @@ t.test('masks hide too much rather than too little', async t => {
     ['/reports/7.xml', '/Reports/{id}'],
     ['/customers.', '/customers'],
     ['/customers%20', '/customers'],
-    ['/other', ''],
+    ['/customers.json_api', '/customers'],
+    ['/customers.json-api%20./', '/customers'],
+    [`/customers${'.x'.repeat(100)}`, '/customers'],
+    [`/customers${'%20'.repeat(100)}/`, '/customers'],
+    ['/report.v2.json', '/report.v2'],
   ] as const)
-    t.equal(maskRouteOf(target), route, target)
+    t.same(maskRoutesOf(target), [route], target)
+  t.same(maskRoutesOf('/other'), [])
   t.equal(routeOf('/Customers'), '', 'rules go by what is written')
+  const all = compileRoutes(['/customers', '/customers.list', '/**'])
+  t.same(all.maskRoutesOf('/CUSTOMERS'), ['/**', '/customers'], 'also where a template for everything fits')
+  t.same(all.maskRoutesOf('/customers.json'), ['/**', '/customers'])
+  t.same(all.maskRoutesOf('/customers.list'), ['/customers.list'], 'not where one is meant')
 })

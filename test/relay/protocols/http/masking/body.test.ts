@@ -10,9 +10,9 @@ const email = masksOf(fields(['email']))
 const search = masksOf(detect(['email']))
 
 t.test('obligations that concern other answers, or none', async t => {
-  t.equal(compileBodyMasks([], 'route', maskKey), undefined)
-  t.equal(compileBodyMasks([{ ...fields(['a']), routes: ['other'] }], 'route', maskKey), undefined)
-  t.equal(compileBodyMasks([{ ...detect([]), columns: ['a.b'] }], 'route', maskKey), undefined)
+  t.equal(compileBodyMasks([], ['route'], maskKey), undefined)
+  t.equal(compileBodyMasks([{ ...fields(['a']), routes: ['other'] }], ['route'], maskKey), undefined)
+  t.equal(compileBodyMasks([{ ...detect([]), columns: ['a.b'] }], ['route'], maskKey), undefined)
   const headers = masksOf({ ...fields([]), headers: ['x-user'] })
   t.equal(maskBody('image/png', headers, 'anything'), 'anything')
 })
