@@ -48,7 +48,7 @@ export const noticeBody = z.strictObject({
 })
 export type Notice = z.infer<typeof noticeBody>
 
-/** Free text that people typed: what looks like a secret in it goes nowhere. */
+/** Free text that people typed, and names such as paths: what looks like a secret in it goes nowhere. */
 const clearOfSecrets = compileDetectors(
   ['credit-card', 'us-ssn', 'iban', 'api-key', 'jwt', 'private-key', 'secret', 'email', 'phone'],
   { with: 'redact' },
@@ -94,7 +94,7 @@ export function requestNotice(
       state: request.state,
       expires: iso(request.expiresMs),
       action: operation.action,
-      resources: operation.resources.slice(0, MAX_RESOURCES).map(({ name }) => name),
+      resources: operation.resources.slice(0, MAX_RESOURCES).map(({ name }) => cleared(name) ?? ''),
       ...(operation.rows === undefined ? {} : { rows: operation.rows }),
       decide: `gate approve ${request.id}`,
     },

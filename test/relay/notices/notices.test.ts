@@ -29,7 +29,10 @@ const request = (id: string, more: Partial<ApprovalRequest> = {}): ApprovalReque
   operation: {
     protocol: 'postgres',
     action: 'update',
-    resources: [{ kind: 'table', name: 'public.customers', mode: 'write' }],
+    resources: [
+      { kind: 'table', name: 'public.customers', mode: 'write' },
+      { kind: 'path', name: '/users/ada@example.com', mode: 'write' },
+    ],
     text: "update customers set ssn = '078-05-1120'",
     parameters: [{ text: 'sk_live_secret', bytes: 14, format: 'text' }],
     writes: true,
@@ -104,7 +107,12 @@ t.test('a webhook gets the documented body, signed, and nothing of the command',
     kind: 'request.waiting',
     who: { email: 'alice@example.com' },
     target: 'prod-db',
-    request: { id: 'r_1', action: 'update', resources: ['public.customers'], decide: 'gate approve r_1' },
+    request: {
+      id: 'r_1',
+      action: 'update',
+      resources: ['public.customers', '/users/****'],
+      decide: 'gate approve r_1',
+    },
   })
   for (const secret of ['078-05', 'set ssn', 'sk_live', 'hunter2', '4111']) t.notMatch(body, secret)
   const timestamp = String(headers['webhook-timestamp'])
@@ -148,7 +156,7 @@ t.test('Slack gets one sentence in which nothing is a mention', async t => {
   notices.request('request.waiting', request('r_1'))
   await web.until(1)
   const message = JSON.parse(web.received[0]?.body ?? '') as { text: string; blocks: { text: { text: string } }[] }
-  t.match(message.text, 'alice@example.com waits to update public.customers on prod-db')
+  t.match(message.text, 'alice@example.com waits to update public.customers, /users/**** on prod-db')
   t.notMatch(JSON.stringify(message), '<@channel>')
   t.match(message.blocks[0]?.text.text, '&lt;@channel&gt;')
 })
