@@ -1,5 +1,6 @@
 // What stays of HTTP requests in the record and in the store: nothing that is masked for anybody, through real processes.
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { callAs } from '../support/approver.ts'
 import type { Cli, Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
@@ -14,6 +15,9 @@ targets:
     rules:
       - { name: everything, allow: [engineers] }
       - { name: payouts, when: 'op.path.startsWith("/payouts")', hold: { approvers: "1 of dba", expires: 60s } }
+      - name: words
+        when: op.action == "message" && op.direction == "sent"
+        hold: { approvers: "1 of dba", expires: 60s }
     mask:
       - { fields: ["**.vin"], headers: [x-owner], for: { groups: [support] }, with: redact }
 `
@@ -85,4 +89,19 @@ t.test('a request that is refused for its form is recorded without what is maske
   t.match(recorded, /"GET \/\/cars\?of=zebra&vin=‹redacted:/)
   t.match(recorded, /"GET \/cars#vin=‹redacted:/)
   t.notMatch(recorded, VIN)
+})
+
+t.test('what is signed of a message on a WebSocket holds no more of its path than the record', async t => {
+  const socket = new WebSocket(`ws://127.0.0.1:${open.port}/chat/${MAIL}`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const echoed = new Promise(resolve => socket.once('message', data => resolve(String(data))))
+  socket.send('hello')
+  let waiting: { id: string }[] = []
+  while (waiting.length === 0) waiting = JSON.parse((await bob.run('requests', '--json')).stdout)
+  t.equal((await bob.run('approve', waiting[0]?.id ?? '')).code, 0)
+  t.equal(await echoed, 'hello')
+  socket.terminate()
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, /"context":\{"path":"\/chat\/‹redacted:/)
+  t.notMatch(recorded, MAIL)
 })

@@ -187,7 +187,8 @@ async function pass(
     () => ({
       command: operation.text,
       parameters: read.text === undefined ? undefined : [],
-      context: { path },
+      // Approvers sign it, and what they sign is in the record.
+      context: { path: hideFound(path, keys.recordKey) },
       estimate: () => Promise.resolve(undefined),
     }),
     () => {},
