@@ -3,7 +3,7 @@ import type { FieldMaskObligation, Obligation } from '@gate/shared/model'
 import { CsvMasker } from './csv.ts'
 import { compileSearches, fieldMaskOf, type Searches } from './detecting.ts'
 import { EventStreamMasker } from './event-stream.ts'
-import type { FieldMasks } from './field-paths.ts'
+import { type FieldMasks, inAnyCase } from './field-paths.ts'
 import { FormMasker } from './form.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
@@ -50,7 +50,7 @@ function withEndings(patterns: readonly string[]): string[] {
       .map((_, at) => names.slice(at))
       .filter((rest, at) => at === 0 || rest.some(name => !/^\*+$/.test(name)))
   })
-  return [...new Set(all.map(names => names.join('.')))]
+  return inAnyCase(all.map(names => names.join('.')))
 }
 
 /** Whether a mask is about the answers of one of these routes. */

@@ -48,6 +48,7 @@ export class CsvMasker implements BodyMasker {
   #state = START_OF_CELL
   /** The masks of the columns, once their names are known. */
   #columns: readonly (FieldMask | undefined)[] | undefined
+  #isBehindEmpty = false
 
   constructor(masks: CsvMasks) {
     this.#masks = masks
@@ -76,6 +77,10 @@ export class CsvMasker implements BodyMasker {
     if (fields !== undefined && this.#columns === undefined) this.#columns = this.#namesOf(cells, fields)
     else if (fields !== undefined) {
       const isEmpty = cells.length === 1 && cells[0]?.raw === ''
+      // Where some put a second table, whose columns are others.
+      if (this.#isBehindEmpty && cells.some(({ text }) => maskOfName(fields, text.trim()) !== undefined))
+        throw brokenCsv('a second row of names')
+      this.#isBehindEmpty = isEmpty
       if (!isEmpty && cells.length !== this.#columns?.length) throw brokenCsv('a row with other columns than the first')
       return this.#shown(row, cells, ending, isEmpty ? [] : this.#columns)
     }

@@ -2,6 +2,11 @@
 import type { FieldMask } from './json-values.ts'
 import type { PathState, Paths } from './paths.ts'
 
+/** Patterns, and the same in lower case: for what `maskOfName` looks at. */
+export function inAnyCase(patterns: readonly string[]): string[] {
+  return [...new Set(patterns.flatMap(pattern => [pattern, pattern.toLowerCase()]))]
+}
+
 /** Fields that are masked, and how: the masks are in the order in which they count. */
 export interface FieldMasks {
   readonly paths: Paths
@@ -14,7 +19,10 @@ function partsOf(name: string): string[] {
   return name.split(/[.[\]]+/).filter(part => !/^\d*$/.test(part))
 }
 
-/** The mask of a column or member with this name; the first one wins, whether the whole name or its parts are meant. */
+/**
+ * The mask of a column or member with this name; the first one wins, whether the whole name or its parts are meant, as they are
+ * or in lower case: services write names for people otherwise than in JSON, and read them so.
+ */
 export function maskOfName({ paths, masks }: FieldMasks, name: string): FieldMask | undefined {
   const found: number[] = []
   const step = (state: PathState, part: string): PathState => {
@@ -23,7 +31,9 @@ export function maskOfName({ paths, masks }: FieldMasks, name: string): FieldMas
     return next
   }
   if (paths.start.mask >= 0) found.push(paths.start.mask)
-  step(paths.start, name)
-  partsOf(name).reduce(step, paths.start)
+  for (const written of new Set([name, name.toLowerCase()])) {
+    step(paths.start, written)
+    partsOf(written).reduce(step, paths.start)
+  }
   return found.length === 0 ? undefined : masks[Math.min(...found)]
 }

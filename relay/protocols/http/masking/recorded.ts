@@ -6,6 +6,7 @@ import { placeholderOf, recordedPlaceholder } from '../../../mask/placeholder.ts
 import { hideFound } from '../../../mask/recorded.ts'
 import { type BodyMasks, bodyMasker, compileFields } from './body.ts'
 import { recordSearches } from './detecting.ts'
+import { inAnyCase } from './field-paths.ts'
 import { FormMasker } from './form.ts'
 import { type BodyMasker, GuardedMasker } from './masker.ts'
 
@@ -20,7 +21,7 @@ function recordedFields(fields: readonly FieldMaskObligation[]): string[] {
       const last = pattern.split('.').at(-1) ?? ''
       return last.startsWith('*') ? [`**.${pattern}`] : [`**.${pattern}`, `**.${last}`]
     })
-  return [...new Set(anywhere)]
+  return inAnyCase(anywhere)
 }
 
 function recordMasks(fields: readonly FieldMaskObligation[], key: Uint8Array): BodyMasks {

@@ -44,6 +44,11 @@ t.test('columns by paths: one name, or the names that it is made of, or those th
   )
 })
 
+t.test('names of columns are names in any case', async t => {
+  const masks = masksOf(fields(['customers.eMail', 'ssn']))
+  t.equal(maskBody('text/csv', masks, 'ID,EMAIL,Ssn,x\n1,2,3,4\n'), 'ID,EMAIL,Ssn,x\n1,****,****,4\n')
+})
+
 t.test('what other readers could read otherwise is refused', async t => {
   for (const text of [
     'email,a\n1\n',
@@ -59,6 +64,7 @@ t.test('what other readers could read otherwise is refused', async t => {
     'id\temail\n',
     'email,"a|b"\n1,2\n',
     'email\n\u00001\n',
+    'email,id\nx,1\n\nid,email\n1,x\n',
   ])
     t.throws(() => maskBody('text/csv', email, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, JSON.stringify(text))
   t.throws(() => maskBody('text/csv', email, `email\n${'x'.repeat(1_048_577)}`), { code: 'ERR_GATE_LIMIT' })

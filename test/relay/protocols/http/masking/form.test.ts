@@ -9,7 +9,7 @@ const masks = masksOf(fields(['email', 'user.email', '**.pan']))
 
 const cases: readonly (readonly [name: string, clear: string, masked: string])[] = [
   ['a member', 'a=1&email=ada%40example.com&b=%7e+', 'a=1&email=****&b=%7e+'],
-  ['an encoded name', '%65mail=x&e%6Dail=y&Email=z', '%65mail=****&e%6Dail=****&Email=z'],
+  ['a name, encoded or in another case', '%65mail=x&e%6Dail=y&Email=z', '%65mail=****&e%6Dail=****&Email=****'],
   [
     'brackets',
     'user[email]=x&user%5Bemail%5D=y&user[name]=z&email[]=v&email[0]=w',

@@ -38,6 +38,7 @@ t.test('forms, lines and queries', async t => {
   t.equal(recordedQuery('email=x&page=2&q=%7E', masked, maskKey), `email=${hidden('x')}&page=2&q=%7E`)
   t.equal(recordedQuery('x=1;email=y;z&a', masked, maskKey), `x=1;email=${hidden('y')};z&a`)
   t.equal(recordedQuery('', masked, maskKey), '')
+  t.equal(recordedQuery('EMail=x', masked, maskKey), `EMail=${hidden('x')}`, 'some servers read names in any case')
   t.equal(recordedQuery('a=%zz&email=x', masked, maskKey), hidden('a=%zz&email=x'))
 })
 
