@@ -309,6 +309,11 @@ t.test('handshakes: what the service says of them', async t => {
     ['/chosen', ''],
   ] as const)
     t.match((await openRaw(toWrongFrames.port, path, more)).head, /^HTTP\/1\.1 502 /, 'what nobody offered')
+  const guess = 'If-None-Match: "v1"\r\nRange: bytes=0-5'
+  ;(await openRaw(toWrongFrames.port, '/agreed', guess)).socket.destroy()
+  t.match(hostile.got.at(-1), /"v1"[\s\S]*bytes=0-5/i)
+  ;(await openRaw(maskedFrames.port, '/agreed', guess)).socket.destroy()
+  t.notMatch(hostile.got.at(-1), /"v1"|bytes=0-5/i, 'no guesses about what is masked')
   const owner = await openRaw(maskedFrames.port, '/agreed')
   t.match(owner.head, /^HTTP\/1\.1 101 [\s\S]*X-Owner: \*\*\*\*\r\n/)
 

@@ -10,7 +10,7 @@ import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { targetOf } from './location.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
-import type { Masking } from './plan.ts'
+import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
 import type { Shared } from './room.ts'
@@ -127,12 +127,13 @@ async function upgrade(
     session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
   const masking = maskingOf(verdict.obligations[0] ?? [], decidable.maskRoutes, keys.maskKey)
+  const forwarded = forwardedFields(head.fields, session.id, ofHandshake)
   const ask = async (): Promise<Opened | Refused> => {
     const target = await session.open({})
     target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
     return dial(target, {
       path: targetOf(head.location),
-      fields: forwardedFields(head.fields, session.id, ofHandshake),
+      fields: masking === undefined ? forwarded : maskedRequestFields(forwarded, masking),
       spelling: spellingOf(rawHeaders),
       protocols: protocolsOf(request),
       isBodyWanted: masking === undefined,
