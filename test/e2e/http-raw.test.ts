@@ -331,6 +331,7 @@ t.test('masks cannot be passed by asking under other names', async t => {
     sized('POST /a', 'application/graphql', '{ users { e: email } }'),
     sized('POST /a', 'application/json', gzipSync(aliased), 'Content-Encoding: gzip\r\n'),
     sized('POST /a', 'application/json', big),
+    sized('QUERY /a', 'text/plain', gzipSync(aliased), 'Content-Encoding: gzip\r\n'),
     request('GET /a?query={users{e:email}}'),
   ]
   for (const bytes of bodies) {

@@ -281,5 +281,5 @@ const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|
 
 /** Whether a body that was not read could be GraphQL to a target, whatever it is called. */
 function mayRename(method: string, { facts: { contentType } }: Body): boolean {
-  return method === 'POST' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
+  return method === 'POST' || method === 'QUERY' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
 }
