@@ -127,6 +127,9 @@ export function askedOf({ command, whole, headers }: Decidable, later: boolean):
 /** A value of a context has this many characters at most. */
 const MAX_CONTEXT_LENGTH = 4_096
 
+const MAX_CONTEXT_NAME_LENGTH = 64
+const DIGEST_LENGTH = 16
+
 /** Headers as the context of a request for approval: what is approved goes with these and with no others. */
 function contextOf(shown: FieldList): Record<string, string> {
   const headers = new Map<string, string>()
@@ -136,7 +139,15 @@ function contextOf(shown: FieldList): Record<string, string> {
   }
   const short = (value: string): string =>
     value.length <= MAX_CONTEXT_LENGTH ? value : `SHA-256 ${createHash('sha256').update(value).digest('hex')}`
-  return Object.fromEntries([...headers].map(([name, value]) => [`header ${name}`.slice(0, 64), short(value)]))
+  return Object.fromEntries([...headers].map(([name, value]) => [contextName(name), short(value)]))
+}
+
+/** A name of a context has 64 characters at most; two headers with the same beginning have two. */
+function contextName(header: string): string {
+  const name = `header ${header}`
+  if (name.length <= MAX_CONTEXT_NAME_LENGTH) return name
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, DIGEST_LENGTH)
+  return `${name.slice(0, MAX_CONTEXT_NAME_LENGTH - DIGEST_LENGTH - 1)}~${digest}`
 }
 
 /** Requests without a body that are remembered for one policy; beyond it all are forgotten. */

@@ -283,6 +283,15 @@ t.test('the words that people are asked about tell requests apart', async t => {
     asked(''),
   ]
   t.equal(new Set(all).size, all.length)
+  const longGate = { ...gate, headers: [`x-${'y'.repeat(100)}1`, `x-${'y'.repeat(100)}2`] }
+  const raw = longGate.headers.flatMap((name, at) => [name, String(at)])
+  const long = readHead({ method: 'GET', target: '/a', raw: ['host', 'localhost', ...raw], isUpgrade: false }, 'x')
+  const { context } = askedOf(
+    commandOf(long, { start: undefined, isWhole: true, length: 0 }, longGate, new Uint8Array(32)),
+    false,
+  )
+  t.same(Object.values(context), ['0', '1'])
+  t.ok(Object.keys(context).every(name => name.length === 64))
   t.match(all[8], '"/b@"', 'where a copy goes to is a path that rules see')
   t.match(asked('x', 'destination', '/a/..%2fb'), 'Servers read such a path in different ways')
   t.equal(asked('', 'destination', '/b'), asked('', 'destination', 'http://localhost/a/../%62'), 'as it goes on')
