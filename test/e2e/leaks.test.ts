@@ -80,6 +80,11 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select email from customers limit 1 offset 6',
     'select email from customers tablesample system (100)',
   ],
+  'SELECT INTO of a set operation': [
+    "select email into stolen from customers union all select 'x';; select * from stolen",
+    "select email into temp stolen from customers union all select 'x';; select reverse(email) from stolen",
+    'select 1 into stolen union all (select 2 union all select length(email) from customers)',
+  ],
   'names that mean another column to the server than they seem to': [
     'select (select email from (select (select x.* from (select email from customers where id=7) x)) s) from (select 1 as email) y',
     'select (select email from (select (select email.* from (select 1 as foo) email)) s) from customers where id=7',
