@@ -80,6 +80,11 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select email from customers limit 1 offset 6',
     'select email from customers tablesample system (100)',
   ],
+  'columns of VALUES beside columns that nobody can count': [
+    `select v.e, f.* from customers c, lateral (values (c.email)) v(e), json_to_record('{"a":1}') as f(a int)`,
+    'select v.e, (j).* from customers c, lateral (values (c.email)) v(e), (select row(1, 2) j) x',
+    'with v(e) as (select x.e from customers c, lateral (values (c.email)) x(e)) select v.e, (j).* from v, (select row(1, 2) j) x',
+  ],
   'SELECT INTO of a set operation': [
     "select email into stolen from customers union all select 'x';; select * from stolen",
     "select email into temp stolen from customers union all select 'x';; select reverse(email) from stolen",
