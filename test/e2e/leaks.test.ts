@@ -313,6 +313,8 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "set standard_conforming_strings = off;; select '\\\\', email from customers",
     "set client_encoding = 'SJIS';; select email from customers",
     'set role postgres;; select email from customers',
+    'set "ROLE" to postgres;; select email from customers',
+    'set "Session_Authorization" to postgres;; select email from customers',
     "select set_config('role', 'postgres', false);; select email from customers",
     "update pg_settings set setting = 'postgres' where name = 'role'",
     'reset session authorization;; select email from customers',
