@@ -302,6 +302,11 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "select * from pg_ls_dir('.')",
     "select pg_get_viewdef('customer_view')",
   ],
+  'a table of guesses that is called as the masked one': [
+    "create temp table customers (id int, name text, email text not null, balance numeric, created date);; insert into pg_temp.customers select i, '', 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c join customers g on g.email = c.email",
+    "create temp table customers (id int, name text, email text not null, balance numeric, created date);; insert into pg_temp.customers select i, '', 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c join customers g using (email)",
+    "create temp table customers (email text);; insert into pg_temp.customers select 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c, (select email from customers union all select email from keyed where false) g where g.email = c.email",
+  ],
   'hiding it': [
     'select 1; select email from customers',
     'select 1;; select email from customers; select 2',
