@@ -307,6 +307,9 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "create temp table customers (id int, name text, email text not null, balance numeric, created date);; insert into pg_temp.customers select i, '', 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c join customers g using (email)",
     "create temp table customers (email text);; insert into pg_temp.customers select 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c, (select email from customers union all select email from keyed where false) g where g.email = c.email",
   ],
+  'temporary tables with masked columns of their own': [
+    "create temp table mine (password_hash text);; insert into mine values ('sec' || 'ret');; select reverse(password_hash) from pg_temp.mine",
+  ],
   'hiding it': [
     'select 1; select email from customers',
     'select 1;; select email from customers; select 2',

@@ -234,10 +234,15 @@ export class Catalog {
     return this.#views.get(oid)?.query
   }
 
-  /** Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says. */
+  /**
+   * Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says.
+   * pg_temp stands for the schema of whoever says it.
+   */
   resolve(schema: string | undefined, name: string): readonly Relation[] {
     const found = this.#byName.get(name) ?? []
-    return schema === undefined ? found : found.filter(relation => relation.schema === schema)
+    if (schema === undefined) return found
+    const isTemporary = schema === 'pg_temp'
+    return found.filter(({ schema: own }) => own === schema || (isTemporary && own.startsWith('pg_temp_')))
   }
 
   /** The relation and everything it inherits from or that inherits from it, near or far. */
