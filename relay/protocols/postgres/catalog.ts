@@ -204,6 +204,11 @@ export class Catalog {
     return this.beneath(oid).some(each => this.calling.isCaller(each, this.isView(each)))
   }
 
+  /** Whether it does before a statement with it is run. */
+  isCallerBefore(oid: number): boolean {
+    return this.beneath(oid).some(each => this.calling.isCallerBefore(each, this.isView(each)))
+  }
+
   /** Whether it is a view or materialised view; what is not known may be one. */
   isView(oid: number): boolean {
     return viewKinds.has(this.#byOid.get(oid)?.kind ?? 'v')

@@ -121,6 +121,12 @@ export class Functions {
     return this.#meant(name).some(each => each.volatility === 'w')
   }
 
+  /** The same of the function with that OID. */
+  isCallInPlanningByOid(oid: number): boolean {
+    const found = this.#byOid.get(oid)
+    return found === undefined || found.volatility === 'w'
+  }
+
   /** Whether `t.name` may be such a call, of the row t. */
   isCallOfRow(name: string): boolean {
     const meant = this.#meant(name)
