@@ -1,7 +1,7 @@
 // Who may not call functions: what calls them by another name, in a view, a check, a default, a label, at Bind, with a real server.
 import pg from 'pg'
 import t from 'tap'
-import { Talk } from '../support/talk.ts'
+import { shown, Talk } from '../support/talk.ts'
 import { client, errorFields, type Message } from '../support/wire.ts'
 import { SERVICE_PASSWORD, startWorld } from '../support/world.ts'
 
@@ -119,6 +119,9 @@ t.test('functions that may do anything', async t => {
       'create domain own as int check (labelled() = value)',
       'create trigger own after insert on items for each row execute function mark()',
       'prepare p(checked) as select $1',
+      'create operator ##### (leftarg = int, rightarg = int, function = mark_of)',
+      'create aggregate own(int) (sfunc = first_of, stype = int)',
+      'create cast (pair as int) with function pg_temp.first_of(pair)',
     ]
     for (const text of refused)
       t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)
@@ -168,6 +171,36 @@ t.test('functions that may do anything', async t => {
       'drop view moving_on cascade',
     ]
     for (const text of allowed) t.equal(failure(await converse(engineer.port, client.query(text))), undefined, text)
+  })
+
+  await t.test('of functions that are made in the same message or transaction', async t => {
+    const made = (name: string): string =>
+      `create or replace function ${name} returns int language sql volatile as 'select mark()'`
+    const use: Readonly<Record<string, readonly [string, string]>> = {
+      'another beside one of PostgreSQL': [made('public.abs(text)'), "select abs('x'::text)"],
+      'another in place of one': [made('steady()'), 'select steady()'],
+      'one that a view calls': [made('steady()'), 'select * from steady_view'],
+      'one that got the name of another': [
+        `${made('other(text)')}; alter function other(text) rename to abs`,
+        "select abs('x'::text)",
+      ],
+    }
+    for (const [name, [make, call]] of Object.entries(use)) {
+      const talk = await Talk.start(engineer.port)
+      t.match(await talk.ask(`begin; ${make}; ${call}; rollback`), /^42501 gate: no calls/, `${name}, in one message`)
+      await talk.ask('begin')
+      t.equal(await talk.ask(make), '', name)
+      t.match(await talk.ask(call), /^42501 gate: no calls/, `${name}, in one transaction`)
+      await talk.ask('rollback')
+      const pipeline = [client.parse('', 'begin'), client.bind('', ''), client.execute('')]
+      for (const text of [...make.split('; '), call])
+        pipeline.push(client.parse('', text), client.bind('', ''), client.execute(''))
+      t.match(shown(await talk.say([...pipeline, client.sync])), /42501 gate: no calls/, `${name}, in one pipeline`)
+      await talk.ask('rollback')
+      if (call.includes('steady')) t.equal(await talk.ask(call), '1', `${name}: not after the transaction`)
+      talk.close()
+    }
+    t.same(await touched(), before)
   })
 
   await t.test('by an estimate for those who are asked', async t => {

@@ -118,9 +118,9 @@ export class Catalog {
 
   /**
    * `views` are the definitions of views, as far as they could be read. `changing`: what is being changed while the snapshot
-   * does not show it.
+   * does not show it; `made`: the names of functions that are being made.
    */
-  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change) {
+  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change, made?: ReadonlySet<string>) {
     this.#rows = rows
     this.#views = views
     this.#changing = changing
@@ -148,7 +148,7 @@ export class Catalog {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
-    this.functions = new Functions(rows.functions)
+    this.functions = new Functions(rows.functions, made)
     const called = [...views].map(([oid, view]) => [oid, view.called] as const)
     this.calling = new Calling(rows, this.functions, new Map(called))
     this.generated = rows.generated.map(([relation, column, from]) => ({
@@ -168,9 +168,9 @@ export class Catalog {
     }
   }
 
-  /** The same snapshot while something is being changed. */
-  while(change: Change): Catalog {
-    return new Catalog(this.#rows, this.#views, change)
+  /** The same snapshot while something is being changed, and functions of these names are being made. */
+  while(change: Change | undefined, made: ReadonlySet<string>): Catalog {
+    return new Catalog(this.#rows, this.#views, change, made)
   }
 
   /** With a table its whole family is changed. */

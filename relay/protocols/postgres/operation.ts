@@ -42,6 +42,8 @@ export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boo
 
 /** What runs or defines functions is decided as that; what is dropped or described is not called. */
 const calling = new Set(['call', 'do', 'drop', 'comment'])
+/** The functions that they name are those that get the name. */
+const namingOnly = new Set(['CreateFunctionStmt', 'RenameStmt'])
 /** They run what they select. */
 const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
 
@@ -51,7 +53,7 @@ const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
  */
 function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
   const [first] = facts.parts
-  if (first === undefined || calling.has(first.action) || facts.node === 'CreateFunctionStmt') return undefined
+  if (first === undefined || calling.has(first.action) || namingOnly.has(facts.node)) return undefined
   const called = calledBy(facts, first, catalog)
   if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
   return {
