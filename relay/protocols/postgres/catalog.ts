@@ -1,5 +1,6 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
+import { asRead } from './as-read.ts'
 import { type Called, Calling } from './calling.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
@@ -216,9 +217,10 @@ export class Catalog {
 
   #add(relation: Relation): void {
     this.#byOid.set(relation.oid, relation)
-    const same = this.#byName.get(relation.name) ?? []
+    const name = asRead(relation.name)
+    const same = this.#byName.get(name) ?? []
     same.push(relation)
-    this.#byName.set(relation.name, same)
+    this.#byName.set(name, same)
   }
 
   #relate(a: number, b: number): void {
@@ -244,10 +246,11 @@ export class Catalog {
    * pg_temp stands for the schema of whoever says it.
    */
   resolve(schema: string | undefined, name: string): readonly Relation[] {
-    const found = this.#byName.get(name) ?? []
+    const found = this.#byName.get(asRead(name)) ?? []
     if (schema === undefined) return found
     const isTemporary = schema === 'pg_temp'
-    return found.filter(({ schema: own }) => own === schema || (isTemporary && own.startsWith('pg_temp_')))
+    const read = asRead(schema)
+    return found.filter(({ schema: own }) => asRead(own) === read || (isTemporary && own.startsWith('pg_temp_')))
   }
 
   /** The relation and everything it inherits from or that inherits from it, near or far. */
