@@ -200,6 +200,14 @@ t.test('functions that may do anything', async t => {
       if (call.includes('steady')) t.equal(await talk.ask(call), '1', `${name}: not after the transaction`)
       talk.close()
     }
+    const talk = await Talk.start(engineer.port)
+    await talk.ask('begin')
+    const begun = [client.parse('', 'select steady() from generate_series(1, 3)'), client.bind('p', '')]
+    t.equal(shown(await talk.say([...begun, client.execute('p', 1), client.sync])), '1')
+    t.equal(await talk.ask(made('steady()')), '')
+    const more = shown(await talk.say([client.execute('p', 0), client.sync]))
+    t.match(more, /^42501 gate: no calls/, 'the rest of a portal')
+    talk.close()
     t.same(await touched(), before)
   })
 
