@@ -1,15 +1,17 @@
 // Who may not call functions: what calls them by another name, in a view, a check, a default, a label, at Bind, with a real server.
+import pg from 'pg'
 import t from 'tap'
-import { Talk } from '../support/talk.ts'
+import { shown, Talk } from '../support/talk.ts'
 import { client, errorFields, type Message } from '../support/wire.ts'
-import { startWorld } from '../support/world.ts'
+import { SERVICE_PASSWORD, startWorld } from '../support/world.ts'
 
 const policy = `
 targets:
   - match: { labels: { env: prod } }
     allow: { groups: [engineers, dba, support] }
     rules:
-      - { name: calls, when: op.action == "call", hold: { approvers: "1 of dba", expires: 5m }, for: { groups: [support] } }
+      - { name: calls, when: op.action == "call", hold: { approvers: "1 of dba", expires: 1s, estimate: true }, for: { groups: [support] } }
+      - { name: deletes, when: op.action == "delete", hold: { approvers: "1 of dba", expires: 1s, estimate: true }, for: { groups: [support] } }
       - { name: no-calls, when: op.action == "call", deny: "no calls", for: { groups: [engineers] } }
       - { name: everything, allow: [engineers, support, dba] }
 `
@@ -22,6 +24,8 @@ create function labelled() returns int language plpgsql stable as $$ begin retur
 create function folded(int) returns int language sql immutable as 'select mark()';
 create function add_one(int) returns int language sql immutable as 'select $1 + 1';
 create function shout(text) returns text language plpgsql stable as $$ begin return upper($1) || (select count(*) from marks); end $$;
+create function add_both(int, int) returns int language sql immutable as 'select $1 + $2';
+create function mark_of(int, int) returns int language plpgsql volatile as $$ begin return mark(); end $$;
 create function first_of(int, int) returns int language sql immutable as 'select mark()';
 create operator ### (leftarg = int, rightarg = int, function = first_of);
 create domain checked as int check (mark() = value);
@@ -30,6 +34,12 @@ create domain plain as int check (value > 0 and value < length('some text'));
 create type pair as (a int, b checked);
 create type span as range (subtype = counted);
 create table kept (id int, v checked);
+create operator #### (leftarg = int, rightarg = int, function = int4pl);
+create function steady() returns int language sql stable as 'select 1';
+create view steady_view as select steady() as a;
+create function kick(text) returns int language plpgsql immutable as $$ begin
+  perform pg_terminate_backend(pid) from pg_stat_activity where application_name = $1; return 1; end $$;
+create view folded_view as select id, folded(1) as a from marks;
 create view moving as select setval('sq', 77) as a;
 create view moving_too as select a from moving;
 create view told as select query_to_xml('select mark()', true, false, '') as q;
@@ -38,6 +48,8 @@ create view clear as select id, upper(id::text) as u, nextval('sq') as n, now() 
 create materialized view kept_clear as select * from clear;
 create table ruled (id int);
 create rule r as on insert to ruled do also select setval('sq', 78);
+create table folding (id int);
+create rule r as on insert to folding do also select folded(1);
 create view ruled_view as select id from ruled;
 create table items (id int primary key, note text default upper('x'), at timestamptz default now());
 create view item_view as select id, note from items;
@@ -94,6 +106,10 @@ t.test('functions that may do anything', async t => {
       'select folded(1)',
       'select 1 ### 2',
       'explain select folded(1)',
+      'explain select 1 ### 2',
+      'explain select * from folded_view',
+      'explain insert into folding values (1)',
+      'select * from folded_view',
       'explain select 1 from items where id = labelled()',
       "create view own as select setval('sq', 9)",
       'create view own as select labelled()',
@@ -103,6 +119,9 @@ t.test('functions that may do anything', async t => {
       'create domain own as int check (labelled() = value)',
       'create trigger own after insert on items for each row execute function mark()',
       'prepare p(checked) as select $1',
+      'create operator ##### (leftarg = int, rightarg = int, function = mark_of)',
+      'create aggregate own(int) (sfunc = first_of, stype = int)',
+      'create cast (pair as int) with function pg_temp.first_of(pair)',
     ]
     for (const text of refused)
       t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)
@@ -110,6 +129,8 @@ t.test('functions that may do anything', async t => {
       ['select $1', [checked]],
       ['select $1::checked', []],
       ['select 1 from items where id = labelled()', []],
+      ['select * from folded_view', []],
+      ['select 1 ### 2', []],
     ] as const) {
       const bytes = [
         client.parse('', text, [...types]),
@@ -138,11 +159,84 @@ t.test('functions that may do anything', async t => {
       'alter view moving rename to moving_on',
       'insert into item_view (id) values (1)',
       'explain select mark()',
+      'explain select 1 #### 2, u from clear',
+      'explain insert into ruled values (1)',
+      'create operator ##### (leftarg = int, rightarg = int, function = add_both)',
+      'create aggregate own_sum(int) (sfunc = int4pl, stype = int)',
+      'begin; create function mine() returns int language sql as $$ select 1 $$; select now(), upper($$x$$); rollback',
+      'alter function add_one(int) rename to add_1',
       "comment on function mark() is 'x'",
       "create function later() returns int language sql as 'select mark()'",
       'drop function later()',
       'drop view moving_on cascade',
     ]
     for (const text of allowed) t.equal(failure(await converse(engineer.port, client.query(text))), undefined, text)
+  })
+
+  await t.test('of functions that are made in the same message or transaction', async t => {
+    const made = (name: string): string =>
+      `create or replace function ${name} returns int language sql volatile as 'select mark()'`
+    const use: Readonly<Record<string, readonly [string, string]>> = {
+      'another beside one of PostgreSQL': [made('public.abs(text)'), "select abs('x'::text)"],
+      'another in place of one': [made('steady()'), 'select steady()'],
+      'one that a view calls': [made('steady()'), 'select * from steady_view'],
+      'one that got the name of another': [
+        `${made('other(text)')}; alter function other(text) rename to abs`,
+        "select abs('x'::text)",
+      ],
+    }
+    for (const [name, [make, call]] of Object.entries(use)) {
+      const talk = await Talk.start(engineer.port)
+      t.match(await talk.ask(`begin; ${make}; ${call}; rollback`), /^42501 gate: no calls/, `${name}, in one message`)
+      await talk.ask('begin')
+      t.equal(await talk.ask(make), '', name)
+      t.match(await talk.ask(call), /^42501 gate: no calls/, `${name}, in one transaction`)
+      await talk.ask('rollback')
+      const pipeline = [client.parse('', 'begin'), client.bind('', ''), client.execute('')]
+      for (const text of [...make.split('; '), call])
+        pipeline.push(client.parse('', text), client.bind('', ''), client.execute(''))
+      t.match(shown(await talk.say([...pipeline, client.sync])), /42501 gate: no calls/, `${name}, in one pipeline`)
+      await talk.ask('rollback')
+      if (call.includes('steady')) t.equal(await talk.ask(call), '1', `${name}: not after the transaction`)
+      talk.close()
+    }
+    const talk = await Talk.start(engineer.port)
+    await talk.ask('begin')
+    const begun = [client.parse('', 'select steady() from generate_series(1, 3)'), client.bind('p', '')]
+    t.equal(shown(await talk.say([...begun, client.execute('p', 1), client.sync])), '1')
+    t.equal(await talk.ask(made('steady()')), '')
+    const more = shown(await talk.say([client.execute('p', 0), client.sync]))
+    t.match(more, /^42501 gate: no calls/, 'the rest of a portal')
+    talk.close()
+    t.same(await touched(), before)
+  })
+
+  await t.test('by an estimate for those who are asked', async t => {
+    const { host, port } = world.postgres
+    const login = { user: 'gate_service', password: SERVICE_PASSWORD, database: 'app' }
+    const witness = new pg.Client({ host, port, ...login, application_name: 'witness' })
+    let ended = false
+    witness.on('error', () => {})
+    witness.on('end', () => {
+      ended = true
+    })
+    await witness.connect()
+    for (const text of ["select kick('witness')", "delete from marks where id = kick('witness')"])
+      t.match(failure(await converse(support.port, client.query(text))) ?? 'ran', /nobody decided in time/, text)
+    t.equal(ended, false)
+    await witness.end()
+  })
+
+  await t.test('by literals that the database reads otherwise by default', async t => {
+    await world.postgres.query('alter role gate_service set standard_conforming_strings = off')
+    await world.postgres.query('insert into marks values (5)', 'app')
+    // What gate itself says there is on a connection of before for a moment.
+    await new Promise(resolve => setTimeout(resolve, 2_500))
+    const value = Buffer.from("\\'); commit; delete from marks; --")
+    const bytes = [client.parse('', 'delete from marks where id::text = $1'), client.bind('', '', [value])]
+    const held = await converse(support.port, ...bytes, client.execute(''), client.sync)
+    t.match(failure(held) ?? 'ran', /nobody decided in time/)
+    t.same(await world.postgres.query('select count(*)::int from marks', 'app'), [['1']])
+    t.match(failure(await converse(engineer.port, client.query('select labelled()'))) ?? 'ran', /no calls/)
   })
 })

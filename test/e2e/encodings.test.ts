@@ -23,7 +23,7 @@ targets:
       - { name: not-that, when: 'op.read.exists(table, table.endsWith("é"))', deny: "Not that table." }
       - { name: everything, allow: [engineers, support] }
     mask:
-      - { columns: ["people.email"], for: { groups: [support] }, with: redact }
+      - { columns: ["people.email", "üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü.email"], for: { groups: [support] }, with: redact }
 `
 
 const world = await startWorld({ policy, sql: setup })
@@ -173,4 +173,30 @@ t.test('psql in LATIN1', { skip: !hasPsql && 'no psql' }, async t => {
   ])
   t.same(through, straight)
   t.equal(through.code, 0)
+})
+
+t.test('a database in another encoding cuts and folds names otherwise', async t => {
+  const long = 'ü'.repeat(40)
+  await world.postgres.query('drop database app with (force)')
+  await world.postgres.query("create database app owner gate_service encoding 'LATIN1' locale 'C' template template0")
+  await world.postgres.query(
+    `set role gate_service; create table people (id int, email text);
+     create table "${long}" (id int, email text); insert into "${long}" values (7, 'seven@secret.example')`,
+    'app',
+  )
+  const carol = await (await world.person('carol')).connect('prod-db')
+  t.teardown(() => carol[Symbol.asyncDispose]())
+  const masked = await Talk.start(carol.port)
+  t.equal(await masked.ask(`select email from "${long}"`), '****')
+  for (const text of [`select reverse(email) from "${long}"`, `create table taken as select email from "${long}"`])
+    t.match(await masked.ask(text), /^42501 gate: .* is masked for you/, text)
+  masked.close()
+  const wire = await Talk.start(alice.port)
+  t.equal(await wire.ask(`prepare "${long}" as select 1; prepare "${long}x" as select 2`), '')
+  for (const text of [`execute "${long}"`, `prepare "${long}y" as select 3; execute "${long}"`])
+    t.match(await wire.ask(text), /^42501 gate: the database is in another encoding than UTF8/, text)
+  const bound = [client.parse(`${long}z`, 'select 4'), client.bind('', long), client.execute(''), client.sync]
+  t.match(shown(await wire.say(bound)), /^08P01 .*beyond ASCII/)
+  t.equal(await wire.ask('prepare plain as select 5; execute plain'), '5')
+  wire.close()
 })

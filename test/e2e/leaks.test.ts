@@ -80,6 +80,16 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select email from customers limit 1 offset 6',
     'select email from customers tablesample system (100)',
   ],
+  'columns of VALUES beside columns that nobody can count': [
+    `select v.e, f.* from customers c, lateral (values (c.email)) v(e), json_to_record('{"a":1}') as f(a int)`,
+    'select v.e, (j).* from customers c, lateral (values (c.email)) v(e), (select row(1, 2) j) x',
+    'with v(e) as (select x.e from customers c, lateral (values (c.email)) x(e)) select v.e, (j).* from v, (select row(1, 2) j) x',
+  ],
+  'SELECT INTO of a set operation': [
+    "select email into stolen from customers union all select 'x';; select * from stolen",
+    "select email into temp stolen from customers union all select 'x';; select reverse(email) from stolen",
+    'select 1 into stolen union all (select 2 union all select length(email) from customers)',
+  ],
   'names that mean another column to the server than they seem to': [
     'select (select email from (select (select x.* from (select email from customers where id=7) x)) s) from (select 1 as email) y',
     'select (select email from (select (select email.* from (select 1 as foo) email)) s) from customers where id=7',
@@ -292,6 +302,14 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "select * from pg_ls_dir('.')",
     "select pg_get_viewdef('customer_view')",
   ],
+  'a table of guesses that is called as the masked one': [
+    "create temp table customers (id int, name text, email text not null, balance numeric, created date);; insert into pg_temp.customers select i, '', 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c join customers g on g.email = c.email",
+    "create temp table customers (id int, name text, email text not null, balance numeric, created date);; insert into pg_temp.customers select i, '', 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c join customers g using (email)",
+    "create temp table customers (email text);; insert into pg_temp.customers select 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c, (select email from customers union all select email from keyed where false) g where g.email = c.email",
+  ],
+  'temporary tables with masked columns of their own': [
+    "create temp table mine (password_hash text);; insert into mine values ('sec' || 'ret');; select reverse(password_hash) from pg_temp.mine",
+  ],
   'hiding it': [
     'select 1; select email from customers',
     'select 1;; select email from customers; select 2',
@@ -303,6 +321,8 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "set standard_conforming_strings = off;; select '\\\\', email from customers",
     "set client_encoding = 'SJIS';; select email from customers",
     'set role postgres;; select email from customers',
+    'set "ROLE" to postgres;; select email from customers',
+    'set "Session_Authorization" to postgres;; select email from customers',
     "select set_config('role', 'postgres', false);; select email from customers",
     "update pg_settings set setting = 'postgres' where name = 'role'",
     'reset session authorization;; select email from customers',

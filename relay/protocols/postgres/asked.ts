@@ -3,7 +3,9 @@ import { type BoundParameter, parametersSha256 } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
 import type { Estimate } from '@gate/shared/model'
 import type { Asked } from '../protocol.ts'
+import type { Catalog } from './catalog.ts'
 import type { CatalogStream } from './catalog-stream.ts'
+import { calledBefore } from './operation.ts'
 import type { BoundValue } from './questions.ts'
 import type { Resolved } from './resolving.ts'
 
@@ -34,7 +36,7 @@ export interface EstimateSource {
   openStream(signal: AbortSignal): Promise<CatalogStream>
 }
 
-export function askedOf(sent: Sent, statements: readonly Resolved[], source: EstimateSource): Asked {
+export function askedOf(sent: Sent, statements: readonly Resolved[], source: EstimateSource, catalog: Catalog): Asked {
   const unknown = statements.find(each => each.unknown !== undefined)?.unknown
   const tooLarge = [sent, ...statements.flatMap(({ meaning }) => meaning?.prepared.bound ?? [])].some(
     ({ uninspectedBytes }) => uninspectedBytes > 0,
@@ -44,8 +46,13 @@ export function askedOf(sent: Sent, statements: readonly Resolved[], source: Est
     parameters: tooLarge || unknown !== undefined ? undefined : typed(sent.parameters, sent.types),
     ...(unknown !== undefined && { unshown: `gate did not see what ${unknown.name} stands for` }),
     context: { ...source.context, ...(sent.searchPath === undefined ? {} : { search_path: sent.searchPath }) },
-    estimate: signal => (statements.length === 1 ? estimate(sent, source, signal) : Promise.resolve(undefined)),
+    estimate: async signal => (isPlannable(statements, catalog) ? estimate(sent, source, signal) : undefined),
   }
+}
+
+/** To plan what calls functions then would run them before anybody has approved it. */
+function isPlannable([only, second]: readonly Resolved[], catalog: Catalog): boolean {
+  return only !== undefined && second === undefined && calledBefore(only.effective, catalog).length === 0
 }
 
 function typed(values: readonly BoundValue[], types: readonly number[]): BoundParameter[] {

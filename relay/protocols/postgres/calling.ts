@@ -6,15 +6,18 @@ import { FIRST_NORMAL_OBJECT_ID, type Functions } from './functions.ts'
 /** What a statement, or the definition of a view, calls in one way or another. */
 export type Called = Pick<StatementFacts, 'functions' | 'newer' | 'operators' | 'fields' | 'types'>
 
+/** Ever, or before the statement is run. */
+type When = 'ever' | 'before'
+
 export class Calling {
   readonly #functions: Functions
   readonly #operators: ReadonlySet<string>
   /** Types by name and by OID. */
   readonly #types = new Set<string | number>()
-  /** Relations with rules for what is written to them. */
-  readonly #ruled: ReadonlySet<number>
+  /** Relations with rules for what is written to them, which call such ever, or when a statement with them is planned. */
+  readonly #ruled: Readonly<Record<When, ReadonlySet<number>>>
   readonly #views: ReadonlyMap<number, Called>
-  readonly #viewCalls = new Map<number, boolean>()
+  readonly #known: Readonly<Record<When, Map<number, boolean>>> = { ever: new Map(), before: new Map() }
 
   /** `views` are what their definitions call; a view that is not there could not be read. */
   constructor(rows: CatalogRows, functions: Functions, views: ReadonlyMap<number, Called>) {
@@ -23,7 +26,8 @@ export class Calling {
     this.#operators = new Set(rows.operators.flatMap(([name, calls]) => (calls === 'false' ? [] : [name ?? ''])))
     const callers = (of: CatalogRows['ruleCalls']): number[] =>
       of.flatMap(([caller, called]) => (functions.isCallByOid(Number(called)) ? [Number(caller)] : []))
-    this.#ruled = new Set(callers(rows.ruleCalls))
+    const planned = rows.ruleCalls.filter(([, called]) => functions.isCallInPlanningByOid(Number(called)))
+    this.#ruled = { ever: new Set(callers(rows.ruleCalls)), before: new Set(callers(planned)) }
     const cast = rows.types.flatMap(([oid, , , calls]) => (calls === 'true' ? [Number(oid)] : []))
     const calling = withWholes(new Set([...cast, ...callers(rows.domainCalls)]), rows.typeParts)
     for (const [oid, name] of rows.types) if (calling.has(Number(oid))) this.#types.add(Number(oid)).add(name ?? '')
@@ -47,23 +51,34 @@ export class Calling {
       .map(type => `cast of ${typeof type === 'number' ? `the type with OID ${type}` : type}`)
   }
 
-  /** What is called while a statement is planned, or when its values are bound: before it is run. */
-  before({ functions, types }: Called): string[] {
-    return [...functions.filter(name => this.#functions.isCallInPlanning(name)), ...this.types(types)]
+  /**
+   * What is called while a statement is planned, or when its values are bound: before it is run. Functions by their labels; of
+   * operators and of `t.name` it is not said which function is meant.
+   */
+  before(called: Called): string[] {
+    return [
+      ...called.functions.filter(name => this.#functions.isCallInPlanning(name)),
+      ...this.by({ ...called, functions: [] }),
+    ]
   }
 
   /** Whether a relation itself calls such: a view by its definition, any by rules for what is written to it. */
   isCaller(oid: number, isView: boolean): boolean {
-    if (this.#ruled.has(oid)) return true
-    return isView && oid >= FIRST_NORMAL_OBJECT_ID && this.#viewIsCaller(oid)
+    return this.#ruled.ever.has(oid) || this.#viewCalls(oid, isView, 'ever')
   }
 
-  #viewIsCaller(oid: number): boolean {
-    const known = this.#viewCalls.get(oid)
+  /** Whether it does while a statement with it is planned. */
+  isCallerBefore(oid: number, isView: boolean): boolean {
+    return this.#ruled.before.has(oid) || this.#viewCalls(oid, isView, 'before')
+  }
+
+  #viewCalls(oid: number, isView: boolean, when: When): boolean {
+    if (!isView || oid < FIRST_NORMAL_OBJECT_ID) return false
+    const known = this.#known[when].get(oid)
     if (known !== undefined) return known
     const called = this.#views.get(oid)
-    const calls = called === undefined || this.by(called).length > 0
-    this.#viewCalls.set(oid, calls)
+    const calls = called === undefined || (when === 'ever' ? this.by(called) : this.before(called)).length > 0
+    this.#known[when].set(oid, calls)
     return calls
   }
 }

@@ -6,7 +6,15 @@ import type { Catalog } from './catalog.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import type { Resolved } from './resolving.ts'
-import { type Change, changeOf, concerns, namesOf, type SchemaChanges, together } from './schema-changes.ts'
+import {
+  type Change,
+  changeOf,
+  concerns,
+  functionsMadeBy,
+  namesOf,
+  type SchemaChanges,
+  together,
+} from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
 /** How often a session looks for relations that the snapshot does not know. */
@@ -42,6 +50,12 @@ function namesNothing({ effective: { parts, functions, types }, unknown }: Resol
   )
 }
 
+const none: ReadonlySet<string> = new Set()
+
+/** A migration makes one function after the other: making one calls none. */
+const callsNothing = (statement: Resolved): boolean =>
+  namesNothing(statement) || statement.effective.node === 'CreateFunctionStmt'
+
 export class CatalogUse {
   readonly #source: CatalogSource
   readonly #clock: Clock
@@ -50,6 +64,9 @@ export class CatalogUse {
   readonly #changing = new Map<number, End | undefined>()
   /** Of the open transaction. */
   #uncommitted: End[] = []
+  /** Names of functions that commands make, until these end; and those of the open transaction. */
+  readonly #making = new Map<number, readonly string[]>()
+  readonly #made = new Set<string>()
   #changedInTransaction = false
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
@@ -70,11 +87,20 @@ export class CatalogUse {
     // What is committed while a snapshot is read need not be in it.
     const before = this.#source.changes.open
     const snapshot = this.#snapshot(statements, gate)
-    if ((before === undefined && statements.length < 2) || !gate.masked) return snapshot
+    const made = this.#madeFor(statements)
+    const mayChange = (before !== undefined || statements.length > 1) && gate.masked
+    if (!mayChange && made.size === 0) return snapshot
     return then(snapshot, catalog => {
-      const change = this.#changeFor(statements, catalog, before)
-      return change === undefined ? catalog : this.#while(change, catalog)
+      const change = mayChange ? this.#changeFor(statements, catalog, before) : undefined
+      return change === undefined && made.size === 0 ? catalog : this.#while(change, made, catalog)
     })
+  }
+
+  /** Functions that this session is making, or that one of the statements makes: nobody else can call them yet. */
+  #madeFor(statements: readonly Resolved[]): ReadonlySet<string> {
+    const before = statements.slice(0, -1).flatMap(({ effective }) => functionsMadeBy(effective))
+    if (this.#making.size + this.#made.size + before.length === 0 || statements.every(callsNothing)) return none
+    return new Set([...this.#made, ...[...this.#making.values()].flat(), ...before])
   }
 
   /** What is under way, or comes before one of them in the same message, and concerns one; undefined when nothing does. */
@@ -91,10 +117,11 @@ export class CatalogUse {
   }
 
   /** To resolve masks in a catalog takes a while, and a transaction has many statements. */
-  #while(change: Change, from: Catalog): Catalog {
-    const key = change === 'all' ? change : JSON.stringify([...change].sort())
+  #while(change: Change | undefined, made: ReadonlySet<string>, from: Catalog): Catalog {
+    const names = change === undefined || change === 'all' ? change : [...change].sort()
+    const key = JSON.stringify([names ?? null, [...made].sort()])
     if (this.#derived?.from !== from || this.#derived.key !== key)
-      this.#derived = { from, key, catalog: from.while(change) }
+      this.#derived = { from, key, catalog: from.while(change, made) }
     return this.#derived.catalog
   }
 
@@ -126,9 +153,14 @@ export class CatalogUse {
     return !gate.masked && this.#clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
 
-  /** These commands carry out the statement. Who sees everything has nothing to gain from changing what names mean. */
+  /**
+   * These commands carry out the statement. Who sees everything has nothing to gain from changing what names of relations mean;
+   * who may not call everything has from changing those of functions.
+   */
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
     if (!changesCatalog(statement)) return
+    const made = functionsMadeBy(statement)
+    if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
     for (const number of commands)
@@ -143,7 +175,8 @@ export class CatalogUse {
 
   /** Whether a command that runs changes what names mean: then `over` has to be called when its transaction is. */
   changesNames(commands: readonly number[]): boolean {
-    return this.#changing.size > 0 && commands.some(number => this.#changing.get(number) !== undefined)
+    if (this.#changing.size === 0) return false
+    return commands.some(number => this.#changing.get(number) !== undefined || this.#making.has(number))
   }
 
   /** What others see changes when a command ends and again when its transaction does. */
@@ -152,6 +185,8 @@ export class CatalogUse {
       const end = this.#changing.get(command)
       this.#changing.delete(command)
       if (end !== undefined) this.#uncommitted.push(end)
+      for (const name of this.#making.get(command) ?? []) this.#made.add(name)
+      this.#making.delete(command)
       this.#changedInTransaction = true
       this.#source.catalogChanges()
     }
@@ -165,13 +200,15 @@ export class CatalogUse {
   unsent(command: number): void {
     this.#changing.get(command)?.()
     this.#changing.delete(command)
+    this.#making.delete(command)
   }
 
   /** A transaction is over: what was changed in it is committed, or never was. */
   over(): void {
-    if (this.#uncommitted.length === 0) return
+    if (this.#uncommitted.length + this.#made.size === 0) return
     for (const end of this.#uncommitted) end()
     this.#uncommitted = []
+    this.#made.clear()
     this.#source.catalogChanges()
   }
 

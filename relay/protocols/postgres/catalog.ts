@@ -1,5 +1,6 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
+import { asRead } from './as-read.ts'
 import { type Called, Calling } from './calling.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
@@ -118,9 +119,9 @@ export class Catalog {
 
   /**
    * `views` are the definitions of views, as far as they could be read. `changing`: what is being changed while the snapshot
-   * does not show it.
+   * does not show it; `made`: the names of functions that are being made.
    */
-  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change) {
+  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change, made?: ReadonlySet<string>) {
     this.#rows = rows
     this.#views = views
     this.#changing = changing
@@ -148,7 +149,7 @@ export class Catalog {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
-    this.functions = new Functions(rows.functions)
+    this.functions = new Functions(rows.functions, made)
     const called = [...views].map(([oid, view]) => [oid, view.called] as const)
     this.calling = new Calling(rows, this.functions, new Map(called))
     this.generated = rows.generated.map(([relation, column, from]) => ({
@@ -168,9 +169,9 @@ export class Catalog {
     }
   }
 
-  /** The same snapshot while something is being changed. */
-  while(change: Change): Catalog {
-    return new Catalog(this.#rows, this.#views, change)
+  /** The same snapshot while something is being changed, and functions of these names are being made. */
+  while(change: Change | undefined, made: ReadonlySet<string>): Catalog {
+    return new Catalog(this.#rows, this.#views, change, made)
   }
 
   /** With a table its whole family is changed. */
@@ -204,6 +205,11 @@ export class Catalog {
     return this.beneath(oid).some(each => this.calling.isCaller(each, this.isView(each)))
   }
 
+  /** Whether it does before a statement with it is run. */
+  isCallerBefore(oid: number): boolean {
+    return this.beneath(oid).some(each => this.calling.isCallerBefore(each, this.isView(each)))
+  }
+
   /** Whether it is a view or materialised view; what is not known may be one. */
   isView(oid: number): boolean {
     return viewKinds.has(this.#byOid.get(oid)?.kind ?? 'v')
@@ -211,9 +217,10 @@ export class Catalog {
 
   #add(relation: Relation): void {
     this.#byOid.set(relation.oid, relation)
-    const same = this.#byName.get(relation.name) ?? []
+    const name = asRead(relation.name)
+    const same = this.#byName.get(name) ?? []
     same.push(relation)
-    this.#byName.set(relation.name, same)
+    this.#byName.set(name, same)
   }
 
   #relate(a: number, b: number): void {
@@ -234,10 +241,16 @@ export class Catalog {
     return this.#views.get(oid)?.query
   }
 
-  /** Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says. */
+  /**
+   * Every relation that the name can mean: without a schema, one of that name in any schema, whatever search_path says.
+   * pg_temp stands for the schema of whoever says it.
+   */
   resolve(schema: string | undefined, name: string): readonly Relation[] {
-    const found = this.#byName.get(name) ?? []
-    return schema === undefined ? found : found.filter(relation => relation.schema === schema)
+    const found = this.#byName.get(asRead(name)) ?? []
+    if (schema === undefined) return found
+    const isTemporary = schema === 'pg_temp'
+    const read = asRead(schema)
+    return found.filter(({ schema: own }) => asRead(own) === read || (isTemporary && own.startsWith('pg_temp_')))
   }
 
   /** The relation and everything it inherits from or that inherits from it, near or far. */

@@ -104,7 +104,9 @@ export class ExtendedQueries {
     const lookup = this.#sending.shared.names.portal(name, this.#sending.shared.segment)
     if (lookup === 'unsure') return this.#sending.drain()
     const portal = lookup === 'missing' ? undefined : lookup.found
-    if (portal?.suspended === true && portal.plan !== undefined)
+    // What it calls may have become something else in its transaction: then it is decided over again.
+    const goesOn = portal?.suspended === true && !this.#sending.shared.changesNames
+    if (portal !== undefined && goesOn && portal.plan !== undefined)
       return this.#executeAllowed(name, portal, portal.plan, total)
     const { prepared, parameters = [], uninspectedBytes = 0 } = portal ?? { prepared: undefined }
     this.#sending.question(

@@ -31,12 +31,15 @@ export class Functions {
   /** All functions of one name, in whatever schema. */
   readonly #named = new Map<string, Function[]>()
   readonly #byOid = new Map<number, Function>()
+  /** Names under which functions are being made that no snapshot shows yet: they may do anything. */
+  readonly #made: ReadonlySet<string>
 
   /**
    * Rows of OID, schema, name, volatility, extension, whether it returns a set and whether `t.f` can call it, for every
    * function of the database.
    */
-  constructor(rows: readonly (readonly (string | null)[])[]) {
+  constructor(rows: readonly (readonly (string | null)[])[], made: ReadonlySet<string> = new Set()) {
+    this.#made = made
     for (const [oid, schema, name, volatility, extension, returnsSet, takesRow] of rows) {
       const same = this.#named.get(name ?? '') ?? []
       const one: Function = {
@@ -63,7 +66,7 @@ export class Functions {
   /** Whether the function with that OID may do more than compute. */
   isCallByOid(oid: number): boolean {
     const found = this.#byOid.get(oid)
-    return found === undefined || readers.test(found.name) || mayWrite(found, found.name, [found])
+    return found === undefined || this.#isOpaque(found.name) || mayWrite(found, found.name, [found])
   }
 
   isKnown(name: string): boolean {
@@ -112,19 +115,30 @@ export class Functions {
   isCall(name: string): boolean {
     const plain = base(name)
     const meant = this.#named.get(plain)
-    if (meant === undefined || readers.test(plain)) return true
+    if (meant === undefined || this.#isOpaque(plain)) return true
     return meant.some(each => mayWrite(each, plain, meant))
   }
 
   /** Whether such a call may be made while a statement is planned: the server works out what is labelled so that it can. */
   isCallInPlanning(name: string): boolean {
-    return this.#meant(name).some(each => each.volatility === 'w')
+    return this.#made.has(base(name)) || this.#meant(name).some(each => each.volatility === 'w')
+  }
+
+  /** The same of the function with that OID. */
+  isCallInPlanningByOid(oid: number): boolean {
+    const found = this.#byOid.get(oid)
+    return found === undefined || found.volatility === 'w' || this.#made.has(found.name)
   }
 
   /** Whether `t.name` may be such a call, of the row t. */
   isCallOfRow(name: string): boolean {
     const meant = this.#meant(name)
-    return meant.some(each => each.takesRow && mayWrite(each, name, meant))
+    return this.#made.has(name) || meant.some(each => each.takesRow && mayWrite(each, name, meant))
+  }
+
+  /** Whether nothing is known of what it reads or does. */
+  #isOpaque(name: string): boolean {
+    return readers.test(name) || this.#made.has(name)
   }
 }
 

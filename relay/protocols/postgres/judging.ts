@@ -12,7 +12,7 @@ import { commandsOf, plansOf, type Shown } from './commands.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
-import { showParameters } from './operation.ts'
+import { calledBefore, showParameters } from './operation.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
@@ -65,7 +65,7 @@ const boundTooEarly = errorOf(
 )
 
 function runsWhenBound({ facts, effective }: Resolved, catalog: Catalog): boolean {
-  return facts.naming?.kind !== 'prepare' && catalog.calling.before(effective).length > 0
+  return facts.naming?.kind !== 'prepare' && calledBefore(effective, catalog).length > 0
 }
 
 export class Judging {
@@ -137,7 +137,6 @@ export class Judging {
     signal: AbortSignal,
   ): Maybe<Answer> {
     if (statements.length === 0) return { kind: 'go', plans: [] }
-    const asked = (): Asked => askedOf(sent, statements, this.#around)
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(statements, catalog => {
       // Nobody is asked to approve it any more.
@@ -152,6 +151,7 @@ export class Judging {
         this.#waits.held(hold)
         tell(errorMessage(N, holdNotice(notice)))
       }
+      const asked = (): Asked => askedOf(sent, statements, this.#around, catalog)
       const [only = [], second] = commands
       const all = second === undefined ? only : commands.flat()
       const verdict = this.#around.gate.decide(all, asked, waiting, () => {

@@ -15,6 +15,8 @@ export function sqlNameKey(name: string): string {
   return nameKey(Buffer.from(name, 'utf8'))
 }
 
+export const isAscii = (name: string): boolean => Buffer.byteLength(name) === name.length
+
 export class Names {
   readonly #statements = new Map<string, Prepared>()
   readonly #portals = new Map<string, Portal>()
@@ -23,6 +25,8 @@ export class Names {
   readonly #portalsInFlight = new Map<string, BindEntry | CloseEntry>()
   /** Unanswered commands that may define or drop names in SQL. */
   #namingInFlight = 0
+  /** The database is in another encoding than UTF8: there names beyond ASCII are cut elsewhere than here, and folded. */
+  asciiOnly = false
 
   get full(): boolean {
     return this.#statements.size >= MAX_NAMES || this.#portals.size >= MAX_NAMES
@@ -97,6 +101,7 @@ export class Names {
 
   /** What SQL means by a name; nothing may be in flight that could change it. */
   inSql(kind: 'statement' | 'portal', name: string): Lookup<Prepared | undefined> {
+    if (this.asciiOnly && !isAscii(name)) return { found: doubtful(name, foreign) }
     if (this.#namingInFlight > 0 || this.#statementsInFlight.size > 0 || this.#portalsInFlight.size > 0) return 'unsure'
     const key = sqlNameKey(name)
     if (kind === 'portal') {
@@ -151,7 +156,7 @@ export class Names {
   }
 
   #doubt(name: string): void {
-    this.#statements.set(name, doubtful(name))
+    this.#statements.set(name, doubtful(name, changed))
   }
 
   /** A transaction or a part of it is over: its portals are gone, but for cursors WITH HOLD. */
@@ -160,9 +165,11 @@ export class Names {
   }
 }
 
-/** What a name stands for that a failed command may have changed. */
-function doubtful(name: string): Prepared {
-  const fault = 'a command that failed may have changed what this name stands for: DEALLOCATE it, and define it anew'
+const changed = 'a command that failed may have changed what this name stands for: DEALLOCATE it, and define it anew'
+const foreign = 'the database is in another encoding than UTF8, and there this name may be another: use ASCII'
+
+/** What a name stands for of which nobody can say what it is. */
+function doubtful(name: string, fault: string): Prepared {
   const facts = { ...unfollowedFacts('ExecuteStmt', 0, name.length, fault), fault, recordable: plainText }
   return { text: name, facts, parameterTypes: [], sensitive: true, guard: undefined }
 }

@@ -42,6 +42,8 @@ export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boo
 
 /** What runs or defines functions is decided as that; what is dropped or described is not called. */
 const calling = new Set(['call', 'do', 'drop', 'comment'])
+/** The functions that they name are those that get the name. */
+const namingOnly = new Set(['CreateFunctionStmt', 'RenameStmt'])
 /** They run what they select. */
 const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
 
@@ -51,7 +53,7 @@ const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
  */
 function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
   const [first] = facts.parts
-  if (first === undefined || calling.has(first.action) || facts.node === 'CreateFunctionStmt') return undefined
+  if (first === undefined || calling.has(first.action) || namingOnly.has(facts.node)) return undefined
   const called = calledBy(facts, first, catalog)
   if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
   return {
@@ -66,16 +68,23 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
 }
 
 function calledBy(facts: StatementFacts, { action, facts: said }: Part, catalog: Catalog): string[] {
-  if (action === 'explain' && said['analyze'] !== true) return catalog.calling.before(facts)
+  if (action === 'explain' && said['analyze'] !== true) return calledBefore(facts, catalog)
   const own = catalog.calling.by(facts)
   const defines = ['create', 'alter'].includes(action) && !running.has(facts.node)
-  if (defines) return own
-  const views = facts.parts
+  return defines ? own : [...own, ...viewsOf(facts, catalog, oid => catalog.isCaller(oid))]
+}
+
+/** What a statement calls when it is planned, or when its values are bound, itself and in views: before it is run. */
+export function calledBefore(facts: StatementFacts, catalog: Catalog): string[] {
+  return [...catalog.calling.before(facts), ...viewsOf(facts, catalog, oid => catalog.isCallerBefore(oid))]
+}
+
+function viewsOf({ parts }: StatementFacts, catalog: Catalog, calls: (oid: number) => boolean): string[] {
+  return parts
     .flatMap(part => [...part.reads, ...part.written])
     .flatMap(name => catalog.resolve(name.schema, name.name))
-    .filter(relation => catalog.isCaller(relation.oid))
+    .filter(relation => calls(relation.oid))
     .map(relation => `view ${relation.schema}.${relation.name}`)
-  return [...own, ...views]
 }
 
 function operation(part: Part, text: string, parameters: readonly Parameter[], catalog: Catalog): Operation {

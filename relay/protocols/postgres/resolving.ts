@@ -1,6 +1,7 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
 import { noFacts, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
 import { plainText } from './analysis/recordable.ts'
+import { isAscii } from './names.ts'
 import type { Prepared } from './pending.ts'
 import type { NameLookup } from './questions.ts'
 import { bindsOtherEncoding, encodingRefusal } from './settings.ts'
@@ -56,9 +57,11 @@ export function resolve(
       const kind = naming.kind === 'execute' ? 'statement' : 'portal'
       const key = `${kind} ${naming.name}`
       const here = overlay.get(key)
-      const found = here === undefined ? names(kind, naming.name) : { found: here }
-      if (found === 'unsure') return 'unsure'
-      const prepared = found === 'missing' ? undefined : found.found
+      // Beyond ASCII, what is one name here can be two in the database: then it is one that cannot be used.
+      const known = here === undefined || !isAscii(naming.name) ? names(kind, naming.name) : 'missing'
+      if (known === 'unsure') return 'unsure'
+      const found = known === 'missing' ? undefined : known.found
+      const prepared = found?.facts?.fault === undefined ? (here ?? found) : found
       if (prepared?.facts === undefined) resolved.push({ ...unknownName(kind, naming.name), text: plain.text, facts })
       else {
         const effective = combine(facts, meaningOf(prepared.facts))

@@ -49,6 +49,18 @@ export function changeOf({ node, parts, transaction }: StatementFacts): Change |
   return together(changes)
 }
 
+/** CREATE FUNCTION, and ALTER … RENAME of one: what they name first is the name that they give. */
+const makesFunctions: ReadonlySet<string> = new Set(['CreateFunctionStmt', 'RenameStmt'])
+
+/**
+ * Names of functions that a statement makes. One that takes another's place, or stands beside one of PostgreSQL's own, may do
+ * what that does not.
+ */
+export function functionsMadeBy({ node, functions }: StatementFacts): readonly string[] {
+  const [name] = makesFunctions.has(node) ? functions : []
+  return name === undefined ? [] : [name.slice(name.lastIndexOf('.') + 1)]
+}
+
 /** Several changes as one; undefined when there is none. */
 export function together(changes: readonly Change[]): Change | undefined {
   if (changes.length <= 1) return changes[0]

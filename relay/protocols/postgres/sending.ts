@@ -112,8 +112,8 @@ export class Sending {
 
   /** Names are compared as bytes here and as characters in the server. Throws a MalformedMessage. */
   checkName(name: string): void {
-    if (this.reading !== undefined && BEYOND_ASCII.test(name))
-      throw broken('a name of a statement or portal beyond ASCII where client_encoding is not, or may not be, UTF8')
+    if ((this.shared.names.asciiOnly || this.reading !== undefined) && BEYOND_ASCII.test(name))
+      throw broken('a name of a statement or portal beyond ASCII where the encoding is not, or may not be, UTF8')
   }
 
   settle(answer: Answer): void {

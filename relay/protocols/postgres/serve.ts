@@ -150,8 +150,9 @@ async function converse(
   began: Start,
   target: TargetStream,
 ): Promise<void> {
-  const openOwn = (signal: AbortSignal): Promise<TargetStream> =>
-    session.openOwn({ application_name: 'gate catalog' }, signal)
+  // What gate says there is written in the standard's literals, whatever the database makes of them by default.
+  const own = { application_name: 'gate catalog', standard_conforming_strings: 'on' }
+  const openOwn = (signal: AbortSignal): Promise<TargetStream> => session.openOwn(own, signal)
   const read = (): ReturnType<Catalogs['read']> => room.catalogs.read(session.target.name, openOwn)
   const { database } = session.target.options
   const { role } = target.detail

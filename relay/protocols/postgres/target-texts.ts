@@ -44,6 +44,7 @@ export class TargetTexts {
     if (!reading.reported(name, value, head?.kind === 'sync' && head.segment === LOGIN_SEGMENT))
       throw new GateError('ERR_GATE_REFUSED', `${name} became ${value} without a command that gate could follow`)
     if (name === 'search_path') this.#receiving.shared.searchPath = value
+    if (name === 'server_encoding') this.#receiving.shared.names.asciiOnly = value !== 'UTF8'
     const guard = this.guardOf(head)
     this.#passOrReplace(total, guard === undefined ? undefined : guardParameterStatus(name, value, guard))
   }

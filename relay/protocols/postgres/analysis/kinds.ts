@@ -1,4 +1,5 @@
 // What kind of command each statement is: every statement of PostgreSQL's grammar, by its parse node. Pure.
+import { settingName } from '../settings.ts'
 import { constant, type JsonObject, list, text } from './tree.ts'
 
 export interface Kind {
@@ -38,7 +39,7 @@ const transactions: Readonly<Record<string, Kind>> = {
 }
 
 const settings = (statement: JsonObject): Kind => {
-  const name = text(statement['name'])
+  const name = settingName(text(statement['name']))
   if (name !== 'role' && name !== 'session_authorization') return kind('set', '', false, true)
   return kind('set_role', '', !goesBack(statement))
 }
@@ -46,7 +47,7 @@ const settings = (statement: JsonObject): Kind => {
 /** RESET ROLE, SET ROLE NONE and SET SESSION AUTHORIZATION DEFAULT: one becomes who one was when the session began. */
 function goesBack({ kind: how, name, args }: JsonObject): boolean {
   if (how === 'VAR_RESET' || how === 'VAR_SET_DEFAULT') return true
-  return text(name) === 'role' && list(args).map(constant)[0] === 'none'
+  return settingName(text(name)) === 'role' && list(args).map(constant)[0] === 'none'
 }
 
 /** Node name → kind. A statement that is not here is refused. */

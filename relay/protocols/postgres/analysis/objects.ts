@@ -61,8 +61,29 @@ export function objectsOf(name: string, content: JsonObject): Objects {
   if (name === 'CreateEnumStmt') found.others.push({ kind: 'type', name: strings(content['typeName']).at(-1) ?? '' })
   const called = strings(content['funcname'] ?? object(content['funccall'])['funcname']).join('.')
   if (called !== '') found.functions.push(called)
+  addMadeOf(found, name, content)
   if (['CommentStmt', 'SecLabelStmt'].includes(name)) addDescribed(found, text(content['objtype']), content['object'])
   return found
+}
+
+/** Functions that operators, aggregates, casts and ranges are made of, and the new name of one that is renamed. */
+function addMadeOf({ functions }: Objects, name: string, content: JsonObject): void {
+  if (name === 'CreateCastStmt') functions.push(...nameOf(object(content['func'])['objname']))
+  if (name === 'RenameStmt' && routines.has(text(content['renameType']))) functions.push(text(content['newname']))
+  if (name !== 'DefineStmt' && name !== 'CreateRangeStmt') return
+  for (const item of [...list(content['definition']), ...list(content['params'])]) {
+    const { defname, arg } = object(as(item, 'DefElem'))
+    if (parts.test(text(defname))) functions.push(...nameOf(as(arg, 'TypeName')?.['names']))
+  }
+}
+
+const routines = new Set(['OBJECT_FUNCTION', 'OBJECT_PROCEDURE', 'OBJECT_ROUTINE', 'OBJECT_AGGREGATE'])
+/** Options of CREATE OPERATOR, AGGREGATE and TYPE AS RANGE that name functions. */
+const parts = /^(procedure|function|canonical|subtype_diff|m?sfunc|m?finalfunc|minvfunc|combinefunc|(de)?serialfunc)$/
+
+function nameOf(names: Json | undefined): string[] {
+  const called = strings(names).join('.')
+  return called === '' ? [] : [called]
 }
 
 /** COMMENT and SECURITY LABEL name relations as lists of words. */

@@ -1,6 +1,6 @@
 // What is collected of a statement → its parts: what it does itself, the writes inside it, the settings it changes by calls. Pure.
 import type { Fact } from '@gate/shared/model'
-import { isIdentitySetting } from '../settings.ts'
+import { isIdentitySetting, settingName } from '../settings.ts'
 import type { Collected } from './collected.ts'
 import { noFacts, type Part } from './facts.ts'
 import type { Kind } from './kinds.ts'
@@ -19,7 +19,7 @@ export function mainPart(kind: Kind, content: JsonObject, collected: Collected):
   facts.columnsWritten = collected.columnsWritten
   facts.functions = collected.functions
   if (kind.action === 'set' || kind.action === 'set_role' || kind.action === 'show')
-    facts.setting = text(content['name'])
+    facts.setting = settingName(text(content['name']))
   facts.alterations = alterations(content)
   facts.cascade = content['behavior'] === 'DROP_CASCADE'
   Object.assign(facts, copyFacts(kind, content))

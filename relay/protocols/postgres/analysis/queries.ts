@@ -37,7 +37,7 @@ class Queries {
     if (inert.has(name)) return { kind: 'inert' }
     switch (name) {
       case 'SelectStmt':
-        return this.#lineage(content, content['intoClause'] === undefined ? 'client' : 'elsewhere')
+        return this.#lineage(content, isInto(content) ? 'elsewhere' : 'client')
       case 'InsertStmt':
       case 'UpdateStmt':
       case 'DeleteStmt':
@@ -253,6 +253,13 @@ const nothing: Query = {
   uses: [],
   arrangements: [],
   distinct: false,
+}
+
+/** Whether it is SELECT … INTO; of a UNION and the like, the first SELECT says where all of it goes. */
+function isInto(select: JsonObject): boolean {
+  let first = select
+  while (isObject(first['larg'])) first = first['larg']
+  return first['intoClause'] !== undefined
 }
 
 /** Whether a value is written with a star at its end, and stands for several. */

@@ -143,9 +143,11 @@ class Evaluation implements Evaluating {
         return this.#set(body, scope.outer, tables)
       case 'values':
         return {
-          columns: body.columns.map((expression, index) =>
-            this.#output({ name: body.expands ? undefined : `column${index + 1}`, expression }, scope, tables),
-          ),
+          columns: body.columns.map((expression, index) => ({
+            ...this.#output({ name: body.expands ? undefined : `column${index + 1}`, expression }, scope, tables),
+            // The server does not look through VALUES: markTargetListOrigin in parse_target.c.
+            described: undefined,
+          })),
           exact: !body.expands,
         }
       case 'write':

@@ -5,6 +5,7 @@ import type { Findings } from './findings.ts'
 import type { Predicates } from './predicates.ts'
 import { commonTable, derived, fromItem, rename, renamed, type Tables } from './results.ts'
 import {
+  arePerhapsClear,
   type Column,
   canBeShown,
   computed,
@@ -132,13 +133,12 @@ export class FromItems {
       this.#findings.refuse('nothing says which columns this join compares')
     return (names ?? []).map((name): Column => {
       const both = [...left.sure, ...right.sure].filter(column => column.name === name)
-      const masked = both.filter(column => column.flows.size > 0)
       const flows = flowsOf(both)
       const whole = both.every(column => column.whole)
-      if (masked.length > 0 && !(masked.length === both.length && whole))
-        this.#findings.undivided('JOIN … USING', flows)
+      const perhapsClear = arePerhapsClear(both)
+      if (flows.size > 0 && (perhapsClear || !whole)) this.#findings.undivided('JOIN … USING', flows)
       else this.#findings.compared('JOIN … USING', flows, 1)
-      return { name, flows, plain: both.every(canBeShown), whole, type: typeOf(both) }
+      return { name, flows, plain: both.every(canBeShown), whole, perhapsClear, type: typeOf(both) }
     })
   }
 }

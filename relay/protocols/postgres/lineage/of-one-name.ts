@@ -1,5 +1,5 @@
 // What a name in FROM stands for that several relations have, or one that is being changed. Pure.
-import { type Column, flowsOf, noFlows, type Row, type Source, typeOf, union } from './scope.ts'
+import { arePerhapsClear, type Column, flowsOf, noFlows, type Row, type Source, typeOf, union } from './scope.ts'
 
 /** What may have other columns than are known, and may be another relation. */
 export function changing(name: string, schema: string, count: number, known: readonly Column[]): Source {
@@ -42,6 +42,7 @@ export function alike(all: readonly (readonly Column[])[], count: number): reado
     flows: union(...all.map(columns => columns[index]?.flows ?? noFlows)),
     plain: all.every(columns => columns[index]?.plain === true),
     whole: all.every(columns => columns[index]?.whole === true),
+    perhapsClear: arePerhapsClear(all.flatMap(columns => columns[index] ?? [])),
     described: all.every(columns => columns[index]?.described === true),
     type: typeOf(all.flatMap(columns => columns[index] ?? [])),
     generated: first[index]?.generated === true,

@@ -3,7 +3,17 @@ import type { Expression, Operand, Test, Use } from '../analysis/lineage.ts'
 import type { Evaluating } from './evaluating.ts'
 import type { Findings } from './findings.ts'
 import type { Tables } from './results.ts'
-import { type Flows, flowsOf, hasCase, isComparedWhole, noFlows, type Scope, shareColumn, union } from './scope.ts'
+import {
+  type Column,
+  type Flows,
+  flowsOf,
+  hasCase,
+  isComparedWhole,
+  noFlows,
+  type Scope,
+  shareColumn,
+  union,
+} from './scope.ts'
 
 export class Predicates {
   readonly #evaluation: Evaluating
@@ -48,19 +58,25 @@ export class Predicates {
     const one = this.#operand(left, scope, tables)
     const other = this.#operand(right, scope, tables)
     const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
-    const joined = one.whole && other.whole && one.flows.size > 0 && other.flows.size > 0
+    const joined = one.masked && other.masked
     // A column compared with itself in another case would tell which letters it has.
     const itself = left.letters?.case !== right.letters?.case && shareColumn(one.flows, other.flows)
     return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself) }
   }
 
-  #operand(operand: Operand, scope: Scope, tables: Tables): { flows: Flows; whole: boolean; constant: boolean } {
+  /** `masked`: it is a whole masked value, and never a clear one, of which somebody could have a table. */
+  #operand(
+    operand: Operand,
+    scope: Scope,
+    tables: Tables,
+  ): { flows: Flows; whole: boolean; masked: boolean; constant: boolean } {
     const { queries, form } = operand.expression
     const [query] = queries
     if (form === 'subquery' && query !== undefined) {
       // A subquery of whole values compares as those do; what is computed from its value is another one.
-      const result = this.#evaluation.query(query, scope, tables)
-      return { flows: flowsOf(result.columns), whole: result.columns.every(column => column.whole), constant: false }
+      const { columns } = this.#evaluation.query(query, scope, tables)
+      const whole = columns.every(column => column.whole)
+      return { flows: flowsOf(columns), whole, masked: whole && columns.every(isMasked), constant: false }
     }
     const { flows } = this.#evaluation.value(operand.expression, scope, tables)
     const column = operand.column === undefined ? undefined : this.#evaluation.column(operand.column, scope)
@@ -69,7 +85,7 @@ export class Predicates {
     const whole = keepsCase && column.whole && isComparedWhole(column)
     // A value that is another for each row would try all there may be.
     const constant = isFixed(operand.expression) && flows.size === 0
-    return { flows, whole, constant: constant && form === 'computed' }
+    return { flows, whole, masked: whole && isMasked(column), constant: constant && form === 'computed' }
   }
 
   /** What flows into the outcome of a comparison: nothing, where it tells no more than it may. */
@@ -89,6 +105,8 @@ export class Predicates {
     return { flows: this.#evaluation.value(test.expression, scope, tables).flows, allowed: true }
   }
 }
+
+const isMasked = ({ flows, perhapsClear }: Column): boolean => flows.size > 0 && perhapsClear !== true
 
 /** Whether it is one value for all rows: nothing of a row flows into it, and nothing of one decides in it. */
 function isFixed({ columns, queries, uses, tests, varies }: Expression): boolean {

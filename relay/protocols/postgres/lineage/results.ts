@@ -1,5 +1,6 @@
 // What a query gives: its columns, and what they become as an item of FROM, under other names, or joined with others. Pure.
 import {
+  arePerhapsClear,
   type Column,
   canBeShown,
   flowsOf,
@@ -60,6 +61,7 @@ export function either(left: Column, right: Column): Column {
     flows: union(left.flows, right.flows),
     plain: canBeShown(left) && canBeShown(right),
     whole: masked && left.whole && right.whole,
+    perhapsClear: arePerhapsClear([left, right]),
     type: typeOf([left, right]),
   }
 }

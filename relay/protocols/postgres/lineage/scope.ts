@@ -31,6 +31,8 @@ export interface Column {
   readonly plain: boolean
   /** Being equal to it tells of the whole of a masked value. */
   readonly whole: boolean
+  /** It may be a clear one: of the relations that the name in FROM can mean, some do not mask it. */
+  readonly perhapsClear?: boolean | undefined
   /** OID of the type of a table's own column, where it is known. */
   readonly type?: number | undefined
   /** GENERATED ALWAYS AS: COPY of a table leaves it out. */
@@ -214,11 +216,16 @@ function join(columns: readonly Column[]): Column {
     flows: flowsOf(columns),
     plain: columns.every(column => column.plain),
     whole: columns.every(column => column.whole),
+    perhapsClear: arePerhapsClear(columns),
     type: typeOf(columns),
     described: columns.every(column => column.described === true),
     origin: columns.length === 1 ? first?.origin : undefined,
   }
 }
+
+/** Whether one of them, which may be meant, is clear where another is masked. */
+export const arePerhapsClear = (columns: readonly Column[]): boolean =>
+  columns.some(column => column.perhapsClear === true) || new Set(columns.map(({ flows }) => flows.size > 0)).size > 1
 
 /** The columns as another item of FROM gives them: its rows are others, also where they come from the same table. */
 export function fromAnew(columns: readonly Column[], direct: boolean): Column[] {
