@@ -6,15 +6,9 @@ import { columnName } from './forms.ts'
 import { type OtherObject, objectsOf, type RelationName, relationOf } from './objects.ts'
 import { choosesRows, namedOf } from './predicate.ts'
 import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
+import { writeOf, writesRows } from './writes.ts'
 
 type Scope = ReadonlySet<string>
-
-const dml: Readonly<Record<string, string>> = {
-  InsertStmt: 'insert',
-  UpdateStmt: 'update',
-  DeleteStmt: 'delete',
-  MergeStmt: 'merge',
-}
 
 /** Operators behind words of the grammar. */
 const spelled: Readonly<Record<string, readonly string[]>> = {
@@ -74,7 +68,7 @@ class Collector {
     if (name === 'SelectStmt') {
       this.#hasWhere = this.#selects(content)
       this.#select(content, scope)
-    } else if (Object.hasOwn(dml, name)) {
+    } else if (writesRows(name)) {
       const write = this.#write(name, content, scope)
       this.#hasWhere = write.hasWhere
       this.#returning = write.returning
@@ -221,31 +215,10 @@ class Collector {
 
   #write(name: string, content: JsonObject, outer: Scope): NestedWrite {
     const scope = this.#with(content['withClause'], outer)
-    const target = object(content['relation'])
     for (const [key, child] of Object.entries(content)) {
       if (key !== 'withClause' && key !== 'relation') this.#visit(child, scope)
     }
-    const assigned = name === 'InsertStmt' ? content['cols'] : content['targetList']
-    const conflict = object(object(content['onConflictClause']))
-    const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
-    const merged = whens.flatMap(when => list(when['targetList']))
-    // They are about rows that the join condition does not choose.
-    const widely = whens.some(
-      when =>
-        when['matchKind'] === 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE' &&
-        when['commandType'] !== 'CMD_NOTHING' &&
-        !choosesRows(when['condition'], namedOf(target)),
-    )
-    return {
-      action: dml[name] ?? 'unknown',
-      written: [relationOf(target)],
-      hasWhere: !widely && choosesRows(content['whereClause'] ?? content['joinCondition'], namedOf(target)),
-      columnsWritten: [...list(assigned), ...list(conflict['targetList']), ...merged].flatMap(entry => {
-        const column = text(as(entry, 'ResTarget')?.['name'])
-        return column === '' ? [] : [column]
-      }),
-      returning: content['returningList'] !== undefined || content['returningClause'] !== undefined,
-    }
+    return writeOf(name, content)
   }
 
   #copy(content: JsonObject, scope: Scope): void {
