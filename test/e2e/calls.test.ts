@@ -1,4 +1,5 @@
-// Who may not call functions: what calls them by another name, in a view, a check, a default, a label, at Bind, with a real server.
+// Who may not call functions, or change rows widely: what does by another name, in a view, a check, a default, a label, at Bind, by
+// ON CONFLICT or MERGE, with a real server.
 import pg from 'pg'
 import t from 'tap'
 import { shown, Talk } from '../support/talk.ts'
@@ -13,6 +14,7 @@ targets:
       - { name: calls, when: op.action == "call", hold: { approvers: "1 of dba", expires: 1s, estimate: true }, for: { groups: [support] } }
       - { name: deletes, when: op.action == "delete", hold: { approvers: "1 of dba", expires: 1s, estimate: true }, for: { groups: [support] } }
       - { name: no-calls, when: op.action == "call", deny: "no calls", for: { groups: [engineers] } }
+      - { name: no-wide, when: 'op.action in ["update", "delete"] && !op.hasWhere', deny: "not widely", for: { groups: [engineers] } }
       - { name: everything, allow: [engineers, support, dba] }
 `
 
@@ -53,6 +55,7 @@ create rule r as on insert to folding do also select folded(1);
 create view ruled_view as select id from ruled;
 create table items (id int primary key, note text default upper('x'), at timestamptz default now());
 create view item_view as select id, note from items;
+insert into items values (11, 'one'), (12, 'two'), (13, 'three');
 create extension hstore;
 `
 
@@ -225,6 +228,29 @@ t.test('functions that may do anything', async t => {
       t.match(failure(await converse(support.port, client.query(text))) ?? 'ran', /nobody decided in time/, text)
     t.equal(ended, false)
     await witness.end()
+  })
+
+  await t.test('rows are updated and deleted by INSERT and MERGE too', async t => {
+    const rows = (): Promise<unknown> => world.postgres.query('select id, note from items order by id', 'app')
+    const kept = await rows()
+    const upsert = (source: string): string =>
+      `insert into items (id, note) ${source} on conflict (id) do update set note = 'over'`
+    for (const text of [
+      upsert("select id, 'over' from items"),
+      `with x as (${upsert('table items')} returning id) select * from x`,
+      "merge into items i using marks m on true when matched then update set note = 'over'",
+      'merge into items i using items x on i.id = x.id or true when matched then delete',
+    ])
+      t.match(failure(await converse(engineer.port, client.query(text))) ?? 'ran', /^42501 gate: not widely/, text)
+    const merge = 'merge into items i using items x on i.id = x.id when matched and i.id < 13 then delete'
+    t.match(failure(await converse(support.port, client.query(merge))) ?? 'ran', /nobody decided in time/)
+    t.same(await rows(), kept)
+    for (const text of [upsert("values (12, 'x'), (14, 'four')"), merge])
+      t.equal(failure(await converse(engineer.port, client.query(text))), undefined, text)
+    t.same(await rows(), [
+      ['13', 'three'],
+      ['14', 'four'],
+    ])
   })
 
   await t.test('by literals that the database reads otherwise by default', async t => {

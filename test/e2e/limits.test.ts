@@ -326,6 +326,14 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
       'insert into items select i from generate_series(990, 1005) i on conflict do nothing',
     ])
     t.equal(upsert.stdout, 'INSERT 0 5\n', 'what is written counts, not what is tried')
+    const update = (count: number): ReturnType<typeof psql> =>
+      psql(denied, [
+        '-c',
+        `insert into items select i from generate_series(1, ${count}) i on conflict (id) do update set v = 'upsert'`,
+      ])
+    t.equal((await update(5)).stdout, 'INSERT 0 5\n')
+    t.match((await update(50)).stderr, /it changes 50 rows/)
+    t.equal(await scene.count("items where v = 'upsert'"), 5)
     const merge = await psql(denied, ['-c', 'merge into items i using quick q on i.id = q.id when matched then delete'])
     t.match(merge.stderr, /it changes 100 rows/)
     const lines = (from: number, count: number): string =>

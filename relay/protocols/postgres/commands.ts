@@ -31,15 +31,24 @@ export function commandsOf(
   // Of what has no operation nobody decides: EXECUTE of EXECUTE, for example.
   if (operations.length === 0)
     return [{ operation: unknownOperation('unknown', text), recorded, refusal: refusal ?? undecided, people }]
+  let mainLimits: readonly string[] = []
   return operations.map((each, index) => {
     const operation = withParameters(each, parameters)
+    // The UPDATE of ON CONFLICT is counted with the INSERT, by the limit that both have.
+    const isCountedWithMain = (limits: readonly string[]): boolean =>
+      index === 0 || (effective.parts[index]?.tagged === true && limits.every(rule => mainLimits.includes(rule)))
     return {
       operation,
       recorded,
       refusal,
-      perform: obligations =>
-        masks.refusal(statement, obligations, catalog) ??
-        performsLimit(statement, operation, index === 0, obligations, message),
+      perform: obligations => {
+        const limits = obligations.flatMap(obligation => (obligation.kind === 'row-limit' ? [obligation.rule] : []))
+        if (index === 0) mainLimits = limits
+        return (
+          masks.refusal(statement, obligations, catalog) ??
+          performsLimit(statement, operation, isCountedWithMain(limits), limits, message)
+        )
+      },
       people,
     }
   })
@@ -122,19 +131,18 @@ function performsLimit(
   { facts, effective }: Resolved,
   operation: Operation,
   isMain: boolean,
-  obligations: readonly Obligation[],
+  [rule]: readonly string[],
   message: readonly Resolved[],
 ): Deny | undefined {
-  const limit = obligations.find(obligation => obligation.kind === 'row-limit')
-  if (limit?.kind !== 'row-limit') return undefined
+  if (rule === undefined) return undefined
   if (facts.naming?.kind === 'fetch' && operation.writes && !operation.routine) {
     const reason = 'a row limit applies, and FETCH does not say how many rows were written'
-    return { effect: 'deny', rule: limit.rule, reason, hint: undefined }
+    return { effect: 'deny', rule, reason, hint: undefined }
   }
   // PREPARE writes nothing: what it prepared is counted when it runs. It is refused now if it could not be.
   const together = facts.naming?.kind === 'prepare' ? [effective] : message.map(each => each.effective)
   const reason = limitRefusal(effective, operation, isMain, together)
-  return reason === undefined ? undefined : { effect: 'deny', rule: limit.rule, reason, hint: undefined }
+  return reason === undefined ? undefined : { effect: 'deny', rule, reason, hint: undefined }
 }
 
 /** PREPARE runs nothing yet; FETCH goes on with what was decided at DECLARE, if gate saw that. */

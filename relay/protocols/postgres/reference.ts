@@ -92,7 +92,7 @@ export const factExamples: Readonly<
   copyFile: { says: 'COPY with a file of the server', example: "COPY t TO '/tmp/t'", value: true },
   analyze: { says: 'EXPLAIN ANALYZE', example: 'EXPLAIN ANALYZE SELECT name FROM customers', value: true },
   nested: {
-    says: 'done inside another statement: a write in WITH, a call in SELECT',
+    says: 'done by another statement besides: a write in WITH, the UPDATE of ON CONFLICT, what MERGE does by its clauses, a call in SELECT',
     example: 'WITH d AS (DELETE FROM customers RETURNING id) SELECT id FROM d',
     value: true,
   },

@@ -13,8 +13,8 @@ export function isCounted({ node, parts: [main] }: StatementFacts): boolean {
 }
 
 /**
- * Why one operation of a statement, its main one or another, cannot run under a row limit; undefined when it can, or writes
- * nothing. `message` is everything that would run with it.
+ * Why one operation of a statement cannot run under a row limit; undefined when it can, or writes nothing. `isMain`: it is the
+ * statement's main one, or its rows are counted with that. `message` is everything that would run with it.
  */
 export function limitRefusal(
   facts: StatementFacts,

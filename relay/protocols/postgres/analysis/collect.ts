@@ -6,7 +6,7 @@ import { columnName } from './forms.ts'
 import { type OtherObject, objectsOf, type RelationName, relationOf } from './objects.ts'
 import { choosesRows, namedOf } from './predicate.ts'
 import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
-import { writeOf, writesRows } from './writes.ts'
+import { writesOf, writesRows } from './writes.ts'
 
 type Scope = ReadonlySet<string>
 
@@ -37,6 +37,8 @@ class Collector {
   readonly #columnsWritten = new Set<string>()
   readonly #nested: NestedWrite[] = []
   readonly #settings: ChangedSetting[] = []
+  /** How often tables were read so far. */
+  #tables = 0
   #hasWhere = false
   #returning = false
   #locking = false
@@ -69,7 +71,8 @@ class Collector {
       this.#hasWhere = this.#selects(content)
       this.#select(content, scope)
     } else if (writesRows(name)) {
-      const write = this.#write(name, content, scope)
+      const [write, ...others] = this.#writes(name, content, scope)
+      for (const other of others) this.#nested.push({ ...other, tagged: true })
       this.#hasWhere = write.hasWhere
       this.#returning = write.returning
       for (const column of write.columnsWritten) this.#columnsWritten.add(column)
@@ -111,11 +114,13 @@ class Collector {
       case 'UpdateStmt':
       case 'DeleteStmt':
       case 'MergeStmt':
-        this.#nested.push(this.#write(name, content, scope))
+        this.#nested.push(...this.#writes(name, content, scope))
         return true
       case 'RangeVar': {
         const relation = relationOf(content)
-        if (relation.schema !== undefined || !scope.has(relation.name)) this.#add(this.#reads, relation)
+        if (relation.schema === undefined && scope.has(relation.name)) return true
+        this.#tables += 1
+        this.#add(this.#reads, relation)
         return true
       }
       case 'FuncCall':
@@ -213,12 +218,22 @@ class Collector {
     )
   }
 
-  #write(name: string, content: JsonObject, outer: Scope): NestedWrite {
+  #writes(name: string, content: JsonObject, outer: Scope): [NestedWrite, ...NestedWrite[]] {
+    const before = this.#tables
     const scope = this.#with(content['withClause'], outer)
+    const source = content['selectStmt']
+    this.#visit(source, scope)
+    const chosen = this.#tables === before || this.#saysWhich(object(as(source, 'SelectStmt')))
     for (const [key, child] of Object.entries(content)) {
-      if (key !== 'withClause' && key !== 'relation') this.#visit(child, scope)
+      if (!['withClause', 'relation', 'selectStmt'].includes(key)) this.#visit(child, scope)
     }
-    return writeOf(name, content)
+    return writesOf(name, content, chosen)
+  }
+
+  /** Whether rows to insert are those that a statement writes down, or chosen by a WHERE. */
+  #saysWhich(source: JsonObject): boolean {
+    if (source['valuesLists'] !== undefined || this.#selects(source)) return true
+    return source['fromClause'] === undefined && source['larg'] === undefined
   }
 
   #copy(content: JsonObject, scope: Scope): void {

@@ -8,6 +8,8 @@ export interface NestedWrite {
   readonly hasWhere: boolean
   readonly columnsWritten: readonly string[]
   readonly returning: boolean
+  /** The rows are among those that the command tag of the statement counts. */
+  readonly tagged?: true
 }
 
 export interface Collected {
@@ -28,7 +30,7 @@ export interface Collected {
   readonly returning: boolean
   /** FOR UPDATE and the like, however deep. */
   readonly locking: boolean
-  /** Data-modifying CTEs. */
+  /** Data-modifying CTEs, and what the statement writes besides what its name says. */
   readonly nested: readonly NestedWrite[]
   /** What set_config() changes. */
   readonly settings: readonly ChangedSetting[]

@@ -16,6 +16,8 @@ export interface Part {
   /** Objects that are no relations: roles, schemas, functions that are dropped, … */
   readonly others: readonly OtherObject[]
   readonly facts: Readonly<Record<string, Fact>>
+  /** Of a nested part: what it writes is among what the command tag of the statement counts. */
+  readonly tagged?: boolean
 }
 
 /** What a statement does with the names of prepared statements and cursors. */

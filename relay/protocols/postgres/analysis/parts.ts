@@ -36,7 +36,7 @@ export function mainPart(kind: Kind, content: JsonObject, collected: Collected):
   }
 }
 
-/** A write inside it, in WITH. */
+/** A write inside it: in WITH, of ON CONFLICT, of MERGE. */
 export function nestedPart(write: Collected['nested'][number]): Part {
   return {
     action: write.action,
@@ -52,6 +52,7 @@ export function nestedPart(write: Collected['nested'][number]): Part {
       returning: write.returning,
       nested: true,
     },
+    tagged: write.tagged === true,
   }
 }
 

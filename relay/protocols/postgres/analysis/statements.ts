@@ -168,7 +168,8 @@ function explain(content: JsonObject, kind: Kind): Described {
   const [name, inner] = node(content['query'])
   const described = describeInner(name, inner)
   const { collected } = described
-  const reads = [...collected.reads, ...collected.written, ...collected.nested.flatMap(write => write.written)]
+  const besides = collected.nested.filter(write => write.tagged !== true).flatMap(write => write.written)
+  const reads = [...collected.reads, ...collected.written, ...besides]
   const main: Part = {
     ...mainPart(kind, {}, { ...collected, reads, written: [] }),
     writes: analyze,

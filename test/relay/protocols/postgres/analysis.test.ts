@@ -39,7 +39,21 @@ t.test('what statements do, and to which tables', async t => {
     'insert into t select * from u': ['insert u → t'],
     'update t set a = (select b from u) from v': ['update u v → t'],
     'delete from only s.t using u': ['delete u → s.t'],
-    'merge into t using u on t.a = u.a when matched then delete': ['merge u → t'],
+    'merge into t using u on t.a = u.a when matched then delete': ['merge u → t', 'delete → t'],
+    'merge into t using u on t.a = u.a when matched and u.b then update set c = 1 when matched then do nothing when not matched then insert values (1)':
+      ['merge u → t', 'insert → t', 'update → t'],
+    'insert into t values (1) on conflict do nothing': ['insert → t'],
+    'insert into t values (1) on conflict (a) do update set b = 1': ['insert → t', 'update → t'],
+    'with x as (insert into t select * from u on conflict (a) do update set b = 1 returning *) select * from x': [
+      'select u',
+      'insert → t',
+      'update → t',
+    ],
+    'explain analyze insert into t values (1) on conflict (a) do update set b = 1': [
+      'explain t',
+      'insert → t',
+      'update → t',
+    ],
     'truncate t, s.u': ['truncate → t s.u'],
     'with x as (delete from t returning *) select * from x, u': ['select u', 'delete → t'],
     'with x as (select * from t), y as (insert into u select * from x) update v set a = 1': [
@@ -278,6 +292,34 @@ t.test('a WHERE that chooses nothing is no WHERE', async t => {
   }
   for (const [sql, expected] of Object.entries(chooses))
     t.equal((await facts(sql))[0]?.parts[0]?.facts['hasWhere'], expected, sql)
+})
+
+t.test('which rows an UPDATE of ON CONFLICT or MERGE is about', async t => {
+  const cases: Readonly<Record<string, Record<string, boolean>>> = {
+    'insert into t values (1), ($1) on conflict (a) do update set b = 1': { update: true },
+    'insert into t values ((select max(a) from u)) on conflict (a) do update set b = 1': { update: true },
+    'insert into t select $1, $2 on conflict (a) do update set b = excluded.b': { update: true },
+    'insert into t select * from unnest($1::int[]) on conflict (a) do update set b = 1': { update: true },
+    'with x as (values (1)) insert into t select * from x on conflict (a) do update set b = 1': { update: true },
+    'insert into t default values on conflict (a) do update set b = 1': { update: true },
+    'insert into t select * from u where c = 1 on conflict (a) do update set b = 1': { update: true },
+    'insert into t select * from u on conflict (a) do update set b = 1 where t.c = 1': { update: true },
+    'insert into t select * from u on conflict (a) do update set b = 1': { update: false },
+    'insert into t select * from t where true on conflict (a) do update set b = 1': { update: false },
+    'with x as (select * from t) insert into t select * from x on conflict (a) do update set b = 1': { update: false },
+    'insert into t select * from t union select 1 on conflict (a) do update set b = 1': { update: false },
+    'insert into t select * from u on conflict (a) do update set b = 1 where true': { update: false },
+    'merge into t using u on t.a = u.a when matched then update set b = 1 when not matched by source then delete': {
+      merge: false,
+      update: true,
+      delete: false,
+    },
+    'merge into t using u on true when matched then update set b = 1': { merge: false, update: false },
+  }
+  for (const [sql, expected] of Object.entries(cases)) {
+    const parts = (await facts(sql))[0]?.parts.filter(({ action }) => action in expected) ?? []
+    t.same(Object.fromEntries(parts.map(({ action, facts: said }) => [action, said['hasWhere']])), expected, sql)
+  }
 })
 
 t.test('of forms that are known from before, it counts which numbers are the same', async t => {
