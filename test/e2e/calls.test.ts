@@ -123,7 +123,9 @@ t.test('functions that may do anything', async t => {
       'create trigger own after insert on items for each row execute function mark()',
       'prepare p(checked) as select $1',
       'create operator ##### (leftarg = int, rightarg = int, function = mark_of)',
+      "create operator ##### (leftarg = int, rightarg = int, procedure = 'mark_of')",
       'create aggregate own(int) (sfunc = first_of, stype = int)',
+      'create aggregate own(int) (sfunc1 = first_of, stype1 = int)',
       'create cast (pair as int) with function pg_temp.first_of(pair)',
     ]
     for (const text of refused)
