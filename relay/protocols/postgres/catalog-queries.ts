@@ -59,9 +59,13 @@ const volatility = `case when p.oid >= ${FIRST_NORMAL_OBJECT_ID} and exists (
     where a.aggfnoid = p.oid and ${mayWrite('f')}) then 'v'
     when p.provolatile <> 'v' and ${ownCode('p')} then 'w' else p.provolatile::text end`
 
-/** Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. */
+/**
+ * Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. Nor of
+ * composites, and of arrays of what somebody made: their texts are those of what is in them, which can be rounded.
+ */
 const typeOf = (type: string): string =>
-  `case when ${type}.typtype not in ('r', 'm') or ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
+  `case when ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} or ${type}.typtype not in ('r', 'm', 'c')
+      and ${type}.typelem < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
 
 const anyCast = (which: string): string =>
   ['t.oid', 't.typbasetype', 't.typelem'].map(type => `(${castByFunction(type, which)})`).join(' or ')
