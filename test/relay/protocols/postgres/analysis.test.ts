@@ -34,6 +34,8 @@ t.test('what statements do, and to which tables', async t => {
   const cases: Readonly<Record<string, readonly string[]>> = {
     'select 1': ['select'],
     'select a from t, s.u x join v on true': ['select t s.u v'],
+    'select a from t x for update of x': ['select t'],
+    'alter default privileges revoke select on tables from r': ['revoke'],
     'table t': ['select t'],
     'values (1)': ['select'],
     'insert into t select * from u': ['insert u → t'],
