@@ -8,7 +8,7 @@ import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import { meetingsOf } from './meeting.ts'
-import { identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
+import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
 import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
@@ -56,7 +56,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     return { ...unfollowedFacts(name, start, length, fault), fault }
   }
   const { main, nested, collected, naming } = describe(name, content, kind)
-  const identity = identityParts(collected)
+  const identity = [...identityParts(collected), ...givenParts(content)]
   const changes = changesOf(name, content, collected)
   return {
     node: name,
