@@ -112,6 +112,7 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
       ['30006', 'public', 'similarity', 'i', 'pg_trgm', 'false', 'false'],
       ['30007', 'public', 'set_limit', 'v', 'pg_trgm', 'false', 'false'],
     ],
+    mentions: [],
     operators: [],
     ruledViews: [],
     ruleCalls: [],

@@ -2,6 +2,7 @@
 import type { Query } from './analysis/lineage.ts'
 import { asRead } from './as-read.ts'
 import { type Called, Calling } from './calling.ts'
+import type { MentionKind } from './catalog-mentions.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
 import type { Change } from './schema-changes.ts'
@@ -109,7 +110,7 @@ export class Catalog {
   readonly functions: Functions
   readonly generated: readonly Generated[]
   /** What runs functions that may do more than compute. */
-  readonly calling: Calling
+  calling: Calling
   readonly #operators: ReadonlySet<string>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
@@ -150,8 +151,6 @@ export class Catalog {
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
     this.functions = new Functions(rows.functions, made)
-    const called = [...views].map(([oid, view]) => [oid, view.called] as const)
-    this.calling = new Calling(rows, this.functions, new Map(called))
     this.generated = rows.generated.map(([relation, column, from]) => ({
       relation: Number(relation),
       column: Number(column),
@@ -167,6 +166,21 @@ export class Catalog {
       const read = this.#read.get(view) ?? new Set()
       this.#read.set(view, read.add(relation))
     }
+    const called = new Map([...views].map(([oid, view]) => [oid, view.called] as const))
+    const known = (): Calling => new Calling(rows, this.functions, called)
+    this.calling = known()
+    // What is found of one function can be what another one names.
+    while (this.#doubtLabels()) this.calling = known()
+  }
+
+  /** Doubts the labels of functions that name what may write; whether there were any. */
+  #doubtLabels(): boolean {
+    const found = this.#rows.mentions.filter(([, , kind, name]) =>
+      kind === 'view'
+        ? this.isCaller(Number(name))
+        : this.calling.isMentionedCall(kind as Exclude<MentionKind, 'view'>, name ?? ''),
+    )
+    return found.filter(([oid, becomes]) => this.functions.doubt(Number(oid), becomes ?? '')).length > 0
   }
 
   /** The same snapshot while something is being changed, and functions of these names are being made. */
