@@ -113,6 +113,7 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
       ['30007', 'public', 'set_limit', 'v', 'pg_trgm', 'false', 'false'],
     ],
     mentions: [],
+    encoding: [['UTF8']],
     operators: [],
     ruledViews: [],
     ruleCalls: [],

@@ -66,6 +66,7 @@ export function catalogQueries(system: boolean) {
     keys: `select i.indrelid::text, k.attnum::text
     from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) with ordinality k(attnum, place)
     where i.indisprimary and i.indimmediate and k.place <= i.indnkeyatts`,
+    encoding: `select pg_catalog.current_setting('server_encoding')`,
     inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
     views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid

@@ -108,6 +108,8 @@ export class Catalog {
   /** Relations with columns, or rows, of types that casts by functions of somebody's own convert. */
   readonly castTables: ReadonlySet<number>
   readonly functions: Functions
+  /** Whether the server reads names beyond ASCII as gate does. */
+  readonly isUtf8: boolean
   readonly generated: readonly Generated[]
   /** What runs functions that may do more than compute. */
   calling: Calling
@@ -126,6 +128,7 @@ export class Catalog {
     this.#rows = rows
     this.#views = views
     this.#changing = changing
+    this.isUtf8 = rows.encoding.every(([encoding]) => encoding === 'UTF8')
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
     for (const [oid, schema, name, kind] of rows.relations) {

@@ -103,6 +103,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
   if (named.some(({ schema, name }) => schema === 'pg_toast' || /^pg_toast_\d/.test(name)))
     return 'columns are masked for you, and tables in pg_toast hold their long values'
+  if (facts.isReadOtherwise && !masked.catalog.isUtf8)
+    return 'columns are masked for you, and names in it are not told apart in the encoding of this database as in UTF8'
   const code = codeRefusal(facts, masked)
   if (code !== undefined) return code
   return touchesMasked(facts, masked) ? lineageRefusal(facts, masked) : undefined
