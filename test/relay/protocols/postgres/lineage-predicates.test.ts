@@ -29,7 +29,7 @@ both(
     'select c.id from customers c join users u on lower(u.email) = lower(c.email) and lower(c.email) = u.email',
     "select id from stays where lower(span::text) = '[1,2)' or span = '[1,2)' or lower(rooms) = 'a'",
     "select id from stays where rooms = '{a}'",
-    "select id from stays where price = 1.5 or price in (1, 2)",
+    'select id from stays where price = 1.5 or price in (1, 2)',
   ],
   {
     "select id from customers where email like 'a%'": used('WHERE'),
