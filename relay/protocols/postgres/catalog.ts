@@ -89,7 +89,8 @@ const hiding = new RegExp(
   `\\b(${[
     '(query|cursor|table|schema|database)_to_xml(_and_xmlschema)?|pg_read_\\w+|pg_ls_\\w+|pg_stat_file|lo_get|loread|ts_stat',
     'pg_logical_\\w+|pg_stats|pg_stats_ext\\w*|pg_statistic\\w*|pg_stat_activity|pg_stat_get_activity|pg_prepared_statements?',
-    'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|pg_user_mappings?|pg_subscription|attmissingval',
+    'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|_?pg_user_mappings?|user_mapping_options|pg_subscription|attmissingval',
+    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy',
   ].join('|')})\\b`,
 )
 
@@ -146,7 +147,6 @@ export class Catalog {
       this.#relate(Number(parent), Number(child))
     }
     const hidden = rows.definitions.filter(([, text]) => hiding.test(text ?? ''))
-    this.callers = new Set([...rows.callers, ...hidden].map(([view]) => Number(view)))
     this.ruled = new Set(rows.ruledViews.map(([view]) => Number(view)))
     this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
     for (const [oid, name, castByFunction] of rows.types) {
@@ -169,6 +169,10 @@ export class Catalog {
       const read = this.#read.get(view) ?? new Set()
       this.#read.set(view, read.add(relation))
     }
+    const showing = [...views].flatMap(([oid, view]) =>
+      view.called.functions.some(name => this.functions.showsOthers(name)) ? [oid] : [],
+    )
+    this.callers = new Set([...[...rows.callers, ...hidden].map(([view]) => Number(view)), ...showing])
     const called = new Map([...views].map(([oid, view]) => [oid, view.called] as const))
     const known = (): Calling => new Calling(rows, this.functions, called)
     this.calling = known()

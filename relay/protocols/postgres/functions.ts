@@ -105,6 +105,12 @@ export class Functions {
     )
   }
 
+  /** Whether it is one of PostgreSQL's own that may show what others have. */
+  showsOthers(name: string): boolean {
+    const own = this.#meant(name).filter(each => each.own)
+    return !own.every(each => computes(each, base(name), own) || tellers.has(base(name)))
+  }
+
   /** Whether somebody made a function of that name. */
   isMade(name: string): boolean {
     return (this.#named.get(name) ?? []).some(each => !each.own)
