@@ -45,6 +45,19 @@ create view folded_view as select id, folded(1) as a from marks;
 create view moving as select setval('sq', 77) as a;
 create view moving_too as select a from moving;
 create view told as select query_to_xml('select mark()', true, false, '') as q;
+create function over_folded(int) returns int language sql immutable as 'select folded($1)';
+create function over_that() returns int language plpgsql stable as $$ begin return over_folded(1); end $$;
+create function spelled() returns int language sql immutable as 'select U&"m\\0061rk"()';
+create function by_default(a int default mark()) returns int language sql immutable as 'select $1';
+create function by_operator() returns int language sql immutable as 'select 1 ### 2';
+create function by_view() returns int language sql stable as 'select a::int from moving_too';
+create function by_type() returns int language sql immutable as $$ select '1'::checked::int $$;
+create function of_checked(checked) returns int language sql immutable as 'select $1::int';
+create function over_first(int, int) returns int language sql immutable as 'select first_of($1, $2)';
+create operator #*# (leftarg = int, rightarg = int, function = over_first);
+create aggregate over_sum(int) (sfunc = over_first, stype = int);
+create function over_one(int) returns int language sql immutable as 'select add_one($1) + length(current_user)';
+create function over_steady() returns int language sql stable as 'select steady()';
 create view labelled_view as select labelled() as a;
 create view clear as select id, upper(id::text) as u, nextval('sq') as n, now() as at from marks;
 create materialized view kept_clear as select * from clear;
@@ -108,6 +121,15 @@ t.test('functions that may do anything', async t => {
       'select labelled()',
       'select folded(1)',
       'select 1 ### 2',
+      'select over_that()',
+      'select spelled()',
+      'select by_default()',
+      'select by_operator()',
+      'select by_view()',
+      'select by_type()',
+      "select of_checked('1')",
+      'select 1 #*# 2',
+      'select over_sum(1)',
       'explain select folded(1)',
       'explain select 1 ### 2',
       'explain select * from folded_view',
@@ -123,7 +145,9 @@ t.test('functions that may do anything', async t => {
       'create trigger own after insert on items for each row execute function mark()',
       'prepare p(checked) as select $1',
       'create operator ##### (leftarg = int, rightarg = int, function = mark_of)',
+      "create operator ##### (leftarg = int, rightarg = int, procedure = 'mark_of')",
       'create aggregate own(int) (sfunc = first_of, stype = int)',
+      'create aggregate own(int) (sfunc1 = first_of, stype1 = int)',
       'create cast (pair as int) with function pg_temp.first_of(pair)',
     ]
     for (const text of refused)
@@ -152,7 +176,7 @@ t.test('functions that may do anything', async t => {
       'select id, u from clear',
       'refresh materialized view kept_clear',
       'select 1::plain',
-      "select add_one(1), shout('x')",
+      "select add_one(1), shout('x'), over_one(1)",
       'explain select add_one(1)',
       "select upper('x'), now(), 'a=>1'::hstore -> 'a', random(), gen_random_uuid()",
       'create view more as select id, lower(note) as note from items',
@@ -183,6 +207,7 @@ t.test('functions that may do anything', async t => {
       'another beside one of PostgreSQL': [made('public.abs(text)'), "select abs('x'::text)"],
       'another in place of one': [made('steady()'), 'select steady()'],
       'one that a view calls': [made('steady()'), 'select * from steady_view'],
+      'one that a labelled one calls': [made('steady()'), 'select over_steady()'],
       'one that got the name of another': [
         `${made('other(text)')}; alter function other(text) rename to abs`,
         "select abs('x'::text)",

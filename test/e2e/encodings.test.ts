@@ -190,6 +190,15 @@ t.test('a database in another encoding cuts and folds names otherwise', async t 
   t.equal(await masked.ask(`select email from "${long}"`), '****')
   for (const text of [`select reverse(email) from "${long}"`, `create table taken as select email from "${long}"`])
     t.match(await masked.ask(text), /^42501 gate: .* is masked for you/, text)
+  const [here, there] = [`"${long}a"`, `"${long}b"`]
+  for (const text of [
+    `select (select reverse(${there}) from (select 'x'::text as ${here}) i) from (select email as ${there} from "${long}") o`,
+    `with ${here} as (select email v from "${long}"), ${there} as (select 'x'::text v) select reverse(v) from ${here}`,
+    `select reverse(Ä) from (select email as ä, 'x'::text as "Ä" from "${long}") x`,
+    `with "Ä" as (select 'x'::text v) select reverse(v) from "Ä", U&"\\00c4" x`,
+  ])
+    t.match(await masked.ask(text), /^42501 gate: .* names in it are not told apart/, text)
+  t.equal(await masked.ask(`select "Ä".email as "É" from "${long}" "Ä"`), '****')
   masked.close()
   const wire = await Talk.start(alice.port)
   t.equal(await wire.ask(`prepare "${long}" as select 1; prepare "${long}x" as select 2`), '')

@@ -38,6 +38,13 @@ create table keyed (email text primary key, name text);
 insert into keyed select 'user' || i || '@secret.example', 'name ' || i from generate_series(1, 20) i;
 create view hidden_xml as select table_to_xml('customers', true, false, '')::text t;
 create view hidden_stats as select tablename, attname, most_common_vals::text, histogram_bounds::text from pg_stats;
+reset role;
+create foreign data wrapper elsewhere;
+create server other foreign data wrapper elsewhere;
+grant usage on foreign server other to gate_service;
+create user mapping for gate_service server other options (password '${SECRET}');
+set role gate_service;
+create view hidden_queries as select pg_stat_get_backend_activity(id) as query from pg_stat_get_backend_idset() id;
 create view ruled_view as select id, note from notes;
 create rule shows as on insert to ruled_view do instead select upper(email) as note from customers where id = 7;
 create domain loud as text check (leak_arg(value) is not null);
@@ -296,6 +303,9 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select statement from pg_prepared_statements',
     'select * from pg_cursors',
     'select data from pg_largeobject',
+    'select * from information_schema.user_mapping_options',
+    'select umoptions from information_schema._pg_user_mappings',
+    'select * from hidden_queries',
     'select lo_get(1)',
     "select pg_read_file('postgresql.conf')",
     "select * from ts_stat('select to_tsvector(email) from customers')",

@@ -13,7 +13,7 @@ import type { Test } from 'tap'
 export const analyser = new Analyser(1024 * 1024, silentLog)
 
 /** OIDs in src/include/catalog/pg_type.dat. */
-const [TEXT, BOX, INT4RANGE] = ['25', '603', '3904']
+const [TEXT, BOX, INT4RANGE, FLOAT8] = ['25', '603', '3904', '701']
 
 const tables: Readonly<Record<string, readonly string[]>> = {
   'public.customers': ['id', 'name', 'email', 'balance'],
@@ -26,7 +26,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.child': ['id', 'email', 'extra'],
   'public.made': ['id', 'secret', 'first_letter'],
   'public.odd_table': ['id', 'odd'],
-  'public.stays': ['id', 'span', 'rooms', 'plot'],
+  'public.stays': ['id', 'span', 'rooms', 'plot', 'price'],
   'public.ruled': ['id'],
   // Views, with their definitions below.
   'public.plain_view': ['id', 'mail'],
@@ -80,7 +80,7 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
     columns: names.flatMap(name =>
       (tables[name] ?? []).map((column, index) => [
         ...[oid(name), String(index + 1), column],
-        ({ span: INT4RANGE, plot: BOX } as Record<string, string>)[column] ?? TEXT,
+        ({ span: INT4RANGE, plot: BOX, price: FLOAT8 } as Record<string, string>)[column] ?? TEXT,
       ]),
     ),
     inherits: [[oid('public.child'), oid('public.parent')]],
@@ -112,6 +112,8 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
       ['30006', 'public', 'similarity', 'i', 'pg_trgm', 'false', 'false'],
       ['30007', 'public', 'set_limit', 'v', 'pg_trgm', 'false', 'false'],
     ],
+    mentions: [],
+    encoding: [['UTF8']],
     operators: [],
     ruledViews: [],
     ruleCalls: [],

@@ -10,11 +10,19 @@ const nameBytes = new TextEncoder()
  * encoding than UTF8, the server cuts names beyond ASCII later than gate's parser does, and may fold their letters.
  */
 export function asRead(name: string): string {
-  if (!BEYOND_ASCII.test(name)) return name
-  const folded = name.replace(/[^\0-\x7f]/gu, letter => {
+  return BEYOND_ASCII.test(name) ? cut(fold(name)) : name
+}
+
+/** The name as gate's parser cuts it. */
+export function cut(name: string): string {
+  const { read } = nameBytes.encodeInto(name, new Uint8Array(NAME_BYTES))
+  return name.slice(0, read)
+}
+
+/** The name as a server folds it at most, beyond ASCII. */
+export function fold(name: string): string {
+  return name.replace(/[^\0-\x7f]/gu, letter => {
     const small = letter.toLowerCase()
     return Buffer.byteLength(small) === Buffer.byteLength(letter) ? small : letter
   })
-  const { read } = nameBytes.encodeInto(folded, new Uint8Array(NAME_BYTES))
-  return folded.slice(0, read)
 }

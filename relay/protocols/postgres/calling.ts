@@ -1,5 +1,6 @@
 // What of a database runs functions that may do more than compute: operators, casts, checks of domains, views, rules. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import type { MentionKind } from './catalog-mentions.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { FIRST_NORMAL_OBJECT_ID, type Functions } from './functions.ts'
 
@@ -23,12 +24,13 @@ export class Calling {
   constructor(rows: CatalogRows, functions: Functions, views: ReadonlyMap<number, Called>) {
     this.#functions = functions
     this.#views = views
-    this.#operators = new Set(rows.operators.flatMap(([name, calls]) => (calls === 'false' ? [] : [name ?? ''])))
+    const calls = (oid: string | null | undefined): boolean => functions.isCallByOid(Number(oid))
+    this.#operators = new Set(rows.operators.flatMap(([name, oid]) => (calls(oid) ? [name ?? ''] : [])))
     const callers = (of: CatalogRows['ruleCalls']): number[] =>
-      of.flatMap(([caller, called]) => (functions.isCallByOid(Number(called)) ? [Number(caller)] : []))
+      of.flatMap(([caller, called]) => (calls(called) ? [Number(caller)] : []))
     const planned = rows.ruleCalls.filter(([, called]) => functions.isCallInPlanningByOid(Number(called)))
     this.#ruled = { ever: new Set(callers(rows.ruleCalls)), before: new Set(callers(planned)) }
-    const cast = rows.types.flatMap(([oid, , , calls]) => (calls === 'true' ? [Number(oid)] : []))
+    const cast = rows.types.flatMap(([oid, , , casts]) => (casts?.split(' ').some(calls) === true ? [Number(oid)] : []))
     const calling = withWholes(new Set([...cast, ...callers(rows.domainCalls)]), rows.typeParts)
     for (const [oid, name] of rows.types) if (calling.has(Number(oid))) this.#types.add(Number(oid)).add(name ?? '')
   }
@@ -60,6 +62,12 @@ export class Calling {
       ...called.functions.filter(name => this.#functions.isCallInPlanning(name)),
       ...this.by({ ...called, functions: [] }),
     ]
+  }
+
+  /** Whether what a function's source names may do anything; of views says `isCaller`. */
+  isMentionedCall(kind: Exclude<MentionKind, 'view'>, name: string): boolean {
+    if (kind === 'function') return this.#functions.isKnownCall(name)
+    return kind === 'type' ? this.#types.has(name) : this.#operators.has(name)
   }
 
   /** Whether a relation itself calls such: a view by its definition, any by rules for what is written to it. */

@@ -1,5 +1,6 @@
 // What is asked of a server's catalog. Pure.
 import { wholeTextTypes } from './analysis/tree.ts'
+import { isLegible, mentions, ownCode } from './catalog-mentions.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
@@ -19,49 +20,17 @@ const castByFunction = (type: string, which: string): string => `${type} >= ${FI
 /** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
 const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
 
-/** OIDs of languages: src/include/catalog/pg_language.dat. */
-const INTERNAL = 12
-const C = 13
-
-/** More names than that would make too long a pattern; then every labelled function may write. */
-const MAX_NAMED_FUNCTIONS = 500
-
-/** PostgreSQL's own functions that write, send or run texts, and what runs texts in PL/pgSQL, as a regular expression of PostgreSQL. */
-const writers =
-  'execute|call|set_config|setval|lo_\\w+|dblink\\w*|(query|table|schema|database|cursor)_to_xml\\w*|ts_(rewrite|stat)' +
-  '|pg_(notify|sleep\\w*|advisory\\w*|terminate_backend|cancel_backend|reload_conf|promote|switch_wal|stat_reset\\w*)' +
-  '|pg_(read|write|ls|create|drop|logical|replication|import|rotate)_\\w+'
-
-/** Matches sources that name a function that writes, or may. */
-const namesWriter = `(select case when pg_catalog.count(*) > ${MAX_NAMED_FUNCTIONS} then ''
-    else '\\m(${writers}' || coalesce('|' || pg_catalog.string_agg(pg_catalog.regexp_replace(w.proname, '(\\W)', '\\\\\\1', 'g'), '|'), '') || ')\\M' end
-    from (select distinct proname::text from pg_catalog.pg_proc
-      where oid >= ${FIRST_NORMAL_OBJECT_ID} and provolatile = 'v' and prolang <> ${C}) w)`
+/** Labels are believed of code that can be read, as far as what it names does; what that is says `mentions`. */
+const volatility = `case when p.provolatile <> 'v' and ${ownCode('p')} and not ${isLegible('p')} then 'w'
+    else p.provolatile::text end`
 
 /**
- * A function in SQL or another language may write whatever it is labelled: PostgreSQL keeps stable ones from writing themselves
- * and not from calling volatile ones. So its label is believed if its source names none of those; a parsed body (BEGIN ATOMIC)
- * has no source. Code in C and what extensions bring is a superuser's word.
+ * Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. Nor of
+ * composites, and of arrays of what somebody made: their texts are those of what is in them, which can be rounded.
  */
-const ownCode = (
-  p: string,
-): string => `${p}.oid >= ${FIRST_NORMAL_OBJECT_ID} and ${p}.prolang not in (${INTERNAL}, ${C}) and not exists (
-    select from pg_catalog.pg_depend o
-    where o.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and o.objid = ${p}.oid and o.deptype = 'e')
-    and (${p}.prosrc = '' or ${p}.prosrc ~* ${namesWriter})`
-
-const mayWrite = (p: string): string => `(${p}.provolatile = 'v' or ${ownCode(p)})`
-
-/** Aggregates count as immutable, whatever the functions do that they are made of. */
-const volatility = `case when p.oid >= ${FIRST_NORMAL_OBJECT_ID} and exists (
-    select from pg_catalog.pg_aggregate a join pg_catalog.pg_proc f on f.oid in (a.aggtransfn, a.aggfinalfn,
-      a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
-    where a.aggfnoid = p.oid and ${mayWrite('f')}) then 'v'
-    when p.provolatile <> 'v' and ${ownCode('p')} then 'w' else p.provolatile::text end`
-
-/** Of ranges that somebody made the type is not said: lower() and upper() give their bounds, and a text of other types. */
 const typeOf = (type: string): string =>
-  `case when ${type}.typtype not in ('r', 'm') or ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
+  `case when ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} or ${type}.typtype not in ('r', 'm', 'c')
+      and ${type}.typelem < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
 
 const anyCast = (which: string): string =>
   ['t.oid', 't.typbasetype', 't.typelem'].map(type => `(${castByFunction(type, which)})`).join(' or ')
@@ -97,6 +66,7 @@ export function catalogQueries(system: boolean) {
     keys: `select i.indrelid::text, k.attnum::text
     from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) with ordinality k(attnum, place)
     where i.indisprimary and i.indimmediate and k.place <= i.indnkeyatts`,
+    encoding: `select pg_catalog.current_setting('server_encoding')`,
     inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
     views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
@@ -115,9 +85,8 @@ export function catalogQueries(system: boolean) {
     // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them;
     // and those that could be taken for PostgreSQL's own by their names.
     types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
-      (t.oid in (select pg_catalog.unnest(array[c.castsource, c.casttarget])
-        from pg_catalog.pg_cast c join pg_catalog.pg_proc p on p.oid = c.castfunc
-        where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and ${mayWrite('p')}))::text
+      (select pg_catalog.string_agg(c.castfunc::text, ' ') from pg_catalog.pg_cast c
+        where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and t.oid in (c.castsource, c.casttarget))
     from pg_catalog.pg_type t
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')}
@@ -137,11 +106,10 @@ export function catalogQueries(system: boolean) {
     left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'
     left join pg_catalog.pg_extension x on x.oid = e.refobjid
     where p.oid >= ${from}`,
-    operators: `select o.oprname::text, bool_or(${mayWrite('p')})::text
-    from pg_catalog.pg_operator o join pg_catalog.pg_proc p on p.oid = o.oprcode
-    where o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
-      where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')
-    group by 1`,
+    mentions,
+    operators: `select distinct o.oprname::text, o.oprcode::pg_catalog.oid::text from pg_catalog.pg_operator o
+    where o.oprcode::pg_catalog.oid <> 0 and o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
+      where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')`,
     ruledViews: `select distinct r.ev_class::text from pg_catalog.pg_rewrite r
     where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}`,
     // What rules call for what is written; of PostgreSQL's own functions only the tree says it. Views are read by their definitions.

@@ -2,6 +2,7 @@
 import type { Query } from './analysis/lineage.ts'
 import { asRead } from './as-read.ts'
 import { type Called, Calling } from './calling.ts'
+import type { MentionKind } from './catalog-mentions.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { Functions } from './functions.ts'
 import type { Change } from './schema-changes.ts'
@@ -15,7 +16,7 @@ export interface Relation {
   readonly kind: string
   /** Columns by number; numbers below 1 are system columns and hold no data of the table. */
   readonly columns: ReadonlyMap<number, string>
-  /** OIDs of their types, of a domain that of the type under it; absent where that is a domain again, or a range that somebody made. */
+  /** OIDs of their types, of a domain that of the type under it; absent where that is a domain again, or made of others by somebody. */
   readonly types: ReadonlyMap<number, number>
   /** Columns that are GENERATED ALWAYS AS. */
   readonly generated: ReadonlySet<number>
@@ -88,7 +89,8 @@ const hiding = new RegExp(
   `\\b(${[
     '(query|cursor|table|schema|database)_to_xml(_and_xmlschema)?|pg_read_\\w+|pg_ls_\\w+|pg_stat_file|lo_get|loread|ts_stat',
     'pg_logical_\\w+|pg_stats|pg_stats_ext\\w*|pg_statistic\\w*|pg_stat_activity|pg_stat_get_activity|pg_prepared_statements?',
-    'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|pg_user_mappings?|pg_subscription|attmissingval',
+    'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|_?pg_user_mappings?|user_mapping_options|pg_subscription|attmissingval',
+    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy',
   ].join('|')})\\b`,
 )
 
@@ -107,9 +109,11 @@ export class Catalog {
   /** Relations with columns, or rows, of types that casts by functions of somebody's own convert. */
   readonly castTables: ReadonlySet<number>
   readonly functions: Functions
+  /** Whether the server reads names beyond ASCII as gate does. */
+  readonly isUtf8: boolean
   readonly generated: readonly Generated[]
   /** What runs functions that may do more than compute. */
-  readonly calling: Calling
+  calling: Calling
   readonly #operators: ReadonlySet<string>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
@@ -125,6 +129,7 @@ export class Catalog {
     this.#rows = rows
     this.#views = views
     this.#changing = changing
+    this.isUtf8 = rows.encoding.every(([encoding]) => encoding === 'UTF8')
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
     for (const [oid, schema, name, kind] of rows.relations) {
@@ -142,7 +147,6 @@ export class Catalog {
       this.#relate(Number(parent), Number(child))
     }
     const hidden = rows.definitions.filter(([, text]) => hiding.test(text ?? ''))
-    this.callers = new Set([...rows.callers, ...hidden].map(([view]) => Number(view)))
     this.ruled = new Set(rows.ruledViews.map(([view]) => Number(view)))
     this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
     for (const [oid, name, castByFunction] of rows.types) {
@@ -150,8 +154,6 @@ export class Catalog {
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
     this.functions = new Functions(rows.functions, made)
-    const called = [...views].map(([oid, view]) => [oid, view.called] as const)
-    this.calling = new Calling(rows, this.functions, new Map(called))
     this.generated = rows.generated.map(([relation, column, from]) => ({
       relation: Number(relation),
       column: Number(column),
@@ -167,6 +169,25 @@ export class Catalog {
       const read = this.#read.get(view) ?? new Set()
       this.#read.set(view, read.add(relation))
     }
+    const showing = [...views].flatMap(([oid, view]) =>
+      view.called.functions.some(name => this.functions.showsOthers(name)) ? [oid] : [],
+    )
+    this.callers = new Set([...[...rows.callers, ...hidden].map(([view]) => Number(view)), ...showing])
+    const called = new Map([...views].map(([oid, view]) => [oid, view.called] as const))
+    const known = (): Calling => new Calling(rows, this.functions, called)
+    this.calling = known()
+    // What is found of one function can be what another one names.
+    while (this.#doubtLabels()) this.calling = known()
+  }
+
+  /** Doubts the labels of functions that name what may write; whether there were any. */
+  #doubtLabels(): boolean {
+    const found = this.#rows.mentions.filter(([, , kind, name]) =>
+      kind === 'view'
+        ? this.isCaller(Number(name))
+        : this.calling.isMentionedCall(kind as Exclude<MentionKind, 'view'>, name ?? ''),
+    )
+    return found.filter(([oid, becomes]) => this.functions.doubt(Number(oid), becomes ?? '')).length > 0
   }
 
   /** The same snapshot while something is being changed, and functions of these names are being made. */

@@ -8,7 +8,7 @@ export const FIRST_NORMAL_OBJECT_ID = 16_384
 const ownSchemas: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema'])
 
 /** Stable functions that read the tables which a text names, so that nothing in the statement says what they read. */
-const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat)$/
+export const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat)$/
 
 /** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
 const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
@@ -20,8 +20,8 @@ interface Function {
   readonly own: boolean
   /** The extension that brought it; empty for none. */
   readonly extension: string
-  /** pg_proc.provolatile: i immutable, s stable, v volatile; w: not volatile by its label, in a language in which it may write. */
-  readonly volatility: string
+  /** pg_proc.provolatile: i immutable, s stable, v volatile; w: not volatile by its label, and may write all the same. */
+  volatility: string
   readonly returnsSet: boolean
   /** It takes a row, or anything: `t.f` then calls it. */
   readonly takesRow: boolean
@@ -55,6 +55,19 @@ export class Functions {
       this.#named.set(one.name, same)
       this.#byOid.set(Number(oid), one)
     }
+  }
+
+  /** A function does more than its label says; false when that is known of it. */
+  doubt(oid: number, becomes: string): boolean {
+    const found = this.#byOid.get(oid)
+    if (found === undefined || !isLabelled(found)) return false
+    found.volatility = becomes
+    return true
+  }
+
+  /** Whether a function of that name, if there is one, may do more than compute. */
+  isKnownCall(name: string): boolean {
+    return this.#isOpaque(name) || (this.#named.get(name) ?? []).some((each, _, all) => mayWrite(each, name, all))
   }
 
   /** `pg_catalog.lo_creat`; undefined for an OID that no function has. */
@@ -92,6 +105,12 @@ export class Functions {
     )
   }
 
+  /** Whether it is one of PostgreSQL's own that may show what others have. */
+  showsOthers(name: string): boolean {
+    const own = this.#meant(name).filter(each => each.own)
+    return !own.every(each => computes(each, base(name), own) || tellers.has(base(name)))
+  }
+
   /** Whether somebody made a function of that name. */
   isMade(name: string): boolean {
     return (this.#named.get(name) ?? []).some(each => !each.own)
@@ -110,7 +129,7 @@ export class Functions {
 
   /**
    * Whether calling it may do more than compute: a volatile function that is not known to be harmless, one that the
-   * catalog does not know, or one that reads tables by their names. See `ownCode` in catalog-queries.ts.
+   * catalog does not know, or one that reads tables by their names. See catalog-mentions.ts.
    */
   isCall(name: string): boolean {
     const plain = base(name)
@@ -142,8 +161,10 @@ export class Functions {
   }
 }
 
+const isLabelled = ({ volatility }: Function): boolean => volatility === 'i' || volatility === 's'
+
 function mayWrite(one: Function, name: string, all: readonly Function[]): boolean {
-  return !['i', 's'].includes(one.volatility) && !computes(one, name, all)
+  return !isLabelled(one) && !computes(one, name, all)
 }
 
 function computes(one: Function, name: string, all: readonly Function[]): boolean {

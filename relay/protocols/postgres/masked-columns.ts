@@ -1,5 +1,6 @@
 // Which columns of a database are masked for a person: policy's patterns, applied to the catalog and followed through views. Pure.
 import type { MaskObligation, Obligation } from '@gate/shared/model'
+import { cut } from './as-read.ts'
 import { type Catalog, type Relation, viewKinds } from './catalog.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'
@@ -146,7 +147,8 @@ class Resolved implements MaskedColumns {
     return [...relation.columns].map(([number, name]) => {
       const masked = named?.get(number)
       const own = {
-        name,
+        // As it is in statements.
+        name: this.catalog.isUtf8 ? name : cut(name),
         plain: true,
         described: true,
         type: relation.types.get(number),

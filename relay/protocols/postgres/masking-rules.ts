@@ -36,6 +36,8 @@ export const systemMasks: readonly MaskObligation[] = [
       'pg_catalog.pg_shadow.passwd',
       'pg_catalog.pg_user_mapping.umoptions',
       'pg_catalog.pg_user_mappings.umoptions',
+      'information_schema._pg_user_mappings.umoptions',
+      'information_schema.user_mapping_options.option_value',
       'pg_catalog.pg_subscription.subconninfo',
       '*.pg_stat_statements.query',
       // An UPDATE writes as many bytes as differ from the values before.
@@ -50,8 +52,16 @@ export const systemMasks: readonly MaskObligation[] = [
   },
   {
     kind: 'mask',
-    // A value that rows have from before their column was added. pg_dump reads it in a CASE.
-    columns: ['pg_catalog.pg_attribute.attmissingval'],
+    columns: [
+      // A value that rows have from before their column was added. pg_dump reads it in a CASE.
+      'pg_catalog.pg_attribute.attmissingval',
+      // How much WAL was written; monitoring computes with them.
+      ...['restart_lsn', 'confirmed_flush_lsn', 'safe_wal_size'].map(name => `pg_catalog.pg_replication_slots.${name}`),
+      ...['sent', 'write', 'flush', 'replay'].map(name => `pg_catalog.pg_stat_replication.${name}_lsn`),
+      'pg_catalog.pg_replication_origin_status.local_lsn',
+      // How long the values are that a COPY of one's own, which waits, has sent so far.
+      'pg_catalog.pg_stat_progress_copy.bytes_processed',
+    ],
     detect: [],
     with: 'null',
     fixed: undefined,
@@ -103,6 +113,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
   if (named.some(({ schema, name }) => schema === 'pg_toast' || /^pg_toast_\d/.test(name)))
     return 'columns are masked for you, and tables in pg_toast hold their long values'
+  if (facts.isReadOtherwise && !masked.catalog.isUtf8)
+    return 'columns are masked for you, and names in it are not told apart in the encoding of this database as in UTF8'
   const code = codeRefusal(facts, masked)
   if (code !== undefined) return code
   return touchesMasked(facts, masked) ? lineageRefusal(facts, masked) : undefined

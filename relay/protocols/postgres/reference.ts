@@ -64,7 +64,7 @@ export const factExamples: Readonly<
     value: 'materialized_view',
   },
   hasWhere: {
-    says: 'a predicate really chooses among the rows; `true`, `1 = 1`, `id = id`, `x OR true` and conditions on other tables alone do not',
+    says: 'a predicate really chooses among the rows; `true`, `1 = 1`, `id = id`, `x OR true` and conditions on other tables alone do not, nor columns without their table in an UPDATE, DELETE or MERGE with several',
     example: 'DELETE FROM customers WHERE id = 1',
     value: true,
   },

@@ -101,6 +101,7 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
     fields: [...own.fields, ...meaning.fields],
     types: [...own.types, ...meaning.types],
     settings: [...own.settings, ...meaning.settings],
+    isReadOtherwise: own.isReadOtherwise || meaning.isReadOtherwise,
   }
   return own.parts.length === 0
     ? both

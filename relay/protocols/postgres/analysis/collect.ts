@@ -188,7 +188,8 @@ class Collector {
     for (const key of Object.keys(content)) {
       const child = content[key]
       this.#said = key === 'targetList' ? saidBy(content['whereClause']) : new Map()
-      if (key === 'withClause') continue
+      // FOR UPDATE OF says names of what is in FROM.
+      if (key === 'withClause' || key === 'lockingClause') continue
       if (key === 'larg' || key === 'rarg') this.#select(object(child), scope)
       else if (key === 'intoClause') this.#add(this.#written, relationOf(object(child)['rel']))
       else this.#visit(child, scope)

@@ -61,6 +61,8 @@ export interface StatementFacts {
   readonly types: readonly (string | number)[]
   /** Settings that it changes; undefined for one whose name is computed. */
   readonly settings: readonly (string | undefined)[]
+  /** It says names that can be others where the database is not in UTF8. */
+  readonly isReadOtherwise: boolean
   /** What masking needs to know. */
   readonly lineage: Lineage
   readonly copyOut: CopyOut | undefined
@@ -122,6 +124,7 @@ export function unfollowedFacts(
     fields: [],
     types: [],
     settings: [],
+    isReadOtherwise: false,
     lineage: { kind: 'unknown', reason },
     copyOut: undefined,
   }

@@ -1,6 +1,6 @@
 // What kind of command each statement is: every statement of PostgreSQL's grammar, by its parse node. Pure.
 import { settingName } from '../settings.ts'
-import { constant, type JsonObject, list, text } from './tree.ts'
+import { constant, type JsonObject, list, object, text } from './tree.ts'
 
 export interface Kind {
   readonly action: string
@@ -95,7 +95,8 @@ const kinds: Readonly<Record<string, Kind | ((statement: JsonObject) => Kind)>> 
   GrantStmt: statement =>
     kind(statement['is_grant'] === true ? 'grant' : 'revoke', objectTypeOf(text(statement['objtype']))),
   GrantRoleStmt: statement => kind(statement['is_grant'] === true ? 'grant' : 'revoke', 'role'),
-  AlterDefaultPrivilegesStmt: kind('grant', 'default_privileges'),
+  AlterDefaultPrivilegesStmt: ({ action }) =>
+    kind(object(action)['is_grant'] === true ? 'grant' : 'revoke', 'default_privileges'),
 
   CreateStmt: create('table'),
   CreateTableAsStmt: byObject('create', 'objtype'),

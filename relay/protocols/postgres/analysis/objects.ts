@@ -73,13 +73,21 @@ function addMadeOf({ functions }: Objects, name: string, content: JsonObject): v
   if (name !== 'DefineStmt' && name !== 'CreateRangeStmt') return
   for (const item of [...list(content['definition']), ...list(content['params'])]) {
     const { defname, arg } = object(as(item, 'DefElem'))
-    if (parts.test(text(defname))) functions.push(...nameOf(as(arg, 'TypeName')?.['names']))
+    if (parts.test(text(defname))) functions.push(...nameOf(namedBy(arg)))
   }
 }
 
 const routines = new Set(['OBJECT_FUNCTION', 'OBJECT_PROCEDURE', 'OBJECT_ROUTINE', 'OBJECT_AGGREGATE'])
-/** Options of CREATE OPERATOR, AGGREGATE and TYPE AS RANGE that name functions. */
-const parts = /^(procedure|function|canonical|subtype_diff|m?sfunc|m?finalfunc|minvfunc|combinefunc|(de)?serialfunc)$/
+/** Options of CREATE OPERATOR, AGGREGATE and TYPE AS RANGE that name functions; sfunc1 is an older word for sfunc. */
+const parts =
+  /^(procedure|function|canonical|subtype_diff|m?sfunc|sfunc1|m?finalfunc|minvfunc|combinefunc|(de)?serialfunc)$/
+
+/** The words of a name, which may be a string constant or a keyword as well: defGetQualifiedName in src/backend/commands/define.c. */
+function namedBy(arg: Json | undefined): Json | undefined {
+  const [kind, content] = node(arg)
+  if (kind === 'String') return [arg ?? null]
+  return kind === 'List' ? content['items'] : content['names']
+}
 
 function nameOf(names: Json | undefined): string[] {
   const called = strings(names).join('.')

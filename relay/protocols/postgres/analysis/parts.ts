@@ -4,7 +4,7 @@ import { isIdentitySetting, settingName } from '../settings.ts'
 import type { Collected } from './collected.ts'
 import { noFacts, type Part } from './facts.ts'
 import type { Kind } from './kinds.ts'
-import { as, type JsonObject, list, text } from './tree.ts'
+import { as, type JsonObject, list, object, text } from './tree.ts'
 
 /** What the statement itself does; its facts are those that rules can ask for. */
 export function mainPart(kind: Kind, content: JsonObject, collected: Collected): Part {
@@ -115,6 +115,20 @@ export function identityParts(collected: Collected): Part[] {
   }
   if (writesSettings(collected)) parts.push(setRole)
   return parts
+}
+
+/** What a function, a role, a database or the server is given for later: who runs that one, or logs in, becomes another then. */
+export function givenParts(content: JsonObject): Part[] {
+  const options = [...list(content['options']), ...list(content['actions'])].map(
+    option => as(option, 'DefElem')?.['arg'],
+  )
+  const given = [object(content['setstmt']), ...options.map(option => object(as(option, 'VariableSetStmt')))]
+  return given.flatMap(({ kind, name }): Part[] => {
+    if (kind !== 'VAR_SET_VALUE' && kind !== 'VAR_SET_CURRENT') return []
+    return isIdentitySetting(text(name))
+      ? [{ ...setRole, facts: { ...setRole.facts, setting: settingName(text(name)) } }]
+      : []
+  })
 }
 
 /** Whether it writes to the view of all settings. */

@@ -6,6 +6,8 @@ import { as, isObject, type Json, type JsonObject, list, node, object, strings, 
 export interface Named {
   readonly relation: string
   readonly alias: string | undefined
+  /** There are other tables beside it: a column that is named alone can be one of theirs. */
+  readonly hasOthers?: boolean
 }
 
 /**
@@ -190,7 +192,8 @@ function refersTo(value: Json | undefined, table: Named, onlyQualified: boolean)
 
 function isColumnOf(reference: JsonObject, table: Named, onlyQualified: boolean): boolean {
   const fields = list(reference['fields'])
-  if (fields.length < 2) return !onlyQualified && isObject(fields[0]) && as(fields[0], 'A_Star') === undefined
+  const isNamedAlone = isObject(fields[0]) && as(fields[0], 'A_Star') === undefined
+  if (fields.length < 2) return !onlyQualified && table.hasOthers !== true && isNamedAlone
   const qualifier = strings(fields).at(fields.length - 2)
   return qualifier === (table.alias ?? table.relation)
 }

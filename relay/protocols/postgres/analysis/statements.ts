@@ -8,7 +8,8 @@ import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
 import { meetingsOf } from './meeting.ts'
-import { identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
+import { hasOtherNames } from './other-names.ts'
+import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
 import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
@@ -23,7 +24,9 @@ export function readFacts(result: Json, bytes: Uint8Array, key: Uint8Array): Sta
     const start = Number(entry['stmt_location'] ?? 0)
     const length = Number(entry['stmt_len'] ?? 0)
     const place = { start, length: length === 0 ? bytes.length - start : length }
-    const facts = readStatement(entry['stmt'], place.start, place.length)
+    const read = readStatement(entry['stmt'], place.start, place.length)
+    const isReadOtherwise = hasOtherNames(bytes.subarray(place.start, place.start + place.length))
+    const facts = isReadOtherwise ? { ...read, isReadOtherwise } : read
     const surrounding = surroundingOf(entry['stmt'], facts.functions)
     return {
       ...facts,
@@ -56,7 +59,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     return { ...unfollowedFacts(name, start, length, fault), fault }
   }
   const { main, nested, collected, naming } = describe(name, content, kind)
-  const identity = identityParts(collected)
+  const identity = [...identityParts(collected), ...givenParts(content)]
   const changes = changesOf(name, content, collected)
   return {
     node: name,
@@ -77,6 +80,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     fields: collected.fields,
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
     settings: changes.map(setting => setting.name),
+    isReadOtherwise: false,
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
   }

@@ -20,7 +20,8 @@ export const writesRows = (name: string): boolean => Object.hasOwn(actions, name
  */
 export function writesOf(name: string, content: JsonObject, chosen: boolean): [NestedWrite, ...NestedWrite[]] {
   const target = object(content['relation'])
-  const table = namedOf(target)
+  const hasOthers = ['fromClause', 'usingClause', 'sourceRelation'].some(field => content[field] !== undefined)
+  const table: Named = { ...namedOf(target), hasOthers }
   const conflict = object(content['onConflictClause'])
   const whens = list(content['mergeWhenClauses']).map(clause => object(as(clause, 'MergeWhenClause')))
   const condition = content['whereClause'] ?? content['joinCondition']

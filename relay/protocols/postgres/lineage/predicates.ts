@@ -4,6 +4,7 @@ import type { Evaluating } from './evaluating.ts'
 import type { Findings } from './findings.ts'
 import type { Tables } from './results.ts'
 import {
+  asText,
   type Column,
   type Flows,
   flowsOf,
@@ -79,7 +80,9 @@ export class Predicates {
       return { flows: flowsOf(columns), whole, masked: whole && columns.every(isMasked), constant: false }
     }
     const { flows } = this.#evaluation.value(operand.expression, scope, tables)
-    const column = operand.column === undefined ? undefined : this.#evaluation.column(operand.column, scope)
+    const found = operand.column === undefined ? undefined : this.#evaluation.column(operand.column, scope)
+    const isCast = operand.expression.cast || operand.letters?.ofText === true
+    const column = found !== undefined && isCast ? asText(found) : found
     // Of a range lower() and upper() are its bounds.
     const keepsCase = column !== undefined && (operand.letters?.ofText !== false || hasCase(column))
     const whole = keepsCase && column.whole && isComparedWhole(column)

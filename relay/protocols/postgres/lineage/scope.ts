@@ -90,7 +90,8 @@ export const canBeShown = (column: Column): boolean => column.plain || column.fl
 /** A value cast to text: its mask is that of text, where a part of it can be more than its type's would show. */
 export function asText(column: Column): Column {
   const flows = new Set([...column.flows].map(redactedOf))
-  return { ...column, flows, type: TEXT, described: undefined, origin: undefined }
+  const whole = column.whole && isWholeAsText(column)
+  return { ...column, flows, whole, type: TEXT, described: undefined, origin: undefined }
 }
 
 /** OIDs in src/include/catalog/pg_type.dat. */
@@ -100,6 +101,18 @@ const textTypes: ReadonlySet<number> = new Set([TEXT, 19, 1042, 1043])
 /** Whether it is of a type that lower() and upper() keep whole but for the case: text, or a type of an extension, such as citext. */
 export const hasCase = ({ type }: Column): boolean =>
   type !== undefined && (textTypes.has(type) || type >= FIRST_NORMAL_OBJECT_ID)
+
+/**
+ * Types whose texts have as many digits as extra_float_digits says: floats, what is made of them, and what can hold them
+ * (anyarray, record). That a rounded one is equal tells of a part of the value.
+ */
+const rounded: ReadonlySet<number> = new Set([
+  ...[700, 1021, 701, 1022, 600, 1017, 601, 1018, 602, 1019, 603, 1020, 604, 1027, 628, 629, 718, 719],
+  ...[2277, 2249, 2287],
+])
+
+/** Whether its text is its whole value; of types that somebody made of others nothing is said. */
+const isWholeAsText = ({ type }: Column): boolean => type !== undefined && !rounded.has(type)
 
 /** path, box and circle, and arrays of them. */
 const partlyCompared: ReadonlySet<number> = new Set([602, 603, 718, 1019, 1020, 719])

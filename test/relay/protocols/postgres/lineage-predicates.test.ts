@@ -29,6 +29,7 @@ both(
     'select c.id from customers c join users u on lower(u.email) = lower(c.email) and lower(c.email) = u.email',
     "select id from stays where lower(span::text) = '[1,2)' or span = '[1,2)' or lower(rooms) = 'a'",
     "select id from stays where rooms = '{a}'",
+    'select id from stays where price = 1.5 or price in (1, 2)',
   ],
   {
     "select id from customers where email like 'a%'": used('WHERE'),
@@ -51,6 +52,10 @@ both(
     'select id from customers where upper(email) <> lower(email::text)': used('WHERE'),
     'select a.id from customers a join customers b on a.id = b.id and a.email = upper(b.email)': used('ON'),
     'select id from stays where lower(span) = 1': used('WHERE'),
+    // With extra_float_digits = -14 that is one digit.
+    "select id from stays where price::text = '1e+02'": used('WHERE'),
+    "select id from stays where lower(price::varchar) = '1e+02'": used('WHERE'),
+    "select id from (select id, price::text as p from stays) s where p = '1e+02'": used('WHERE'),
     "select id from stays where 'a' = any(rooms)": used('WHERE'),
     "select id from stays where plot = '(1,1),(0,0)'": used('WHERE'),
     "select id, 'a' <> all(rooms) from stays": /stays\.rooms is masked for you, and/,
