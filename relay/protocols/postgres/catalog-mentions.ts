@@ -4,12 +4,13 @@ import { FIRST_NORMAL_OBJECT_ID, readers } from './functions.ts'
 /** What a word in the source of a function can stand for: a `view` by its OID, others by their names. */
 export type MentionKind = 'function' | 'operator' | 'type' | 'view'
 
-/** Names of the grammar's plain identifiers: the words that a source is split into. Others are looked for as they are. */
-const WORD = '[a-z0-9_$]'
+/** Letters of the grammar's plain identifiers: the words that a source is split into. Other names are looked for as they are. */
+const WORD_LETTERS = 'a-z0-9_$'
 
 const own = (oid: string): string => `${oid} >= ${FIRST_NORMAL_OBJECT_ID}`
 
-const ofExtension = (catalog: string, oid: string): string => `exists (select from pg_catalog.pg_depend e
+/** Whether an extension brought the object. */
+export const ofExtension = (catalog: string, oid: string): string => `exists (select from pg_catalog.pg_depend e
       where e.classid = 'pg_catalog.${catalog}'::pg_catalog.regclass and e.objid = ${oid} and e.deptype = 'e')`
 
 /** Somebody's own code, and nothing that only a superuser brings: C, extensions. */
@@ -49,9 +50,9 @@ export const mentions = `with named (word, kind, name) as (
         pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid))) from pg_catalog.pg_proc p
       where p.provolatile <> 'v' and ${ownCode('p')} and ${isLegible('p')})
     select s.oid::text, 'w', n.kind, n.name from sources s
-      cross join lateral pg_catalog.regexp_split_to_table(s.source, '[^a-z0-9_$]+') w join named n on n.word = w
+      cross join lateral pg_catalog.regexp_split_to_table(s.source, '[^${WORD_LETTERS}]+') w join named n on n.word = w
     union select s.oid::text, 'w', n.kind, n.name from sources s
-      join named n on n.word !~ '^${WORD}+$' and pg_catalog.strpos(s.source, n.word) > 0
+      join named n on n.word !~ '^[${WORD_LETTERS}]+$' and pg_catalog.strpos(s.source, n.word) > 0
     union select a.aggfnoid::pg_catalog.oid::text, 'v', 'function', f.proname::text
       from pg_catalog.pg_aggregate a join pg_catalog.pg_proc f on f.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn,
         a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)

@@ -1,6 +1,6 @@
 // What is asked of a server's catalog. Pure.
 import { wholeTextTypes } from './analysis/tree.ts'
-import { isLegible, mentions, ownCode } from './catalog-mentions.ts'
+import { isLegible, mentions, ofExtension, ownCode } from './catalog-mentions.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
@@ -108,8 +108,8 @@ export function catalogQueries(system: boolean) {
     where p.oid >= ${from}`,
     mentions,
     operators: `select distinct o.oprname::text, o.oprcode::pg_catalog.oid::text from pg_catalog.pg_operator o
-    where o.oprcode::pg_catalog.oid <> 0 and o.oid >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
-      where e.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass and e.objid = o.oid and e.deptype = 'e')`,
+    where o.oprcode::pg_catalog.oid <> 0 and o.oid >= ${FIRST_NORMAL_OBJECT_ID}
+      and not ${ofExtension('pg_operator', 'o.oid')}`,
     ruledViews: `select distinct r.ev_class::text from pg_catalog.pg_rewrite r
     where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}`,
     // What rules call for what is written; of PostgreSQL's own functions only the tree says it. Views are read by their definitions.
