@@ -14,8 +14,7 @@ export function isSystemRow([oid]: readonly (string | null)[]): boolean {
 /** Types that are converted by a function which is neither PostgreSQL's nor of an extension; `which` chooses among the casts. */
 const castByFunction = (type: string, which: string): string => `${type} >= ${FIRST_NORMAL_OBJECT_ID} and ${type} in (
     select unnest(array[c.castsource, case when ${which} then c.casttarget end]) from pg_catalog.pg_cast c
-    where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not exists (select from pg_catalog.pg_depend e
-      where e.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass and e.objid = c.oid and e.deptype = 'e'))`
+    where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not ${ofExtension('pg_cast', 'c.oid')})`
 
 /** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
 const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
