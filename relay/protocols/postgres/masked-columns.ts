@@ -2,6 +2,7 @@
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import { cut } from './as-read.ts'
 import { type Catalog, type Relation, viewKinds } from './catalog.ts'
+import { ColumnPatterns } from './column-patterns.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'
 import { alike, anyOf, changing } from './lineage/of-one-name.ts'
@@ -35,13 +36,6 @@ export interface MaskedColumns {
   readonly obligations: readonly Obligation[]
 }
 
-/** `schema.table.column`, `table.column` or `*.column`; a star stands for any one name. With two parts the schema is any. */
-function matches(pattern: string, relation: Relation, column: string): boolean {
-  const parts = pattern.split('.')
-  const actual = [relation.schema, relation.name, column].slice(-parts.length)
-  return parts.every((part, index) => part === '*' || part === actual[index])
-}
-
 /**
  * Resolves the masks that bind a person against the catalog. The first mask that names a column is its mask; `always` are
  * those that bind whoever has any.
@@ -72,9 +66,12 @@ class Resolved implements MaskedColumns {
     this.catalog = catalog
     this.obligations = obligations
     const masks = [...obligations.filter(obligation => obligation.kind === 'mask'), ...always]
+    const patterns = new ColumnPatterns(masks.map(({ columns }) => columns))
     for (const relation of catalog.relations) {
+      const first = patterns.of(relation)
+      if (first === undefined) continue
       for (const column of relation.columns.values()) {
-        const mask = masks.find(candidate => candidate.columns.some(pattern => matches(pattern, relation, column)))
+        const mask = masks[first(column)]
         if (mask !== undefined) this.#spread(relation, column, { label: label(relation, column), mask })
       }
     }
