@@ -6,7 +6,7 @@ import type { Log } from '@gate/shared/log'
 import { openCheckpoint, parseVerifier } from '@gate/shared/record/checkpoint'
 import { acceptCheckpoint, type CheckpointAnswer, type Kept } from '@gate/shared/record/receipt'
 import { writeWhole } from '@gate/shared/whole-file'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const FILE = 'checkpoints.json'
 /** Trees that are remembered; a relay that makes up more is not one to trust. */

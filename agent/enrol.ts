@@ -2,7 +2,7 @@
 import { asGateError, errorFromBody } from '@gate/shared/errors'
 import { enrolBytes } from '@gate/shared/messages'
 import { Agent, request } from 'undici'
-import { z } from 'zod'
+import * as z from 'zod'
 import { makeKey } from './identity.ts'
 
 const TIMEOUT_MS = 15_000

@@ -1,7 +1,7 @@
 // The configuration of an HTTP target: where it is, how the agent logs in to it, what may pass.
 import { duration } from '@gate/shared/duration'
 import { targetName } from '@gate/shared/messages'
-import { z } from 'zod'
+import * as z from 'zod'
 import { approvalFields } from './approvals/config.ts'
 import { type ResolvePath, type SecretSource, secret, secretWithPath } from './secret-source.ts'
 

@@ -1,5 +1,5 @@
 // Where a secret comes from, as a configuration says it.
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** It is read anew for each use, so that it can be rotated. */
 export const secret = z.union([

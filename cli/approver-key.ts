@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { hostname, userInfo } from 'node:os'
 import { keyBytes, keyId, signBytes } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Connected } from './app.ts'
 
 export interface ApproverKey {

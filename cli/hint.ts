@@ -1,7 +1,7 @@
 // What a room says about using an open port: lines to show, variables to set, files of gate's own; with the port filled in.
 import { join } from 'node:path'
 import type { ConnectHint } from '@gate/shared/model'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ownDirectory, readOwnFile, writeOwnFile } from './files.ts'
 
 const text = z.string().max(4096)

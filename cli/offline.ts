@@ -1,7 +1,7 @@
 // Answers a local client in its own protocol while the relay cannot: plays what the relay gave for that moment.
 import type { Duplex } from 'node:stream'
 import type { OfflineAnswer } from '@gate/shared/model'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const hex = z.string().regex(/^(?:[0-9a-f]{2})*$/)
 

@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 import { checkServerIdentity, connect, type PeerCertificate } from 'node:tls'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { TlsOptions } from '@gate/shared/websocket/dial'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const PROBE_TIMEOUT_MS = 10_000
 

@@ -1,7 +1,7 @@
 // Local ports that stay: the same target has the same port every time, since people save connections.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { readOwnFile, writeOwnFile } from './files.ts'
 
 const FILE = 'ports.json'

@@ -1,6 +1,6 @@
 // Which relay this person uses, and what was pinned of it.
 import { GateError } from '@gate/shared/errors'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { CliConfig } from './config.ts'
 import { readOwnFile, writeOwnFile } from './files.ts'
 import { pinSchema } from './pin.ts'

@@ -14,7 +14,7 @@ import {
   receiptSchema,
   verifyReceipt,
 } from '@gate/shared/record/receipt'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { App, Connected } from './app.ts'
 import { ownDirectory, readOwnFile, writeOwnFile } from './files.ts'
 import { printable } from './text.ts'

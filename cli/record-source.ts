@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
 import type { ReadFile } from '@gate/shared/record/verify'
-import { request } from 'undici'
+import { Agent, request } from 'undici'
 
 const TIMEOUT_MS = 30_000
 
@@ -24,8 +24,10 @@ export function directorySource(directory: string): ReadFile {
 
 /** Reads from a URL under which the parts lie. @throws {GateError} ERR_GATE_RELAY_UNREACHABLE for any answer but 200 and 404. */
 export function webSource(base: string, headers: () => Promise<Record<string, string>>): ReadFile {
+  const dispatcher = new Agent()
   return async path => {
     const { statusCode, body } = await request(`${base.replace(/\/+$/, '')}/${path}`, {
+      dispatcher,
       headers: await headers(),
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,

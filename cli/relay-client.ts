@@ -3,7 +3,7 @@ import { GateError, relayError } from '@gate/shared/errors'
 import { parseRefusal } from '@gate/shared/messages'
 import type { TlsOptions } from '@gate/shared/websocket/dial'
 import { Agent, type Dispatcher, request } from 'undici'
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 const TIMEOUT_MS = 15_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024

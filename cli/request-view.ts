@@ -1,7 +1,7 @@
 // An approval request as the relay's API shows it, and a decision on it, signed over exactly what was shown.
 import { commandSha256, statementBytes, statementOf, type Word } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Connected } from './app.ts'
 import { approverKey } from './approver-key.ts'
 

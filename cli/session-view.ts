@@ -1,7 +1,7 @@
 // Sessions and their events as the relay's API shows them.
 import { GateError } from '@gate/shared/errors'
 import { parseRefusal } from '@gate/shared/messages'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Connected } from './app.ts'
 
 export const sessionSchema = z.object({

@@ -35,9 +35,20 @@ const LEFT_OUT = [
   'react-devtools-core',
 ]
 
+/** A package of which only a part is wanted: `undici` and nothing under it. */
+const smallUndici = {
+  name: 'undici',
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /^undici$/ }, () => ({ path: fileURLToPath(new URL('undici.mjs', import.meta.url)) }))
+  },
+}
+
 /** CommonJS packages in an ES module ask for node's own modules by `require`. */
 const REQUIRE =
   "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);"
+
+/** As later versions of node say it themselves: pg asks where it runs, and else finds out by making a Response, with all of fetch. */
+const NAVIGATOR = JSON.stringify({ userAgent: 'Node.js' })
 
 /** When the newest file of a folder was written, without the bundle that is made of them. */
 function newest(folder) {
@@ -54,7 +65,7 @@ function isCurrent(program, outdir) {
     newest(join(root, program, 'dist')),
     newest(join(root, 'shared', 'dist')),
     statSync(join(root, 'package-lock.json')).mtimeMs,
-    statSync(fileURLToPath(import.meta.url)).mtimeMs,
+    ...['bundle.mjs', 'undici.mjs'].map(file => statSync(join(root, 'scripts', file)).mtimeMs),
   ]
   return existsSync(made) && statSync(made).mtimeMs > Math.max(...sources)
 }
@@ -74,9 +85,10 @@ for (const [program, files] of Object.entries(PROGRAMS)) {
     platform: 'node',
     target: 'node20.19',
     external: LEFT_OUT,
-    define: { 'process.env.NODE_ENV': '"production"' },
+    define: { 'process.env.NODE_ENV': '"production"', navigator: NAVIGATOR },
     banner: { js: REQUIRE },
     sourcemap: 'linked',
+    plugins: [smallUndici],
     metafile: true,
     logLevel: 'warning',
   })

@@ -7,7 +7,7 @@ import * as http from '@gate/relay/protocols/http/reference'
 import { noFacts } from '@gate/relay/protocols/postgres/analysis/facts'
 import { actionExamples, factExamples, otherActions, routineActions } from '@gate/relay/protocols/postgres/reference'
 import { EVENT_VERSION, eventBody } from '@gate/relay/record/events'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const code = (text: string): string => `\`${text.replaceAll('|', '\\|')}\``
 

@@ -1,6 +1,6 @@
 // An approver's word: what exactly is signed, by which key, and whether it holds. The same for relay, agent and command line.
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { canonicalJson } from './canonical.ts'
 import { GateError } from './errors.ts'
 

@@ -1,5 +1,5 @@
 // Durations as people write them in configuration: 90s, 15m, 8h, 30d.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 

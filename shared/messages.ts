@@ -1,6 +1,6 @@
 // What the three programs say to each other beside the target's own bytes.
 import { Packr } from 'msgpackr'
-import { z } from 'zod'
+import * as z from 'zod'
 import { signedDecision } from './approval.ts'
 import { errorFromBody, GateError } from './errors.ts'
 

@@ -1,6 +1,6 @@
 // Configuration files: YAML in, checked values out, and every mistake with its file, line and column.
 import { type Document, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { GateError } from './errors.ts'
 
 /** Larger files are a mistake; a policy of 1,000 rules has about 200 kB. */

@@ -1,5 +1,5 @@
 // What a target's configuration says of approvals that the agent checks itself.
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Keys with which this agent checks approvals itself, so that a relay that was taken over cannot make them up. */
 export const approvalFields = {

@@ -1,6 +1,6 @@
 // gate lock, unlock and locks.
 import { GateError } from '@gate/shared/errors'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type App, connectApp } from '../app.ts'
 import { nameOf } from '../session-view.ts'
 import { oneLine, printable, span, table } from '../text.ts'

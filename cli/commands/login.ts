@@ -1,7 +1,7 @@
 // gate login, logout, whoami.
 import { createInterface } from 'node:readline/promises'
 import { asGateError, GateError } from '@gate/shared/errors'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type App, type Connected, connectApp, interruptible } from '../app.ts'
 import { Credentials, sessionAnswer } from '../credentials.ts'
 import { openKeychain } from '../keychain.ts'

@@ -1,5 +1,5 @@
 // gate reviews, grants, revoke and keys.
-import { z } from 'zod'
+import * as z from 'zod'
 import { type App, connectApp } from '../app.ts'
 import { approverKey, findKey, keySchema, renewKey } from '../approver-key.ts'
 import { type ReviewView, reviewSchema } from '../request-view.ts'

@@ -1,5 +1,5 @@
 // gate targets: what this person may open.
-import { z } from 'zod'
+import * as z from 'zod'
 import { type App, connectApp } from '../app.ts'
 import { printable, table } from '../text.ts'
 

@@ -1,6 +1,6 @@
 // gate sessions watch and kill: following a running session, and ending it.
 import { GateError } from '@gate/shared/errors'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type App, connectApp, interruptible } from '../app.ts'
 import { sessionLines } from '../session-view.ts'
 import { jsonLine } from '../text.ts'

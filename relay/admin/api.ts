@@ -2,7 +2,7 @@
 import { GateError } from '@gate/shared/errors'
 import { PROTOCOL_VERSION, targetName } from '@gate/shared/messages'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { RelayConfig } from '../config.ts'
 import type { Agents, KnownTarget } from '../egress/agents.ts'
 import type { Enrolments } from '../identity/enrolments.ts'

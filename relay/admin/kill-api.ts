@@ -1,7 +1,7 @@
 // The API behind gate sessions kill.
 import { GateError } from '@gate/shared/errors'
 import type { FastifyInstance } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import { askKill } from '../session/kills.ts'
 import { storeErrors } from '../store/store.ts'
 import { authenticated } from './api.ts'

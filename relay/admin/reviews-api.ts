@@ -2,7 +2,7 @@
 import type { Log } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
 import type { FastifyInstance } from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Approvals } from '../approval/approvals.ts'
 import type { Grant } from '../approval/grants.ts'
 import type { ApproverKey } from '../approval/keys.ts'

@@ -4,7 +4,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
 import Fastify from 'fastify'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Enrolments } from '../identity/enrolments.ts'
 
 /** sun_path of unix(7) is 108 bytes on Linux, 104 elsewhere. */

@@ -1,5 +1,5 @@
 // What is told outward when people are needed: its kinds and its body. Secrets and values of columns never leave in it. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ApprovalRequest } from '../approval/requests.ts'
 import type { Review } from '../approval/reviews.ts'
 import { compileDetectors } from '../mask/detectors.ts'

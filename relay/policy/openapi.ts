@@ -1,7 +1,7 @@
 // The paths of an OpenAPI description, as routes for rules. Pure.
 import { dirname, resolve } from 'node:path'
 import { parseYaml } from '@gate/shared/yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { isRouteTemplate, policyFile } from './schema.ts'
 
 const MAX_PATHS = 10_000

@@ -1,6 +1,6 @@
 // The form of a policy file, as people write it.
 import { duration } from '@gate/shared/duration'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const groupName = z.string().min(1).max(256)
 const groups = z.array(groupName).min(1).max(200)

@@ -1,6 +1,6 @@
 // What is written down: one schema, versioned, for every protocol.
 import { signedDecision } from '@gate/shared/approval'
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const EVENT_VERSION = 1
 

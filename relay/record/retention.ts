@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { asGateError, GateError } from '@gate/shared/errors'
 import { bundlePath, TILE_WIDTH } from '@gate/shared/record/tiles'
 import { syncDirectory, writeWhole } from '@gate/shared/whole-file'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { EventBody } from './events.ts'
 
 export const RETENTION_FILE = 'retention.json'

@@ -8,7 +8,7 @@ import type { Log } from '@gate/shared/log'
 import type { TreeHead } from '@gate/shared/record/checkpoint'
 import { bundlePath, hashesAt, levelsOf, TILE_WIDTH, tilePath } from '@gate/shared/record/tiles'
 import { syncDirectory, writeWhole } from '@gate/shared/whole-file'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ObjectStore } from './object-store.ts'
 
 export const UPLOADED_FILE = 'uploaded.json'

@@ -1,5 +1,5 @@
 // What people and agents keep of a relay's record, so that it cannot be rewritten or cut off behind their backs. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { GateError } from '../errors.ts'
 import { MAX_CHECKPOINT_LENGTH, openCheckpoint, parseVerifier, type TreeHead } from './checkpoint.ts'
 import { EMPTY_ROOT, verifyConsistency, verifyInclusion } from './tree.ts'

@@ -10,7 +10,7 @@ import { hashSecret, newId, newSecret } from '@gate/shared/id'
 import { createLog } from '@gate/shared/log'
 import fc from 'fast-check'
 import t from 'tap'
-import { z } from 'zod'
+import * as z from 'zod'
 
 t.test('an error', async t => {
   await t.test('keeps its code, fault, hint and the target’s own fields on its way through JSON', async t => {

@@ -3,7 +3,7 @@ import { GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import fc from 'fast-check'
 import t from 'tap'
-import { z } from 'zod'
+import * as z from 'zod'
 
 const anything = z.unknown()
 const labels = z.strictObject({ labels: z.record(z.string(), z.string()) })

@@ -4,7 +4,7 @@
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { Agent, request } from 'undici'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { OAuth2Credential } from '../../http-target.ts'
 import { dialer } from './dial.ts'
 
