@@ -1,0 +1,68 @@
+// Runs test files with tap, two at a time, and says of each how it went; the whole TAP goes to stdout.
+// Plain JavaScript, and not `tap run`: its loaders, for mocks and coverage that nothing here uses, cost each file as much again.
+import { readdirSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import t from 'tap'
+import { root } from './prepare.mjs'
+
+const JOBS = 2
+const TIMEOUT_MS = Number(process.env.TAP_TIMEOUT ?? 900) * 1000
+/** Of a failed file's output: enough to see why. */
+const MAX_SHOWN_LINES = 200
+
+const compiled = join(root, 'test', 'dist')
+
+function every() {
+  return readdirSync(compiled, { recursive: true })
+    .filter(name => name.endsWith('.test.js'))
+    .sort()
+    .map(name => join(compiled, name))
+}
+
+/** The assertions that failed, each with what tap says of it. */
+function failures(output) {
+  const shown = []
+  let indent
+  for (const line of output.split('\n')) {
+    const failed = /^( *)not ok /.exec(line)
+    if (failed !== null) indent = failed[1]
+    if (indent !== undefined) shown.push(line)
+    if (failed === null && line === `${indent}  ...`) indent = undefined
+  }
+  return shown.slice(0, MAX_SHOWN_LINES)
+}
+
+const outputs = new Map()
+t.on('spawn', suite =>
+  suite.on('process', child => {
+    const chunks = []
+    outputs.set(suite.name, { suite, chunks, startedMs: performance.now() })
+    child.stdout.on('data', chunk => chunks.push(chunk))
+  }),
+)
+
+function report(name, ok) {
+  const { suite, chunks, startedMs } = outputs.get(name)
+  const text = Buffer.concat(chunks).toString()
+  const { pass, fail, skip } = suite.counts
+  const counts = [
+    `${pass} passed`,
+    ...(fail > 0 ? [`${fail} failed`] : []),
+    ...(skip > 0 ? [`${skip} skipped`] : []),
+  ].join(', ')
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+  process.stderr.write(`${ok ? '    ok' : 'NOT OK'} ${name}: ${counts}, ${seconds} s\n`)
+  if (!ok) process.stderr.write(`${failures(text).join('\n')}\n`)
+  outputs.delete(name)
+}
+
+function add(file) {
+  const name = relative(compiled, file).replace(/\.test\.js$/, '')
+  const args = ['--enable-source-maps', file]
+  t.spawn(process.execPath, args, { timeout: TIMEOUT_MS, buffered: true }, name).then(({ ok }) => report(name, ok))
+}
+
+t.jobs = JOBS
+t.setTimeout(0)
+const chosen = process.argv.slice(2)
+for (const file of chosen.length > 0 ? chosen : every()) add(file)
