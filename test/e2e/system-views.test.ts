@@ -1,0 +1,93 @@
+// The server's own views that show values, texts or the work of others: masked for whoever has any column masked.
+import { appendFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
+import t from 'tap'
+import { start } from '../support/process.ts'
+import { temporaryDirectory } from '../support/tmp.ts'
+import { direct, hasPsql, type PsqlTarget, psql, startPsql, startWorld } from '../support/world.ts'
+
+/** Of extensions, which the server here does not have. */
+const ofExtensions = /^\*\./
+
+const settings = { max_slot_wal_keep_size: '1GB', wal_level: 'logical' }
+const activity = `
+  select pg_create_physical_replication_slot('kept', true);
+  select pg_create_logical_replication_slot('decoded', 'pgoutput');
+  select pg_replication_origin_create('elsewhere');
+  select pg_replication_origin_advance('elsewhere', '0/123456');
+  grant pg_monitor to gate_service;
+  grant select on pg_replication_origin_status to gate_service;
+  grant execute on function pg_show_replication_origin_status() to gate_service`
+
+/** Each gets a value at the server, and has none for a person from whom something is masked. */
+const shown = [
+  ['pg_replication_slots', 'restart_lsn'],
+  ['pg_replication_slots', 'confirmed_flush_lsn'],
+  ['pg_replication_slots', 'safe_wal_size'],
+  ['pg_stat_replication', 'sent_lsn'],
+  ['pg_stat_replication', 'write_lsn'],
+  ['pg_stat_replication', 'flush_lsn'],
+  ['pg_replication_origin_status', 'local_lsn'],
+  ['pg_stat_progress_copy', 'bytes_processed'],
+  ['pg_stat_wal', 'wal_bytes'],
+  ['pg_stat_activity', 'query'],
+  ['pg_stats', 'histogram_bounds'],
+] as const
+
+t.test("the server's views of others", { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
+  await using world = await startWorld({ postgres: { settings } })
+  const { postgres } = world
+  await postgres.query(activity, 'app')
+  await postgres.query('analyze', 'app')
+  const carol = await world.person('carol')
+  await using connection = await carol.connect('prod-db')
+
+  await t.test('are masked by names that the server has', async t => {
+    const patterns = systemMasks.flatMap(({ columns }) => columns).filter(pattern => !ofExtensions.test(pattern))
+    for (const pattern of patterns) {
+      const [schema, relation, column] = pattern.split('.')
+      const found = await postgres.query(
+        `select count(*) from pg_attribute where attrelid = to_regclass('${schema}.${relation}') and attnum > 0
+         and ('${column}' = '*' or attname = '${column}')`,
+      )
+      t.ok(Number(found[0]?.[0]) > 0, pattern)
+    }
+  })
+
+  await appendFile(join(postgres.directory, 'data', 'pg_hba.conf'), 'local replication all trust\n')
+  await postgres.query('select pg_reload_conf()')
+  await using files = await temporaryDirectory('wal')
+  const place = ['-h', postgres.directory, '-p', String(postgres.port), '-U', 'postgres', '-D', files.path]
+  await using _receiver = start('/usr/bin/pg_receivewal', [...place, '--slot=kept', '--status-interval=1'])
+  await using copying = startPsql(direct(postgres), ['-c', 'copy orders from stdin'])
+  copying.child.stdin?.write('2000001\t1\t5\n')
+  for (const [view, column] of shown) await until(async () => (await values(direct(postgres), view, column)).length > 0)
+
+  await t.test('show nothing of them', async t => {
+    for (const [view, column] of shown) {
+      t.same(await values(connection, view, column), [], `${view}.${column} is masked`)
+      const compared = await psql(connection, ['-Atc', `select count(*) from ${view} where ${column}::text > '0'`])
+      t.match(compared.stderr, /is masked for you/, `${view}.${column} answers no comparison`)
+    }
+  })
+
+  await t.test('and of other columns what the server shows', async t => {
+    const seen = await psql(connection, ['-Atc', 'select slot_name, slot_type from pg_replication_slots order by 1'])
+    t.equal(seen.stdout, 'decoded|logical\nkept|physical\n', seen.stderr)
+  })
+})
+
+async function values(target: PsqlTarget, view: string, column: string): Promise<string[]> {
+  const done = await psql(target, ['-Atc', `select ${column} from ${view}`])
+  if (done.code !== 0) throw new Error(done.stderr)
+  return done.stdout.split('\n').filter(line => line !== '')
+}
+
+async function until(look: () => Promise<boolean>): Promise<void> {
+  for (let tried = 0; tried < 200; tried += 1) {
+    if (await look()) return
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  throw new Error('the server does not show it')
+}
