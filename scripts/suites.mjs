@@ -1,7 +1,7 @@
 // Runs test files with tap, two at a time, and says of each how it went; the whole TAP goes to stdout.
 // Plain JavaScript, and not `tap run`: its loaders, for mocks and coverage that nothing here uses, cost each file as much again.
 import { readdirSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import t from 'tap'
 import { root } from './prepare.mjs'
 
@@ -11,12 +11,24 @@ const TIMEOUT_MS = Number(process.env.TAP_TIMEOUT ?? 900) * 1000
 const MAX_SHOWN_LINES = 200
 
 const compiled = join(root, 'test', 'dist')
+const batch = join(root, 'scripts', 'batch.mjs')
+const nameOf = file => relative(compiled, file).replace(/\.test\.js$/, '')
 
+/** What starts processes of its own has one to itself. */
+const ALONE = /^(?:e2e|examples)\b/
+const MAX_BATCH = 8
+
+/** All test files, as they share processes: those of one folder together. */
 function every() {
-  return readdirSync(compiled, { recursive: true })
-    .filter(name => name.endsWith('.test.js'))
-    .sort()
-    .map(name => join(compiled, name))
+  const files = readdirSync(compiled, { recursive: true }).filter(name => name.endsWith('.test.js'))
+  const batches = []
+  for (const file of files.sort().map(name => join(compiled, name))) {
+    const last = batches.at(-1)
+    const isOfLast = last !== undefined && dirname(last[0]) === dirname(file) && last.length < MAX_BATCH
+    if (isOfLast && !ALONE.test(nameOf(file))) last.push(file)
+    else batches.push([file])
+  }
+  return batches
 }
 
 /** The assertions that failed, each with what tap says of it. */
@@ -56,13 +68,14 @@ function report(name, ok) {
   outputs.delete(name)
 }
 
-function add(file) {
-  const name = relative(compiled, file).replace(/\.test\.js$/, '')
-  const args = ['--enable-source-maps', file]
+function add(files) {
+  const [first, ...others] = files
+  const name = [nameOf(first), ...others.map(file => basename(nameOf(file)))].join(' ')
+  const args = ['--enable-source-maps', ...(others.length === 0 ? [first] : [batch, ...files])]
   t.spawn(process.execPath, args, { timeout: TIMEOUT_MS, buffered: true }, name).then(({ ok }) => report(name, ok))
 }
 
 t.jobs = JOBS
 t.setTimeout(0)
 const chosen = process.argv.slice(2)
-for (const file of chosen.length > 0 ? chosen : every()) add(file)
+for (const files of chosen.length > 0 ? chosen.map(file => [file]) : every()) add(files)

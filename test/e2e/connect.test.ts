@@ -43,7 +43,7 @@ async function startProxy(to: number, from: string, headers: string): Promise<As
 }
 
 t.test('gate connect', { skip }, async t => {
-  await using world = await startWorld({ policy: openPolicy })
+  await using world = await startWorld({ policy: openPolicy, embedded: true })
   const alice = await world.person('alice')
 
   await t.test('prints a psql line, a URL and a service, and each of them works as printed', async t => {

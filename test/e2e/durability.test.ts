@@ -17,6 +17,7 @@ for (const [more, holds] of [
   t.test(`with ${more === '' ? 'nothing said' : more}`, { skip }, async t => {
     await using disk = await temporaryDirectory('disk')
     await using world = await startWorld({
+      embedded: true,
       policy: openPolicy,
       sql: 'create table counted (n int)',
       relay: { more, env: { NODE_OPTIONS: `--import ${faults}`, GATE_TEST_DISK: disk.path } },

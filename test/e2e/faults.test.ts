@@ -24,7 +24,7 @@ import {
 const skip = hasPsql ? false : 'no psql on this machine'
 
 t.test('lost agents, lost relays, lost targets', { skip }, async t => {
-  await using world = await startWorld({ policy: openPolicy })
+  await using world = await startWorld({ policy: openPolicy, embedded: true })
   const alice = await world.person('alice')
   await using gate = await alice.connect('prod-db')
   const sleeping = async (seconds: number): Promise<boolean> =>
@@ -174,7 +174,7 @@ t.test('when nobody approves in time the command is refused and never ran', { sk
 })
 
 t.test('a taken port is said, with the way out', async t => {
-  await using world = await startWorld({ policy: openPolicy })
+  await using world = await startWorld({ policy: openPolicy, embedded: true })
   const alice = await world.person('alice')
   const port = await freePort()
   const taker = createServer().listen(port, '127.0.0.1')

@@ -94,6 +94,7 @@ t.test('logging in', async t => {
 
 t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
   await using world = await startWorld({
+    embedded: true,
     policy: openPolicy,
     relay: { more: 'identity: { token: 10s, maximum_session: 40s }' },
     oidc: { idTokenLifetime: 60 },

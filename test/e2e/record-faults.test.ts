@@ -45,7 +45,12 @@ t.test('a disk that fails or does not answer', { skip }, async t => {
   await disk('')
   const preload = new URL('../support/failing-disk.js', import.meta.url).href
   const env = { NODE_OPTIONS: `--import=${preload}`, GATE_TEST_DISK: control }
-  await using world = await startWorld({ policy: openPolicy, relay: { env }, postgres: { settings: logged } })
+  await using world = await startWorld({
+    embedded: true,
+    policy: openPolicy,
+    relay: { env },
+    postgres: { settings: logged },
+  })
   const { relay, postgres } = world
   const alice = await world.person('alice')
   await using gate = await alice.connect('prod-db')
@@ -146,7 +151,7 @@ const PEOPLE_AT_ONCE = 3
 const LONGEST_DELAY_MS = 400
 
 t.test('a relay that is killed at any moment has recorded everything that was executed', { skip }, async t => {
-  await using world = await startWorld({ policy: openPolicy, postgres: { settings: logged } })
+  await using world = await startWorld({ embedded: true, policy: openPolicy, postgres: { settings: logged } })
   const { relay, postgres, agent } = world
   const alice = await world.person('alice')
   await using gate = await alice.connect('prod-db')
@@ -192,7 +197,7 @@ t.test('a relay that is killed at any moment has recorded everything that was ex
 })
 
 t.test('a store that is lost is filled again from the record', { skip }, async t => {
-  await using world = await startWorld()
+  await using world = await startWorld({ embedded: true })
   const { relay, oidc } = world
   const alice = await world.person('alice')
   {

@@ -84,7 +84,12 @@ async function tablesOf(directory: string): Promise<string> {
 const foundIn = (haystack: string): string[] => canaryForms.filter(form => haystack.includes(form))
 
 t.test('nothing that is masked for anybody is written down', { skip: hasPsql ? false : 'no psql' }, async t => {
-  await using world = await startWorld({ policy: redactionPolicy, sql: redactionSql, relay: { log: 'debug' } })
+  await using world = await startWorld({
+    embedded: true,
+    policy: redactionPolicy,
+    sql: redactionSql,
+    relay: { log: 'debug' },
+  })
   const [alice, bob] = await Promise.all([world.person('alice'), world.person('bob')])
   const records = join(world.relay.directory, 'state', 'records')
   {
@@ -159,7 +164,7 @@ t.test(
     const identity = await generateX25519Identity()
     const more = `record: { recipients: [${await identityToRecipient(identity)}], event_bytes: 600 }`
     const policy = redactionPolicy.replace('    rules:', '    record: full\n    rules:')
-    await using world = await startWorld({ policy, sql: redactionSql, relay: { more, log: 'debug' } })
+    await using world = await startWorld({ embedded: true, policy, sql: redactionSql, relay: { more, log: 'debug' } })
     const alice = await world.person('alice')
     await using gate = await alice.connect('prod-db')
     const sql = `select id from customers where email = '${CANARY}' or name in (${"'x', ".repeat(200)}'y')`

@@ -1,5 +1,5 @@
 // The record in a bucket, as people meet it: the way to it breaks, the relay is killed, and everything can still be proved.
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { programs } from '../support/gate.ts'
@@ -37,9 +37,9 @@ t.test('a relay whose record is in a bucket', { skip }, async t => {
   const carol = await world.person('carol')
   await using gate = await alice.connect('prod-db', '--port', '0')
   const relay = await readFile(join(world.relay.directory, 'state', 'relay.id'), 'utf8')
-  const bucket = join(server.files, 'gate', relay)
+  const prefix = `gate/${relay}/`
   const uploaded = async (): Promise<number> =>
-    Number((await readFile(join(bucket, 'checkpoint'), 'utf8').catch(() => '')).split('\n')[1] ?? 0)
+    Number((await server.get(`${prefix}checkpoint`))?.toString('utf8').split('\n')[1] ?? 0)
   /** Long statements, each another one. */
   const work = (count: number, from: number): Promise<{ code: number | null; stderr: string }> =>
     psql(
@@ -83,7 +83,7 @@ t.test('a relay whose record is in a bucket', { skip }, async t => {
     const key = (await carol.run('audit', 'key')).stdout.trim()
     await world.relay.kill('SIGTERM')
     await using copy = await temporaryDirectory('copy')
-    await cp(bucket, copy.path, { recursive: true })
+    await server.copy(prefix, copy.path)
     const verify = () =>
       run(process.execPath, [programs.gate, 'audit', 'verify', '--from', copy.path, '--key', key, '--json'], {
         env: { GATE_HOME: join(copy.path, 'nobody'), GATE_KEYCHAIN: 'file' },

@@ -6,7 +6,7 @@ t.test(
   'an engineer works, a colleague approves, and everything is written down',
   { skip: hasPsql ? false : 'no psql on this machine' },
   async t => {
-    await using world = await startWorld()
+    await using world = await startWorld({ embedded: true })
     const alice = await world.person('alice')
     const bob = await world.person('bob')
     const carol = await world.person('carol')

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Cleanup } from '@gate/shared/cleanup'
+import { enrolmentToken, joinAgent, logIn } from './joining.ts'
 import { freePort } from './net.ts'
 import type { OidcProvider } from './oidc.ts'
 import { type Finished, type Running, run, type StartOptions, start } from './process.ts'
@@ -94,20 +95,7 @@ export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {
     config,
     process: () => current,
     writePolicy: text => writeFile(policy, text),
-    enroll: async (agent, ...targets) => {
-      const done = await run(process.execPath, [
-        programs.relay,
-        '--config',
-        config,
-        'enroll',
-        '--agent',
-        agent,
-        '--targets',
-        ...targets,
-      ])
-      if (done.code !== 0) throw new Error(`enroll: ${done.stderr}`)
-      return done.stdout.trim()
-    },
+    enroll: (agent, ...targets) => enrolmentToken(state, agent, targets),
     kill,
     restart: async () => {
       current = await launch()
@@ -179,8 +167,7 @@ export async function startAgent(setup: AgentSetup): Promise<AgentProcess> {
     `relay: ${setup.relay.url}\nname: ${name}\nstate: ${join(directory.path, 'state')}\n${ca}targets:\n${setup.targets}\n`,
   )
   const token = await setup.relay.enroll(name, ...(setup.patterns ?? ['*']))
-  const joined = await run(process.execPath, [programs.agent, '--config', config, 'enroll'], { input: token })
-  if (joined.code !== 0) throw new Error(`agent enroll: ${joined.stderr}`)
+  await joinAgent(setup.relay, { name, state: join(directory.path, 'state'), ca: setup.ca }, token)
   const launch = async (): Promise<Running> => {
     const started = start(process.execPath, [programs.agent, '--config', config, 'start'], { env: setup.env ?? {} })
     if (setup.ready !== false) await started.waitFor(/"event":"uplink\.ready"/)
@@ -255,14 +242,13 @@ export function peopleOf(
   oidc: OidcProvider,
 ): (name: string) => Promise<Cli> {
   const people = new Map<string, Promise<Cli>>()
-  const logIn = async (name: string): Promise<Cli> => {
+  const join = async (name: string): Promise<Cli> => {
     const cli = owner.use(await createCli())
-    const done = await cli.login(relay, oidc, name)
-    if (done.code !== 0) throw new Error(`login of ${name}: ${done.stderr}`)
+    await logIn(cli.home, relay, oidc, name)
     return cli
   }
   return name => {
-    const known = people.get(name) ?? logIn(name)
+    const known = people.get(name) ?? join(name)
     people.set(name, known)
     return known
   }

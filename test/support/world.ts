@@ -70,6 +70,8 @@ export interface WorldOptions {
   readonly postgres?: PostgresOptions
   readonly oidc?: OidcOptions
   readonly relay?: Partial<RelaySetup>
+  /** The relay keeps its store itself, as most users have it; otherwise in the database server, which starts sooner. */
+  readonly embedded?: boolean
 }
 
 export const SERVICE_PASSWORD = 'service-secret'
@@ -99,7 +101,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   starting.use(postgres)
   starting.use(oidc)
   await makeDatabase(postgres, options.sql ?? sampleSql)
-  const relay = starting.use(await startRelay({ oidc, policy: options.policy ?? samplePolicy, ...options.relay }))
+  if (options.embedded !== true) await postgres.query('create database gate_store')
+  const store = options.embedded === true ? {} : { store: postgres.url('gate_store') }
+  const setup = { oidc, policy: options.policy ?? samplePolicy, ...store, ...options.relay }
+  const relay = starting.use(await startRelay(setup))
   const agent = starting.use(
     await startAgent({ relay, targets: targetYaml(postgres), env: { TARGET_PASSWORD: SERVICE_PASSWORD } }),
   )

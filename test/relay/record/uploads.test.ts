@@ -1,6 +1,6 @@
 // The record in a bucket of a real server: what it has proves everything, and nothing is gone here before it is there.
 import { existsSync } from 'node:fs'
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EventBody } from '@gate/relay/record/events'
 import { type ObjectStore, openBucket } from '@gate/relay/record/object-store'
@@ -95,23 +95,17 @@ t.test('a record in a bucket', { skip }, async t => {
     const after = await bucketAt(server.endpoint, `relay_${places}/`)
     t.equal(await sizeOf(after), 1001, 'the end is uploaded when a relay goes down')
     t.same((await verify(after.get.bind(after))).findings, [])
-    const entries = await readdir(join(server.files, `relay_${places}`, 'tile', '0'))
-    const parts = (
-      await Promise.all(
-        entries
-          .filter(name => name.endsWith('.p'))
-          .map(name => readdir(join(server.files, `relay_${places}`, 'tile', '0', name))),
-      )
-    ).flat()
+    const prefix = `relay_${places}/`
+    const parts = (await server.names(`${prefix}tile/0/`)).filter(name => name.includes('.p/'))
     t.ok(parts.length <= 3, `${parts.length} superseded parts`)
     await using copy = await temporaryDirectory('copy')
-    await cp(join(server.files, `relay_${places}`), copy.path, { recursive: true })
+    await server.copy(prefix, copy.path)
     const copied = await verify(path => readFile(join(copy.path, path)).catch(() => undefined))
     t.same([copied.head.size, copied.findings], [1001, []], 'a synced directory is as good')
-    const changed = join(server.files, `relay_${places}`, bundlePath(0))
-    const bytes = await readFile(changed, 'latin1')
-    await writeFile(changed, bytes.replace('"command":41,', '"command":14,'), 'latin1')
-    const store2 = await bucketAt(server.endpoint, `relay_${places}/`)
+    const bytes = await readFile(join(copy.path, bundlePath(0)), 'latin1')
+    const changed = bytes.replace('"command":41,', '"command":14,')
+    await server.put(`${prefix}${bundlePath(0)}`, Buffer.from(changed, 'latin1'))
+    const store2 = await bucketAt(server.endpoint, prefix)
     const suspect = await open(directory.path, store2)
     await t.rejects(numbersOf(suspect), { code: 'ERR_GATE_TAMPERED' }, 'what was changed there is not shown')
     await suspect.close()
