@@ -129,6 +129,20 @@ t.test('mistakes in a policy are reported with their place, all at once', async 
         rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b.c.d"], with: redact }]'),
         /expected schema\.table\.column/,
       ],
+      [rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["**.card*"], with: redact }]'), /expected names/],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["users[*].email"], with: redact }]'),
+        /expected names/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["users[].email"], with: redact }]'),
+        /expected names/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["$.users.email"], with: redact }]'),
+        /expected names/,
+      ],
+      [rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["a..b"], with: redact }]'), /expected names/],
       [
         rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["pub*.b"], with: redact }]'),
         /expected schema\.table\.column/,
