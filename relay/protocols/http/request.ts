@@ -15,7 +15,7 @@ import { charsetOf } from './masking/media-type.ts'
 import { operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
 import { recordedHeaders, recordedRequest } from './recording.ts'
-import { compileRoutes } from './routes.ts'
+import { compileRoutes, withRoutesOfMasks } from './routes.ts'
 
 /** The head of a request. */
 export interface Head {
@@ -201,7 +201,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   }
   const shown = content.isWhole && content.start !== undefined ? contentOf(content.start) : undefined
   const request: Request = { ...head, body, content: shown }
-  const { routeOf, maskRoutesOf } = compileRoutes(gate.routes)
+  const { routeOf } = compileRoutes(gate.routes)
+  const { maskRoutesOf } = compileRoutes(withRoutesOfMasks(gate.routes, gate.recordFields))
   const maskRoutes = maskRoutesOf(location.plain)
   const shownHeaders = withDestination(fields.list, head.destination).filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
