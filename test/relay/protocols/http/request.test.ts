@@ -49,6 +49,9 @@ t.test('who may send requests', async t => {
   ok(visit)
   no(visit, 'ERR_GATE_FORBIDDEN', 'POST')
   no({ ...visit, 'sec-fetch-dest': 'iframe' }, 'ERR_GATE_FORBIDDEN')
+  ok({ ...local, origin: 'null', 'sec-fetch-site': 'same-origin' }, 'POST')
+  for (const site of ['none', 'same-site', 'cross-site'])
+    no({ ...local, origin: 'null', 'sec-fetch-site': site }, 'ERR_GATE_FORBIDDEN', 'POST')
   no({ ...local, 'x-http-method-override': 'DELETE' }, 'ERR_GATE_PROTOCOL', 'POST')
 })
 
