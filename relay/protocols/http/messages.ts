@@ -5,7 +5,7 @@ import { Queue } from '@gate/shared/queue'
 import type { RawData, WebSocket } from 'ws'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Session } from '../protocol.ts'
-import { bodyMasker } from './masking/body.ts'
+import { messageMasker } from './masking/body.ts'
 import { recordedBody } from './masking/recorded.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Direction, messageOperation, readMessage, renamingRefusal } from './message.ts'
@@ -221,7 +221,7 @@ function typeOf(text: string): string {
 
 /** @throws {GateError} ERR_GATE_REFUSED when it cannot be masked. */
 function masked({ body }: Masking, type: string | undefined, message: Buffer): Buffer {
-  const masker = type === undefined ? { unreadable: 'the message is binary' } : bodyMasker(type, body)
+  const masker = type === undefined ? { unreadable: 'the message is binary' } : messageMasker(type, body)
   if ('unreadable' in masker)
     throw new GateError('ERR_GATE_REFUSED', `parts of messages are masked for you: ${masker.unreadable}`)
   const first = masker.push(message)
