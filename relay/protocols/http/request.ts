@@ -206,9 +206,10 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const maskRoutes = maskRoutesOf(location.plain)
   const shownHeaders = withDestination(fields.list, head.destination).filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
+  const hiding = { masks: gate.recordFields, templatesOf: maskRoutesOf, key: recordKey }
   const command: Command = {
     operation,
-    recorded: recordedRequest(request, operation, shownHeaders, content.start, gate.recordFields, recordKey),
+    recorded: recordedRequest(request, operation, shownHeaders, content.start, hiding),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
     perform: obligations => perform(obligations, maskRoutes, head.method, body),
     people: 'now',
@@ -218,7 +219,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     command,
     maskRoutes,
     whole: isShown ? operation.text : undefined,
-    headers: () => contextOf(recordedHeaders(request, shownHeaders, gate.recordFields, recordKey)),
+    headers: () => contextOf(recordedHeaders(request, shownHeaders, hiding)),
   }
 }
 
