@@ -97,6 +97,7 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
   for (const operation of [
     { op: 'copy', from: '/email', path: '/nickname' },
     { op: 'move', from: '/users/0/EMAIL', path: '/nickname' },
+    { OP: 'Copy', From: 'email', Path: 'nickname' },
     { op: 'test', path: '/vin', value: SECRET },
     { op: 'test', path: '/cars/0', value: { vin: SECRET } },
   ]) {

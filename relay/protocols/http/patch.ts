@@ -9,18 +9,23 @@ export function carriesFields(document: unknown, fields: Paths | undefined): boo
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
-/** RFC 6902 section 4. */
-function carries({ op, from, path, value }: Record<string, unknown>, fields: Paths): boolean {
-  if (op === 'copy' || op === 'move') return typeof from === 'string' && isHidden(placeOf(from, fields))
-  if (op !== 'test' || typeof path !== 'string') return false
-  return holds(value, placeOf(path, fields), fields)
+/** RFC 6902 section 4. Some servers take names of members and operations in any case. */
+function carries(operation: Record<string, unknown>, fields: Paths): boolean {
+  const values = (name: string): unknown[] =>
+    Object.entries(operation).flatMap(([each, value]) => (each.toLowerCase() === name ? [value] : []))
+  const does = (...names: string[]): boolean => values('op').some(op => names.includes(String(op).toLowerCase()))
+  const places = (name: string): (PathState | undefined)[] =>
+    values(name).flatMap(pointer => (typeof pointer === 'string' ? [placeOf(pointer, fields)] : []))
+  if (does('copy', 'move') && places('from').some(isHidden)) return true
+  const compared = values('value')
+  return does('test') && places('path').some(place => holds(compared, place, fields))
 }
 
 const isHidden = (place: PathState | undefined): boolean => place === undefined || place.mask >= 0
 
-/** Where a pointer leads (RFC 6901); undefined where that is in something hidden. An index has no name. */
+/** Where a pointer leads (RFC 6901), with a slash before it or none; undefined where that is in something hidden. An index has no name. */
 function placeOf(pointer: string, fields: Paths): PathState | undefined {
-  const names = pointer.split('/').slice(1)
+  const names = pointer.split('/').filter(name => name !== '')
   let place = fields.start
   for (const name of names.map(each => each.replaceAll('~1', '/').replaceAll('~0', '~'))) {
     if (place.mask >= 0) return undefined
