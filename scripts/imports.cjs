@@ -50,7 +50,7 @@ module.exports = {
     rule(
       'pure-files-do-no-io',
       'Codecs, machines, analysis, masks and policy are fuzzed and replayed without a socket, a clock or a file.',
-      '^relay/(policy/(?!load)|mask/|record/(line|events)|protocols/http/(masking/|(graphql|members|message|location|routes|admission|fields|body|operation|request|plan|tags|problem|hint|masking-of|spelling)\\.)|protocols/postgres/(?!index|serve|decider|catalog-reader|cancels|analysis/(analyser|worker)))',
+      '^relay/(policy/(?!load)|mask/|record/(line|events)|protocols/http/(masking/|(graphql|members|message|location|routes|admission|fields|body|operation|request|plan|tags|problem|hint|masking-of|spelling|perform|patch|path-values)\\.)|protocols/postgres/(?!index|serve|decider|catalog-reader|cancels|analysis/(analyser|worker)))',
       '^(node:)?(fs|net|http|https|tls|child_process|worker_threads|timers|dns|process)(/|$)',
     ),
     rule(

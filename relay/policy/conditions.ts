@@ -4,6 +4,7 @@ import { GateError } from '@gate/shared/errors'
 import type { AccessRequest, Fact, FactType, Vocabulary } from '@gate/shared/model'
 import { Environment } from '@marcbachmann/cel-js'
 import { RE2JS } from 're2js'
+import { type Named, namedIn } from './named.ts'
 
 /** True when the rule is about the request. @throws when a map has no such key; the caller fails closed. */
 export type Condition = (request: AccessRequest) => boolean
@@ -113,6 +114,11 @@ export class Conditions {
       const text = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : ''
       throw new GateError('ERR_GATE_CONFIG', `${text} in: ${expression}`, { cause })
     }
+  }
+
+  /** Routes and headers that a condition names. @throws what is wrong with its syntax. */
+  namedIn(expression: string): Named {
+    return namedIn(this.#environment.parse(expression).ast)
   }
 
   #contextOf(request: AccessRequest): Record<string, unknown> {

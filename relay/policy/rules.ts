@@ -14,6 +14,7 @@ import type {
 } from '@gate/shared/model'
 import { configError, type Located, parseYaml } from '@gate/shared/yaml'
 import { asksForBody, type Condition, Conditions, dependsOnTime } from './conditions.ts'
+import { unknownNames } from './named.ts'
 import { parseQuorum } from './quorum.ts'
 import {
   type Audience,
@@ -76,9 +77,8 @@ export interface PolicySource {
   readonly openapi?: ReadonlyMap<string, readonly string[]> | undefined
 }
 
-/** What the relay can do for its policy. */
+/** What the relay can do for its policy: `seals` when it has recipients for what `record: full` seals. */
 export interface Abilities {
-  /** It has recipients for what `record: full` seals. */
   readonly seals: boolean
 }
 
@@ -101,6 +101,8 @@ export function compilePolicy(
     file.value.targets.map((block, index) => compileBlock(block, ['targets', index], file, conditions, mistakes)),
   )
   if (!abilities.seals) for (const file of parsed) mistakes.push(...unsealable(file))
+  if (mistakes.length === 0)
+    for (const file of parsed) mistakes.push(...unknownNames(file, blocks, when => conditions.namedIn(when)))
   if (mistakes.length > 0) throw configError(mistakes)
   const version = createHash('sha256')
     .update(canonicalJson([...parsed.map(file => file.value), ...openapiOf(parsed)]))

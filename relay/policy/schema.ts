@@ -84,11 +84,15 @@ export const isRouteTemplate = (text: string): boolean => text !== '' && text.le
 /** A path whose parts are names or `{parameter}`; `/**` at its end stands for all that begin like it. */
 const routeTemplate = z.string().refine(isRouteTemplate, 'expected a path such as /users/{id}')
 
-/** Names joined by dots: `*` stands for any one name, `**` for any number of them. */
+/** Names joined by dots: `*` stands for any one name, `**` for any number of them. What stands for a part of one would hit nothing. */
 const fieldPattern = z
   .string()
   .max(1024)
-  .regex(/^[^.\s]+(?:\.[^.\s]+)*$/, 'expected names joined by dots, such as customers.email or **.ssn')
+  .regex(
+    /^(?:\*{1,2}|[^.*\s]+)(?:\.(?:\*{1,2}|[^.*\s]+))*$/,
+    'expected names joined by dots, such as customers.email or **.ssn',
+  )
+  .refine(pattern => !/^\$\.|[[\]]/.test(pattern), 'expected names alone: arrays have none, nor has the document')
   .refine(pattern => !pattern.endsWith('**'), 'expected a name after **')
 
 const headerName = z

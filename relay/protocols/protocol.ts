@@ -32,6 +32,7 @@ export interface Recorded {
   readonly text: string
   /** Where something of the operation's own had to be replaced. */
   readonly facts?: Operation['facts']
+  readonly resources?: Operation['resources']
   /** It is the beginning only, or nothing at all. */
   readonly isCut: boolean
   /** How long all of it is, where the operation's text is only its beginning. */

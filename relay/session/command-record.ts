@@ -73,7 +73,7 @@ export class CommandRecord {
       command: number,
       action: operation.action,
       text: recorded.text,
-      resources: saidResources(operation, record.key),
+      resources: saidResources(recorded.resources ?? operation.resources, record.key),
       facts: saidFacts(recorded.facts ?? operation.facts, record.key),
       decision: verdictOf(decision, record.key),
       policy: policy.version,

@@ -120,7 +120,7 @@ export function heldRecorded(
       ...parameter,
       bytes: parameter.bytes ?? Buffer.byteLength(parameter.text ?? ''),
     })),
-    resources: saidResources(operation, key),
+    resources: saidResources(recorded.resources ?? operation.resources, key),
     facts: saidFacts(recorded.facts ?? operation.facts, key),
   }
 }

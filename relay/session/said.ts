@@ -24,7 +24,7 @@ export function verdictOf(decision: Decision, key: Uint8Array): CommandBody['dec
 /** Rooms that know a command from before give the same resources and facts again. */
 const resourcesSaidBefore = new WeakMap<Operation['resources'], CommandBody['resources']>()
 
-export function saidResources({ resources }: Operation, key: Uint8Array): CommandBody['resources'] {
+export function saidResources(resources: Operation['resources'], key: Uint8Array): CommandBody['resources'] {
   const known = resourcesSaidBefore.get(resources)
   if (known !== undefined) return known
   const said = resources.map(({ kind, name, mode }) => ({ kind, name: hideFound(name, key), mode }))

@@ -51,6 +51,12 @@ const send = (
   response.end(body)
 }
 
+/** An answer that is always the same. */
+export const answerWith =
+  (type: string, body: string): Answer =>
+  (_request, response) =>
+    send(response, type, body)
+
 /** Answers that tests ask for by path; others echo the request. */
 const answers: Readonly<Record<string, Answer>> = {
   '/customers': (request, response) => {

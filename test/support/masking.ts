@@ -48,12 +48,21 @@ export function* everySplit(body: Buffer): Generator<Buffer[]> {
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json }
 
-/** Whether names in a row are what a pattern says. */
+/** Whether names in a row are what a pattern says; one with dots or brackets also counts as those that it is made of. */
 export function isHit(pattern: readonly string[], names: readonly string[]): boolean {
+  const [name, ...others] = names
   const [first, ...rest] = pattern
-  if (first === undefined) return names.length === 0
-  if (first === '**') return isHit(rest, names) || (names.length > 0 && isHit(pattern, names.slice(1)))
-  return names.length > 0 && (first === '*' || first === names[0]) && isHit(rest, names.slice(1))
+  if (first === undefined || name === undefined) return pattern.every(each => each === '**') && names.length === 0
+  const parts = /[.[]/.test(name) ? name.split(/[.[\]]/).filter(part => !/^\d*$/.test(part)) : []
+  if (parts.length > 0 && isHitInParts(pattern, parts, others)) return true
+  if (first === '**') return isHit(rest, names) || isHit(pattern, others)
+  return (first === '*' || first.toLowerCase() === name.toLowerCase()) && isHit(rest, others)
+}
+
+/** Whether the parts of a name, and the names below it, are what a pattern says: what is in something hidden is hidden. */
+function isHitInParts(pattern: readonly string[], parts: readonly string[], others: readonly string[]): boolean {
+  if (isHit(pattern, [...parts, ...others])) return true
+  return others.length === 0 && parts.some((_, at) => at > 0 && isHit(pattern, parts.slice(0, at)))
 }
 
 /** What a document should become, one field after another. */

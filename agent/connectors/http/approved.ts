@@ -5,6 +5,7 @@ import { GateError } from '@gate/shared/errors'
 import { contentOf, methodOverrides, requestText } from '@gate/shared/http-command'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { hasBody, wholeBody } from './body.ts'
+import { canonical } from './headers.ts'
 
 /** The relay does not ask people about longer bodies either. */
 const MAX_APPROVED_BODY_BYTES = 1024 * 1024
@@ -23,7 +24,7 @@ export async function approvedBody(
 ): Promise<Buffer | undefined> {
   const { method = '', url = '', headers } = request
   const next = guard.next([isUpgrade ? 'websocket' : method.toLowerCase()])
-  const override = methodOverrides.find(name => headers[name] !== undefined)
+  const override = Object.keys(headers).find(name => methodOverrides.includes(canonical(name)))
   if (override !== undefined)
     throw new GateError('ERR_GATE_REFUSED', `the agent lets no request with ${override} pass here`)
   if (isUpgrade && guard.needs(['message']))

@@ -32,7 +32,7 @@ const answerDrops: ReadonlySet<string> = new Set([
 const trailerDrops: ReadonlySet<string> = new Set([...framing, 'location', 'content-location', 'refresh'])
 
 /** `X_Api_Key` and `X.Api.Key` are X-Api-Key to some services (CGI, WSGI, PHP): who may not send one may not send another. */
-function canonical(name: string): string {
+export function canonical(name: string): string {
   const known = canonicalNames.get(name)
   if (known !== undefined) return known
   const made = name.toLowerCase().replace(/[^a-z0-9]/g, '-')

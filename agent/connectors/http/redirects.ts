@@ -24,7 +24,7 @@ export interface Asked {
 const MAX_REFRESH_LENGTH = 2048
 
 /**
- * Rewrites Location, Content-Location and Refresh of an answer. One that leads elsewhere is left out: the work is done, and
+ * Rewrites Location, Content-Location, Refresh and Link of an answer. One that leads elsewhere is left out: the work is done, and
  * what was made of it is in the answer. Only a redirect is nothing without its Location.
  * @throws {GateError} ERR_GATE_TARGET_PROTOCOL for a redirect to anywhere else, or to nowhere.
  */
@@ -53,9 +53,22 @@ function rewriteField(
       return unlessRefused(() => rewrite(value, asked, place))
     case 'refresh':
       return unlessRefused(() => rewriteRefresh(value, asked, place))
+    case 'link':
+      return rewriteLinks(value, asked, place)
     default:
       return value
   }
+}
+
+/**
+ * The next page of a list, for example (RFC 8288): clients follow it as it is. What leads elsewhere, or is relative to the
+ * request, stays.
+ */
+function rewriteLinks(value: string, asked: Asked, place: Place): string {
+  return value.replace(/<([^<>]*)>/g, (whole, reference: string) => {
+    if (!/^(?:https?:)?\//i.test(reference)) return whole
+    return `<${unlessRefused(() => rewrite(reference, asked, place)) ?? reference}>`
+  })
 }
 
 function unlessRefused(write: () => string): string | undefined {

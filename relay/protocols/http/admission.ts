@@ -27,8 +27,10 @@ export function admit(method: string, authority: string | undefined, fields: Fie
     })
   }
   const origin = fields.one('origin')
-  if (origin !== undefined && origin.toLowerCase() !== `http://${host.toLowerCase()}`) throw foreign()
   const site = fields.one('sec-fetch-site')
+  // A page whose Referrer-Policy is no-referrer has its forms sent so (Fetch, section 3.2): no page can say whose site it is of.
+  const isUntold = origin === 'null' && site === 'same-origin'
+  if (origin !== undefined && !isUntold && origin.toLowerCase() !== `http://${host.toLowerCase()}`) throw foreign()
   if (site !== undefined && !ownSites.has(site) && !isVisit(method, fields)) throw foreign()
   const override = methodOverrides.find(header => fields.one(header) !== undefined)
   if (override !== undefined)

@@ -59,7 +59,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
   const type = mediaType(contentType)
   const base = { contentType: type, bodyBytes: bytes.length }
   const asked = askedIn(query)
-  const inQuery = (): boolean => asked.some(renamesFields)
+  const inQuery = (): boolean => asked.some(text => renamesFields(text))
   if (bytes.length === 0) {
     const graphql = graphqlFacts(asked, true)
     const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }

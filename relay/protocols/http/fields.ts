@@ -108,37 +108,24 @@ function tooMany(of: 'request' | 'answer'): GateError {
 
 /** Of requests these are the gate's to say, or mean something to it alone. */
 const ownOfRequests: ReadonlySet<string> = new Set([
-  ...['host', 'expect', 'forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port'],
-  ...['x-forwarded-server', 'x-forwarded-prefix', 'x-forwarded-scheme', 'x-forwarded-ssl', 'front-end-https'],
+  ...['host', 'expect', 'forwarded', 'front-end-https', 'forwarded-for', 'via', 'origin'],
   ...['x-real-ip', 'x-client-ip', 'x-original-url', 'x-rewrite-url', 'x-original-host', 'x-host', 'true-client-ip'],
-  ...[
-    'x-forwarded-uri',
-    'x-forwarded-path',
-    'x-forwarded-method',
-    'x-original-uri',
-    'x-original-path',
-    'x-override-url',
-  ],
-  ...[
-    'x-request-uri',
-    'request-uri',
-    'x-proxy-url',
-    'base-url',
-    'x-waws-unencoded-url',
-    'script-name',
-    'x-script-name',
-  ],
-  ...['x-remote-user', 'remote-user', 'x-forwarded-user', 'x-forwarded-email', 'x-forwarded-groups', 'x-forwarded'],
-  ...[
-    'x-forwarded-client-cert',
-    'forwarded-for',
-    'x-http-host-override',
-    'x-middleware-subrequest',
-    'x-accel-redirect',
-  ],
+  ...['x-original-uri', 'x-original-path', 'x-override-url', 'x-original-method', 'x-http-host-override'],
+  ...['x-request-uri', 'request-uri', 'x-proxy-url', 'base-url', 'x-waws-unencoded-url', 'script-name'],
+  ...['x-script-name', 'x-middleware-subrequest', 'x-accel-redirect', 'x-forwarded'],
   ...['x-envoy-original-path', 'x-http-path-override', 'x-http-destinationurl'],
-  ...['cf-connecting-ip', 'fastly-client-ip', 'x-cluster-client-ip', 'x-original-method', 'via', 'origin'],
+  ...['cf-connecting-ip', 'fastly-client-ip', 'x-cluster-client-ip'],
+  // To CGI programs it is HTTP_PROXY, which tells them where to send their own requests.
+  'proxy',
+  ...['x-remote-user', 'remote-user', 'remote-name', 'remote-email', 'remote-groups', 'x-goog-iap-jwt-assertion'],
+  ...['client-cert', 'client-cert-chain', 'x-client-cert', 'x-arr-clientcert'],
 ])
+
+/** What proxies in front of services say of who asks; from a client it would be believed. */
+const identity =
+  /^(?:x-forwarded|x-auth-request|x-webauth|x-authentik|x-pomerium|tailscale|cf-access-jwt|cf-access-authenticated-user|x-goog-authenticated-user|x-amzn-oidc|x-ms-client-principal|x-ms-token|x-ssl-client|ssl-client|x-tls-client)(?:-|$)/
+
+const isOwn = (name: string): boolean => ownOfRequests.has(name) || identity.test(name)
 
 const plainName = /^[a-z0-9-]+$/
 
@@ -150,7 +137,7 @@ export function disguisedField(fields: Fields, others: readonly string[]): strin
   const found = fields.list.find(([name]) => {
     if (plainName.test(name)) return false
     const plain = name.replace(/[^a-z0-9]/g, '-')
-    return single.has(plain) || hopByHop.has(plain) || ownOfRequests.has(plain) || others.includes(plain)
+    return single.has(plain) || hopByHop.has(plain) || isOwn(plain) || others.includes(plain)
   })
   return found?.[0]
 }
@@ -176,7 +163,7 @@ export function forwardedFields(
   const host = fields.one('host') ?? ''
   const passed: [string, string][] = []
   for (const [name, value] of fields.list) {
-    if (ownOfRequests.has(name) || except.has(name) || !fields.isEndToEnd(name)) continue
+    if (isOwn(name) || except.has(name) || !fields.isEndToEnd(name)) continue
     const kept = name === 'prefer' ? withoutAsync(value) : value
     if (kept !== undefined) passed.push([name, kept])
   }

@@ -5,6 +5,8 @@ import { decoded } from './members.ts'
 /** More are not listed; the lists then hold one more than they may. */
 export const MAX_LISTED = 200
 const MAX_TOKENS = 20_000
+/** Of objects, arrays and documents in texts; what is deeper may hold anything. */
+const MAX_DEPTH = 256
 
 export interface GraphqlFacts {
   /** query, mutation, subscription; unknown when it cannot be told. */
@@ -67,17 +69,19 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
  * Whether a text asks for fields under other names. What is no GraphQL to this parser may be to another: it counts when it
  * begins as GraphQL does and holds what an alias takes.
  */
-export function renamesFields(text: string): boolean {
+export function renamesFields(text: string, depth = 0): boolean {
   if (!text.includes('{') || !text.includes(':')) return false
   const document = parsed(text)
   if (document !== undefined) return hasAliases(document)
-  return beginsAsGraphql(text) && !isJson(text)
+  const inner = innerDocument(text)
+  return inner === undefined ? beginsAsGraphql(text) : anyRenames(inner, depth)
 }
 
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
-export function anyRenames(document: unknown): boolean {
-  if (typeof document === 'string') return renamesFields(document)
-  return isObject(document) && Object.values(document).some(anyRenames)
+export function anyRenames(document: unknown, depth = 0): boolean {
+  if (typeof document === 'string') return renamesFields(document, depth + 1)
+  if (!isObject(document)) return false
+  return depth >= MAX_DEPTH || Object.values(document).some(each => anyRenames(each, depth + 1))
 }
 
 /**
@@ -97,12 +101,13 @@ function beginsAsGraphql(text: string): boolean {
   return /^(?:["{]|query|mutation|subscription|fragment)/.test(start)
 }
 
-/** Of objects and arrays: their names stand in quotes, so that no GraphQL is one. */
-function isJson(text: string): boolean {
+/** A text that is JSON itself: a request may stand in it (AppSync's `payload.data`). Names stand in quotes, so that it is no GraphQL. */
+function innerDocument(text: string): object | undefined {
   try {
-    return isObject(JSON.parse(text))
+    const document: unknown = JSON.parse(text)
+    return isObject(document) ? document : undefined
   } catch {
-    return false
+    return undefined
   }
 }
 

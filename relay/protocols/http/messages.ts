@@ -1,11 +1,12 @@
 // The messages of a WebSocket: each is decided, recorded and masked before it goes on; no frame is copied.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asGateError, GateError } from '@gate/shared/errors'
+import type { Operation } from '@gate/shared/model'
 import { Queue } from '@gate/shared/queue'
 import type { RawData, WebSocket } from 'ws'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Session } from '../protocol.ts'
-import { bodyMasker } from './masking/body.ts'
+import { messageMasker } from './masking/body.ts'
 import { recordedBody } from './masking/recorded.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Direction, messageOperation, readMessage, renamingRefusal } from './message.ts'
@@ -39,6 +40,8 @@ export interface MessageContext {
   readonly session: Session
   readonly keys: Keys
   readonly path: string
+  /** As it is recorded. */
+  readonly recordedPath: string
   readonly route: string
   /** The routes that masks go by. */
   readonly maskRoutes: readonly string[]
@@ -163,7 +166,7 @@ function faultOf(thrown: Error & { code?: unknown }, direction: Direction): Gate
 
 /** Decides, records and sends one message; gives what was masked for it. */
 async function pass(
-  { session, keys, path, route, maskRoutes, signal }: MessageContext,
+  { session, keys, path, recordedPath, route, maskRoutes, signal }: MessageContext,
   direction: Direction,
   message: Buffer,
   isBinary: boolean,
@@ -179,7 +182,13 @@ async function pass(
     [
       {
         operation,
-        recorded: { text: recorded, isCut: false, parameters: [], parameterCount: 0 },
+        recorded: {
+          text: recorded,
+          ...(recordedPath === path ? {} : recordedPlace(operation, recordedPath)),
+          isCut: false,
+          parameters: [],
+          parameterCount: 0,
+        },
         people: 'now',
         perform: obligations => renamingRefusal(obligations, maskRoutes, direction, read),
       },
@@ -188,7 +197,7 @@ async function pass(
       command: operation.text,
       parameters: read.text === undefined ? undefined : [],
       // Approvers sign it, and what they sign is in the record.
-      context: { path: hideFound(path, keys.recordKey) },
+      context: { path: hideFound(recordedPath, keys.recordKey) },
       estimate: () => Promise.resolve(undefined),
     }),
     () => {},
@@ -210,6 +219,10 @@ async function pass(
   return masking
 }
 
+function recordedPlace({ facts, resources }: Operation, path: string): Pick<Operation, 'facts' | 'resources'> {
+  return { facts: { ...facts, path }, resources: resources.map(each => ({ ...each, name: path })) }
+}
+
 function typeOf(text: string): string {
   try {
     JSON.parse(text)
@@ -221,7 +234,7 @@ function typeOf(text: string): string {
 
 /** @throws {GateError} ERR_GATE_REFUSED when it cannot be masked. */
 function masked({ body }: Masking, type: string | undefined, message: Buffer): Buffer {
-  const masker = type === undefined ? { unreadable: 'the message is binary' } : bodyMasker(type, body)
+  const masker = type === undefined ? { unreadable: 'the message is binary' } : messageMasker(type, body)
   if ('unreadable' in masker)
     throw new GateError('ERR_GATE_REFUSED', `parts of messages are masked for you: ${masker.unreadable}`)
   const first = masker.push(message)

@@ -4,7 +4,7 @@ import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import type { FieldList, Fields } from './fields.ts'
 import { type Location, targetOf } from './location.ts'
-import { everyMember, plainName } from './members.ts'
+import { everyMember, type Member, plainName } from './members.ts'
 import type { RouteOf } from './routes.ts'
 
 /** The facts of this room's operations, by type, for policy. */
@@ -67,7 +67,7 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: Fi
       path,
       route: routeOf(path),
       query: [...new Set(locations.flatMap(namesIn))],
-      ...factsOfParameters(locations.flatMap(({ parameters }) => parameters)),
+      ...factsOfParameters(locations),
       ...factsOfHeaders(shownHeaders),
       ...body.facts,
       direction: '',
@@ -77,8 +77,12 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: Fi
   }
 }
 
-export function factsOfParameters(parameters: Location['parameters']): { readonly parameters: readonly string[] } {
-  return { parameters: parameters.map(([name, value]) => `${name}=${value}`) }
+export function factsOfParameters(locations: readonly Location[]): { readonly parameters: readonly string[] } {
+  const written = ([name, value]: Member): string => `${name}=${value}`
+  const parameters = locations.flatMap(each => each.parameters).map(written)
+  const others = new Set(locations.flatMap(membersIn).map(written))
+  for (const known of parameters) others.delete(known)
+  return { parameters: [...parameters, ...others] }
 }
 
 export function factsOfHeaders(headers: FieldList): { readonly headers: readonly string[] } {
@@ -86,10 +90,16 @@ export function factsOfHeaders(headers: FieldList): { readonly headers: readonly
 }
 
 /** Names in the query, and what else servers may take them for. */
-function namesIn({ query, parameters }: Location): string[] {
-  const names = parameters.map(([name]) => name)
-  const others = everyMember(query.slice(1)).map(([name]) => plainName(name))
-  return [...new Set([...names, ...others])].filter(name => name !== '')
+function namesIn(location: Location): string[] {
+  const names = [...location.parameters, ...membersIn(location)].map(([name]) => name)
+  return [...new Set(names)].filter(name => name !== '')
+}
+
+/** Members of the query as others may read them: cut at semicolons, and with plain names. */
+function membersIn({ query }: Location): Member[] {
+  return everyMember(query.slice(1))
+    .map(([name, value]): Member => [plainName(name), value])
+    .filter(([name]) => name !== '')
 }
 
 /** The request in words, with the fields that are to be shown. */

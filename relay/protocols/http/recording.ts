@@ -6,6 +6,15 @@ import type { FieldList } from './fields.ts'
 import { type Location, parametersOf } from './location.ts'
 import { hidesHeader, recordedBody, recordedHeader, recordedParameters, recordedQuery } from './masking/recorded.ts'
 import { factsOfHeaders, factsOfParameters, fieldOf, type Request, textOf } from './operation.ts'
+import { withoutValues } from './path-values.ts'
+
+/** What is hidden in a request. */
+export interface Hiding {
+  readonly masks: readonly FieldMaskObligation[]
+  /** The templates that a path fits. */
+  readonly templatesOf: (path: string) => readonly string[]
+  readonly key: Uint8Array
+}
 
 /** `start` is what was read of the body. */
 export function recordedRequest(
@@ -13,11 +22,11 @@ export function recordedRequest(
   operation: Operation,
   shownHeaders: FieldList,
   start: Buffer | undefined,
-  masks: readonly FieldMaskObligation[],
-  key: Uint8Array,
+  hiding: Hiding,
 ): Recorded {
+  const { masks, key } = hiding
   const { fields, content } = request
-  const location = recordedLocation(request.location, masks, key)
+  const location = recordedLocation(request.location, hiding)
   const kept: Request = {
     ...request,
     location: { ...location, path: hideFound(location.path, key) },
@@ -26,47 +35,50 @@ export function recordedRequest(
         ? content
         : { kind: 'text', shown: recordedBody(fields.one('content-type'), start, masks, key) },
   }
-  const destination = request.destination && recordedLocation(request.destination, masks, key)
-  const headers = recordedHeaders(request, shownHeaders, masks, key)
+  const destination = request.destination && recordedLocation(request.destination, hiding)
+  const headers = recordedHeaders(request, shownHeaders, hiding)
   const isSame = location === request.location && destination === request.destination && headers === shownHeaders
-  const ofValues = (): Operation['facts'] => ({
-    ...factsOfParameters([location, ...(destination === undefined ? [] : [destination])].flatMap(parametersIn)),
-    ...factsOfHeaders(headers),
-  })
+  const locations = [location, ...(destination === undefined ? [] : [destination])]
   return {
     text: textOf(kept, name => {
       const value = fieldOf(request, name)
-      return value === undefined ? undefined : recordedField(request, name, value, masks, key)
+      return value === undefined ? undefined : recordedField(request, name, value, hiding)
     }),
-    // Values of parameters and of headers stand there as well.
-    ...(isSame ? {} : { facts: { ...operation.facts, ...ofValues() } }),
+    // Values of parameters, of headers and of paths stand there as well.
+    ...(isSame
+      ? {}
+      : {
+          facts: {
+            ...operation.facts,
+            path: location.plain,
+            ...factsOfParameters(locations),
+            ...factsOfHeaders(headers),
+          },
+          resources: operation.resources.map((each, at) => ({ ...each, name: locations[at]?.plain ?? each.name })),
+        }),
     isCut: false,
     parameters: [],
     parameterCount: 0,
   }
 }
 
-const parametersIn = ({ path, query }: Location): [string, string][] => parametersOf(path, query)
-
-/** The same location when nothing in its parameters is replaced. */
-function recordedLocation(location: Location, masks: readonly FieldMaskObligation[], key: Uint8Array): Location {
+/** The same location when nothing in it is replaced. */
+function recordedLocation(location: Location, { masks, templatesOf, key }: Hiding): Location {
   const [mark = ''] = location.query
   const query = `${mark}${recordedQuery(location.query.slice(1), masks, key)}`
-  const path = recordedParameters(location.path, masks, key)
-  return query === location.query && path === location.path ? location : { ...location, path, query }
+  const templates = masks.length === 0 ? [] : templatesOf(location.plain)
+  const path = recordedParameters(withoutValues(location.path, templates, masks, key), masks, key)
+  if (query === location.query && path === location.path) return location
+  const plain = withoutValues(location.plain, templates, masks, key)
+  return { ...location, path, plain, query, parameters: parametersOf(path, query) }
 }
 
 /** The value of a field, as the target gets it, for the record. */
-function recordedField(
-  { destination }: Request,
-  name: string,
-  value: string,
-  masks: readonly FieldMaskObligation[],
-  key: Uint8Array,
-): string {
+function recordedField({ destination }: Request, name: string, value: string, hiding: Hiding): string {
+  const { masks, key } = hiding
   if (name !== 'destination' || destination === undefined || hidesHeader(name, masks))
     return recordedHeader(name, value, masks, key)
-  const { path, query } = recordedLocation(destination, masks, key)
+  const { path, query } = recordedLocation(destination, hiding)
   return `${hideFound(path, key)}${query}`
 }
 
@@ -74,12 +86,7 @@ function recordedField(
  * Headers as they are recorded, and as people are asked about them: what approvers sign is in the record. The same list when
  * nothing is replaced.
  */
-export function recordedHeaders(
-  request: Request,
-  headers: FieldList,
-  masks: readonly FieldMaskObligation[],
-  key: Uint8Array,
-): FieldList {
-  const recorded = headers.map(([name, value]) => [name, recordedField(request, name, value, masks, key)] as const)
+export function recordedHeaders(request: Request, headers: FieldList, hiding: Hiding): FieldList {
+  const recorded = headers.map(([name, value]) => [name, recordedField(request, name, value, hiding)] as const)
   return recorded.every(([, value], at) => value === headers[at]?.[1]) ? headers : recorded
 }

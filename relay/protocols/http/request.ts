@@ -3,19 +3,19 @@
 import { createHash } from 'node:crypto'
 import { asGateError, GateError } from '@gate/shared/errors'
 import { contentOf } from '@gate/shared/http-command'
-import type { Deny, Obligation } from '@gate/shared/model'
+import type { Deny } from '@gate/shared/model'
 import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { readDestination, withDestination } from './destination.ts'
 import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
 import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
-import { masksFields } from './masking/body.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
+import { perform } from './perform.ts'
 import { recordedHeaders, recordedRequest } from './recording.ts'
-import { compileRoutes } from './routes.ts'
+import { compileRoutes, withRoutesOfMasks } from './routes.ts'
 
 /** The head of a request. */
 export interface Head {
@@ -201,13 +201,15 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   }
   const shown = content.isWhole && content.start !== undefined ? contentOf(content.start) : undefined
   const request: Request = { ...head, body, content: shown }
-  const { routeOf, maskRoutesOf } = compileRoutes(gate.routes)
+  const { routeOf } = compileRoutes(gate.routes)
+  const { maskRoutesOf } = compileRoutes(withRoutesOfMasks(gate.routes, gate.recordFields))
   const maskRoutes = maskRoutesOf(location.plain)
   const shownHeaders = withDestination(fields.list, head.destination).filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
+  const hiding = { masks: gate.recordFields, templatesOf: maskRoutesOf, key: recordKey }
   const command: Command = {
     operation,
-    recorded: recordedRequest(request, operation, shownHeaders, content.start, gate.recordFields, recordKey),
+    recorded: recordedRequest(request, operation, shownHeaders, content.start, hiding),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
     perform: obligations => perform(obligations, maskRoutes, head.method, body),
     people: 'now',
@@ -217,7 +219,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     command,
     maskRoutes,
     whole: isShown ? operation.text : undefined,
-    headers: () => contextOf(recordedHeaders(request, shownHeaders, gate.recordFields, recordKey)),
+    headers: () => contextOf(recordedHeaders(request, shownHeaders, hiding)),
   }
 }
 
@@ -258,39 +260,4 @@ function overrideFault(kind: FormKind, { start, isWhole }: ReadContent): GateErr
 
 function faultDeny(fault: GateError): Deny {
   return { effect: 'deny', rule: 'http', reason: fault.message, hint: fault.hint }
-}
-
-/** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
-function perform(
-  obligations: readonly Obligation[],
-  routes: readonly string[],
-  method: string,
-  body: Body,
-): Deny | undefined {
-  const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
-  if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
-    return deny(
-      'policy masks columns on this target, and an HTTP service has none',
-      'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
-    )
-  }
-  if (!masksFields(obligations, routes)) return undefined
-  if (body.renames?.() === true)
-    return deny(
-      'fields are masked for you, and the request may ask for some under other names',
-      'Leave out its aliases.',
-    )
-  if (body.renames !== undefined || !mayRename(method, body)) return undefined
-  return deny(
-    'fields are masked for you, and gate cannot read whether the body asks for some under other names',
-    'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
-  )
-}
-
-/** Types of which no target makes a text. */
-const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|pdf|wasm|vnd\.(?!.*(?:json|graphql)))/
-
-/** Whether a body that was not read could be GraphQL to a target, whatever it is called. */
-function mayRename(method: string, { facts: { contentType } }: Body): boolean {
-  return method === 'POST' || method === 'QUERY' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
 }

@@ -1,4 +1,5 @@
 // Templates of paths, such as /users/{id}: which of them a path fits, and which is the most exact. Pure.
+import type { FieldMaskObligation } from '@gate/shared/model'
 import { plainPath } from './location.ts'
 
 type Part =
@@ -36,14 +37,46 @@ export function compileRoutes(templates: readonly string[]): Routes {
   const routeOf = matcher(templates.map(template => [plainTemplate(template), template]))
   const anyCase = matcher(templates.map(template => [plainTemplate(template).toLowerCase(), template]))
   const named = new Set(templates.filter(template => isPlain(readRoute(template, template))))
+  const alike = groupsOf(templates)
   const maskRoutesOf = (path: string): readonly string[] => {
     const exact = routeOf(path)
-    if (named.has(exact)) return [exact]
-    const others = withoutSuffixes(path.toLowerCase()).map(anyCase)
-    return [...new Set([exact, ...others])].filter(route => route !== '')
+    const others = named.has(exact) ? [] : withoutSuffixes(path.toLowerCase()).map(anyCase)
+    return [...new Set([exact, ...others].flatMap(route => alike.get(route) ?? []))]
   }
   const made = { routeOf, maskRoutesOf }
   compiled.set(templates, made)
+  return made
+}
+
+/** Templates that differ in the names of parameters, in case or in a slash at the end have one shape. */
+function shapeOf(template: string): string {
+  return plainTemplate(template)
+    .toLowerCase()
+    .replace(/\{[^}]*\}/g, '{}')
+}
+
+/** Each template with those of its shape. */
+function groupsOf(templates: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const byShape = new Map<string, string[]>()
+  for (const template of templates)
+    byShape.set(shapeOf(template), [...(byShape.get(shapeOf(template)) ?? []), template])
+  return new Map(templates.map(template => [template, byShape.get(shapeOf(template)) ?? []]))
+}
+
+const withMasks = new WeakMap<readonly string[], WeakMap<readonly FieldMaskObligation[], readonly string[]>>()
+
+/** The templates that masks go by: those of the policy, and those that masks themselves name. The same list for the same lists. */
+export function withRoutesOfMasks(
+  templates: readonly string[],
+  masks: readonly FieldMaskObligation[],
+): readonly string[] {
+  const byMasks = withMasks.get(templates) ?? new WeakMap<readonly FieldMaskObligation[], readonly string[]>()
+  withMasks.set(templates, byMasks)
+  const known = byMasks.get(masks)
+  if (known !== undefined) return known
+  const all = [...new Set([...templates, ...masks.flatMap(mask => mask.routes)])]
+  const made = all.length === templates.length ? templates : all
+  byMasks.set(masks, made)
   return made
 }
 

@@ -10,6 +10,7 @@ import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { targetOf } from './location.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
+import { withoutValues } from './path-values.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
@@ -161,7 +162,12 @@ async function upgrade(
   const { plain: path } = head.location
   const { maskRoutes, command } = decidable
   const route = String(command.operation.facts['route'])
-  const relayed = await relayMessages({ session, keys, path, route, maskRoutes, masking, signal }, client, target)
+  const recordedPath = withoutValues(path, maskRoutes, session.gate.recordFields, keys.recordKey)
+  const relayed = await relayMessages(
+    { session, keys, path, recordedPath, route, maskRoutes, masking, signal },
+    client,
+    target,
+  )
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 

@@ -49,6 +49,22 @@ t.test('references within the service lose its origin and its base path', async 
   t.equal(rewritten('/x', 'Location', { basePath: '' }), '/x')
 })
 
+t.test('links to the service lead to the local port, and others stay', async t => {
+  const link = (value: string): string | undefined => rewritten(value, 'Link', {}, 'localhost:1234')
+  for (const [given, expected] of [
+    [
+      '<https://billing.internal:8443/base/x?page=2>; rel="next", <http://localhost:1234/x?page=9>; rel=last',
+      '</x?page=2>; rel="next", </x?page=9>; rel=last',
+    ],
+    ['</base/style.css>; rel=preload; as=style', '</style.css>; rel=preload; as=style'],
+    ['<?page=2>; rel="next"', '<?page=2>; rel="next"'],
+    ['<https://docs.example/x>; rel=help; title="a <b>"', '<https://docs.example/x>; rel=help; title="a <b>"'],
+    ['<https://billing.internal:8443/elsewhere>; rel=x', '<https://billing.internal:8443/elsewhere>; rel=x'],
+    ['<javascript:x>, <', '<javascript:x>, <'],
+  ] as const)
+    t.equal(link(given), expected, given)
+})
+
 t.test('no path becomes a host', async t => {
   for (const given of [
     'https://billing.internal:8443/base//evil.example/x',

@@ -1,5 +1,6 @@
 // Policy from its text: which targets it is about, what does not load and where it says so, and what its version is that of.
 import { compileGlob, compilePolicy } from '@gate/relay/policy/rules'
+import { vocabulary as httpVocabulary } from '@gate/relay/protocols/http/operation'
 import { vocabulary } from '@gate/relay/protocols/postgres/operation'
 import type { Target } from '@gate/shared/model'
 import fc from 'fast-check'
@@ -129,6 +130,20 @@ t.test('mistakes in a policy are reported with their place, all at once', async 
         rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["a.b.c.d"], with: redact }]'),
         /expected schema\.table\.column/,
       ],
+      [rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["**.card*"], with: redact }]'), /expected names/],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["users[*].email"], with: redact }]'),
+        /expected names/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["users[].email"], with: redact }]'),
+        /expected names/,
+      ],
+      [
+        rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["$.users.email"], with: redact }]'),
+        /expected names/,
+      ],
+      [rules('- { name: a, allow: [dba] }', '    mask: [{ fields: ["a..b"], with: redact }]'), /expected names/],
       [
         rules('- { name: a, allow: [dba] }', '    mask: [{ columns: ["pub*.b"], with: redact }]'),
         /expected schema\.table\.column/,
@@ -140,6 +155,32 @@ t.test('mistakes in a policy are reported with their place, all at once', async 
     ]
     for (const [text, expected] of wrong) t.match(mistakes(text).join('\n'), expected, text)
   })
+})
+
+t.test('routes and headers that conditions name are those of the policy', async t => {
+  const compiled = (when: string, ...others: string[]): string => {
+    const text = rules(
+      `- { name: a, deny: "x", when: '${when}' }`,
+      '    routes: ["/refunds/{id}"]\n    headers: [x-tenant]',
+    )
+    const sources = [text, ...others].map((each, at) => ({ file: `${at}.yaml`, text: each }))
+    try {
+      compilePolicy(sources, httpVocabulary)
+      return ''
+    } catch (thrown) {
+      return String(thrown)
+    }
+  }
+  for (const [when, expected] of [
+    ['op.route == "/refund/{id}"', /0\.yaml:5:\d+: .*when: \/refund\/\{id\} is none of the routes/],
+    ['!("/b" != op.route) && op.route != ""', /when: \/b is none of the routes/],
+    ['op.action == "get" && op.route in ["/refunds/{id}", "/c"]', /when: \/c is none of the routes/],
+    ['"X-Tenant: 7" in op.headers', /when: X-Tenant is none of the headers/],
+  ] as const)
+    t.match(compiled(when), expected, when)
+  t.equal(compiled('op.route == "/refunds/{id}" && "x-tenant: 7" in op.headers && op.route.startsWith("/x")'), '')
+  const other = 'targets: [{ match: {}, allow: { groups: [a] }, routes: ["/b"] }]'
+  t.equal(compiled('op.route == "/b"', other), '', 'or of another file')
 })
 
 t.test('the version of a policy is that of its meaning, not of its spelling', async t => {

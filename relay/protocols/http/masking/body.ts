@@ -3,29 +3,33 @@ import type { FieldMaskObligation, Obligation } from '@gate/shared/model'
 import { CsvMasker } from './csv.ts'
 import { compileSearches, fieldMaskOf, type Searches } from './detecting.ts'
 import { EventStreamMasker } from './event-stream.ts'
-import { type FieldMasks, inAnyCase } from './field-paths.ts'
+import { lettersOf } from './field-paths.ts'
 import { FormMasker } from './form.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
 import type { FieldMask } from './json-values.ts'
 import { type BodyMasker, GuardedMasker, untouched } from './masker.ts'
 import { type BodyForm, formOf, type MediaType, readMediaType } from './media-type.ts'
-import { Paths } from './paths.ts'
+import { type FieldMasks, Paths } from './paths.ts'
 import { TextMasker } from './text.ts'
 
 /** What is masked in the answers of one route for one person. Compiled once; maskers of many bodies share it. */
 export interface BodyMasks {
   readonly fields: FieldMasks | undefined
   /**
-   * The same for rows, lines and events, each of which may be an element of what patterns begin with: whoever asks for CSV gets
-   * `email`, and not `customers.email`.
+   * The same for rows and forms, each of which may be an element of what patterns begin with: whoever asks for CSV gets `email`,
+   * and not `customers.email`.
    */
   readonly elements: FieldMasks | undefined
+  /** The same for lines, events and messages, which hold such elements in envelopes of their own: `{"payload":{"email":…}}`. */
+  readonly anywhere: FieldMasks | undefined
   readonly searches: Searches
   /** By the names of headers in lower case; of several masks the first. */
   readonly headers: ReadonlyMap<string, FieldMask>
   /** For people: what stands in the place of values in forms is not encoded. */
   readonly isReadable: boolean
+  /** Replaces what is masked in a value of a form that is a text in a language of its own. */
+  readonly literals?: ((text: string) => string) | undefined
 }
 
 /** Why a body cannot be read, for people. It is refused; an empty one has nothing to refuse. */
@@ -50,7 +54,15 @@ function withEndings(patterns: readonly string[]): string[] {
       .map((_, at) => names.slice(at))
       .filter((rest, at) => at === 0 || rest.some(name => !/^\*+$/.test(name)))
   })
-  return inAnyCase(all.map(names => names.join('.')))
+  const written = all.map(names => names.join('.'))
+  return [...new Set([...written, ...written.map(pattern => lettersOf(pattern) ?? pattern)])]
+}
+
+/** The pattern for documents in which a field may be anywhere, with any part of what is around it: its last name, and what follows. */
+export function endOfPattern(pattern: string): string {
+  const names = pattern.split('.')
+  const last = names.findLastIndex(name => !/^\*+$/.test(name))
+  return last < 0 ? pattern : `**.${names.slice(last).join('.')}`
 }
 
 /** Whether a mask is about the answers of one of these routes. */
@@ -61,6 +73,14 @@ function isAbout(mask: FieldMaskObligation, routes: readonly string[]): boolean 
 /** Whether fields of these routes' answers are masked. */
 export function masksFields(obligations: readonly Obligation[], routes: readonly string[]): boolean {
   return obligations.some(each => each.kind === 'mask-fields' && each.fields.length > 0 && isAbout(each, routes))
+}
+
+/** The fields of these routes' answers that are masked, wherever a request names them. */
+export function fieldsAnywhere(obligations: readonly Obligation[], routes: readonly string[]): Paths | undefined {
+  const patterns = obligations.flatMap(each =>
+    each.kind === 'mask-fields' && isAbout(each, routes) ? each.fields.map(endOfPattern) : [],
+  )
+  return patterns.length === 0 ? undefined : new Paths([patterns])
 }
 
 /**
@@ -81,9 +101,10 @@ export function compileBodyMasks(
     for (const name of names) if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), mask)
   const fields = compileFields(applying)
   const elements = compileFields(applying.map(each => ({ ...each, fields: withEndings(each.fields) })))
+  const inEnvelopes = compileFields(applying.map(each => ({ ...each, fields: each.fields.map(endOfPattern) })))
   const searches = compileSearches(obligations, key)
   if (fields === undefined && searches.length === 0 && headers.size === 0) return undefined
-  return { fields, elements, searches, headers, isReadable: false }
+  return { fields, elements, anywhere: inEnvelopes, searches, headers, isReadable: false }
 }
 
 /** A masker for one body of this type, or why such a body cannot be masked. */
@@ -96,6 +117,11 @@ export function bodyMasker(contentType: string | undefined, masks: BodyMasks): B
   const reason = unreadable(type, form, masks)
   if (form === undefined || reason !== undefined) return { unreadable: reason ?? '' }
   return new GuardedMasker(maskerOf(form, type, masks))
+}
+
+/** The same for one message of a stream. */
+export function messageMasker(contentType: string | undefined, masks: BodyMasks): BodyMasker | Unreadable {
+  return bodyMasker(contentType, { ...masks, fields: masks.anywhere })
 }
 
 function unreadable(type: MediaType, form: BodyForm | undefined, masks: BodyMasks): string | undefined {
@@ -117,21 +143,22 @@ function headerOf({ parameters }: MediaType): boolean | undefined {
   return header === undefined ? undefined : header === 'present'
 }
 
-function maskerOf(form: BodyForm, type: MediaType, { fields, elements, searches, isReadable }: BodyMasks): BodyMasker {
+function maskerOf(form: BodyForm, type: MediaType, masks: BodyMasks): BodyMasker {
+  const { fields, elements, anywhere, searches, isReadable, literals } = masks
   const search = (): JsonSearch | undefined => (searches.length === 0 ? undefined : new JsonSearch(searches))
   switch (form) {
     case 'json':
       return new JsonMasker(fields, 'one', search())
     case 'json-lines':
-      return new JsonMasker(elements, 'many', search())
+      return new JsonMasker(anywhere, 'many', search())
     case 'json-sequence':
-      return new JsonMasker(elements, 'sequence', search())
+      return new JsonMasker(anywhere, 'sequence', search())
     case 'csv':
       return new CsvMasker({ fields: elements, searches, header: headerOf(type) })
     case 'form':
-      return new FormMasker({ fields: elements, searches, place: isReadable ? 'record' : 'answer' })
+      return new FormMasker({ fields: elements, searches, place: isReadable ? 'record' : 'answer', literals })
     case 'event-stream':
-      return new EventStreamMasker({ fields: elements, searches })
+      return new EventStreamMasker({ fields: anywhere, searches })
     case 'text':
       return new TextMasker(searches)
   }

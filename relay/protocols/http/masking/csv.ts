@@ -1,9 +1,10 @@
 // Masks columns of comma-separated values by the names in their first row (RFC 4180). Pure.
 import { GateError } from '@gate/shared/errors'
 import { type Searches, searchValue } from './detecting.ts'
-import { type FieldMasks, maskOfName } from './field-paths.ts'
-import { type FieldMask, maskedText } from './json-values.ts'
+import { maskDocumentsIn, maskIn, placeOfColumn } from './field-paths.ts'
+import { maskedText } from './json-values.ts'
 import type { BodyMasker } from './masker.ts'
+import type { FieldMasks, PathState } from './paths.ts'
 import { Pieces } from './pieces.ts'
 
 /** One row, line breaks in quotes included. */
@@ -46,8 +47,8 @@ export class CsvMasker implements BodyMasker {
     row => this.#masked(row),
   )
   #state = START_OF_CELL
-  /** The masks of the columns, once their names are known. */
-  #columns: readonly (FieldMask | undefined)[] | undefined
+  /** The places of the columns, once their names are known. */
+  #columns: readonly PathState[] | undefined
   #isBehindEmpty = false
 
   constructor(masks: CsvMasks) {
@@ -78,7 +79,7 @@ export class CsvMasker implements BodyMasker {
     else if (fields !== undefined) {
       const isEmpty = cells.length === 1 && cells[0]?.raw === ''
       // Where some put a second table, whose columns are others.
-      if (this.#isBehindEmpty && cells.some(({ text }) => maskOfName(fields, text.trim()) !== undefined))
+      if (this.#isBehindEmpty && cells.some(({ text }) => placeOfColumn(fields, text.trim()).mask >= 0))
         throw brokenCsv('a second row of names')
       this.#isBehindEmpty = isEmpty
       if (!isEmpty && cells.length !== this.#columns?.length) throw brokenCsv('a row with other columns than the first')
@@ -87,36 +88,33 @@ export class CsvMasker implements BodyMasker {
     return this.#shown(row, cells, ending, [])
   }
 
-  #namesOf(cells: readonly Cell[], fields: FieldMasks): (FieldMask | undefined)[] {
+  #namesOf(cells: readonly Cell[], fields: FieldMasks): PathState[] {
     // Many readers take the blanks around a name away.
-    const columns = cells.map(({ text }) => maskOfName(fields, text.trim()))
+    const columns = cells.map(({ text }) => placeOfColumn(fields, text.trim()))
     // Some readers take such a row for something else, and the next one for the names.
     const [{ text: first = '' } = {}] = cells
     if ((cells.length === 1 && first === '') || /^(?:#|sep=)/i.test(first)) throw brokenCsv('a first row without names')
     if (cells.some(({ text }) => otherSeparators.test(text))) throw brokenCsv('columns that no comma separates')
     // A first row of values would pass for names, and all that is to be masked for something else.
-    if (this.#masks.header !== true && columns.every(mask => mask === undefined))
+    if (this.#masks.header !== true && columns.every(({ mask }) => mask < 0))
       throw brokenCsv('nothing says whether the first row names the columns, and it names none that is masked')
     return columns
   }
 
-  #shown(
-    row: Buffer,
-    cells: readonly Cell[],
-    ending: string,
-    columns: readonly (FieldMask | undefined)[] | undefined,
-  ): Buffer {
+  #shown(row: Buffer, cells: readonly Cell[], ending: string, columns: readonly PathState[] | undefined): Buffer {
     const shown = cells.map((cell, index) => this.#cell(cell, columns?.[index]))
     if (shown.every((text, index) => text === cells[index]?.raw)) return row
     return Buffer.from(shown.join(',') + ending)
   }
 
-  #cell({ raw, text }: Cell, mask: FieldMask | undefined): string {
+  #cell({ raw, text }: Cell, place: PathState | undefined): string {
+    const { fields, searches } = this.#masks
+    const mask = fields && place && maskIn(fields, place)
     if (mask !== undefined) return quoted(maskedText(mask, text))
-    if (this.#masks.searches.length === 0) return raw
-    const bytes = Buffer.from(text)
-    const masked = searchValue(this.#masks.searches, bytes)
-    return masked === bytes ? raw : quoted(masked.toString('utf8'))
+    const shown = (fields && place && maskDocumentsIn(fields, place, text)) ?? text
+    const bytes = Buffer.from(shown)
+    const masked = searchValue(searches, bytes)
+    return shown === text && masked === bytes ? raw : quoted(masked.toString('utf8'))
   }
 }
 

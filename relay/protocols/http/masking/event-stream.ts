@@ -1,10 +1,10 @@
 // Masks the data of server-sent events, which are JSON, and what detectors find in all of their lines. Pure.
 import { GateError } from '@gate/shared/errors'
 import { type Searches, searchText } from './detecting.ts'
-import type { FieldMasks } from './field-paths.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
 import type { BodyMasker } from './masker.ts'
+import type { FieldMasks } from './paths.ts'
 import { Pieces } from './pieces.ts'
 
 /** One event: all lines up to an empty one. */

@@ -1,39 +1,35 @@
-// The names of flat documents (columns, members of forms, headers) against the patterns of fields. Pure.
+// The names of flat documents (columns, members of forms) against the patterns of fields, and documents that stand in their values. Pure.
+
+import { JsonMasker } from './json-masker.ts'
 import type { FieldMask } from './json-values.ts'
-import type { PathState, Paths } from './paths.ts'
+import type { FieldMasks, PathState } from './paths.ts'
+import { maskText } from './text-document.ts'
 
-/** Patterns, and the same in lower case: for what `maskOfName` looks at. */
-export function inAnyCase(patterns: readonly string[]): string[] {
-  return [...new Set(patterns.flatMap(pattern => [pattern, pattern.toLowerCase()]))]
+/** The place of a column or member with this name. */
+export function placeOfName({ paths }: FieldMasks, name: string): PathState {
+  return paths.belowText(paths.start, name)
 }
 
-/** Fields that are masked, and how: the masks are in the order in which they count. */
-export interface FieldMasks {
-  readonly paths: Paths
-  /** By the numbers that paths give. */
-  readonly masks: readonly FieldMask[]
+/** Names, or a pattern of them, without what programs and people put between words; undefined when a name has nothing else. */
+export function lettersOf(names: string): string | undefined {
+  const letters = names.replaceAll(/[^\p{L}\p{N}.*]/gu, '')
+  return letters.split('.').includes('') ? undefined : letters
 }
 
-/** Names behind each other, as in `customer[address][0][city]` and `customer.address.city`: an index has no name, as in arrays. */
-function partsOf(name: string): string[] {
-  return name.split(/[.[\]]+/).filter(part => !/^\d*$/.test(part))
+/** The place of a column of a table, whose names are often written for people: `E-Mail`, `Password Hash`. */
+export function placeOfColumn(masks: FieldMasks, name: string): PathState {
+  const written = placeOfName(masks, name)
+  const letters = written.mask >= 0 ? undefined : lettersOf(name)
+  const plain = letters === undefined ? written : placeOfName(masks, letters)
+  return plain.mask >= 0 ? plain : written
 }
 
-/**
- * The mask of a column or member with this name; the first one wins, whether the whole name or its parts are meant, as they are
- * or in lower case: services write names for people otherwise than in JSON, and read them so.
- */
-export function maskOfName({ paths, masks }: FieldMasks, name: string): FieldMask | undefined {
-  const found: number[] = []
-  const step = (state: PathState, part: string): PathState => {
-    const next = paths.next(state, paths.numberOfText(part))
-    if (next.mask >= 0) found.push(next.mask)
-    return next
-  }
-  if (paths.start.mask >= 0) found.push(paths.start.mask)
-  for (const written of new Set([name, name.toLowerCase()])) {
-    step(paths.start, written)
-    partsOf(written).reduce(step, paths.start)
-  }
-  return found.length === 0 ? undefined : masks[Math.min(...found)]
+/** The mask of what stands in a place; undefined where it is clear. */
+export function maskIn({ masks }: FieldMasks, place: PathState): FieldMask | undefined {
+  return masks[place.mask]
+}
+
+/** What is shown of a value whose text may be a document; undefined where all of it is. */
+export function maskDocumentsIn(fields: FieldMasks, place: PathState, text: string): string | undefined {
+  return place.alive ? maskText(text, () => new JsonMasker(fields, 'many', undefined, place)) : undefined
 }

@@ -1,10 +1,11 @@
 // Masks members of forms and queries: `name=value&name=value`, each part percent-encoded. Pure.
 import { GateError } from '@gate/shared/errors'
 import { type Searches, searchValue } from './detecting.ts'
-import { type FieldMasks, maskOfName } from './field-paths.ts'
+import { maskDocumentsIn, maskIn, placeOfName } from './field-paths.ts'
 import { Held } from './held.ts'
 import { maskedText } from './json-values.ts'
 import { type BodyMasker, NOTHING } from './masker.ts'
+import type { FieldMasks } from './paths.ts'
 
 /** One name with its value. */
 export const MAX_PAIR_BYTES = 1_048_576
@@ -33,11 +34,15 @@ function decoded(text: string): string {
 }
 
 const encoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1)
+/** For people, who see where a member ends. */
+const shownEncoded = (text: string): string => text.replace(/[%&;+#]/g, encodeURIComponent)
 
 export interface FormMasks {
   readonly fields: FieldMasks | undefined
   readonly searches: Searches
   readonly place: FormPlace
+  /** Replaces what is masked in a value that is a text in a language of its own. */
+  readonly literals?: ((text: string) => string) | undefined
 }
 
 export class FormMasker implements BodyMasker {
@@ -81,14 +86,24 @@ export class FormMasker implements BodyMasker {
     if (fields !== undefined && !(isMember && alphabets[place].test(text)))
       throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'the body is not written as forms are')
     // Servers cut names at NUL, and drop blanks around them.
-    const mask = fields === undefined ? undefined : maskOfName(fields, (name.split('\0', 1)[0] ?? '').trim())
+    const plain = (name.split('\0', 1)[0] ?? '').trim()
     const shownName = this.#searched(name)
-    const shown = mask === undefined || equals < 0 ? this.#searched(value) : maskedText(mask, value)
+    const shown = equals < 0 ? '' : this.#shown(plain, value)
     if (shownName === name && shown === value) return bytes
-    const encode = this.#masks.place === 'answer' ? encoded : (clear: string): string => clear
+    const encode = this.#masks.place === 'answer' ? encoded : shownEncoded
     const first = shownName === name ? text.slice(0, equals < 0 ? text.length : equals) : encode(shownName)
     if (equals < 0) return Buffer.from(first)
     return Buffer.from(`${first}=${shown === value ? text.slice(equals + 1) : encode(shown)}`)
+  }
+
+  #shown(name: string, value: string): string {
+    const { fields, literals } = this.#masks
+    if (fields === undefined) return this.#searched(value)
+    const place = placeOfName(fields, name)
+    const mask = maskIn(fields, place)
+    if (mask !== undefined) return maskedText(mask, value)
+    const shown = maskDocumentsIn(fields, place, value) ?? value
+    return this.#searched(literals?.(shown) ?? shown)
   }
 
   #searched(text: string): string {

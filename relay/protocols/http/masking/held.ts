@@ -20,6 +20,11 @@ export class Held {
     return this.#length
   }
 
+  /** All that is held, until more is added. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
   /** @throws {GateError} ERR_GATE_LIMIT when so many more bytes would be too many. */
   check(more: number): void {
     if (this.#length + more > this.#limitBytes)

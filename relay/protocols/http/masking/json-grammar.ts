@@ -135,3 +135,26 @@ export function wordOf(byte: number): Buffer {
   if (word === undefined) throw brokenJson('something that is no value')
   return word
 }
+
+/** How much of a word was read. */
+export interface WordScan {
+  word: Buffer
+  wordAt: number
+}
+
+/**
+ * Follows a word; gives the place behind it, -1 when it goes on.
+ * @throws {GateError} ERR_GATE_TARGET_PROTOCOL
+ */
+export function scanWord(bytes: Buffer, from: number, scan: WordScan): number {
+  let at = from
+  while (at < bytes.length && scan.wordAt < scan.word.length) {
+    if (bytes[at] !== scan.word[scan.wordAt]) throw brokenJson('something that is no value')
+    at += 1
+    scan.wordAt += 1
+  }
+  return scan.wordAt === scan.word.length ? at : -1
+}
+
+/** Where one is within a token of any kind. */
+export type Scan = StringScan & NumberScan & WordScan

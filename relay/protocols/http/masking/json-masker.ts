@@ -1,24 +1,24 @@
 // Masks fields of JSON while it streams by: what is not masked leaves byte for byte (RFC 8259). Pure.
 
 import { GateError } from '@gate/shared/errors'
-import type { FieldMasks } from './field-paths.ts'
 import { Held } from './held.ts'
 import {
   blanks,
   brokenJson,
-  type NumberScan,
   QUOTE,
   requireNumber,
-  type StringScan,
+  type Scan,
   scanNumber,
   scanString,
+  scanWord,
   wordOf,
 } from './json-grammar.ts'
 import { JsonOutput } from './json-output.ts'
 import type { JsonSearch } from './json-search.ts'
-import { type FieldMask, type JsonKind, textOfString } from './json-values.ts'
+import { kindOf, textOfString } from './json-values.ts'
 import { type BodyMasker, NOTHING } from './masker.ts'
-import { type PathState, Paths } from './paths.ts'
+import { type FieldMasks, type PathState, Paths } from './paths.ts'
+import { beginsDocument, maskString, mayBeDocument } from './text-document.ts'
 
 /** Objects and arrays within each other. */
 export const MAX_DEPTH = 512
@@ -31,18 +31,18 @@ export type Documents = 'one' | 'many' | 'sequence'
 const NO_FIELDS: FieldMasks = { paths: new Paths([]), masks: [] }
 
 const RECORD_SEPARATOR = 0x1e
-const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const
+const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 const [COMMA, COLON, MINUS] = [0x2c, 0x3a, 0x2d]
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d]
 const [ZERO, NINE] = [0x30, 0x39]
-const [LETTER_F, LETTER_N, LETTER_T] = [0x66, 0x6e, 0x74]
+const LETTER_N = 0x6e
 
-// What comes next. Up to IN_WORD one is inside a token.
-const IN_MARK = 0
-const IN_STRING = 1
-const IN_NAME = 2
-const IN_NUMBER = 3
-const IN_WORD = 4
+// What comes next. Up to AT_STRING one is inside a token.
+const IN_STRING = 0
+const IN_NAME = 1
+const IN_NUMBER = 2
+const IN_WORD = 3
+const AT_STRING = 4
 const START_OF_BODY = 5
 const VALUE = 6
 const FIRST_ELEMENT = 7
@@ -53,11 +53,11 @@ const AFTER_VALUE = 11
 const BETWEEN = 12
 
 export class JsonMasker implements BodyMasker {
-  readonly #paths: Paths
-  readonly #masks: readonly FieldMask[]
+  readonly #fields: FieldMasks
+  readonly #start: PathState
   readonly #output: JsonOutput
   readonly #documents: Documents
-  readonly #scan: StringScan & NumberScan = { escape: 0, hasEscapes: false, number: 0 }
+  readonly #scan: Scan = { escape: 0, hasEscapes: false, number: 0, word: NOTHING, wordAt: 0 }
   #next = START_OF_BODY
   #bytes: Buffer = NOTHING
   /** Containers around, and the path of each; the last is the one we are in. */
@@ -66,18 +66,25 @@ export class JsonMasker implements BodyMasker {
   readonly #states: PathState[] = []
   /** The path of the value that comes next. */
   #state: PathState
-  #word: Buffer = NOTHING
-  #wordAt = 0
-  #markAt = 0
   #nameStart = 0
   readonly #name = new Held('a name in the body', MAX_NAME_BYTES)
 
-  constructor({ paths, masks }: FieldMasks = NO_FIELDS, documents: Documents, search: JsonSearch | undefined) {
-    this.#paths = paths
-    this.#masks = masks
+  /** `start` is the place that documents stand in. */
+  constructor(
+    fields: FieldMasks = NO_FIELDS,
+    documents: Documents,
+    search: JsonSearch | undefined,
+    start = fields.paths.start,
+  ) {
+    this.#fields = fields
     this.#documents = documents
     this.#output = new JsonOutput(search)
-    this.#state = paths.start
+    this.#start = this.#state = start
+  }
+
+  /** Whether anything of what was pushed is masked. */
+  get hasHidden(): boolean {
+    return this.#output.hasHidden
   }
 
   push(bytes: Buffer): Buffer {
@@ -141,8 +148,9 @@ export class JsonMasker implements BodyMasker {
 
   #begin(at: number): number {
     this.#next = this.#documents === 'sequence' ? BETWEEN : VALUE
-    if (this.#bytes[at] === BYTE_ORDER_MARK[0]) this.#next = IN_MARK
-    return at
+    // Characters come whole, so this one does.
+    const isMarked = this.#bytes.subarray(at, at + BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
+    return isMarked ? at + BYTE_ORDER_MARK.length : at
   }
 
   #goOn(at: number): number {
@@ -156,15 +164,8 @@ export class JsonMasker implements BodyMasker {
       case IN_WORD:
         return this.#inWord(at)
       default:
-        return this.#inMark(at)
+        return this.#atString(at)
     }
-  }
-
-  #inMark(at: number): number {
-    if (this.#bytes[at] !== BYTE_ORDER_MARK[this.#markAt]) throw brokenJson('it begins with no value')
-    this.#markAt += 1
-    if (this.#markAt === BYTE_ORDER_MARK.length) this.#next = this.#documents === 'sequence' ? BETWEEN : VALUE
-    return at + 1
   }
 
   /** Names below something hidden, or where no pattern leads on, are not compared. */
@@ -185,7 +186,7 @@ export class JsonMasker implements BodyMasker {
     if (end < 0) return this.#bytes.length
     this.#next = COLON_NEXT
     const around = this.#states[this.#depth - 1] ?? this.#state
-    this.#state = this.#watchesNames() ? this.#paths.next(around, this.#numberOfName(end)) : around
+    this.#state = this.#watchesNames() ? this.#below(around, end) : around
     // What stands without blanks, as programs write it, is read on without coming back for each token.
     if (this.#bytes[end] !== COLON) return end
     this.#next = VALUE
@@ -194,26 +195,26 @@ export class JsonMasker implements BodyMasker {
     return value === this.#bytes.length || blanks[byte] === 1 ? value : this.#beginValue(byte, value)
   }
 
-  #numberOfName(end: number): number {
+  /** The path behind the name that ends here. */
+  #below(around: PathState, end: number): PathState {
     if (this.#name.length === 0 && !this.#scan.hasEscapes) {
       this.#name.check(end - this.#nameStart)
-      return this.#paths.numberOf(this.#bytes, this.#nameStart + 1, end - 1)
+      return this.#fields.paths.below(around, this.#bytes, this.#nameStart + 1, end - 1)
     }
     const raw = this.#name.takeWith(this.#bytes, this.#nameStart, end)
     return this.#scan.hasEscapes
-      ? this.#paths.numberOfText(textOfString(raw))
-      : this.#paths.numberOf(raw, 1, raw.length - 1)
+      ? this.#fields.paths.belowText(around, textOfString(raw))
+      : this.#fields.paths.below(around, raw, 1, raw.length - 1)
   }
 
   #beginValue(byte: number, at: number): number {
     // null tells nothing, and stays.
     if (this.#state.mask >= 0 && byte !== LETTER_N && !this.#output.isHiding)
-      this.#output.hide(this.#masks[this.#state.mask] ?? { with: 'redact' }, kindOf(byte), this.#depth, at)
+      this.#output.hide(this.#fields.masks[this.#state.mask] ?? { with: 'redact' }, kindOf(byte), this.#depth, at)
     switch (byte) {
       case QUOTE:
-        this.#next = IN_STRING
-        this.#scan.escape = 0
-        return this.#inString(at + 1)
+        this.#next = AT_STRING
+        return at + 1 === this.#bytes.length ? at + 1 : this.#atString(at + 1)
       case OPEN_OBJECT:
         return this.#open(false, at + 1)
       case OPEN_ARRAY:
@@ -227,9 +228,20 @@ export class JsonMasker implements BodyMasker {
       return this.#inNumber(at)
     }
     this.#next = IN_WORD
-    this.#word = wordOf(byte)
-    this.#wordAt = 0
+    this.#scan.word = wordOf(byte)
+    this.#scan.wordAt = 0
     return this.#inWord(at)
+  }
+
+  /** At the first character of a text, which may be a document in turn. */
+  #atString(at: number): number {
+    this.#next = IN_STRING
+    this.#scan.escape = 0
+    const state = this.#state
+    const isKept = beginsDocument[this.#bytes[at] ?? 0] === 1 && state.alive && !this.#output.isHiding
+    if (isKept && mayBeDocument(this.#bytes.subarray(at)))
+      this.#output.keep(raw => maskString(raw, () => new JsonMasker(this.#fields, 'many', undefined, state)), at)
+    return this.#inString(at)
   }
 
   #inString(at: number): number {
@@ -242,14 +254,9 @@ export class JsonMasker implements BodyMasker {
     return end < 0 ? this.#bytes.length : this.#ended(end)
   }
 
-  #inWord(from: number): number {
-    let at = from
-    while (at < this.#bytes.length && this.#wordAt < this.#word.length) {
-      if (this.#bytes[at] !== this.#word[this.#wordAt]) throw brokenJson('something that is no value')
-      at += 1
-      this.#wordAt += 1
-    }
-    return this.#wordAt === this.#word.length ? this.#ended(at) : at
+  #inWord(at: number): number {
+    const end = scanWord(this.#bytes, at, this.#scan)
+    return end < 0 ? this.#bytes.length : this.#ended(end)
   }
 
   #open(isArray: boolean, at: number): number {
@@ -272,7 +279,7 @@ export class JsonMasker implements BodyMasker {
     this.#output.valueEnds(this.#depth, at)
     this.#next = this.#depth === 0 ? BETWEEN : AFTER_VALUE
     if (this.#depth === 0) {
-      this.#state = this.#paths.start
+      this.#state = this.#start
       this.#output.leave(at)
       this.#output.search()
     }
@@ -289,11 +296,4 @@ export class JsonMasker implements BodyMasker {
     this.#output.cut(at + 1)
     return this.#next === NAME && this.#bytes[at + 1] === QUOTE ? this.#beginName(at + 1) : at + 1
   }
-}
-
-function kindOf(byte: number): JsonKind {
-  if (byte === QUOTE) return 'string'
-  if (byte === OPEN_OBJECT) return 'object'
-  if (byte === OPEN_ARRAY) return 'array'
-  return byte === LETTER_T || byte === LETTER_F ? 'boolean' : 'number'
 }

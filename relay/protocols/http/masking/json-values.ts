@@ -11,6 +11,16 @@ export type FieldMask =
 
 export type JsonKind = 'string' | 'number' | 'boolean' | 'object' | 'array'
 
+const [QUOTE, OPEN_ARRAY, LETTER_F, LETTER_T, OPEN_OBJECT] = [0x22, 0x5b, 0x66, 0x74, 0x7b]
+
+/** What a valid value is that begins with this byte, and is not null. */
+export function kindOf(byte: number): JsonKind {
+  if (byte === QUOTE) return 'string'
+  if (byte === OPEN_OBJECT) return 'object'
+  if (byte === OPEN_ARRAY) return 'array'
+  return byte === LETTER_T || byte === LETTER_F ? 'boolean' : 'number'
+}
+
 /** Longer numbers are hashed as they are written. */
 const MAX_CANONICAL_LENGTH = 1_000
 

@@ -1,11 +1,12 @@
 // Patterns of fields as an automaton: one step for each name of a document, whatever the number of patterns. Pure.
 import { GateError } from '@gate/shared/errors'
+import type { FieldMask } from './json-values.ts'
 
 /** Sets of places that are remembered; beyond, they are worked out again. */
 const MAX_STATES = 1024
 
 /** The number of a name that no pattern holds. */
-export const OTHER_NAME = 0
+const OTHER_NAME = 0
 const ANY_NAME = -1
 const ANY_NAMES = -2
 
@@ -35,20 +36,39 @@ interface Name {
   readonly number: number
 }
 
+/** Bytes with the capitals of ASCII as small letters. */
+const small = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte))
+
 /** Names are short: a loop is faster than a call into the engine. */
 function isSame(name: Buffer, bytes: Buffer, start: number): boolean {
-  for (let at = 0; at < name.length; at += 1) if (name[at] !== bytes[start + at]) return false
+  for (let at = 0; at < name.length; at += 1) if (name[at] !== small[bytes[start + at] ?? 0]) return false
   return true
 }
 
 /** Buckets by length and both ends: nearly every other name is told apart without being looked at. */
 function bucket(length: number, first: number, last: number): number {
-  return length * 65_536 + first * 256 + last
+  return length * 65_536 + (small[first] ?? 0) * 256 + (small[last] ?? 0)
+}
+
+/** What makes more than one name of a name, or has capitals that are not ASCII. */
+const odd = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x80 || byte === 0x2e || byte === 0x5b ? 1 : 0))
+
+function isOdd(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if (odd[bytes[at] ?? 0] === 1) return true
+  return false
 }
 
 /**
- * The patterns of several masks: names joined by dots, `*` for any one name, `**` for any number of them, none included.
- * Memory is limited by the number of places in patterns times a named limit.
+ * The names of which one is made that stands for several, as in `customer[address][0][city]` and `customer.address.city`: an
+ * index has no name, as in arrays.
+ */
+function partsOf(name: string): string[] {
+  return name.split(/[.[\]]+/).filter(part => !/^\d*$/.test(part))
+}
+
+/**
+ * The patterns of several masks: names joined by dots, `*` for any one name, `**` for any number of them, none included. Names
+ * are compared in any case. Memory is limited by the number of places in patterns times a named limit.
  */
 export class Paths {
   readonly start: PathState
@@ -71,8 +91,32 @@ export class Paths {
     this.start = this.#state(first)
   }
 
-  /** The state below, after a name with this number. */
-  next(state: PathState, name: number): PathState {
+  /** The state below, after a name in UTF-8. */
+  below(state: PathState, bytes: Buffer, start: number, end: number): PathState {
+    const number = this.#numberOf(bytes, start, end)
+    if (number === OTHER_NAME && isOdd(bytes, start, end))
+      return this.belowText(state, bytes.toString('utf8', start, end))
+    return this.#next(state, number)
+  }
+
+  /** The same after a name that was decoded. One with dots or brackets is one name, and those that it is made of. */
+  belowText(state: PathState, name: string): PathState {
+    const whole = this.#next(state, this.#numberOfText(name))
+    if (!/[.[]/.test(name)) return whole
+    const parts = partsOf(name)
+    const places = new Set(whole.places)
+    let last = state
+    for (const [at, part] of parts.entries()) {
+      last = this.#next(last, this.#numberOfText(part))
+      // What is in something hidden is hidden.
+      const isLast = at === parts.length - 1
+      for (const place of last.places) if (isLast || this.#places[place]?.name === END) places.add(place)
+    }
+    return this.#state([...places])
+  }
+
+  /** After a name with this number. */
+  #next(state: PathState, name: number): PathState {
     const known = state.next[name]
     if (known !== undefined) return known
     const found = this.#state(this.#after(state, name))
@@ -81,8 +125,7 @@ export class Paths {
     return found
   }
 
-  /** The number of a name in UTF-8. */
-  numberOf(bytes: Buffer, start: number, end: number): number {
+  #numberOf(bytes: Buffer, start: number, end: number): number {
     const length = end - start
     if (this.#lengths[length] !== true) return OTHER_NAME
     const names = this.#buckets.get(bucket(length, bytes[start] ?? 0, bytes[end - 1] ?? 0))
@@ -91,11 +134,12 @@ export class Paths {
     return OTHER_NAME
   }
 
-  numberOfText(name: string): number {
-    return this.#numbers.get(name) ?? OTHER_NAME
+  #numberOfText(name: string): number {
+    return this.#numbers.get(name.toLowerCase()) ?? OTHER_NAME
   }
 
-  #read(name: string, pattern: string): number {
+  #read(written: string, pattern: string): number {
+    const name = written.toLowerCase()
     if (name === '') throw new GateError('ERR_GATE_CONFIG', `${JSON.stringify(pattern)} has an empty name`)
     if (name === '*') return ANY_NAME
     if (name === '**') return ANY_NAMES
@@ -148,4 +192,11 @@ export class Paths {
     for (const state of this.#states.values()) state.next = []
     this.#states.clear()
   }
+}
+
+/** Fields that are masked, and how: the masks are in the order in which they count. */
+export interface FieldMasks {
+  readonly paths: Paths
+  /** By the numbers that paths give. */
+  readonly masks: readonly FieldMask[]
 }

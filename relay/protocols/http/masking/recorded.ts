@@ -4,34 +4,24 @@ import { GateError } from '@gate/shared/errors'
 import type { FieldMaskObligation } from '@gate/shared/model'
 import { placeholderOf, recordedPlaceholder } from '../../../mask/placeholder.ts'
 import { hideFound } from '../../../mask/recorded.ts'
-import { type BodyMasks, bodyMasker, compileFields } from './body.ts'
+import { type BodyMasks, bodyMasker, compileFields, endOfPattern } from './body.ts'
 import { recordSearches } from './detecting.ts'
-import { inAnyCase } from './field-paths.ts'
 import { FormMasker } from './form.ts'
+import { hideLiterals, hideLiteralsIn } from './graphql-literals.ts'
 import { type BodyMasker, GuardedMasker } from './masker.ts'
 
-/**
- * A request names a field without all that is around it in an answer, so a field counts wherever it is, and the last name
- * of a pattern on its own.
- */
-function recordedFields(fields: readonly FieldMaskObligation[]): string[] {
-  const anywhere = fields
-    .flatMap(mask => mask.fields)
-    .flatMap(pattern => {
-      const last = pattern.split('.').at(-1) ?? ''
-      return last.startsWith('*') ? [`**.${pattern}`] : [`**.${pattern}`, `**.${last}`]
-    })
-  return inAnyCase(anywhere)
-}
-
 function recordMasks(fields: readonly FieldMaskObligation[], key: Uint8Array): BodyMasks {
-  const masks = compileFields([{ fields: recordedFields(fields), mask: { with: 'placeholder', key } }])
+  // A request names a field without all that is around it in an answer.
+  const masked = fields.flatMap(mask => mask.fields).map(endOfPattern)
+  const masks = compileFields([{ fields: masked, mask: { with: 'placeholder', key } }])
   return {
     fields: masks,
     elements: masks,
+    anywhere: masks,
     searches: recordSearches(key),
     headers: new Map(),
     isReadable: true,
+    literals: masks && (text => hideLiterals(text, masks.paths, key)),
   }
 }
 
@@ -59,9 +49,16 @@ export function recordedBody(
   if (body.length === 0) return ''
   const masks = recordMasks(fields, key)
   const masker = bodyMasker(contentType, masks)
-  if (!('unreadable' in masker)) return run(masker, body) ?? placeholderOf(key, body)
+  if (!('unreadable' in masker)) {
+    const shown = run(masker, body)
+    if (shown === undefined) return placeholderOf(key, body)
+    return masks.fields === undefined || !isJson(shown) ? shown : hideLiteralsIn(shown, masks.fields.paths, key)
+  }
   return masks.fields === undefined && isUtf8(body) ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body)
 }
+
+/** Strings of it can be told from what stands between them; forms have none. */
+const isJson = (text: string): boolean => /^[\s\ufeff\u001e]*[[{"]/.test(text)
 
 /** A path whose parameters are as in a query that is recorded. */
 export function recordedParameters(path: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
@@ -91,9 +88,14 @@ function maskedNames(fields: readonly FieldMaskObligation[]): ReadonlySet<string
   return names
 }
 
+/** Whether a mask names it, as a header or as a field. The name is in lower case. */
+export function masksName(name: string, fields: readonly FieldMaskObligation[]): boolean {
+  return maskedNames(fields).has(name)
+}
+
 /** Whether all of a header of this name, in lower case, is replaced. */
 export function hidesHeader(name: string, fields: readonly FieldMaskObligation[]): boolean {
-  return maskedNames(fields).has(name) || holdsSecret.test(name)
+  return masksName(name, fields) || holdsSecret.test(name)
 }
 
 /** The value of a request's header, whose name is in lower case, as it is recorded; of an address (Referer) also its query. */

@@ -222,6 +222,8 @@ t.test('masks hide too much rather than too little', async t => {
     t.same(maskRoutesOf(target), [route], target)
   t.same(maskRoutesOf('/other'), [])
   t.equal(routeOf('/Customers'), '', 'rules go by what is written')
+  const alike = compileRoutes(['/cars/{id}', '/cars/{vin}/', '/Cars/{car}', '/cars/{id}/log'])
+  t.same(alike.maskRoutesOf('/cars/7'), ['/cars/{id}', '/cars/{vin}/', '/Cars/{car}'], 'whatever parameters are called')
   const all = compileRoutes(['/customers', '/customers.list', '/**'])
   t.same(all.maskRoutesOf('/CUSTOMERS'), ['/**', '/customers'], 'also where a template for everything fits')
   t.same(all.maskRoutesOf('/customers.json'), ['/**', '/customers'])

@@ -49,6 +49,9 @@ t.test('who may send requests', async t => {
   ok(visit)
   no(visit, 'ERR_GATE_FORBIDDEN', 'POST')
   no({ ...visit, 'sec-fetch-dest': 'iframe' }, 'ERR_GATE_FORBIDDEN')
+  ok({ ...local, origin: 'null', 'sec-fetch-site': 'same-origin' }, 'POST')
+  for (const site of ['none', 'same-site', 'cross-site'])
+    no({ ...local, origin: 'null', 'sec-fetch-site': site }, 'ERR_GATE_FORBIDDEN', 'POST')
   no({ ...local, 'x-http-method-override': 'DELETE' }, 'ERR_GATE_PROTOCOL', 'POST')
 })
 
@@ -183,6 +186,10 @@ t.test('fields under other names, wherever a target may look for them', async t 
     [JSON.stringify([{ query: '{email}' }, { query: alias }])],
     [JSON.stringify({ type: 'subscribe', payload: { query: `subscription${alias}` } })],
     [JSON.stringify({ query: long })],
+    [JSON.stringify({ payload: { data: JSON.stringify({ query: alias }) } })],
+    [JSON.stringify({ data: JSON.stringify([JSON.stringify({ query: alias })]) })],
+    [`operations=${encodeURIComponent(JSON.stringify([{ query: alias }]))}`, 'application/x-www-form-urlencoded'],
+    [JSON.stringify({ a: `{"b":${'['.repeat(300)}${']'.repeat(300)}}` })],
     [JSON.stringify({ query: '{x:email!}' })],
     [JSON.stringify({ query: 'fragment F($x:Int) on Q {x:email}' })],
     [JSON.stringify({ query: ' #{\n,{x:email(a:01)}' })],

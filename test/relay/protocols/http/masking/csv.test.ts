@@ -16,7 +16,7 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
   ['a byte order mark', '\ufeffemail,a\n1,2\n', '\ufeffemail,a\n****,2\n'],
   ['a byte order mark and quotes', '\ufeff"email",a\n1,2\n', '\ufeff"email",a\n****,2\n'],
   ['empty rows', 'email,a\n\n1,2\n\n', 'email,a\n\n****,2\n\n'],
-  ['names with quotes in them', '"e""mail",email\n1,2\n', '"e""mail",email\n1,****\n'],
+  ['names with quotes in them', '"e""name",email\n1,2\n', '"e""name",email\n1,****\n'],
 ]
 
 for (const [name, clear, masked] of cases) {
@@ -47,6 +47,21 @@ t.test('columns by paths: one name, or the names that it is made of, or those th
 t.test('names of columns are names in any case', async t => {
   const masks = masksOf(fields(['customers.eMail', 'ssn']))
   t.equal(maskBody('text/csv', masks, 'ID,EMAIL,Ssn,x\n1,2,3,4\n'), 'ID,EMAIL,Ssn,x\n1,****,****,4\n')
+})
+
+t.test('names of columns that are written for people', async t => {
+  const masks = masksOf(fields(['**.email', 'password_hash', 'cardNumber', '_']))
+  t.equal(
+    maskBody('text/csv', masks, 'E-Mail,Password Hash,card_number,Name\n1,2,3,4\n'),
+    'E-Mail,Password Hash,card_number,Name\n****,****,****,4\n',
+  )
+})
+
+t.test('a document in a cell', async t => {
+  t.equal(
+    maskBody('text/csv', masksOf(fields(['**.email'])), 'email,payload\n1,"{""Email"": ""x"",""b"":1}"\n2,{b}\n'),
+    'email,payload\n****,"{""Email"": ""****"",""b"":1}"\n****,{b}\n',
+  )
 })
 
 t.test('what other readers could read otherwise is refused', async t => {

@@ -39,6 +39,14 @@ t.test('how a member is masked', async t => {
   t.equal(maskBody(FORM, masksOf(detect(['email'])), 'ada%40example.com&b%40example.com=1'), '****&****=1')
 })
 
+t.test('a document in a member', async t => {
+  const masks = masksOf(fields(['**.email']))
+  t.equal(
+    maskBody('application/x-www-form-urlencoded', masks, 'payload=%7B%22email%22%3A%22x%22%7D&b=%7B%22c%22%3A1%7D'),
+    'payload=%7B%22email%22%3A%22****%22%7D&b=%7B%22c%22%3A1%7D',
+  )
+})
+
 t.test('what encodes nothing is refused', async t => {
   for (const text of ['%=1', 'a=%zz', '%c3=1', 'a=%ff', 'a=%e9'])
     t.throws(() => maskBody(FORM, masks, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)

@@ -25,7 +25,32 @@ function thrown(run: () => unknown): unknown {
 const cases: readonly (readonly [name: string, patterns: readonly string[], clear: string, masked: string])[] = [
   ['a member', ['a.email'], '{ "a" : {"email":\t"x", "b":1.0e5} }\n', '{ "a" : {"email":\t"****", "b":1.0e5} }\n'],
   ['an escaped name', ['email'], '{"\\u0065m\\u0061il":"x","e\\/":1}', '{"\\u0065m\\u0061il":"****","e\\/":1}'],
-  ['another name', ['email'], '{"Email":"x","email ":"y","emai":"z"}', '{"Email":"x","email ":"y","emai":"z"}'],
+  ['a name in any case', ['email'], '{"Email":"x","\\u0045MAIL":"y"}', '{"Email":"****","\\u0045MAIL":"****"}'],
+  ['another name', ['email'], '{"e_mail":"x","email ":"y","emai":"z"}', '{"e_mail":"x","email ":"y","emai":"z"}'],
+  [
+    'a name with dots',
+    ['user.email', '*.etag'],
+    '{"user.email":"x","user.name":"y","\\u002euser.email":"z","@odata.etag":"1","user":{"email.at":"w"}}',
+    '{"user.email":"****","user.name":"y","\\u002euser.email":"****","@odata.etag":"****","user":{"email.at":"****"}}',
+  ],
+  [
+    'a document in a text',
+    ['**.email'],
+    '{"a":"{\\"email\\":\\"x\\",\\"b\\":[1]}","c":["\\n [{\\u0022Email\\":1}]"],"d":"{\\"b\\": 1}","e":"{email: x}"}',
+    '{"a":"{\\"email\\":\\"****\\",\\"b\\":[1]}","c":["\\n [{\\"Email\\":0}]"],"d":"{\\"b\\": 1}","e":"{email: x}"}',
+  ],
+  [
+    'a document in a text by its path, within each other',
+    ['a.b.c'],
+    JSON.stringify({ a: JSON.stringify({ b: JSON.stringify(JSON.stringify({ c: 'x', d: 'y' })) }), b: '{"c":1}' }),
+    JSON.stringify({ a: JSON.stringify({ b: JSON.stringify(JSON.stringify({ c: '****', d: 'y' })) }), b: '{"c":1}' }),
+  ],
+  [
+    'documents in a text, lines, and one that is cut off',
+    ['**.email'],
+    JSON.stringify(['{"email":"x"}\n{"email":"y"}', '{"email":"x","b', '{"b":1} email', '[note] {"b"', ' ', '\\', '']),
+    JSON.stringify(['{"email":"****"}\n{"email":"****"}', '****', '{"b":1} email', '[note] {"b"', ' ', '\\', '']),
+  ],
   ['members of elements', ['a.b'], '[{"a":[[{"b":1}],{"b":"c"}]}]', '[{"a":[[{"b":0}],{"b":"****"}]}]'],
   ['one name twice', ['a'], '{"a":"x","b":1,"a":"y","a":{"c":1}}', '{"a":"****","b":1,"a":"****","a":{}}'],
   [
@@ -216,6 +241,26 @@ t.test('limits: depth, names, values that have to be kept', async t => {
   }
 })
 
+t.test('a long text leaves as it comes unless it may be a document', async t => {
+  const long = 'x'.repeat(3_000_000)
+  const pieces = (text: string): Buffer[] =>
+    Array.from({ length: Math.ceil(text.length / 16_384) }, (_, at) =>
+      Buffer.from(text.slice(at * 16_384, (at + 1) * 16_384)),
+    )
+  for (const start of ['', ' ', '\\n\\n', '\\\\', '[', '\\n{', '[1,', '{\\"'].map(each => `{"a":"${each}`)) {
+    const run = (): string => maskPieces(JSON_TYPE, email, pieces(`${start}${long}","email":"x"}`))
+    if (/[1"][,]?$/.test(start) && !start.endsWith(':"')) t.match(thrown(run), { code: 'ERR_GATE_LIMIT' }, start)
+    else t.equal(run(), `${start}${long}","email":"****"}`, start)
+  }
+  const document = JSON.stringify({ a: JSON.stringify({ pad: 'y'.repeat(100_000), email: 'x' }) })
+  t.equal(
+    maskPieces(JSON_TYPE, email, pieces(document)),
+    document.replace('"x\\"', '"****\\"').replace('\\"x\\"', '\\"****\\"'),
+  )
+  const deep = JSON.stringify({ a: `${'['.repeat(600)}{"email":1}${']'.repeat(600)}` })
+  t.equal(maskBody(JSON_TYPE, email, deep), '{"a":"****"}')
+})
+
 t.test('after a failure there is nothing more', async t => {
   const masker = bodyMasker(JSON_TYPE, email)
   if ('unreadable' in masker) throw new Error(masker.unreadable)
@@ -401,12 +446,12 @@ t.test('records behind separators', async t => {
     t.throws(() => maskBody('application/json-seq', email, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)
 })
 
-t.test('a line may be an element of what a path begins with', async t => {
+t.test('a line may be an element of what a path begins with, in an envelope of its own', async t => {
   const masks = masksOf(fields(['customers.email', 'customers.cards.*.pan', 'notes.*']))
   const line =
     '{"email":"a","pan":"b","x":{"pan":"c","email":"d"},"customers":{"email":"e"},"notes":{"f":"g"},"h":"i"}\n'
   const masked =
-    '{"email":"****","pan":"****","x":{"pan":"****","email":"d"},"customers":{"email":"****"},"notes":{"f":"****"},"h":"i"}\n'
+    '{"email":"****","pan":"****","x":{"pan":"****","email":"****"},"customers":{"email":"****"},"notes":{"f":"****"},"h":"i"}\n'
   t.equal(maskBody('application/x-ndjson', masks, line), masked)
   t.equal(maskBody('application/json-seq', masks, `\u001e${line}`), `\u001e${masked}`)
   t.equal(maskBody('text/event-stream', masks, `data: ${line}\n`), `data: ${masked}\n`)

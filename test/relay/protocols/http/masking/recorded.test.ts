@@ -42,6 +42,35 @@ t.test('forms, lines and queries', async t => {
   t.equal(recordedQuery('a=%zz&email=x', masked, maskKey), hidden('a=%zz&email=x'))
 })
 
+t.test('fields in any case, in names with dots, and in documents that stand in texts', async t => {
+  const body = (text: string): string => recordedBody(JSON_TYPE, Buffer.from(text), masked, maskKey)
+  t.equal(body('{"SSN":"x","person.ssn":"y"}'), `{"SSN":"${hidden('x')}","person.ssn":"${hidden('y')}"}`)
+  t.equal(
+    body(JSON.stringify({ payload: '{"ssn":"x","a":"b"}' })),
+    JSON.stringify({ payload: `{"ssn":"${hidden('x')}","a":"b"}` }),
+  )
+  const query = new URLSearchParams({ query: '{ a }', variables: '{"ssn":"x","a":"b&c"}' }).toString()
+  t.equal(recordedQuery(query, masked, maskKey), `query=%7B+a+%7D&variables={"ssn":"${hidden('x')}","a":"b%26c"}`)
+})
+
+t.test('values in texts of GraphQL', async t => {
+  const text =
+    'mutation M($a: String = "c", $ssn: Int = 5) { put(of: {Ssn: "zebra", n: "d"}, ssn: $ssn, ids: ["e"]) { ssn } }'
+  const shown = text.replace('"zebra"', `"${hidden('zebra')}"`).replace('= 5', `= "${hidden('5')}"`)
+  const body = (type: string, of: string): string => recordedBody(type, Buffer.from(of), masked, maskKey)
+  t.equal(body(JSON_TYPE, JSON.stringify({ query: text })), JSON.stringify({ query: shown }))
+  t.equal(
+    body(JSON_TYPE, JSON.stringify({ query: '{ a(b: "c") { d } }', e: '(f' })),
+    JSON.stringify({ query: '{ a(b: "c") { d } }', e: '(f' }),
+  )
+  for (const of of [
+    recordedQuery(`query=${encodeURIComponent(text)}`, masked, maskKey),
+    body('application/x-www-form-urlencoded', `query=${encodeURIComponent(text)}`),
+  ])
+    t.equal(of, `query=${shown}`)
+  t.equal(body('application/graphql', text), placeholderOf(maskKey, Buffer.from(text)))
+})
+
 t.test('headers that masks name, as headers or as fields, and those that log in', async t => {
   const recorded = (name: string, value: string): string =>
     recordedHeader(name, value, [{ ...fields(['customers.Email']), headers: ['x-owner'] }], maskKey)

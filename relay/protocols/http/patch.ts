@@ -1,0 +1,44 @@
+// JSON Patch (RFC 6902): operations that carry a field to where no mask names it, or ask whether it has a value. Pure.
+import type { PathState, Paths } from './masking/paths.ts'
+
+/** Whether a document is a patch that copies, moves or tests one of these fields, wherever it is. */
+export function carriesFields(document: unknown, fields: Paths | undefined): boolean {
+  if (!Array.isArray(document) || fields === undefined) return false
+  return document.some(operation => isObject(operation) && carries(operation, fields))
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+/** RFC 6902 section 4. Some servers take names of members and operations in any case. */
+function carries(operation: Record<string, unknown>, fields: Paths): boolean {
+  const values = (name: string): unknown[] =>
+    Object.entries(operation).flatMap(([each, value]) => (each.toLowerCase() === name ? [value] : []))
+  const does = (...names: string[]): boolean => values('op').some(op => names.includes(String(op).toLowerCase()))
+  const places = (name: string): (PathState | undefined)[] =>
+    values(name).flatMap(pointer => (typeof pointer === 'string' ? [placeOf(pointer, fields)] : []))
+  if (does('copy', 'move') && places('from').some(isHidden)) return true
+  const compared = values('value')
+  return does('test') && places('path').some(place => holds(compared, place, fields))
+}
+
+const isHidden = (place: PathState | undefined): boolean => place === undefined || place.mask >= 0
+
+/** Where a pointer leads (RFC 6901), with a slash before it or none; undefined where that is in something hidden. An index has no name. */
+function placeOf(pointer: string, fields: Paths): PathState | undefined {
+  const names = pointer.split('/').filter(name => name !== '')
+  let place = fields.start
+  for (const name of names.map(each => each.replaceAll('~1', '/').replaceAll('~0', '~'))) {
+    if (place.mask >= 0) return undefined
+    if (!/^(?:\d+|-)$/.test(name)) place = fields.belowText(place, name)
+  }
+  return place
+}
+
+/** Whether a value that is compared has a field that is hidden. */
+function holds(value: unknown, place: PathState | undefined, fields: Paths): boolean {
+  if (place === undefined || place.mask >= 0) return true
+  if (Array.isArray(value)) return value.some(each => holds(each, place, fields))
+  return (
+    isObject(value) && Object.entries(value).some(([name, each]) => holds(each, fields.belowText(place, name), fields))
+  )
+}

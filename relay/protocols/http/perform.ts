@@ -1,0 +1,45 @@
+// Which requests must not be sent where something is masked: answers to them would show it where masks do not find it. Pure.
+import type { Deny, Obligation } from '@gate/shared/model'
+import type { Body } from './body.ts'
+import { fieldsAnywhere, masksFields } from './masking/body.ts'
+import { carriesFields } from './patch.ts'
+
+/** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
+export function perform(
+  obligations: readonly Obligation[],
+  routes: readonly string[],
+  method: string,
+  body: Body,
+): Deny | undefined {
+  const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
+  if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
+    return deny(
+      'policy masks columns on this target, and an HTTP service has none',
+      'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
+    )
+  }
+  if (!masksFields(obligations, routes)) return undefined
+  if (body.renames?.() === true)
+    return deny(
+      'fields are masked for you, and the request may ask for some under other names',
+      'Leave out its aliases.',
+    )
+  if (carriesFields(body.document, fieldsAnywhere(obligations, routes)))
+    return deny(
+      'fields are masked for you, and the patch copies, moves or tests one of them',
+      'Leave this operation out of it.',
+    )
+  if (body.renames !== undefined || !mayRename(method, body)) return undefined
+  return deny(
+    'fields are masked for you, and gate cannot read whether the body asks for some under other names',
+    'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
+  )
+}
+
+/** Types of which no target makes a text. */
+const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|pdf|wasm|vnd\.(?!.*(?:json|graphql)))/
+
+/** Whether a body that was not read could be GraphQL to a target, whatever it is called. */
+function mayRename(method: string, { facts: { contentType } }: Body): boolean {
+  return method === 'POST' || method === 'QUERY' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
+}

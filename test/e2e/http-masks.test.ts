@@ -1,0 +1,194 @@
+// Ways around masks of fields that services themselves offer, and what stays of masked values in the record, through real processes.
+import t from 'tap'
+import { WebSocket } from 'ws'
+import type { Connection } from '../support/gate.ts'
+import { type Answer, answerWith } from '../support/http-target.ts'
+import { startHttpWorld } from '../support/http-world.ts'
+
+const policy = `
+targets:
+  - match: { labels: { env: prod, protocol: http } }
+    allow: { groups: [engineers, support] }
+    routes: ["/cars/{vin}", "/cars/{vin}/log"]
+    rules:
+      - { name: everything, allow: [engineers, support] }
+      - { name: no-admins, when: '"role=admin" in op.parameters', deny: "No." }
+    mask:
+      - { fields: ["data.users.email", "**.vin", "**.etag"], for: { groups: [support] }, with: redact }
+      - { fields: ["**.total"], routes: ["/reports/{id}", "/cars/{car}/log"], for: { groups: [support] }, with: redact }
+`
+
+const SECRET = 'zebra'
+const VIN = 'WVWZZZ1JZ3W386752'
+const user = { EMail: SECRET, n: 1 }
+
+const answers: Readonly<Record<string, Answer>> = {
+  '/case': answerWith('application/json', JSON.stringify({ Data: { users: [user] } })),
+  '/flat': answerWith(
+    'application/json',
+    JSON.stringify({ 'data.users': { email: SECRET }, 'car[vin]': SECRET, n: 1 }),
+  ),
+  '/tags': answerWith('application/json', JSON.stringify({ '@odata.etag': SECRET, n: 1 })),
+  '/text': answerWith(
+    'application/json',
+    JSON.stringify({ data: JSON.stringify({ users: [user] }), log: `{"vin":"${SECRET}` }),
+  ),
+  '/lines': answerWith('application/x-ndjson', `${JSON.stringify({ type: 'ADDED', object: user })}\n`),
+  '/events': answerWith(
+    'text/event-stream',
+    `data: ${JSON.stringify({ id: 1, payload: { data: { users: [user] } } })}\n\n`,
+  ),
+  '/rows': answerWith('text/csv', `n,E-Mail,payload\n1,${SECRET},"{""vin"":""${SECRET}""}"\n`),
+  '/pages': (_request, response) => {
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      link: `<http://${_request.headers.host}/pages?page=2>; rel="next"`,
+    })
+    response.end('[]')
+  },
+}
+
+const ofRoutes = ['/reports/7', '/Reports/7.json', '/cars/7/log', '/cars/7/LOG/']
+const total = answerWith('application/json', JSON.stringify({ total: SECRET, n: 1 }))
+const world = await startHttpWorld({
+  policy,
+  answers: { ...answers, '/reports': total, ...Object.fromEntries(ofRoutes.map(path => [path, total])) },
+})
+t.teardown(() => world[Symbol.asyncDispose]())
+const [alice, carol] = [await world.person('alice'), await world.person('carol')]
+const [open, masked] = [await alice.connect('billing-api'), await carol.connect('billing-api')]
+t.teardown(() => Promise.all([open, masked].map(each => each[Symbol.asyncDispose]())))
+
+const ask = (at: Connection, path: string, init: RequestInit = {}): Promise<Response> =>
+  fetch(`http://127.0.0.1:${at.port}${path}`, init)
+const sent = (method: string, body: unknown, type = 'application/json'): RequestInit => ({
+  method,
+  headers: { 'content-type': type },
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+})
+
+t.test('a field is masked however the service writes its name, and wherever its document stands', async t => {
+  for (const path of Object.keys(answers).filter(each => each !== '/pages')) {
+    t.match(await (await ask(open, path)).text(), SECRET, path)
+    const answer = await ask(masked, path)
+    const text = await answer.text()
+    t.equal(answer.status, 200, `${path} ${text}`)
+    t.notMatch(text, SECRET, path)
+    t.match(text, /\bn\b|log/, path)
+  }
+  const socket = new WebSocket(`ws://127.0.0.1:${masked.port}/socket`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const echoed = new Promise(resolve => socket.once('message', data => resolve(String(data))))
+  socket.send(JSON.stringify({ type: 'next', payload: { data: { users: [user] } } }))
+  t.equal(await echoed, '{"type":"next","payload":{"data":{"users":[{"EMail":"****","n":1}]}}}')
+  socket.terminate()
+})
+
+t.test('a mask is about its routes, whatever other routes the policy has', async t => {
+  for (const path of ofRoutes) {
+    t.match(await (await ask(open, path)).text(), SECRET, path)
+    t.notMatch(await (await ask(masked, path)).text(), SECRET, path)
+  }
+  t.match(await (await ask(masked, '/reports')).text(), SECRET, 'and about no other')
+})
+
+t.test('a patch does not carry a masked field to another name, nor ask for its value', async t => {
+  const type = 'application/json-patch+json'
+  for (const operation of [
+    { op: 'copy', from: '/email', path: '/nickname' },
+    { op: 'move', from: '/users/0/EMAIL', path: '/nickname' },
+    { OP: 'Copy', From: 'email', Path: 'nickname' },
+    { op: 'test', path: '/vin', value: SECRET },
+    { op: 'test', path: '/cars/0', value: { vin: SECRET } },
+  ]) {
+    const before = world.service.asked.length
+    const answer = await ask(masked, '/users/1', sent('PATCH', [{ op: 'add', path: '/a', value: 1 }, operation], type))
+    t.equal(answer.status, 403, JSON.stringify(operation))
+    t.match(await answer.json(), { rule: 'http', detail: /copies, moves or tests/ })
+    t.equal(world.service.asked.length, before)
+    t.equal((await ask(open, '/users/1', sent('PATCH', [operation], type))).status, 200)
+  }
+  const plain = [
+    { op: 'move', from: '/items/2', path: '/items/0' },
+    { op: 'test', path: '/version', value: 3 },
+    { op: 'replace', path: '/email', value: 'x' },
+  ]
+  t.equal((await ask(masked, '/users/1', sent('PATCH', plain, type))).status, 200)
+})
+
+t.test('other names asked for in a text that is a document', async t => {
+  const start = (query: string): unknown => ({ id: '1', type: 'start', payload: { data: JSON.stringify({ query }) } })
+  t.equal((await ask(masked, '/graphql', sent('POST', start('subscription { e: email }')))).status, 403)
+  t.equal((await ask(masked, '/graphql', sent('POST', start('subscription { email }')))).status, 200)
+})
+
+t.test('tags of bodies open nothing where something is masked', async t => {
+  await ask(masked, '/users/1', { method: 'PUT', headers: { 'if-match': 'W/"of-a-body"' }, body: '{}' })
+  t.equal(world.service.asked.at(-1)?.headers['if-match'], '"gate-none"')
+  await ask(open, '/users/1', { method: 'PUT', headers: { 'if-match': 'W/"of-a-body"' }, body: '{}' })
+  t.equal(world.service.asked.at(-1)?.headers['if-match'], 'W/"of-a-body"')
+})
+
+t.test('what is masked for anybody is in no record, however a request says it', async t => {
+  const text = `mutation { put(car: {Vin: "${VIN}"}) { id } }`
+  for (const [path, init] of [
+    [`/cars/${VIN}`],
+    [`/Cars/${VIN}.json`],
+    [`/cars/${VIN}/log?n=1`],
+    ['/cars', sent('POST', { VIN })],
+    ['/cars', sent('POST', { 'car.vin': VIN })],
+    ['/cars', sent('POST', { payload: JSON.stringify({ vin: VIN }) })],
+    [
+      '/cars',
+      sent(
+        'POST',
+        new URLSearchParams({ payload: JSON.stringify({ vin: VIN }) }).toString(),
+        'application/x-www-form-urlencoded',
+      ),
+    ],
+    ['/graphql', sent('POST', { query: text })],
+    [`/graphql?${new URLSearchParams({ query: text })}`],
+    [`/graphql?${new URLSearchParams({ query: '{ a }', variables: JSON.stringify({ vin: VIN }) })}`],
+  ] as const)
+    t.equal((await ask(open, path, init)).status, 200, path)
+  const socket = new WebSocket(`ws://127.0.0.1:${open.port}/cars/${VIN}`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const echoed = new Promise(resolve => socket.once('message', resolve))
+  socket.send(JSON.stringify({ vin: VIN }))
+  await echoed
+  socket.terminate()
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, /GET \/cars\/‹redacted:/)
+  for (const [line] of recorded.matchAll(new RegExp(`.{80}${VIN}.{20}`, 'g'))) t.fail(line)
+})
+
+t.test('values of parameters wherever a service cuts them', async t => {
+  for (const query of ['role=admin', 'a=1;role=admin', 'role[]=admin', 'role%5Bx%5D=admin'])
+    t.equal((await ask(open, `/users?${query}`)).status, 403, query)
+  t.equal((await ask(open, '/users?role=user;a=admin')).status, 200)
+})
+
+t.test('headers that would speak for somebody else, and those of pages that say nothing of themselves', async t => {
+  const said = {
+    ...{ 'x-forwarded-preferred-username': 'root', 'x-auth-request-email': 'root', 'x-webauth-user': 'root' },
+    ...{ 'remote-groups': 'root', 'client-cert': 'root', 'x-ssl-client-verify': 'root', proxy: 'http://root' },
+  }
+  await ask(open, '/plain', { headers: { ...said, 'x-user-agent': 'kept' } })
+  const got = world.service.asked.at(-1)?.headers ?? {}
+  t.same(
+    Object.keys(said).filter(name => got[name] !== undefined),
+    [],
+  )
+  t.equal(got['x-user-agent'], 'kept')
+  const form = (site: string): Promise<Response> =>
+    ask(open, '/form', {
+      ...sent('POST', 'a=1', 'application/x-www-form-urlencoded'),
+      headers: { origin: 'null', 'sec-fetch-site': site },
+    })
+  t.equal((await form('same-origin')).status, 200)
+  t.equal((await form('cross-site')).status, 403)
+})
+
+t.test('the next page is one of the local port', async t => {
+  t.equal((await ask(open, '/pages')).headers.get('link'), '</pages?page=2>; rel="next"')
+})
