@@ -9,7 +9,7 @@ import type { Relation } from './catalog.ts'
 import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
 import type { Missing } from './lineage/findings.ts'
-import { type Column, flowsOf, maskOf } from './lineage/scope.ts'
+import { type Column, flowsOf, keepsNull, maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { writesSettings } from './operation.ts'
@@ -263,7 +263,7 @@ export function computedColumns(facts: StatementFacts, masked: MaskedColumns): C
 
 function fedMask(column: Column): FedMask | undefined {
   const mask = maskOf(column)
-  return mask === undefined ? undefined : { mask, plain: column.plain }
+  return mask === undefined ? undefined : { mask, keepsNull: keepsNull(column) }
 }
 
 /** What has to be known of rows that leave by COPY TO STDOUT. */

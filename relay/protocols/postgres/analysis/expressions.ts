@@ -230,7 +230,7 @@ export class Expressions {
     gathered.queries.push(this.#query(content['subselect']))
   }
 
-  #presence(columns: readonly Json[], where: string): Test {
+  #presence(columns: readonly Json[], where: string): Extract<Test, { kind: 'presence' }> {
     return { kind: 'presence', where, expression: this.expression(...columns) }
   }
 
@@ -244,7 +244,7 @@ export class Expressions {
     const isCounter = counters.has(name) && args.length > 0 && args.every(isReference)
     const more = ['agg_distinct', 'agg_order', 'func_variadic'].some(field => content[field] !== undefined)
     if (isCounter && !more) {
-      gathered.uses.push(this.#presence(args, `${name}()`))
+      gathered.uses.push({ ...this.#presence(args, `${name}()`), counted: true })
       return
     }
     const order = list(content['agg_order']).map(item => as(item, 'SortBy')?.['node'] ?? null)
