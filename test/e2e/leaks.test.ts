@@ -47,6 +47,13 @@ set role gate_service;
 create view hidden_queries as select pg_stat_get_backend_activity(id) as query from pg_stat_get_backend_idset() id;
 create view ruled_view as select id, note from notes;
 create rule shows as on insert to ruled_view do instead select upper(email) as note from customers where id = 7;
+create table guarded (id int);
+insert into guarded values (7);
+create function tells(int) returns bool language plpgsql as $$ begin
+  raise notice '%', (select email from customers where id = $1); return true; end $$;
+create policy telling on guarded using (tells(id));
+alter table guarded enable row level security, force row level security;
+create view over_guarded as select id from guarded;
 create domain loud as text check (leak_arg(value) is not null);
 analyze;
 `
@@ -223,6 +230,8 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select (leak_table()).email',
     'select leak_cursor();; fetch all from leaky',
     'begin;; select leak_cursor();; fetch all from leaky;; rollback',
+    'select id from guarded',
+    'select * from over_guarded',
     "do $$ begin raise notice '%', (select email from customers where id = 7); end $$",
     "do $$ begin perform set_config('application_name', (select email from customers where id = 7), false); end $$;; show application_name",
     'select public.leak_sql()',

@@ -119,6 +119,9 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
     ruleCalls: [],
     domainCalls: [],
     typeParts: [],
+    used: [],
+    references: [],
+    guarded: [],
   }
 }
 

@@ -112,6 +112,9 @@ export class Catalog {
   /** Whether the server reads names beyond ASCII as gate does. */
   readonly isUtf8: boolean
   readonly generated: readonly Generated[]
+  readonly #guarded: ReadonlySet<number>
+  /** Foreign keys. */
+  readonly references: readonly { readonly table: number; readonly refersTo: number }[]
   /** What runs functions that may do more than compute. */
   calling: Calling
   readonly #operators: ReadonlySet<string>
@@ -159,6 +162,8 @@ export class Catalog {
       column: Number(column),
       from: Number(from),
     }))
+    this.#guarded = new Set(rows.guarded.map(([relation]) => Number(relation)))
+    this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))
     this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
@@ -229,6 +234,11 @@ export class Catalog {
   /** Whether it does before a statement with it is run. */
   isCallerBefore(oid: number): boolean {
     return this.beneath(oid).some(each => this.calling.isCallerBefore(each, this.isView(each)))
+  }
+
+  /** Whether reading it, or what is under it, calls functions of its policies. */
+  isGuarded(oid: number): boolean {
+    return this.#guarded.size > 0 && this.beneath(oid).some(each => this.#guarded.has(each))
   }
 
   /** Whether it is a view or materialised view; what is not known may be one. */

@@ -177,7 +177,8 @@ export function canLookUp(facts: StatementFacts, masked: MaskedColumns): boolean
 export function canQuoteValues(facts: StatementFacts, masked: MaskedColumns): boolean {
   if (canLookUp(facts, masked)) return true
   // A domain's check can call a function that quotes what it reads.
-  return facts.types.some(type => masked.catalog.isMadeType(type)) || facts.parts.some(part => part.writes)
+  if (facts.types.some(type => masked.catalog.isMadeType(type)) || facts.parts.some(part => part.writes)) return true
+  return relationsOf(facts, masked).some(({ oid }) => masked.catalog.isGuarded(oid))
 }
 
 function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
