@@ -149,6 +149,8 @@ t.test('functions that may do anything', async t => {
       'create aggregate own(int) (sfunc = first_of, stype = int)',
       'create aggregate own(int) (sfunc1 = first_of, stype1 = int)',
       'create cast (pair as int) with function pg_temp.first_of(pair)',
+      'create or replace function stamp() returns trigger language plpgsql as $$ begin perform mark(); return new; end $$',
+      "create or replace function of_note(text) returns text language sql immutable as 'select mark()::text'",
     ]
     for (const text of refused)
       t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)
