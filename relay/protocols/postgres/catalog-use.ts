@@ -173,6 +173,11 @@ export class CatalogUse {
     return () => !this.#source.changes.concernedSince(since, namesOf(statement), this)
   }
 
+  /** Says of what was judged by a snapshot whether it would be judged by the same one now. */
+  standing(catalog: Catalog): () => boolean {
+    return () => this.#making.size + this.#made.size === 0 && this.#source.freshCatalog() === catalog
+  }
+
   /** Whether a command that runs changes what names mean: then `over` has to be called when its transaction is. */
   changesNames(commands: readonly number[]): boolean {
     if (this.#changing.size === 0) return false

@@ -107,7 +107,10 @@ export class Judging {
     return this.#masks.resolve(obligations, catalog).masked
   }
 
-  /** What is only prepared: the server reads and plans it, so what is refused outright is refused already. */
+  /**
+   * What is only prepared, or bound: the server reads and plans it, so what is refused outright is refused already. To plan it
+   * calls functions, so it is judged anew at a Bind when these may be others.
+   */
   prepare(
     statements: readonly Resolved[],
     text: string,
@@ -125,7 +128,8 @@ export class Judging {
       const masked = statements.map(each => this.#masks.of(each, obligations, catalog))
       const sensitive = masked.some(each => each.sensitive)
       const guard = masked[0]?.masking?.guard
-      return { kind: 'go', plans: [], prepared: { text, facts, parameterTypes, sensitive, guard } }
+      const stands = this.#catalogs.standing(catalog)
+      return { kind: 'go', plans: [], prepared: { text, facts, parameterTypes, sensitive, guard, stands } }
     })
   }
 
