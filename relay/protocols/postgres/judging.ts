@@ -134,13 +134,9 @@ export class Judging {
   }
 
   /** What runs, with everything that was sent along with it. */
-  decide(
-    statements: readonly Resolved[],
-    sent: Sent,
-    tell: (unit: Buffer) => void,
-    signal: AbortSignal,
-  ): Maybe<Answer> {
-    if (statements.length === 0) return { kind: 'go', plans: [] }
+  decide(given: readonly Resolved[], sent: Sent, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
+    if (given.length === 0) return { kind: 'go', plans: [] }
+    const statements = this.#catalogs.besideCursors(given)
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(statements, catalog => {
       // Nobody is asked to approve it any more.
