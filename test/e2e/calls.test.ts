@@ -139,6 +139,7 @@ t.test('functions that may do anything', async t => {
       "select of_checked('1')",
       'select 1 #*# 2',
       'select over_sum(1)',
+      "select turned('x', false)",
       'explain select folded(1)',
       'explain select 1 ### 2',
       'explain select * from folded_view',

@@ -1,6 +1,6 @@
 // Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
 import { calledName, newerCall } from './calls.ts'
-import { type ChangedSetting, changedSetting, saidBy } from './changed-setting.ts'
+import { anySetting, type ChangedSetting, changedSetting, saidBy } from './changed-setting.ts'
 import type { Collected, NestedWrite } from './collected.ts'
 import { columnName } from './forms.ts'
 import { type OtherObject, objectsOf, type RelationName, relationOf } from './objects.ts'
@@ -253,7 +253,11 @@ class Collector {
     const { relations, others, functions } = objectsOf(name, content)
     for (const relation of relations) this.#add(this.#written, relation)
     this.#others.push(...others)
-    for (const called of functions) this.#functions.add(called)
+    for (const called of functions) {
+      this.#functions.add(called)
+      // An aggregate that is made of it sets what its first state names.
+      if (called.split('.').at(-1) === 'set_config') this.#settings.push(anySetting)
+    }
     this.#ranges(content, scope)
   }
 

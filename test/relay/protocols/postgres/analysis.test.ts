@@ -35,6 +35,7 @@ t.test('what statements do, and to which tables', async t => {
     'select 1': ['select'],
     'select a from t, s.u x join v on true': ['select t s.u v'],
     'select a from t x for update of x': ['select t'],
+    "create aggregate a(text, bool) (sfunc = set_config, stype = text, initcond = 'role')": ['create', 'set_role'],
     'alter default privileges revoke select on tables from r': ['revoke'],
     'table t': ['select t'],
     'values (1)': ['select'],
