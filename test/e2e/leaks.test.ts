@@ -425,6 +425,25 @@ t.test('a person from whom columns are masked', async t => {
     for (const text of telling) t.ok((await ask(gate.port, text.split(';;'), false, false)).refused, text)
   })
 
+  await t.test('nothing says where in an index a value is, or would be', async t => {
+    const looking = async (port: number, guess: string): Promise<string> => {
+      const messages = ['begin isolation level serializable', 'set local enable_seqscan = off']
+      const look = `select id from customers where email = '${guess}'`
+      const where =
+        "select page, tuple, l.page, (l).tuple from pg_locks l where mode = 'SIReadLock' and locktype = 'page'"
+      const { text } = await ask(
+        port,
+        [...messages.slice(0, port === clear.port ? 2 : 1), look, where, 'rollback'],
+        false,
+        false,
+      )
+      return text
+    }
+    t.match(await looking(clear.port, 'no such value'), /\[\[1,null,1,null\]\]/, 'the server says it')
+    const told = await looking(gate.port, 'no such value')
+    t.notMatch(told, /\[\[\d/, told)
+  })
+
   await t.test('and yet she can work', async t => {
     const works = [
       'select id, name from customers where id = 7',

@@ -90,7 +90,7 @@ const hiding = new RegExp(
     '(query|cursor|table|schema|database)_to_xml(_and_xmlschema)?|pg_read_\\w+|pg_ls_\\w+|pg_stat_file|lo_get|loread|ts_stat',
     'pg_logical_\\w+|pg_stats|pg_stats_ext\\w*|pg_statistic\\w*|pg_stat_activity|pg_stat_get_activity|pg_prepared_statements?',
     'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|_?pg_user_mappings?|user_mapping_options|pg_subscription|attmissingval',
-    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy',
+    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy|pg_locks|pg_lock_status',
   ].join('|')})\\b`,
 )
 
