@@ -40,7 +40,7 @@ both(
     'create view v as select email from customers': moved,
     'create materialized view v as select * from customers': moved,
     "copy customers to '/tmp/customers'": moved,
-    "copy (select email from customers) to program 'cat'": moved,
+    "copy (select email from customers) to program 'cat'": /COPY with programs of the server/,
     'copy (select upper(email) from customers) to stdout': computed,
     'copy twice to stdout': /nothing says which of the columns that it copies are masked ones/,
     "copy customers to stdout (encoding 'latin1')": /cannot be copied: its rows are written in latin1/,
