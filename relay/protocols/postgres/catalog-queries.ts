@@ -43,7 +43,8 @@ const anyCast = (which: string): string =>
 export function catalogQueries(system: boolean) {
   const from = system ? 0 : FIRST_NORMAL_OBJECT_ID
   return {
-    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
+    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text,
+      pg_catalog.pg_get_userbyid(c.relowner)::text
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
     columns: `select a.attrelid::text, a.attnum::text, a.attname::text,

@@ -12,6 +12,8 @@ export interface Relation {
   readonly oid: number
   readonly schema: string
   readonly name: string
+  /** The role that owns it. */
+  readonly owner?: string | undefined
   /** pg_class.relkind: r table, p partitioned table, v view, m materialised view, f foreign table, S sequence, … */
   readonly kind: string
   /** Columns by number; numbers below 1 are system columns and hold no data of the table. */
@@ -135,12 +137,13 @@ export class Catalog {
     this.isUtf8 = rows.encoding.every(([encoding]) => encoding === 'UTF8')
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
-    for (const [oid, schema, name, kind] of rows.relations) {
+    for (const [oid, schema, name, kind, owner] of rows.relations) {
       this.#add({
         oid: Number(oid),
         schema: schema ?? '',
         name: name ?? '',
         kind: kind ?? '',
+        owner: owner ?? undefined,
         ...(columns.get(Number(oid)) ?? noColumns),
         key: keys.get(Number(oid)) ?? [],
       })

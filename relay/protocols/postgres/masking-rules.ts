@@ -5,6 +5,7 @@ import type { StatementFacts } from './analysis/facts.ts'
 import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import { wholeTextTypes } from './analysis/tree.ts'
+import { relationsBeyond } from './beyond.ts'
 import type { Relation } from './catalog.ts'
 import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
@@ -81,6 +82,7 @@ function relationsOf(facts: StatementFacts, masked: MaskedColumns): readonly Rel
   return facts.parts
     .flatMap(part => [...part.reads, ...part.written])
     .flatMap(name => masked.catalog.resolve(name.schema, name.name))
+    .concat(facts.parts.flatMap(part => relationsBeyond(part, masked.catalog)))
 }
 
 /** Whether any column is masked by name; other masks only search results. */

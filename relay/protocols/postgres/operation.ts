@@ -3,6 +3,7 @@ import type { Operation, Parameter, Resource, Vocabulary } from '@gate/shared/mo
 import { noFacts, type Part, type StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
 import { setRole } from './analysis/parts.ts'
+import { relationsBeyond } from './beyond.ts'
 import type { Catalog } from './catalog.ts'
 import type { BoundValue } from './questions.ts'
 import { functionsMadeBy } from './schema-changes.ts'
@@ -101,6 +102,11 @@ function operation(part: Part, text: string, parameters: readonly Parameter[], c
     resources: [
       ...part.reads.flatMap(name => resources(name, 'read', catalog)),
       ...part.written.flatMap(name => resources(name, 'write', catalog)),
+      ...relationsBeyond(part, catalog).map(({ schema, name }) => ({
+        kind: 'table',
+        name: `${schema}.${name}`,
+        mode: 'write' as const,
+      })),
       ...part.others.map(({ kind, name }) => ({ kind, name, mode: 'write' as const })),
     ],
     text,

@@ -1,6 +1,7 @@
 // What is known of a statement from its text: kind, tables, columns, functions, names it defines or uses. Pure.
 import type { Fact } from '@gate/shared/model'
 import type { BoundSetting } from '../settings.ts'
+import type { Beyond } from './beyond.ts'
 import type { CopyOut } from './copy.ts'
 import type { Lineage } from './lineage.ts'
 import type { OtherObject, RelationName } from './objects.ts'
@@ -16,6 +17,8 @@ export interface Part {
   /** Objects that are no relations: roles, schemas, functions that are dropped, … */
   readonly others: readonly OtherObject[]
   readonly facts: Readonly<Record<string, Fact>>
+  /** Tables that it is about without naming them. */
+  readonly beyond?: Beyond | undefined
   /** Of a nested part: what it writes is among what the command tag of the statement counts. */
   readonly tagged?: boolean
 }

@@ -1,6 +1,7 @@
 // A parse tree → the facts of each statement in it. Pure.
 import type { Fact } from '@gate/shared/model'
 import { type BoundSetting, isOtherEncoding, readsAsGate, settingName } from '../settings.ts'
+import { beyondOf } from './beyond.ts'
 import type { ChangedSetting } from './changed-setting.ts'
 import { collect } from './collect.ts'
 import type { Collected } from './collected.ts'
@@ -155,7 +156,13 @@ function plainly(name: string, content: JsonObject, kind: Kind): Described {
     content,
     collected,
   )
-  return { main, nested: collected.nested.map(nestedPart), collected, naming: namingOf(name, content) }
+  const beyond = beyondOf(name, content)
+  return {
+    main: beyond === undefined ? main : { ...main, beyond },
+    nested: collected.nested.map(nestedPart),
+    collected,
+    naming: namingOf(name, content),
+  }
 }
 
 function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string, Fact>): Described {
