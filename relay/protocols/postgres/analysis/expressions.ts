@@ -29,6 +29,7 @@ const SKIPPING = 'what decides whether a function or a subquery runs'
 /** Hold no columns. */
 const leaves = new Set([
   ...['A_Const', 'ParamRef', 'SQLValueFunction', 'SetToDefault', 'CurrentOfExpr', 'TypeName', 'JsonOutput'],
+  'MergeSupportFunc',
   ...['JsonFormat', 'JsonReturning', 'String', 'Integer', 'Float', 'Boolean', 'BitString', 'A_Star'],
 ])
 

@@ -14,6 +14,7 @@ both(
     "update customers set email = 'new' where email = 'old'",
     "delete from customers where email = 'a' returning id, email",
     'merge into notes n using customers c on c.id = n.customer_id when matched then update set note = c.name',
+    'merge into customers c using notes n on c.id = n.id when matched then update set name = n.note returning merge_action(), c.id',
     'create table t as select id, name from customers',
     'select id, name into t from customers union all select id, note from notes',
     'create view v as select id, name from customers',
