@@ -15,6 +15,7 @@ import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { writesSettings } from './operation.ts'
 import { isPlanSetting, planRefusal } from './settings.ts'
+import { shadowRefusal } from './shadows.ts'
 
 /**
  * Columns of the system catalogs that hold values or texts of others: masked for everybody from whom anything is.
@@ -112,6 +113,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (makesTrusted(facts))
     return "columns are masked for you, and a type of this name would be taken for PostgreSQL's own"
+  const shadow = shadowRefusal(facts.makes, masked.catalog)
+  if (shadow !== undefined) return shadow
   if (facts.parts.some(part => part.action === 'set_role' && part.writes) || writesSettings(facts, masked.catalog))
     return 'columns are masked for you, so the session stays the one they are masked in'
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])

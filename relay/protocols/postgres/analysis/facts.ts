@@ -4,6 +4,7 @@ import type { BoundSetting } from '../settings.ts'
 import type { Beyond } from './beyond.ts'
 import type { CopyOut } from './copy.ts'
 import type { Lineage } from './lineage.ts'
+import type { Making } from './making.ts'
 import type { OtherObject, RelationName } from './objects.ts'
 import type { Recordable } from './recordable.ts'
 
@@ -64,6 +65,8 @@ export interface StatementFacts {
   readonly types: readonly (string | number)[]
   /** Settings that it changes; undefined for one whose name is computed. */
   readonly settings: readonly (string | undefined)[]
+  /** The relation that it makes, or moves. */
+  readonly makes?: Making | undefined
   /** It says names that can be others where the database is not in UTF8. */
   readonly isReadOtherwise: boolean
   /** What masking needs to know. */

@@ -8,6 +8,7 @@ import type { Collected } from './collected.ts'
 import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
+import { makingOf } from './making.ts'
 import { meetingsOf } from './meeting.ts'
 import { hasOtherNames } from './other-names.ts'
 import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
@@ -81,6 +82,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     fields: collected.fields,
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
     settings: changes.map(setting => setting.name),
+    makes: makingOf(name, content),
     isReadOtherwise: false,
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
