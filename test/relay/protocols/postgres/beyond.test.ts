@@ -52,6 +52,9 @@ t.test('what a command is about without naming it', async t => {
 })
 
 t.test('a GRANT of all tables is one of those that cannot be followed', async t => {
-  t.match((await said('grant select on all tables in schema public to bob')).refusal, /odd_table has columns of types whose casts run functions/)
+  t.match(
+    (await said('grant select on all tables in schema public to bob')).refusal,
+    /odd_table has columns of types whose casts run functions/,
+  )
   t.equal((await said('grant select on all tables in schema other2 to bob')).refusal, undefined)
 })
