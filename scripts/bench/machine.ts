@@ -54,7 +54,7 @@ function masked(kind: MaskKind): StatementPlan {
     predicates: 'equality',
   }
   const columns = {
-    mask: (_table: number, column: number) => (column === 2 ? obligation : undefined),
+    mask: (_table: number, column: number) => (column === 2 ? { mask: obligation, keepsNull: true } : undefined),
     knows: () => true,
     isOpaque: () => false,
   } satisfies Pick<MaskedColumns, 'mask' | 'knows' | 'isOpaque'> as unknown as MaskedColumns

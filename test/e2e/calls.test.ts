@@ -69,6 +69,15 @@ create view ruled_view as select id from ruled;
 create table items (id int primary key, note text default upper('x'), at timestamptz default now());
 create view item_view as select id, note from items;
 insert into items values (11, 'one'), (12, 'two'), (13, 'three');
+create aggregate turned(text, bool) (sfunc = set_config, stype = text, initcond = 'my.setting');
+create function loud(int) returns int language plpgsql stable as $$ begin return $1; end $$;
+create function add_two(int) returns int language sql immutable as 'select $1 + 2';
+create function add_three(int) returns int language sql immutable as 'select $1 + 3';
+create function stamp() returns trigger language plpgsql as $$ begin return new; end $$;
+create table stamped (id int, note text);
+create trigger stamps before insert on stamped for each row execute function stamp();
+create function of_note(text) returns text language sql immutable as 'select upper($1)';
+create index on stamped (of_note(note));
 create extension hstore;
 `
 
@@ -130,6 +139,7 @@ t.test('functions that may do anything', async t => {
       "select of_checked('1')",
       'select 1 #*# 2',
       'select over_sum(1)',
+      "select turned('x', false)",
       'explain select folded(1)',
       'explain select 1 ### 2',
       'explain select * from folded_view',
@@ -149,6 +159,8 @@ t.test('functions that may do anything', async t => {
       'create aggregate own(int) (sfunc = first_of, stype = int)',
       'create aggregate own(int) (sfunc1 = first_of, stype1 = int)',
       'create cast (pair as int) with function pg_temp.first_of(pair)',
+      'create or replace function stamp() returns trigger language plpgsql as $$ begin perform mark(); return new; end $$',
+      "create or replace function of_note(text) returns text language sql immutable as 'select mark()::text'",
     ]
     for (const text of refused)
       t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)
@@ -237,6 +249,58 @@ t.test('functions that may do anything', async t => {
     t.match(more, /^42501 gate: no calls/, 'the rest of a portal')
     talk.close()
     t.same(await touched(), before)
+  })
+
+  await t.test('of functions that are replaced between Parse and Bind, which plans what it binds', async t => {
+    const made = (name: string): string =>
+      `create or replace function ${name}(int) returns int language sql immutable as 'select mark()'`
+    for (const [port, name, reason] of [
+      [engineer.port, 'add_two', /^42501 gate: no calls/],
+      [support.port, 'add_three', /^42501 gate: people have to approve this/],
+    ] as const) {
+      const talk = await Talk.start(port)
+      const call = `select ${name}(1)`
+      await talk.say([client.parse('early', call), client.parse('other', "select upper('x')"), client.sync])
+      t.equal(await talk.ask(`prepare sql as ${call}`), '')
+      t.equal(
+        shown(await talk.say([client.bind('', 'early'), client.execute(''), client.sync])),
+        name.endsWith('two') ? '3' : '4',
+      )
+      const pipeline = [client.parse('', made(name)), client.bind('', ''), client.execute(''), client.bind('', 'early')]
+      t.match(shown(await talk.say([...pipeline, client.sync])), reason, 'in one pipeline')
+      t.equal(await talk.ask(made(name)), '')
+      for (const statement of ['early', 'sql'])
+        t.match(shown(await talk.say([client.bind('', statement), client.sync])), reason, statement)
+      const large = [client.parse('large', `select ${name}(1), $1::text`), client.sync]
+      t.match(shown(await talk.say(large)), reason)
+      t.equal(
+        shown(await talk.say([client.bind('', 'other'), client.execute(''), client.sync])),
+        'X',
+        'others may be bound',
+      )
+      talk.close()
+    }
+    t.same(await touched(), before)
+  })
+
+  await t.test('of functions that are replaced before COMMIT runs a cursor WITH HOLD', async t => {
+    const declare = 'declare c cursor with hold for select loud(id) from generate_series(1, 3) id'
+    const make = 'create or replace function loud(int) returns int language plpgsql as $$ begin return mark(); end $$'
+    for (const messages of [
+      ['begin', declare, make, 'commit'],
+      ['begin', `${declare}; ${make}; commit`],
+    ]) {
+      const talk = await Talk.start(engineer.port)
+      const answers: string[] = []
+      for (const message of messages) answers.push(await talk.ask(message))
+      t.match(answers.join(), /42501 gate: (?:a cursor WITH HOLD|no calls)/)
+      talk.close()
+    }
+    t.same(await touched(), before)
+    const talk = await Talk.start(engineer.port)
+    for (const message of ['begin', declare, 'commit', make, 'close c', 'begin', make, 'commit'])
+      t.equal(await talk.ask(message), '', message)
+    talk.close()
   })
 
   await t.test('by an estimate for those who are asked', async t => {

@@ -8,6 +8,7 @@ const setup = `
 create table customers (id int primary key, name text, email text, ssn text);
 insert into customers select i, 'name ' || i, 'user' || i || '@secret.example', '987-65-00' || i from generate_series(1, 9) i;
 create view customer_view as select id, email from customers;
+create view initials as select id, nullif(left(email, 1), 'u') as f from customers;
 create materialized view customer_mat as select * from customers;
 create table people (id int, email text) partition by range (id);
 create table people_1 partition of people for values from (1) to (100);
@@ -93,6 +94,31 @@ t.test('whether something computed is NULL is not shown; what is clear stays cle
   t.same(await rows('select k from clear k order by id'), [['(1,)'], ['(2,clear)']])
   await t.rejects(rows('select * from nosuch'), { code: '42P01', message: /nosuch/ })
   await client.end()
+})
+
+t.test('whether something computed is NULL decides nothing either', async t => {
+  const client = new pg.Client({ host: '127.0.0.1', port: connection.port, user: 'carol', database: 'app' })
+  await client.connect()
+  t.teardown(() => client.end())
+  const inner = "(select id, nullif(left(email, 1), 'u') as f, email from customers) x"
+  const refused = [
+    `select id from ${inner} where f is null`,
+    `select count(*) from ${inner} where x is not null`,
+    `select count(*) filter (where f is null) from ${inner}`,
+    `select case when f is null then 1 end from ${inner}`,
+    `select count(f) from ${inner} where id = 7`,
+    `select num_nulls(f, email) from ${inner}`,
+    `with x as (select nullif(left(email, 1), 'u') as f from customers where id = 7) select 1 from x where f is null`,
+    'select id from initials where f is null',
+  ]
+  for (const sql of refused) await t.rejects(client.query(sql), { code: '42501' }, sql)
+  const rows = async (text: string): Promise<unknown> => (await client.query({ text, rowMode: 'array' })).rows
+  t.same(await rows(`select f is null, x is null, email is null from ${inner} where id = 7`), [[false, false, false]])
+  t.same(await rows('select f from initials where id = 7'), [['****']])
+  t.same(await rows('select count(email), count(c), count(c.*) from customers c where email is not null'), [
+    ['9', '9', '9'],
+  ])
+  t.same(await rows('select count(*) from customers c where c is not null and not (c is null)'), [['9']])
 })
 
 t.test('nothing that is computed from a value decides whether something runs that would be felt', async t => {

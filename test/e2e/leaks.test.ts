@@ -47,6 +47,16 @@ set role gate_service;
 create view hidden_queries as select pg_stat_get_backend_activity(id) as query from pg_stat_get_backend_idset() id;
 create view ruled_view as select id, note from notes;
 create rule shows as on insert to ruled_view do instead select upper(email) as note from customers where id = 7;
+create table kept_log (what text);
+create function keep() returns trigger language plpgsql as $$ begin insert into kept_log values (old::text); return new; end $$;
+create trigger keeps after update on users for each row execute function keep();
+create table guarded (id int);
+insert into guarded values (7);
+create function tells(int) returns bool language plpgsql as $$ begin
+  raise notice '%', (select email from customers where id = $1); return true; end $$;
+create policy telling on guarded using (tells(id));
+alter table guarded enable row level security, force row level security;
+create view over_guarded as select id from guarded;
 create domain loud as text check (leak_arg(value) is not null);
 analyze;
 `
@@ -54,7 +64,7 @@ analyze;
 const policy = samplePolicy
   .replace(
     'columns: ["public.customers.email", "*.password_hash"]',
-    'columns: ["public.customers.email", "*.password_hash", "public.events.email", "public.parent.email", "public.keyed.email"]',
+    'columns: ["public.customers.email", "*.password_hash", "public.events.email", "public.parent.email", "public.keyed.email", "public.kept_log.*"]',
   )
   .replace('allow: [engineers, dba]\n      - name: reads', 'allow: [engineers, dba, support]\n      - name: reads')
 
@@ -223,6 +233,8 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select (leak_table()).email',
     'select leak_cursor();; fetch all from leaky',
     'begin;; select leak_cursor();; fetch all from leaky;; rollback',
+    'select id from guarded',
+    'select * from over_guarded',
     "do $$ begin raise notice '%', (select email from customers where id = 7); end $$",
     "do $$ begin perform set_config('application_name', (select email from customers where id = 7), false); end $$;; show application_name",
     'select public.leak_sql()',
@@ -317,6 +329,21 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "create temp table customers (id int, name text, email text not null, balance numeric, created date);; insert into pg_temp.customers select i, '', 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c join customers g using (email)",
     "create temp table customers (email text);; insert into pg_temp.customers select 'user' || i || '@secr' || 'et.example' from generate_series(1, 50) i;; select c.id, g.email from public.customers c, (select email from customers union all select email from keyed where false) g where g.email = c.email",
   ],
+  'tables that a trigger takes for others': (() => {
+    const write = 'update public.users set login = login where id = 7'
+    return [
+      `create temp table kept_log (what text);; ${write};; select what from pg_temp.kept_log`,
+      `create table pg_temp.kept_log (what text);; ${write};; select what from kept_log`,
+      `select null::text as what into temp kept_log;; ${write};; select what from kept_log`,
+      `create temp table kept_log as select null::text as what;; ${write};; select what from kept_log`,
+      `explain analyze create temp table kept_log as select null::text as what;; ${write};; select what from kept_log`,
+      `begin;; create temp table a (what text);; alter table a rename to kept_log;; ${write};; select what from kept_log;; rollback`,
+      `create schema mine;; create table mine.kept_log (what text);; set search_path = mine, public;; ${write};; select what from mine.kept_log`,
+      `create schema mine;; set search_path = mine;; create table if not exists kept_log (what text);; set search_path = mine, public;; ${write};; select what from mine.kept_log`,
+      `create schema gate_service;; create table if not exists kept_log (what text);; ${write};; select what from gate_service.kept_log`,
+      `create schema mine;; create table mine.a (what text);; alter table mine.a rename to kept_log;; set search_path = mine, public;; ${write};; select what from mine.kept_log`,
+    ]
+  })(),
   'temporary tables with masked columns of their own': [
     "create temp table mine (password_hash text);; insert into mine values ('sec' || 'ret');; select reverse(password_hash) from pg_temp.mine",
   ],
@@ -412,8 +439,35 @@ t.test('a person from whom columns are masked', async t => {
       // The order in which groups of a key are found.
       'select name from keyed group by email limit 3',
       'select name from keyed group by email, email, name',
+      // The server's own files hold everything, and its programs read them.
+      "copy notes from program 'echo 1'",
+      "copy notes to program 'cat'",
+      "copy notes from '/etc/hostname'",
+      // What an index page a value is, or would be, on.
+      'select * from pg_lock_status()',
+      "select 1 from pg_locks where page = 1 and mode = 'SIReadLock'",
+      'grant select on all tables in schema public to public',
     ]
     for (const text of telling) t.ok((await ask(gate.port, text.split(';;'), false, false)).refused, text)
+  })
+
+  await t.test('nothing says where in an index a value is, or would be', async t => {
+    const looking = async (port: number, guess: string): Promise<string> => {
+      const messages = ['begin isolation level serializable', 'set local enable_seqscan = off']
+      const look = `select id from customers where email = '${guess}'`
+      const where =
+        "select page, tuple, l.page, (l).tuple from pg_locks l where mode = 'SIReadLock' and locktype = 'page'"
+      const { text } = await ask(
+        port,
+        [...messages.slice(0, port === clear.port ? 2 : 1), look, where, 'rollback'],
+        false,
+        false,
+      )
+      return text
+    }
+    t.match(await looking(clear.port, 'no such value'), /\[\[1,null,1,null\]\]/, 'the server says it')
+    const told = await looking(gate.port, 'no such value')
+    t.notMatch(told, /\[\[\d/, told)
   })
 
   await t.test('and yet she can work', async t => {
@@ -446,6 +500,9 @@ t.test('a person from whom columns are masked', async t => {
       'show search_path;; set search_path = public;; reset search_path',
       'explain select id from notes',
       'copy notes to stdout',
+      'begin;; create temp table own_notes as select id, note from notes;; alter table own_notes rename to more_notes;; rollback',
+      'begin;; create table report as select count(*) as n from notes;; create table if not exists users (id int);; rollback',
+      "update users set login = 'x' where id = 3",
     ]
     for (const statement of works) {
       for (const extended of [false, true]) {

@@ -180,6 +180,12 @@ t.test('a text that means another one once a setting is changed', async t => {
       client.query('create view w as select name, setting from v'),
       client.query("update w set setting = 'off' where name = 'standard_conforming_strings'"),
     ],
+    'by an aggregate': [
+      client.query(
+        "create aggregate turn(text, bool) (sfunc = set_config, stype = text, initcond = 'standard_conforming_strings')",
+      ),
+      client.query("select turn('off', false)"),
+    ],
     "by a function of one's own": [client.query('select off()')],
     'by a function that runs texts': [
       client.query(

@@ -1,4 +1,5 @@
 // Ways around what is followed: names, places, casts, counts, errors and definitions that a statement does not seem to use.
+import pg from 'pg'
 import t from 'tap'
 import { SECRET, tryAll } from '../support/asking.ts'
 import { startTwins } from '../support/twins.ts'
@@ -8,8 +9,10 @@ const setup = `
 create schema billing;
 create schema staging;
 create table customers (id int primary key, name text, email text not null, tags text[],
-  label text generated always as (name || ' <' || email || '>') stored);
+  label text generated always as (name || ' <' || email || '>') stored,
+  initial text generated always as (nullif(left(email, 1), 'u')) stored);
 insert into customers (id, name, email) select i, 'name ' || i, 'user' || i || '@secret.example' from generate_series(1, 9) i;
+create view initials as select id, initial from customers;
 create table billing.cards (id int, number text);
 insert into billing.cards values (7, '${SECRET}');
 create table staging.cards (id int, number text);
@@ -130,6 +133,27 @@ t.test('a person from whom columns are masked', async t => {
   const carol = await world.person('carol')
   await using gate = await carol.connect('prod-db')
   await tryAll(t, gate.port, attempts)
+
+  await t.test('a generated column shows as little of itself where it is NULL', async t => {
+    const client = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'carol', database: 'app' })
+    await client.connect()
+    t.teardown(() => client.end())
+    for (const sql of [
+      'select initial from customers where id = 7',
+      'select x.initial from (select initial from customers where id = 7 union all select null where false) x',
+      'select initial from initials where id = 7',
+    ])
+      t.same((await client.query(sql)).rows, [{ initial: '****' }], sql)
+    for (const sql of [
+      'select id from customers where initial is null',
+      'select initial is null from customers',
+      'select count(initial) from customers',
+      'select num_nonnulls(initial) from customers',
+      'select id from initials where initial is not null',
+    ])
+      await t.rejects(client.query(sql), { code: '42501' }, sql)
+    t.same((await client.query('select count(email) from customers')).rows, [{ count: '9' }])
+  })
 
   await t.test('nothing was carried to where it could be read', async t => {
     const found = await world.postgres.query(

@@ -69,7 +69,8 @@ const names = Object.keys(tables)
 
 const oid = (name: string): string => String(20_000 + names.indexOf(name))
 
-function rows(types: CatalogRows['types'] = []): CatalogRows {
+/** A catalog, as the server's answers. */
+export function rows(types: CatalogRows['types'] = []): CatalogRows {
   const builtIn = (volatility: string, list: string): (string | null)[][] =>
     list.split(' ').map((name, index) => [String(100 + index), 'pg_catalog', name, volatility, null, 'false', 'false'])
   return {
@@ -119,6 +120,9 @@ function rows(types: CatalogRows['types'] = []): CatalogRows {
     ruleCalls: [],
     domainCalls: [],
     typeParts: [],
+    used: [],
+    references: [],
+    guarded: [],
   }
 }
 

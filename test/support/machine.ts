@@ -31,7 +31,11 @@ const obligation = {
 export const maskedPlan: StatementPlan = {
   ...clearPlan,
   masking: {
-    columns: { mask: () => obligation, knows: () => true, obligations: [obligation] } as unknown as MaskedColumns,
+    columns: {
+      mask: () => ({ mask: obligation, keepsNull: true }),
+      knows: () => true,
+      obligations: [obligation],
+    } as unknown as MaskedColumns,
     computed: 'clear',
     detecting: undefined,
     copyOut: undefined,

@@ -13,6 +13,8 @@ type When = 'ever' | 'before'
 export class Calling {
   readonly #functions: Functions
   readonly #operators: ReadonlySet<string>
+  /** Names of functions that the database runs by itself. */
+  readonly #used: ReadonlySet<string>
   /** Types by name and by OID. */
   readonly #types = new Set<string | number>()
   /** Relations with rules for what is written to them, which call such ever, or when a statement with them is planned. */
@@ -24,6 +26,7 @@ export class Calling {
   constructor(rows: CatalogRows, functions: Functions, views: ReadonlyMap<number, Called>) {
     this.#functions = functions
     this.#views = views
+    this.#used = new Set(rows.used.map(([name]) => name ?? ''))
     const calls = (oid: string | null | undefined): boolean => functions.isCallByOid(Number(oid))
     this.#operators = new Set(rows.operators.flatMap(([name, oid]) => (calls(oid) ? [name ?? ''] : [])))
     const callers = (of: CatalogRows['ruleCalls']): number[] =>
@@ -62,6 +65,11 @@ export class Calling {
       ...called.functions.filter(name => this.#functions.isCallInPlanning(name)),
       ...this.by({ ...called, functions: [] }),
     ]
+  }
+
+  /** Whether a function of that name runs whenever somebody writes or reads a table: of a trigger, a default, an index. */
+  runsByItself(name: string): boolean {
+    return this.#used.has(name)
   }
 
   /** Whether what a function's source names may do anything; of views says `isCaller`. */

@@ -43,7 +43,8 @@ const anyCast = (which: string): string =>
 export function catalogQueries(system: boolean) {
   const from = system ? 0 : FIRST_NORMAL_OBJECT_ID
   return {
-    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text
+    relations: `select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text,
+      pg_catalog.pg_get_userbyid(c.relowner)::text
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
     columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
@@ -119,6 +120,21 @@ export function catalogQueries(system: boolean) {
     domainCalls: `select distinct c.contypid::text, f[1]
     from pg_catalog.pg_constraint c cross join lateral pg_catalog.regexp_matches(c.conbin::text, '${FUNCTIONS_IN_TREE}', 'g') f
     where c.contypid >= ${FIRST_NORMAL_OBJECT_ID}`,
+    // Functions that run by themselves when tables are written or read: of triggers, defaults, checks, indexes, policies, ranges.
+    // Those of views, rules, domains, operators and aggregates are looked up by what these are.
+    used: `select distinct p.proname::text
+    from pg_catalog.pg_depend d join pg_catalog.pg_proc p on p.oid = d.refobjid
+    where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid >= ${FIRST_NORMAL_OBJECT_ID}
+      and d.classid in (select c.oid from pg_catalog.pg_class c where c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace
+        and c.relname in ('pg_trigger', 'pg_event_trigger', 'pg_attrdef', 'pg_constraint', 'pg_class', 'pg_policy', 'pg_type',
+          'pg_statistic_ext', 'pg_publication_rel'))`,
+    // Tables whose policies call functions or operators that somebody made: nothing in a statement that reads them says so.
+    guarded: `select distinct p.polrelid::text from pg_catalog.pg_policy p join pg_catalog.pg_depend d
+      on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid
+    where d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+      and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}`,
+    // Foreign keys: whose rows refer to those of which table.
+    references: `select distinct k.conrelid::text, k.confrelid::text from pg_catalog.pg_constraint k where k.contype = 'f'`,
     // Whose values hold values of others: domains and arrays, composites, ranges and multiranges.
     typeParts: `select t.oid::text, t.typbasetype::text from pg_catalog.pg_type t where t.typbasetype >= ${FIRST_NORMAL_OBJECT_ID}
     union select t.oid::text, t.typelem::text from pg_catalog.pg_type t where t.typelem >= ${FIRST_NORMAL_OBJECT_ID}

@@ -56,6 +56,16 @@ const none: ReadonlySet<string> = new Set()
 const callsNothing = (statement: Resolved): boolean =>
   namesNothing(statement) || statement.effective.node === 'CreateFunctionStmt'
 
+/** Whether it is a cursor WITH HOLD that it declares. */
+const declaresHold = ({ naming }: StatementFacts): boolean => naming?.kind === 'declare' && naming.holdable
+
+/** Whether functions may be others after it. */
+const redefines = (statement: StatementFacts): boolean =>
+  functionsMadeBy(statement).length > 0 || statement.node === 'AlterFunctionStmt'
+
+const beside =
+  'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
+
 export class CatalogUse {
   readonly #source: CatalogSource
   readonly #clock: Clock
@@ -68,6 +78,9 @@ export class CatalogUse {
   readonly #making = new Map<number, readonly string[]>()
   readonly #made = new Set<string>()
   #changedInTransaction = false
+  /** Commands that declare a cursor WITH HOLD; and whether the open transaction has one. */
+  readonly #holding = new Set<number>()
+  #holds = false
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
   #derived: { readonly from: Catalog; readonly key: string; readonly catalog: Catalog } | undefined
@@ -93,6 +106,21 @@ export class CatalogUse {
     return then(snapshot, catalog => {
       const change = mayChange ? this.#changeFor(statements, catalog, before) : undefined
       return change === undefined && made.size === 0 ? catalog : this.#while(change, made, catalog)
+    })
+  }
+
+  /**
+   * COMMIT runs what is left of a cursor WITH HOLD (PersistHoldablePortal in src/backend/commands/portalcmds.c), and nobody decides
+   * over it then: the functions that it calls have to stay those that were decided over.
+   */
+  besideCursors(statements: readonly Resolved[]): readonly Resolved[] {
+    let holds = this.#holds || this.#holding.size > 0
+    return statements.map(statement => {
+      const { effective } = statement
+      if (holds && redefines(effective))
+        return { ...statement, effective: { ...effective, fault: effective.fault ?? beside } }
+      holds ||= declaresHold(effective)
+      return statement
     })
   }
 
@@ -158,6 +186,7 @@ export class CatalogUse {
    * who may not call everything has from changing those of functions.
    */
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
+    if (declaresHold(statement)) for (const number of commands) this.#holding.add(number)
     if (!changesCatalog(statement)) return
     const made = functionsMadeBy(statement)
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
@@ -173,14 +202,22 @@ export class CatalogUse {
     return () => !this.#source.changes.concernedSince(since, namesOf(statement), this)
   }
 
+  /** Says of what was judged by a snapshot whether it would be judged by the same one now. */
+  standing(catalog: Catalog): () => boolean {
+    return () => this.#making.size + this.#made.size === 0 && this.#source.freshCatalog() === catalog
+  }
+
   /** Whether a command that runs changes what names mean: then `over` has to be called when its transaction is. */
   changesNames(commands: readonly number[]): boolean {
-    if (this.#changing.size === 0) return false
-    return commands.some(number => this.#changing.get(number) !== undefined || this.#making.has(number))
+    if (this.#changing.size + this.#holding.size === 0) return false
+    return commands.some(
+      number => this.#changing.get(number) !== undefined || this.#making.has(number) || this.#holding.has(number),
+    )
   }
 
   /** What others see changes when a command ends and again when its transaction does. */
   ended(command: number, status: string): void {
+    if (this.#holding.delete(command)) this.#holds = true
     if (this.#changing.has(command)) {
       const end = this.#changing.get(command)
       this.#changing.delete(command)
@@ -201,10 +238,12 @@ export class CatalogUse {
     this.#changing.get(command)?.()
     this.#changing.delete(command)
     this.#making.delete(command)
+    this.#holding.delete(command)
   }
 
   /** A transaction is over: what was changed in it is committed, or never was. */
   over(): void {
+    this.#holds = false
     if (this.#uncommitted.length + this.#made.size === 0) return
     for (const end of this.#uncommitted) end()
     this.#uncommitted = []

@@ -12,6 +12,8 @@ export interface Relation {
   readonly oid: number
   readonly schema: string
   readonly name: string
+  /** The role that owns it. */
+  readonly owner?: string | undefined
   /** pg_class.relkind: r table, p partitioned table, v view, m materialised view, f foreign table, S sequence, … */
   readonly kind: string
   /** Columns by number; numbers below 1 are system columns and hold no data of the table. */
@@ -90,7 +92,7 @@ const hiding = new RegExp(
     '(query|cursor|table|schema|database)_to_xml(_and_xmlschema)?|pg_read_\\w+|pg_ls_\\w+|pg_stat_file|lo_get|loread|ts_stat',
     'pg_logical_\\w+|pg_stats|pg_stats_ext\\w*|pg_statistic\\w*|pg_stat_activity|pg_stat_get_activity|pg_prepared_statements?',
     'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|_?pg_user_mappings?|user_mapping_options|pg_subscription|attmissingval',
-    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy',
+    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy|pg_locks|pg_lock_status',
   ].join('|')})\\b`,
 )
 
@@ -112,6 +114,9 @@ export class Catalog {
   /** Whether the server reads names beyond ASCII as gate does. */
   readonly isUtf8: boolean
   readonly generated: readonly Generated[]
+  readonly #guarded: ReadonlySet<number>
+  /** Foreign keys. */
+  readonly references: readonly { readonly table: number; readonly refersTo: number }[]
   /** What runs functions that may do more than compute. */
   calling: Calling
   readonly #operators: ReadonlySet<string>
@@ -132,12 +137,13 @@ export class Catalog {
     this.isUtf8 = rows.encoding.every(([encoding]) => encoding === 'UTF8')
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
-    for (const [oid, schema, name, kind] of rows.relations) {
+    for (const [oid, schema, name, kind, owner] of rows.relations) {
       this.#add({
         oid: Number(oid),
         schema: schema ?? '',
         name: name ?? '',
         kind: kind ?? '',
+        owner: owner ?? undefined,
         ...(columns.get(Number(oid)) ?? noColumns),
         key: keys.get(Number(oid)) ?? [],
       })
@@ -159,6 +165,8 @@ export class Catalog {
       column: Number(column),
       from: Number(from),
     }))
+    this.#guarded = new Set(rows.guarded.map(([relation]) => Number(relation)))
+    this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))
     this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
     this.#dependencies = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
@@ -229,6 +237,11 @@ export class Catalog {
   /** Whether it does before a statement with it is run. */
   isCallerBefore(oid: number): boolean {
     return this.beneath(oid).some(each => this.calling.isCallerBefore(each, this.isView(each)))
+  }
+
+  /** Whether reading it, or what is under it, calls functions of its policies. */
+  isGuarded(oid: number): boolean {
+    return this.#guarded.size > 0 && this.beneath(oid).some(each => this.#guarded.has(each))
   }
 
   /** Whether it is a view or materialised view; what is not known may be one. */

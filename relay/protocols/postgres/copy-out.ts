@@ -8,7 +8,7 @@ import type { CopyForm } from './analysis/copy.ts'
 import { d, HEADER_BYTES } from './codec.ts'
 import { csvForm, type FieldForm, plainEnd, textForm } from './copy-fields.ts'
 import { UNKNOWN_TYPE } from './detecting.ts'
-import { type Column, maskOf } from './lineage/scope.ts'
+import { type Column, keepsNull, maskOf } from './lineage/scope.ts'
 import { int32, type MaskingContext, type RowMask, rewriteValues } from './mask.ts'
 import { type ValueMask, valueMask } from './mask-values.ts'
 import type { Slab } from './slab.ts'
@@ -45,7 +45,7 @@ export function createCopyOut(
 
 function columnMask(column: Column, format: number, key: Uint8Array): ValueMask {
   const mask = maskOf(column)
-  if (mask === undefined || !column.plain || column.type === undefined) return { constant: null }
+  if (mask === undefined || !keepsNull(column) || column.type === undefined) return { constant: null }
   return valueMask(mask, column.type, format, key)
 }
 

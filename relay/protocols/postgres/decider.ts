@@ -119,6 +119,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         return this.#text(question, (analysis, text) => this.#query(analysis, text, question, tell, signal))
       case 'parse':
         return this.#text(question, (analysis, text) => this.#parse(analysis, text, question))
+      case 'bind':
+        return this.#bind(question)
       case 'execute':
         return this.#execute(question, tell, signal)
       case 'call':
@@ -249,6 +251,14 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const resolved = resolve([statement], text, names, this.#around.gate.masked)
     if (resolved === 'unsure') return { kind: 'again' }
     return this.#judging.prepare(this.#inUtf8(resolved), text, statement, parameterTypes)
+  }
+
+  #bind({ prepared, names }: Extract<Question, { kind: 'bind' }>): Maybe<Answer> {
+    const { facts, text, parameterTypes } = prepared
+    if (facts === undefined) return { kind: 'go', plans: [] }
+    const resolved = resolve([facts], text, names, this.#around.gate.masked)
+    if (resolved === 'unsure') return { kind: 'again' }
+    return this.#judging.prepare(this.#inUtf8(resolved), text, facts, parameterTypes)
   }
 
   #execute(

@@ -1,16 +1,18 @@
 // The extended query protocol: Parse, Bind, Describe and Execute. Pure.
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
-import { readBind, readBindNames, readExecute, readNamed, readParse } from './bodies.ts'
+import { type BindMessage, readBind, readBindNames, readExecute, readNamed, readParse } from './bodies.ts'
 import { D, type ErrorFields, message, P } from './codec.ts'
 import { countedOf } from './counting.ts'
-import type { Entry, ExecuteEntry, Portal, StatementPlan } from './pending.ts'
+import type { Entry, ExecuteEntry, Portal, Prepared, StatementPlan } from './pending.ts'
 import { flushMessage, INSPECTED_BIND_BYTES, type Sending, unexpected } from './sending.ts'
 import { type Failing, NO_SQL } from './unreadable.ts'
 
 const NUL = Buffer.alloc(1)
 const NO_PARAMETER_TYPES = Buffer.alloc(2)
 const nothingYet = { bytes: 0, firstByteAtMs: undefined, copyIn: false, copyOut: undefined }
+
+type Bound = Pick<BindMessage, 'portal' | 'statement' | 'parameters'>
 
 export class ExtendedQueries {
   readonly #sending: Sending
@@ -69,8 +71,29 @@ export class ExtendedQueries {
       this.#sending.drain()
       return true
     }
+    const found = prepared === 'missing' ? undefined : prepared.found
+    if (found?.stands?.() === false) this.#bindJudged(bind, found, whole, total)
+    else this.#bindAllowed(bind, found, whole, total)
+    return true
+  }
+
+  /** To plan it may call what it would not have called when it was parsed. */
+  #bindJudged(bind: Bound, prepared: Prepared, whole: boolean, total: number): void {
+    this.#sending.question({ kind: 'bind', prepared, names: this.#sending.lookup }, answer => {
+      if (answer.kind === 'refuse') {
+        this.executeRefused(undefined, answer.error, 0)
+        this.#sending.inbound.stream(total, false)
+      } else if (answer.kind === 'go') {
+        prepared.stands = answer.prepared?.stands
+        this.#bindAllowed(bind, prepared, whole, total)
+      } else throw unexpected(answer)
+    })
+  }
+
+  #bindAllowed(bind: Bound, prepared: Prepared | undefined, whole: boolean, total: number): void {
+    const { segment } = this.#sending.shared
     const portal: Portal = {
-      prepared: prepared === 'missing' ? undefined : prepared.found,
+      prepared,
       declared: false,
       holdable: false,
       rowMask: 'unknown',
@@ -84,7 +107,6 @@ export class ExtendedQueries {
     }
     this.#sending.push({ kind: 'bind', name: bind.portal, portal, segment })
     this.#sending.inbound.stream(total, true)
-    return true
   }
 
   describe(body: Buffer, total: number): void {

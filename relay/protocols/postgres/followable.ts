@@ -60,7 +60,11 @@ export function opaqueCommand({ node, parts }: StatementFacts): string | undefin
   if (known !== undefined) return known
   if (!followable.has(node)) return 'gate does not know that this command shows none of them'
   if (node === 'CreateSchemaStmt' && parts.length > 1) return 'statements inside CREATE SCHEMA are not followed'
-  const type = parts[0]?.facts['objectType']
+  const said = parts[0]?.facts
+  // A program can do anything, and the tables themselves are files.
+  if (said?.['copyProgram'] === true || (said?.['copyFile'] === true && said['copyDirection'] === 'from'))
+    return 'COPY with programs of the server, or from its files, reads what it likes'
+  const type = said?.['objectType']
   const moves = node === 'RenameStmt' || node === 'AlterObjectSchemaStmt'
   return moves && !renamable.has(String(type)) ? 'names stay what they are while gate goes by them' : undefined
 }

@@ -65,8 +65,12 @@ export class Functions {
     return true
   }
 
-  /** Whether a function of that name, if there is one, may do more than compute. */
+  /**
+   * Whether a function of that name, if there is one, may do more than compute where a statement does not say so itself. What
+   * set_config() sets, a call of it in a statement says.
+   */
   isKnownCall(name: string): boolean {
+    if (name === 'set_config') return true
     return this.#isOpaque(name) || (this.#named.get(name) ?? []).some((each, _, all) => mayWrite(each, name, all))
   }
 

@@ -12,7 +12,7 @@ const groups = [
   'pg_sleep_for pg_sleep_until pg_trigger_depth pg_listening_channels pg_notification_queue_usage pg_export_snapshot mxid_age',
   'pg_last_wal_receive_lsn pg_last_wal_replay_lsn',
   'pg_last_xact_replay_timestamp pg_is_wal_replay_paused pg_get_wal_replay_pause_state pg_xact_commit_timestamp',
-  'pg_blocking_pids pg_safe_snapshot_blocking_pids pg_lock_status pg_show_all_settings pg_settings_get_flags',
+  'pg_blocking_pids pg_safe_snapshot_blocking_pids pg_show_all_settings pg_settings_get_flags',
   'getpgusername has_parameter_privilege pg_char_to_encoding random_normal uuidv4 uuidv7 pg_stat_clear_snapshot',
   'gen_random_uuid pg_client_encoding getdatabaseencoding pg_my_temp_schema pg_is_other_temp_schema pg_jit_available',
   // Dates, numbers, text

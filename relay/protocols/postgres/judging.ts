@@ -28,6 +28,7 @@ import {
   noColumn,
 } from './refuse.ts'
 import type { Resolved } from './resolving.ts'
+import { changesPath, pathRefusal } from './shadows.ts'
 import { StatementMasks } from './statement-masks.ts'
 import type { Waits } from './waits.ts'
 
@@ -36,6 +37,8 @@ export interface JudgingSurroundings extends EstimateSource, CatalogSource {
   readonly gate: Gate
   readonly maskKey: Uint8Array
   readonly clock: Clock
+  /** Whether the client brought a search_path. */
+  readonly bringsPath: boolean
 }
 
 /** What is only prepared has no values yet. */
@@ -74,6 +77,7 @@ export class Judging {
   readonly #waits: Waits
   readonly #masks: StatementMasks
   readonly #catalogs: CatalogUse
+  #pathChanged: boolean
 
   constructor(around: JudgingSurroundings, recording: Recording, waits: Waits) {
     this.#around = around
@@ -81,6 +85,7 @@ export class Judging {
     this.#waits = waits
     this.#masks = new StatementMasks(around.maskKey)
     this.#catalogs = new CatalogUse(around, around.clock)
+    this.#pathChanged = around.bringsPath
   }
 
   /** A command has ended, which can change the catalog. */
@@ -107,7 +112,10 @@ export class Judging {
     return this.#masks.resolve(obligations, catalog).masked
   }
 
-  /** What is only prepared: the server reads and plans it, so what is refused outright is refused already. */
+  /**
+   * What is only prepared, or bound: the server reads and plans it, so what is refused outright is refused already. To plan it
+   * calls functions, so it is judged anew at a Bind when these may be others.
+   */
   prepare(
     statements: readonly Resolved[],
     text: string,
@@ -125,20 +133,18 @@ export class Judging {
       const masked = statements.map(each => this.#masks.of(each, obligations, catalog))
       const sensitive = masked.some(each => each.sensitive)
       const guard = masked[0]?.masking?.guard
-      return { kind: 'go', plans: [], prepared: { text, facts, parameterTypes, sensitive, guard } }
+      const stands = this.#catalogs.standing(catalog)
+      return { kind: 'go', plans: [], prepared: { text, facts, parameterTypes, sensitive, guard, stands } }
     })
   }
 
   /** What runs, with everything that was sent along with it. */
-  decide(
-    statements: readonly Resolved[],
-    sent: Sent,
-    tell: (unit: Buffer) => void,
-    signal: AbortSignal,
-  ): Maybe<Answer> {
-    if (statements.length === 0) return { kind: 'go', plans: [] }
+  decide(given: readonly Resolved[], sent: Sent, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
+    if (given.length === 0) return { kind: 'go', plans: [] }
+    const read = this.#catalogs.besideCursors(given)
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
-    return this.#withCatalog(statements, catalog => {
+    return this.#withCatalog(read, catalog => {
+      const statements = this.#besideOthers(read, catalog)
       // Nobody is asked to approve it any more.
       if (this.#waits.cancelled) return { kind: 'refuse', error: cancelledUnsent }
       const commands = statements.map(statement =>
@@ -206,9 +212,24 @@ export class Judging {
       return { kind: 'refuse', error: refusalOf(verdict.settled, verdict.request, statements, catalog) }
     }
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
+    this.#pathChanged ||= statements.some(({ effective }) => changesPath(effective))
     for (const [index, { effective }] of statements.entries())
       this.#catalogs.runs(effective, plans[index]?.commands ?? [], catalog, this.#around.gate)
     return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index])) }
+  }
+
+  /** What somebody from whom columns are masked makes must not be found before what others made. */
+  #besideOthers(statements: readonly Resolved[], catalog: Catalog): readonly Resolved[] {
+    if (!this.#around.gate.masked) return statements
+    let changed = this.#pathChanged
+    return statements.map(statement => {
+      const { effective } = statement
+      const fault = pathRefusal(effective, catalog, { changed, role: this.#around.context['role'] })
+      changed ||= changesPath(effective)
+      return fault === undefined
+        ? statement
+        : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
+    })
   }
 
   #marked(plan: StatementPlan, statement: Resolved | undefined): StatementPlan {

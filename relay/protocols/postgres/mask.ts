@@ -1,13 +1,12 @@
 // Rewrites DataRow messages: masked columns get their masked values, everything else its own bytes. Pure.
 import { GateError } from '@gate/shared/errors'
-import type { MaskObligation } from '@gate/shared/model'
 import type { CopyForm } from './analysis/copy.ts'
 import type { Field } from './bodies.ts'
 import { D, HEADER_BYTES } from './codec.ts'
 import type { Detecting } from './detecting.ts'
 import type { Column } from './lineage/scope.ts'
 import { redacted, type ValueMask, valueMask } from './mask-values.ts'
-import type { MaskedColumns } from './masked-columns.ts'
+import type { ColumnMask, MaskedColumns } from './masked-columns.ts'
 import type { Slab } from './slab.ts'
 import type { TextGuard } from './texts.ts'
 
@@ -15,11 +14,7 @@ import type { TextGuard } from './texts.ts'
 export type RowMask = readonly (ValueMask | undefined)[]
 
 /** The mask of a column of a result that masked ones flow into. */
-export interface FedMask {
-  readonly mask: MaskObligation
-  /** It is one of their values as it is. */
-  readonly plain: boolean
-}
+export type FedMask = ColumnMask
 
 /** Columns of a result that are no table's own: all clear, all masked, or the mask of each that is fed by masked ones. */
 export type ComputedColumns = 'clear' | 'masked' | readonly (FedMask | undefined)[]
@@ -66,14 +61,18 @@ function fieldMask(
   if (field.tableOid === 0 || field.attributeNumber === 0) {
     if (fed === undefined)
       return field.tableOid === 0 || isClearRow(field.tableOid, columns) ? undefined : { constant: null }
-    if (fed === 'redact' || !fed.plain) return { constant: redacted(field.typeOid, field.format), hidesNull: true }
-    return valueMask(fed.mask, field.typeOid, field.format, key)
+    return valueMasked(fed === 'redact' ? undefined : fed, field, key)
   }
   const mask = columns.mask(field.tableOid, field.attributeNumber)
-  if (mask !== undefined) return valueMask(mask, field.typeOid, field.format, key)
+  if (mask !== undefined) return valueMasked(mask, field, key)
   // A view that cannot be followed, or a table that the catalog does not know: nothing says that the column is clear.
   const clear = columns.knows(field.tableOid) && !columns.isOpaque(field.tableOid)
   return clear ? undefined : { constant: null }
+}
+
+function valueMasked(mask: ColumnMask | undefined, { typeOid, format }: Field, key: Uint8Array): ValueMask {
+  if (mask?.keepsNull !== true) return { constant: redacted(typeOid, format), hidesNull: true }
+  return valueMask(mask.mask, typeOid, format, key)
 }
 
 function isClearRow(tableOid: number, columns: MaskedColumns): boolean {

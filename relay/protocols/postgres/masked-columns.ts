@@ -10,6 +10,7 @@ import {
   type Column,
   type Flows,
   flowsOf,
+  keepsNull,
   type MaskedColumn,
   maskOf,
   noFlows,
@@ -18,9 +19,14 @@ import {
   union,
 } from './lineage/scope.ts'
 
+export interface ColumnMask {
+  readonly mask: MaskObligation
+  readonly keepsNull: boolean
+}
+
 export interface MaskedColumns {
-  /** The mask of a plain column; undefined when it is clear. */
-  mask(tableOid: number, attributeNumber: number): MaskObligation | undefined
+  /** The mask of a plain column, and whether it keeps NULL; undefined when the column is clear. */
+  mask(tableOid: number, attributeNumber: number): ColumnMask | undefined
   /** Whether the catalog that this was made of knows the relation. */
   knows(tableOid: number): boolean
   /** Whether any column of the relation is masked. */
@@ -99,7 +105,7 @@ class Resolved implements MaskedColumns {
       const name = relation?.columns.get(column)
       if (relation === undefined || source === undefined || name === undefined) continue
       if (this.#named.get(oid)?.has(column) === true) continue
-      const made = { ...redactedOf(source), label: label(relation, name) }
+      const made: MaskedColumn = { ...redactedOf(source), label: label(relation, name), generated: true }
       this.#generated.add(made)
       this.#spread(relation, name, made)
     }
@@ -204,14 +210,15 @@ class Resolved implements MaskedColumns {
     }
   }
 
-  mask(oid: number, number: number): MaskObligation | undefined {
+  mask(oid: number, number: number): ColumnMask | undefined {
     const named = this.#named.get(oid)?.get(number)
-    if (named !== undefined) return named.mask
+    if (named !== undefined) return { mask: named.mask, keepsNull: named.generated !== true }
     const columns = this.#special(oid)
     const relation = this.catalog.relation(oid)
     if (columns === undefined || columns === 'opaque' || relation === undefined) return undefined
     const column = columns[[...relation.columns.keys()].indexOf(number)]
-    return column === undefined ? undefined : maskOf(column)
+    const mask = column === undefined ? undefined : maskOf(column)
+    return column === undefined || mask === undefined ? undefined : { mask, keepsNull: keepsNull(column) }
   }
 
   knows(oid: number): boolean {

@@ -5,15 +5,17 @@ import type { StatementFacts } from './analysis/facts.ts'
 import { isMultiplying } from './analysis/forms.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import { wholeTextTypes } from './analysis/tree.ts'
+import { relationsBeyond } from './beyond.ts'
 import type { Relation } from './catalog.ts'
 import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
 import type { Missing } from './lineage/findings.ts'
-import { type Column, flowsOf, maskOf } from './lineage/scope.ts'
+import { type Column, flowsOf, keepsNull, maskOf } from './lineage/scope.ts'
 import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { writesSettings } from './operation.ts'
 import { isPlanSetting, planRefusal } from './settings.ts'
+import { shadowRefusal } from './shadows.ts'
 
 /**
  * Columns of the system catalogs that hold values or texts of others: masked for everybody from whom anything is.
@@ -61,6 +63,8 @@ export const systemMasks: readonly MaskObligation[] = [
       'pg_catalog.pg_replication_origin_status.local_lsn',
       // How long the values are that a COPY of one's own, which waits, has sent so far.
       'pg_catalog.pg_stat_progress_copy.bytes_processed',
+      // A serializable transaction locks the page of an index where the value is, or would be, that it looked up.
+      ...['page', 'tuple'].map(name => `pg_catalog.pg_locks.${name}`),
     ],
     detect: [],
     with: 'null',
@@ -79,6 +83,7 @@ function relationsOf(facts: StatementFacts, masked: MaskedColumns): readonly Rel
   return facts.parts
     .flatMap(part => [...part.reads, ...part.written])
     .flatMap(name => masked.catalog.resolve(name.schema, name.name))
+    .concat(facts.parts.flatMap(part => relationsBeyond(part, masked.catalog)))
 }
 
 /** Whether any column is masked by name; other masks only search results. */
@@ -108,6 +113,8 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (makesTrusted(facts))
     return "columns are masked for you, and a type of this name would be taken for PostgreSQL's own"
+  const shadow = shadowRefusal(facts.makes, masked.catalog)
+  if (shadow !== undefined) return shadow
   if (facts.parts.some(part => part.action === 'set_role' && part.writes) || writesSettings(facts, masked.catalog))
     return 'columns are masked for you, so the session stays the one they are masked in'
   const named = facts.parts.flatMap(part => [...part.reads, ...part.written])
@@ -177,7 +184,8 @@ export function canLookUp(facts: StatementFacts, masked: MaskedColumns): boolean
 export function canQuoteValues(facts: StatementFacts, masked: MaskedColumns): boolean {
   if (canLookUp(facts, masked)) return true
   // A domain's check can call a function that quotes what it reads.
-  return facts.types.some(type => masked.catalog.isMadeType(type)) || facts.parts.some(part => part.writes)
+  if (facts.types.some(type => masked.catalog.isMadeType(type)) || facts.parts.some(part => part.writes)) return true
+  return relationsOf(facts, masked).some(({ oid }) => masked.catalog.isGuarded(oid))
 }
 
 function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
@@ -263,7 +271,7 @@ export function computedColumns(facts: StatementFacts, masked: MaskedColumns): C
 
 function fedMask(column: Column): FedMask | undefined {
   const mask = maskOf(column)
-  return mask === undefined ? undefined : { mask, plain: column.plain }
+  return mask === undefined ? undefined : { mask, keepsNull: keepsNull(column) }
 }
 
 /** What has to be known of rows that leave by COPY TO STDOUT. */

@@ -171,7 +171,7 @@ const foreign = 'the database is in another encoding than UTF8, and there this n
 /** What a name stands for of which nobody can say what it is. */
 function doubtful(name: string, fault: string): Prepared {
   const facts = { ...unfollowedFacts('ExecuteStmt', 0, name.length, fault), fault, recordable: plainText }
-  return { text: name, facts, parameterTypes: [], sensitive: true, guard: undefined }
+  return { text: name, facts, parameterTypes: [], sensitive: true, guard: undefined, stands: () => false }
 }
 
 function bound({ prepared, parameters, uninspectedBytes }: Portal): Prepared | undefined {

@@ -3,8 +3,10 @@ import type { Operation, Parameter, Resource, Vocabulary } from '@gate/shared/mo
 import { noFacts, type Part, type StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
 import { setRole } from './analysis/parts.ts'
+import { relationsBeyond } from './beyond.ts'
 import type { Catalog } from './catalog.ts'
 import type { BoundValue } from './questions.ts'
+import { functionsMadeBy } from './schema-changes.ts'
 
 /** The facts of this room's operations, by type, for policy. */
 export const vocabulary: Vocabulary = Object.fromEntries(
@@ -42,7 +44,7 @@ export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boo
 
 /** What runs or defines functions is decided as that; what is dropped or described is not called. */
 const calling = new Set(['call', 'do', 'drop', 'comment'])
-/** The functions that they name are those that get the name. */
+/** The functions that they name are those that get the name; see `replacedBy`. */
 const namingOnly = new Set(['CreateFunctionStmt', 'RenameStmt'])
 /** They run what they select. */
 const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
@@ -53,8 +55,8 @@ const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
  */
 function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
   const [first] = facts.parts
-  if (first === undefined || calling.has(first.action) || namingOnly.has(facts.node)) return undefined
-  const called = calledBy(facts, first, catalog)
+  if (first === undefined || calling.has(first.action)) return undefined
+  const called = namingOnly.has(facts.node) ? replacedBy(facts, catalog) : calledBy(facts, first, catalog)
   if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
   return {
     action: 'call',
@@ -65,6 +67,12 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
     others: [],
     facts: { ...noFacts, functions: called, nested: true, prepared: first.facts['prepared'] === true },
   }
+}
+
+/** What runs by itself from now on, in whoever's statements, in place of what ran before. */
+function replacedBy(facts: StatementFacts, catalog: Catalog): string[] {
+  if (facts.node !== 'CreateFunctionStmt') return []
+  return functionsMadeBy(facts).filter(name => catalog.calling.runsByItself(name))
 }
 
 function calledBy(facts: StatementFacts, { action, facts: said }: Part, catalog: Catalog): string[] {
@@ -94,6 +102,11 @@ function operation(part: Part, text: string, parameters: readonly Parameter[], c
     resources: [
       ...part.reads.flatMap(name => resources(name, 'read', catalog)),
       ...part.written.flatMap(name => resources(name, 'write', catalog)),
+      ...relationsBeyond(part, catalog).map(({ schema, name }) => ({
+        kind: 'table',
+        name: `${schema}.${name}`,
+        mode: 'write' as const,
+      })),
       ...part.others.map(({ kind, name }) => ({ kind, name, mode: 'write' as const })),
     ],
     text,

@@ -17,6 +17,11 @@ export interface Prepared {
   readonly sensitive: boolean
   /** Undefined when nothing is masked for this person, or it is not known yet. */
   readonly guard: TextGuard | undefined
+  /**
+   * Whether what was decided when it was parsed still holds: Bind plans it, which can call what its functions are by then. Undefined
+   * where nothing can make it wrong.
+   */
+  stands?: (() => boolean) | undefined
   /** Where a portal's name stands for it, what was bound. */
   readonly bound?: Bound
 }

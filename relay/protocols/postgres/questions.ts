@@ -33,6 +33,8 @@ export type Question =
       readonly parameterTypes: readonly number[]
       readonly names: NameLookup
     }
+  /** A statement is bound, and so planned, that was decided over when functions or views may have been others. */
+  | { readonly kind: 'bind'; readonly prepared: Prepared; readonly names: NameLookup }
   | {
       readonly kind: 'execute'
       /** Undefined when gate did not see the statement being prepared. */

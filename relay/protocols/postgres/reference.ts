@@ -64,11 +64,15 @@ export const factExamples: Readonly<
     value: 'materialized_view',
   },
   hasWhere: {
-    says: 'a predicate really chooses among the rows; `true`, `1 = 1`, `id = id`, `x OR true` and conditions on other tables alone do not, nor columns without their table in an UPDATE, DELETE or MERGE with several',
+    says: 'a predicate really chooses among the rows; `true`, `1 = 1`, `id = id`, `id = id + 0`, `id IN (VALUES (id))`, `x OR true`, patterns that take everything and conditions on other tables alone do not, nor columns without their table in an UPDATE, DELETE or MERGE with several',
     example: 'DELETE FROM customers WHERE id = 1',
     value: true,
   },
-  hasLimit: { says: 'LIMIT or FETCH FIRST', example: 'SELECT name FROM customers LIMIT 10', value: true },
+  hasLimit: {
+    says: 'LIMIT or FETCH FIRST, of other than ALL or NULL',
+    example: 'SELECT name FROM customers LIMIT 10',
+    value: true,
+  },
   returning: { says: 'RETURNING', example: 'DELETE FROM customers RETURNING id', value: true },
   locking: { says: 'FOR UPDATE, FOR SHARE, …', example: 'SELECT name FROM customers FOR UPDATE', value: true },
   columns: {

@@ -50,6 +50,8 @@ export function resolve(
         parameterTypes: [],
         sensitive: masked,
         guard: undefined,
+        // PREPARE plans nothing.
+        stands: () => false,
       }
       overlay.set(`${naming.kind === 'prepare' ? 'statement' : 'portal'} ${naming.name}`, defines)
       resolved.push({ ...plain, defines })

@@ -20,6 +20,7 @@ import {
   isPlanSetting,
   planRefusal,
   readClientStart,
+  settingName,
 } from './settings.ts'
 import { Startup, type StartupEvent } from './startup.ts'
 
@@ -111,7 +112,8 @@ async function run(room: Room, session: Session, client: AsyncIterator<Buffer>, 
   checkSettings(session, start)
   const target = await session.open(start.parameters)
   try {
-    await converse(room, session, client, began, target)
+    const bringsPath = start.settings.some(([name]) => settingName(name) === 'search_path')
+    await converse(room, session, client, began, target, bringsPath)
   } finally {
     target.port.destroy()
   }
@@ -149,6 +151,7 @@ async function converse(
   client: AsyncIterator<Buffer>,
   began: Start,
   target: TargetStream,
+  bringsPath: boolean,
 ): Promise<void> {
   // What gate says there is written in the standard's literals, whatever the database makes of them by default.
   const own = { application_name: 'gate catalog', standard_conforming_strings: 'on' }
@@ -161,6 +164,7 @@ async function converse(
     analyser: room.analyser,
     maskKey: room.maskKey,
     clock: room.clock,
+    bringsPath,
     log: session.log,
     freshCatalog: () => room.catalogs.fresh(session.target.name, read),
     newestCatalog: () => room.catalogs.newest(session.target.name),

@@ -10,6 +10,8 @@ export interface ChangedSetting {
   readonly parameter: number | undefined
 }
 
+export const anySetting: ChangedSetting = { name: undefined, value: undefined, parameter: undefined }
+
 const DUMPED = 'restrict_nonsystem_relation_kind'
 /** Values that pg_dump gives it, which are none of any setting that matters here. */
 const dumped = /^(?:view|foreign-table)(?:, *(?:view|foreign-table))?$/

@@ -1,11 +1,11 @@
 // Collects from a parse tree what is read, written and called, with the scopes of WITH. Pure.
 import { calledName, newerCall } from './calls.ts'
-import { type ChangedSetting, changedSetting, saidBy } from './changed-setting.ts'
+import { anySetting, type ChangedSetting, changedSetting, saidBy } from './changed-setting.ts'
 import type { Collected, NestedWrite } from './collected.ts'
 import { columnName } from './forms.ts'
 import { type OtherObject, objectsOf, type RelationName, relationOf } from './objects.ts'
-import { choosesRows, namedOf } from './predicate.ts'
-import { as, isObject, type Json, type JsonObject, list, object, strings, text } from './tree.ts'
+import { choosesRows, namedIn } from './predicate.ts'
+import { as, isObject, type Json, type JsonObject, list, object, strings, text, walk } from './tree.ts'
 import { writesOf, writesRows } from './writes.ts'
 
 type Scope = ReadonlySet<string>
@@ -22,6 +22,17 @@ export function collect(name: string, content: JsonObject): Collected {
   const collector = new Collector()
   collector.statement(name, content)
   return collector.result()
+}
+
+/** Whether as many rows as one likes come from nothing: of generate_series(), or of a recursive query. */
+function makesRows(source: Json | undefined, clause: JsonObject): boolean {
+  let found = clause['recursive'] === true
+  walk([source ?? null, clause], (name, content) => {
+    if (name === 'FuncCall') found ||= strings(content['funcname']).at(-1) === 'generate_series'
+    if (name === 'SelectStmt') found ||= object(content['withClause'])['recursive'] === true
+    return found
+  })
+  return found
 }
 
 class Collector {
@@ -212,11 +223,7 @@ class Collector {
 
   #selects(content: JsonObject): boolean {
     const [from] = list(content['fromClause'])
-    const range = as(from, 'RangeVar')
-    return choosesRows(
-      content['whereClause'],
-      range === undefined ? { relation: '', alias: undefined } : namedOf(range),
-    )
+    return namedIn(from).some(table => choosesRows(content['whereClause'], table))
   }
 
   #writes(name: string, content: JsonObject, outer: Scope): [NestedWrite, ...NestedWrite[]] {
@@ -224,17 +231,18 @@ class Collector {
     const scope = this.#with(content['withClause'], outer)
     const source = content['selectStmt']
     this.#visit(source, scope)
-    const chosen = this.#tables === before || this.#saysWhich(object(as(source, 'SelectStmt')))
+    const made = makesRows(source, object(content['withClause']))
+    const chosen = (this.#tables === before && !made) || this.#saysWhich(object(as(source, 'SelectStmt')), made)
     for (const [key, child] of Object.entries(content)) {
       if (!['withClause', 'relation', 'selectStmt'].includes(key)) this.#visit(child, scope)
     }
     return writesOf(name, content, chosen)
   }
 
-  /** Whether rows to insert are those that a statement writes down, or chosen by a WHERE. */
-  #saysWhich(source: JsonObject): boolean {
+  /** Whether rows to insert are those that a statement writes down, or chosen by a WHERE; `made`: a few words make any number. */
+  #saysWhich(source: JsonObject, made: boolean): boolean {
     if (source['valuesLists'] !== undefined || this.#selects(source)) return true
-    return source['fromClause'] === undefined && source['larg'] === undefined
+    return source['fromClause'] === undefined && source['larg'] === undefined && !made
   }
 
   #copy(content: JsonObject, scope: Scope): void {
@@ -253,7 +261,11 @@ class Collector {
     const { relations, others, functions } = objectsOf(name, content)
     for (const relation of relations) this.#add(this.#written, relation)
     this.#others.push(...others)
-    for (const called of functions) this.#functions.add(called)
+    for (const called of functions) {
+      this.#functions.add(called)
+      // An aggregate that is made of it sets what its first state names.
+      if (called.split('.').at(-1) === 'set_config') this.#settings.push(anySetting)
+    }
     this.#ranges(content, scope)
   }
 

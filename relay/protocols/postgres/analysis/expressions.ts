@@ -29,6 +29,7 @@ const SKIPPING = 'what decides whether a function or a subquery runs'
 /** Hold no columns. */
 const leaves = new Set([
   ...['A_Const', 'ParamRef', 'SQLValueFunction', 'SetToDefault', 'CurrentOfExpr', 'TypeName', 'JsonOutput'],
+  'MergeSupportFunc',
   ...['JsonFormat', 'JsonReturning', 'String', 'Integer', 'Float', 'Boolean', 'BitString', 'A_Star'],
 ])
 
@@ -230,7 +231,7 @@ export class Expressions {
     gathered.queries.push(this.#query(content['subselect']))
   }
 
-  #presence(columns: readonly Json[], where: string): Test {
+  #presence(columns: readonly Json[], where: string): Extract<Test, { kind: 'presence' }> {
     return { kind: 'presence', where, expression: this.expression(...columns) }
   }
 
@@ -244,7 +245,7 @@ export class Expressions {
     const isCounter = counters.has(name) && args.length > 0 && args.every(isReference)
     const more = ['agg_distinct', 'agg_order', 'func_variadic'].some(field => content[field] !== undefined)
     if (isCounter && !more) {
-      gathered.uses.push(this.#presence(args, `${name}()`))
+      gathered.uses.push({ ...this.#presence(args, `${name}()`), counted: true })
       return
     }
     const order = list(content['agg_order']).map(item => as(item, 'SortBy')?.['node'] ?? null)

@@ -1,8 +1,10 @@
 // What is known of a statement from its text: kind, tables, columns, functions, names it defines or uses. Pure.
 import type { Fact } from '@gate/shared/model'
 import type { BoundSetting } from '../settings.ts'
+import type { Beyond } from './beyond.ts'
 import type { CopyOut } from './copy.ts'
 import type { Lineage } from './lineage.ts'
+import type { Making } from './making.ts'
 import type { OtherObject, RelationName } from './objects.ts'
 import type { Recordable } from './recordable.ts'
 
@@ -16,6 +18,8 @@ export interface Part {
   /** Objects that are no relations: roles, schemas, functions that are dropped, … */
   readonly others: readonly OtherObject[]
   readonly facts: Readonly<Record<string, Fact>>
+  /** Tables that it is about without naming them. */
+  readonly beyond?: Beyond | undefined
   /** Of a nested part: what it writes is among what the command tag of the statement counts. */
   readonly tagged?: boolean
 }
@@ -61,6 +65,8 @@ export interface StatementFacts {
   readonly types: readonly (string | number)[]
   /** Settings that it changes; undefined for one whose name is computed. */
   readonly settings: readonly (string | undefined)[]
+  /** The relation that it makes, or moves. */
+  readonly makes?: Making | undefined
   /** It says names that can be others where the database is not in UTF8. */
   readonly isReadOtherwise: boolean
   /** What masking needs to know. */

@@ -50,8 +50,8 @@ export type Test =
       /** How many comparisons it is: CASE tells which of several values is there. */
       readonly times: number
     }
-  /** Whether a value is NULL, which a mask does not hide. */
-  | { readonly kind: 'presence'; readonly where: string; readonly expression: Expression }
+  /** Whether a value is NULL, which a mask does not hide. `counted`: a row of NULLs alone is not, as it is for IS NULL. */
+  | { readonly kind: 'presence'; readonly where: string; readonly expression: Expression; readonly counted?: true }
 
 /** Values that decide which rows come, in which order or how many, without being shown. */
 export type Use =

@@ -57,7 +57,9 @@ export function nestedPart(write: Collected['nested'][number]): Part {
 }
 
 function hasLimit(content: JsonObject): boolean {
-  const limit = content['limitCount']
+  let limit = content['limitCount']
+  // LIMIT NULL::bigint is none, as LIMIT ALL.
+  for (let cast = as(limit, 'TypeCast'); cast !== undefined; cast = as(limit, 'TypeCast')) limit = cast['arg']
   return limit !== undefined && as(limit, 'A_Const')?.['isnull'] !== true
 }
 

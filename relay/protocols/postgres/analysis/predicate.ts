@@ -1,6 +1,7 @@
 // Whether a WHERE clause really chooses among a table's rows. Pure.
+import { rowOf } from './forms.ts'
 import { systemColumns } from './system-columns.ts'
-import { as, isObject, type Json, type JsonObject, list, node, object, strings, text, walk } from './tree.ts'
+import { as, constant, isObject, type Json, type JsonObject, list, node, object, strings, text, walk } from './tree.ts'
 
 /** A relation as a statement names it: its columns can be written with these qualifiers. */
 export interface Named {
@@ -140,37 +141,104 @@ function shape(value: Json | undefined, table: Named): string {
   )
 }
 
-function sameText(a: Json | undefined, b: Json | undefined, table: Named): boolean {
+function sameText(left: Json | undefined, right: Json | undefined, table: Named): boolean {
+  const [a, b] = [bare(left), bare(right)]
   // What is of two kinds need not be written out to be told apart.
   return a !== undefined && node(a)[0] === node(b)[0] && shape(a, table) === shape(b, table)
+}
+
+/** The same, or rows of which some items are the same and the others no column's. */
+function areSame(left: Json | undefined, right: Json | undefined, table: Named): boolean {
+  const [a, b] = [rowOf(left), rowOf(right)]
+  if (a === undefined || b === undefined || a.length !== b.length) return sameText(left, right, table)
+  return a.every((item, index) => {
+    const other = b[index]
+    return sameText(item, other, table) || !(mentions(item, table) || mentions(other, table))
+  })
+}
+
+/** Whether a column of the table may be named in it; a look at how would take too long in rows in rows. */
+function mentions(value: Json | undefined, table: Named): boolean {
+  let found = false
+  walk(value, (name, content) => {
+    found ||= name === 'SubLink' || (name === 'ColumnRef' && isColumnOf(content, table, false))
+    return found
+  })
+  return found
 }
 
 /** `id = id`, `id - id`, `id IN (id, …)`, `id = ANY (ARRAY[id])`, `id BETWEEN id AND id`: the same for every row but for NULL. */
 function isReflexive(name: string, content: JsonObject, table: Named): boolean {
   if (name !== 'A_Expr') return false
   const { lexpr, rexpr } = content
-  const others = as(rexpr, 'List')?.['items'] ?? as(rexpr, 'A_ArrayExpr')?.['elements']
-  if (others === undefined) return !keeping.has(strings(content['name']).at(-1) ?? '') && sameText(lexpr, rexpr, table)
+  const operator = strings(content['name']).at(-1) ?? ''
+  if (takingAll[operator]?.test(constant(rexpr) ?? 'x') === true) return true
+  const array = as(uncast(rexpr), 'A_ArrayExpr')
+  const others = as(rexpr, 'List')?.['items'] ?? array?.['elements']
+  const isEmpty = others === undefined && (array !== undefined || constant(uncast(rexpr)) === '{}')
+  if (isEmpty && (content['kind'] === 'AEXPR_OP_ALL' || content['kind'] === 'AEXPR_OP_ANY')) return true
+  if (others === undefined) return !keeping.has(operator) && areSame(lexpr, rexpr, table)
   const matching = content['kind'] === 'AEXPR_IN' || content['kind'] === 'AEXPR_OP_ANY'
-  const same = list(others).map(other => sameText(lexpr, other, table))
+  const same = list(others).map(other => areSame(lexpr, other, table))
   return matching ? same.includes(true) : same.length > 0 && !same.includes(false)
+}
+
+/** A value without what leaves it as it is: `id + 0`, `id * 1`, `name || ''`, `+id`, `name COLLATE "C"`. */
+function bare(value: Json | undefined): Json | undefined {
+  const collated = as(value, 'CollateClause')
+  if (collated !== undefined) return bare(collated['arg'])
+  const { kind, name, lexpr, rexpr } = object(as(value, 'A_Expr'))
+  const neutral = kind === 'AEXPR_OP' ? neutrals[strings(name).join('.')] : undefined
+  if (neutral === undefined) return value
+  if (lexpr === undefined) return strings(name).join('.') === '+' ? bare(rexpr) : value
+  if (constant(rexpr) === neutral) return bare(lexpr)
+  const commutes = !['-', '/'].includes(strings(name).join('.'))
+  return commutes && constant(lexpr) === neutral ? bare(rexpr) : value
+}
+
+/** Operators, and what the other side is where they change nothing. */
+const neutrals: Readonly<Record<string, string>> = { '+': '0', '-': '0', '*': '1', '/': '1', '||': '' }
+
+/** Patterns that everything matches, by their operators. */
+const all = { like: /^%+$/, regex: /^(?:\^?(?:\.\*)?|\^?\.\*\$|\$)$/ }
+const takingAll: Readonly<Record<string, RegExp>> = {
+  ...{ '~~': all.like, '!~~': all.like, '~~*': all.like, '!~~*': all.like },
+  ...{ '~': all.regex, '!~': all.regex, '~*': all.regex, '!~*': all.regex },
+}
+
+function uncast(value: Json | undefined): Json | undefined {
+  const cast = as(value, 'TypeCast')
+  return cast === undefined ? value : uncast(cast['arg'])
 }
 
 /** Operators whose result is not the same for every row where both sides are. */
 const keeping: ReadonlySet<string> = new Set(['+', '*', '||', '&', '|', '^'])
 
-/** `id IN (SELECT id FROM t)` of the same table, all of it. */
+/** `id IN (SELECT id FROM t)` of the same table, all of it; `id IN (VALUES (id))`, `id IN (SELECT id)`. */
 function isAmongAll({ testexpr, subselect, subLinkType }: JsonObject, table: Named): boolean {
-  const { targetList, fromClause, ...others } = object(as(subselect, 'SelectStmt'))
+  const { targetList, fromClause, whereClause, valuesLists, ...rest } = object(as(subselect, 'SelectStmt'))
+  const isPart = Object.entries(rest).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null)
+  if (subLinkType !== 'ANY_SUBLINK' || isPart) return false
+  if (fromClause === undefined) return whereClause === undefined && isAmong(testexpr, valuesLists, targetList, table)
   const [from, second] = list(fromClause)
   const range = as(from, 'RangeVar')
-  const { whereClause, ...rest } = others
-  const isPart = Object.entries(rest).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null)
-  if (subLinkType !== 'ANY_SUBLINK' || range === undefined || second !== undefined || isPart) return false
+  if (range === undefined || second !== undefined) return false
   if (whereClause !== undefined && choosesRows(whereClause, namedOf(range))) return false
   const column = (value: Json | undefined): string => strings(as(value, 'ColumnRef')?.['fields']).at(-1) ?? ''
   const shown = column(as(list(targetList)[0], 'ResTarget')?.['val'])
   return text(range['relname']) === table.relation && shown !== '' && shown === column(testexpr)
+}
+
+/** Whether it is one of the rows of VALUES, or the one of a SELECT without FROM. */
+function isAmong(
+  value: Json | undefined,
+  valuesLists: Json | undefined,
+  targetList: Json | undefined,
+  table: Named,
+): boolean {
+  const rows = list(valuesLists).map(row => list(object(as(row, 'List'))['items']))
+  const targets = list(targetList).map(item => as(item, 'ResTarget')?.['val'] ?? null)
+  return [...rows, targets].some(row => areSame(value, row.length === 1 ? row[0] : { RowExpr: { args: row } }, table))
 }
 
 /** Whether a column of the table is named. Inside a subquery without a test only a qualified name surely means the outer table. */
@@ -198,8 +266,15 @@ function isColumnOf(reference: JsonObject, table: Named, onlyQualified: boolean)
   return qualifier === (table.alias ?? table.relation)
 }
 
-/** The name and alias of a RangeVar. */
+/** The name and alias of a RangeVar, or of anything else in FROM. */
 export function namedOf(range: JsonObject): Named {
   const alias = range['alias']
   return { relation: text(range['relname']), alias: isObject(alias) ? text(alias['aliasname']) : undefined }
+}
+
+/** What an item of FROM is called; of a join, the items in it. */
+export function namedIn(item: Json | undefined): readonly Named[] {
+  const [name, content] = node(item)
+  if (name !== 'JoinExpr') return [namedOf(content)]
+  return [...namedIn(content['larg']), ...namedIn(content['rarg'])]
 }

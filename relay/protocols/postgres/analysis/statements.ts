@@ -1,12 +1,14 @@
 // A parse tree → the facts of each statement in it. Pure.
 import type { Fact } from '@gate/shared/model'
 import { type BoundSetting, isOtherEncoding, readsAsGate, settingName } from '../settings.ts'
+import { beyondOf } from './beyond.ts'
 import type { ChangedSetting } from './changed-setting.ts'
 import { collect } from './collect.ts'
 import type { Collected } from './collected.ts'
 import { copyOutOf } from './copy.ts'
 import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts } from './facts.ts'
 import { type Kind, kindOf } from './kinds.ts'
+import { makingOf } from './making.ts'
 import { meetingsOf } from './meeting.ts'
 import { hasOtherNames } from './other-names.ts'
 import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
@@ -80,6 +82,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     fields: collected.fields,
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
     settings: changes.map(setting => setting.name),
+    makes: makingOf(name, content),
     isReadOtherwise: false,
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
@@ -155,7 +158,13 @@ function plainly(name: string, content: JsonObject, kind: Kind): Described {
     content,
     collected,
   )
-  return { main, nested: collected.nested.map(nestedPart), collected, naming: namingOf(name, content) }
+  const beyond = beyondOf(name, content)
+  return {
+    main: beyond === undefined ? main : { ...main, beyond },
+    nested: collected.nested.map(nestedPart),
+    collected,
+    naming: namingOf(name, content),
+  }
 }
 
 function wrapping(inner: Json | undefined, naming: Naming, facts: Record<string, Fact>): Described {

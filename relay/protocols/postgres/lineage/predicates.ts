@@ -2,6 +2,7 @@
 import type { Expression, Operand, Test, Use } from '../analysis/lineage.ts'
 import type { Evaluating } from './evaluating.ts'
 import type { Findings } from './findings.ts'
+import { isNullAsShown } from './nulls.ts'
 import type { Tables } from './results.ts'
 import {
   asText,
@@ -33,9 +34,12 @@ export class Predicates {
       case 'exists':
         this.#evaluation.query(use.query, scope, tables)
         return
-      case 'presence':
-        this.#findings.present(use.where, this.#evaluation.value(use.expression, scope, tables).flows)
+      case 'presence': {
+        const { flows, allowed } = this.#presence(use, scope, tables)
+        if (allowed) this.#findings.present(use.where, flows)
+        else this.#findings.undivided(use.where, flows)
         return
+      }
       case 'moved':
         this.#findings.moved(this.#evaluation.value(use.expression, scope, tables).flows)
         return
@@ -103,9 +107,18 @@ export class Predicates {
     return told
   }
 
+  #presence(
+    { expression, counted }: Extract<Test, { kind: 'presence' }>,
+    scope: Scope,
+    tables: Tables,
+  ): { flows: Flows; allowed: boolean } {
+    const { flows } = this.#evaluation.value(expression, scope, tables)
+    return { flows, allowed: flows.size === 0 || expression.columns.every(path => isNullAsShown(path, scope, counted)) }
+  }
+
   #told(test: Test, scope: Scope, tables: Tables): { flows: Flows; allowed: boolean } {
     if (test.kind === 'equality') return this.#equality(test, scope, tables)
-    return { flows: this.#evaluation.value(test.expression, scope, tables).flows, allowed: true }
+    return this.#presence(test, scope, tables)
   }
 }
 

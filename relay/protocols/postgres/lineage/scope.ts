@@ -9,6 +9,8 @@ export interface MaskedColumn {
   /** `public.customers.email` */
   readonly label: string
   readonly mask: MaskObligation
+  /** The database computes it from a masked one: whether it is NULL can tell of that. */
+  readonly generated?: true
 }
 
 export type Flows = ReadonlySet<MaskedColumn>
@@ -145,6 +147,10 @@ export function maskOf({ flows, plain }: Column): MaskObligation | undefined {
   const same = plain && others.every(other => other.mask.with === mask.with && other.mask.fixed === mask.fixed)
   return same ? mask : { ...mask, with: 'redact' }
 }
+
+/** Whether the mask of what it is keeps NULL, as it does of a value that is shown as it is but for the mask. */
+export const keepsNull = ({ plain, flows }: Column): boolean =>
+  plain && [...flows].every(({ generated }) => generated !== true)
 
 /** Everything that a whole row of it shows. */
 export function wholeRow(source: Source): Column {
