@@ -1,63 +1,6 @@
 // gate: the program on the user's machine.
-import { asGateError, errorCodes } from '@gate/shared/errors'
-import { CommanderError } from 'commander'
-import { type App, createApp } from './app.ts'
-import { lockNames } from './commands/locks.ts'
-import { requestNames } from './commands/requests.ts'
-import { sessionNames } from './commands/sessions.ts'
-import { targetNames } from './commands/targets.ts'
-import { completeNames, isCompletion } from './completion.ts'
-import { createProgram } from './program.ts'
-import { printable } from './text.ts'
-
-/** What follows `--` belongs to another program. */
-function splitArguments(args: readonly string[]): { own: readonly string[]; command: readonly string[] } {
-  const at = args.indexOf('--')
-  return at === -1 || isCompletion(args)
-    ? { own: args, command: [] }
-    : { own: args.slice(0, at), command: args.slice(at + 1) }
-}
-
-function report(app: App, thrown: unknown): number {
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2
-  const error = asGateError(thrown)
-  if (process.argv.includes('--json')) app.note(JSON.stringify({ error: error.toJSON() }))
-  else {
-    app.note(`${app.style.bad('gate:')} ${printable(error.message)}`)
-    if (error.detail !== undefined) app.note(`  ${printable(error.detail)}`)
-    if (error.hint !== undefined) app.note(`  ${printable(error.hint)}`)
-    if (error.code === 'ERR_GATE_INTERNAL' && error.cause instanceof Error)
-      app.note(app.style.dim(printable(error.cause.stack ?? error.cause.message)))
-  }
-  return errorCodes[error.code].exit
-}
-
-async function main(): Promise<number> {
-  const app = createApp()
-  const { own, command } = splitArguments(process.argv.slice(2))
-  let code = 0
-  try {
-    if (isCompletion(own)) {
-      const names = await completeNames(app, own, {
-        targets: async () => (await targetNames(app)).map(({ name, protocol }) => ({ name, detail: protocol })),
-        requests: () => requestNames(app),
-        sessions: open => sessionNames(app, open),
-        locks: () => lockNames(app),
-      })
-      if (names !== undefined) {
-        for (const name of names) app.print(name)
-        app.print(':4')
-        return 0
-      }
-    }
-    await createProgram(app, command, exitCode => {
-      code = exitCode
-    }).parseAsync(own, { from: 'user' })
-    return code
-  } catch (thrown) {
-    return report(app, thrown)
-  }
-}
+import { createApp } from './app.ts'
+import { main } from './main.ts'
 
 /** Whoever reads has read enough, as head does: the code is that of a program which SIGPIPE ends. */
 function endWithReader(thrown: NodeJS.ErrnoException): void {
@@ -67,4 +10,4 @@ function endWithReader(thrown: NodeJS.ErrnoException): void {
 
 process.stdout.on('error', endWithReader)
 process.stderr.on('error', endWithReader)
-process.exitCode = await main()
+process.exitCode = await main(createApp(), process.argv.slice(2))

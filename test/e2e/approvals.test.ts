@@ -59,26 +59,26 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
 
   await t.test('a decided, withdrawn, expired or foreign request cannot be approved', async t => {
     const decided = await hold(gate.port, 'delete from t where id = 1')
-    t.equal((await bob.run('approve', decided.id)).code, 0)
+    t.equal((await bob.runInProcess('approve', decided.id)).code, 0)
     t.equal((await decided.running.finished()).stdout, 'DELETE 1\n')
     for (const cli of [bob, carol]) {
-      const again = await cli.run('approve', decided.id)
+      const again = await cli.runInProcess('approve', decided.id)
       t.equal(again.code, 6)
       t.match(again.stderr, 'is used already')
     }
     const withdrawn = await hold(gate.port, 'delete from t where id = 2')
     withdrawn.running.kill('SIGINT')
     t.match((await withdrawn.running.finished()).stderr, 'canceling statement due to user request')
-    t.equal((await bob.run('approve', withdrawn.id)).code, 6)
+    t.equal((await bob.runInProcess('approve', withdrawn.id)).code, 6)
     const expired = await hold(gate.port, 'truncate t')
     t.match((await expired.running.finished()).stderr, 'nobody decided in time')
-    t.equal((await bob.run('approve', expired.id)).code, 6)
+    t.equal((await bob.runInProcess('approve', expired.id)).code, 6)
     const mine = await hold(gate.port, 'delete from t where id = 3')
-    const own = await alice.run('approve', mine.id)
+    const own = await alice.runInProcess('approve', mine.id)
     t.equal(own.code, 4)
     t.match(own.stderr, 'nobody decides their own request')
-    t.equal((await bob.run('approve', 'r_000000000000')).code, 5)
-    t.equal((await bob.run('deny', mine.id, '--reason', 'no')).code, 0)
+    t.equal((await bob.runInProcess('approve', 'r_000000000000')).code, 5)
+    t.equal((await bob.runInProcess('deny', mine.id, '--reason', 'no')).code, 0)
     t.match((await mine.running.finished()).stderr, 'bob@example.com denied it: no')
     t.equal(await count(world), '99')
   })
@@ -101,48 +101,52 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
     t.equal((await post(first.id, {})).status, 200, 'the right one')
     t.equal((await first.running.finished()).stdout, 'DELETE 1\n')
     t.equal((await post(first.id, {})).status, 409, 'twice')
-    t.equal((await bob.run('deny', second.id, '--reason', 'x')).code, 0)
+    t.equal((await bob.runInProcess('deny', second.id, '--reason', 'x')).code, 0)
     await second.running.finished()
   })
 
   await t.test('a revoked key signs nothing any more, and a new one does', async t => {
     const held = await hold(gate.port, 'delete from t where id = 6')
-    t.equal((await carol.run('keys', 'new')).code, 0)
-    const [key] = JSON.parse((await carol.run('keys', '--json')).stdout) as { id: string; here: boolean }[]
+    t.equal((await carol.runInProcess('keys', 'new')).code, 0)
+    const [key] = JSON.parse((await carol.runInProcess('keys', '--json')).stdout) as { id: string; here: boolean }[]
     t.ok(key?.here)
-    t.equal((await carol.run('keys', 'revoke', key?.id ?? '')).code, 0)
-    const refused = await carol.run('approve', held.id)
+    t.equal((await carol.runInProcess('keys', 'revoke', key?.id ?? '')).code, 0)
+    const refused = await carol.runInProcess('approve', held.id)
     t.equal(refused.code, 4)
     t.match(refused.stderr, /was revoked[\s\S]*gate keys new/)
-    t.equal((await carol.run('keys', 'new', '--force')).code, 0)
-    t.equal((await carol.run('approve', held.id)).code, 0)
+    t.equal((await carol.runInProcess('keys', 'new', '--force')).code, 0)
+    t.equal((await carol.runInProcess('approve', held.id)).code, 0)
     t.equal((await held.running.finished()).stdout, 'DELETE 1\n')
-    t.equal((await bob.run('keys', 'revoke', key?.id ?? '')).code, 5, "somebody else's")
+    t.equal((await bob.runInProcess('keys', 'revoke', key?.id ?? '')).code, 5, "somebody else's")
   })
 
   await t.test('two who approve at once are two, and one person is one', async t => {
     const held = await hold(gate.port, 'drop table if exists nothing')
-    const ends = await Promise.all([bob.run('approve', held.id), carol.run('approve', held.id)])
+    const ends = await Promise.all([bob.runInProcess('approve', held.id), carol.runInProcess('approve', held.id)])
     t.same(
       ends.map(({ code }) => code),
       [0, 0],
     )
     t.match((await held.running.finished()).stdout, 'DROP TABLE')
     const one = await hold(gate.port, 'drop table if exists nothing')
-    t.match((await bob.run('approve', one.id)).stdout, 'it still waits')
-    t.equal((await bob.run('approve', one.id)).code, 6)
+    t.match((await bob.runInProcess('approve', one.id)).stdout, 'it still waits')
+    t.equal((await bob.runInProcess('approve', one.id)).code, 6)
     one.running.kill('SIGINT')
     await one.running.finished()
   })
 
   await t.test('who loses the group before the quorum is filled does not count', async t => {
     const held = await hold(gate.port, 'drop table if exists nothing')
-    t.equal((await carol.run('approve', held.id)).code, 0)
+    t.equal((await carol.runInProcess('approve', held.id)).code, 0)
     await world.oidc.setGroups('carol', ['support'])
     const login = await carol.login(world.relay, world.oidc, 'carol')
     t.equal(login.code, 0, login.stderr)
-    t.match((await bob.run('approve', held.id)).stdout, 'it still waits', 'one of the two is not in the group any more')
-    t.equal((await carol.run('approve', held.id)).code, 5, 'and sees nothing of it')
+    t.match(
+      (await bob.runInProcess('approve', held.id)).stdout,
+      'it still waits',
+      'one of the two is not in the group any more',
+    )
+    t.equal((await carol.runInProcess('approve', held.id)).code, 5, 'and sees nothing of it')
     held.running.kill('SIGINT')
     await held.running.finished()
     await world.oidc.setGroups('carol', ['dba', 'support'])
@@ -154,12 +158,15 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
     const running = startPsql({ port: gate.port }, ['-At', '-f', '-'])
     running.child.stdin?.end(`${long}\n;\n`)
     const [, id = ''] = await running.waitFor(/request (r_[a-z0-9]+)/)
-    const [listed] = JSON.parse((await bob.run('requests', '--json')).stdout) as { text: string; cut: boolean }[]
+    const [listed] = JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as {
+      text: string
+      cut: boolean
+    }[]
     t.ok(listed?.cut && listed.text.length === 400)
     const { body } = await api(bob, 'GET', `/v1/requests/${id}`)
     const exact = body['exact'] as { command: string }
     t.equal(createHash('sha256').update(exact.command).digest('hex'), body['commandSha256'])
-    t.equal((await bob.run('approve', id)).code, 0)
+    t.equal((await bob.runInProcess('approve', id)).code, 0)
     t.match((await running.finished()).stdout, 'DELETE 1')
   })
 
@@ -169,19 +176,19 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
       await Promise.all(Array.from({ length: 50 }, () => api(alice, 'POST', '/v1/requests', wish)))
     const refused = await api(alice, 'POST', '/v1/requests', wish)
     t.equal(refused.body['code'], 'ERR_GATE_LIMIT')
-    const listed = JSON.parse((await bob.run('requests', '--json')).stdout) as { id: string }[]
+    const listed = JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as { id: string }[]
     t.equal(listed.length, 1_000)
-    t.equal((await bob.run('deny', listed.at(-1)?.id ?? '', '--reason', 'x')).code, 0)
-    t.equal((await bob.run('approve', listed[0]?.id ?? '', '--for', '30s')).code, 0)
+    t.equal((await bob.runInProcess('deny', listed.at(-1)?.id ?? '', '--reason', 'x')).code, 0)
+    t.equal((await bob.runInProcess('approve', listed[0]?.id ?? '', '--for', '30s')).code, 0)
     const granted = await psql({ port: gate.port }, ['-At', '-c', 'delete from t where id = 8'])
     t.equal(granted.stdout, 'DELETE 1\n', granted.stderr)
-    const grants = JSON.parse((await alice.run('grants', '--json')).stdout) as { id: string }[]
-    t.equal((await alice.run('revoke', grants[0]?.id ?? '')).code, 0, 'a person gives a grant back')
+    const grants = JSON.parse((await alice.runInProcess('grants', '--json')).stdout) as { id: string }[]
+    t.equal((await alice.runInProcess('revoke', grants[0]?.id ?? '')).code, 0, 'a person gives a grant back')
   })
 
   await t.test('a relay that is killed while it holds runs nothing', async t => {
     const before = await count(world)
-    await alice.run('requests')
+    await alice.runInProcess('requests')
     const dropped = await world.postgres.query("select count(*) from pg_tables where tablename = 't'", 'app')
     t.same(dropped, [['1']])
     const held = startPsql({ port: gate.port }, ['-At', '-c', 'drop table t'])
@@ -190,7 +197,7 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
     t.not((await held.finished()).code, 0)
     await world.relay.restart()
     t.equal(await count(world), before)
-    const after = JSON.parse((await alice.run('requests', '--mine', '--json')).stdout) as {
+    const after = JSON.parse((await alice.runInProcess('requests', '--mine', '--json')).stdout) as {
       action: string
       state: string
     }[]
@@ -220,7 +227,7 @@ t.test('an agent with keys of its own believes no relay', { skip: hasPsql ? fals
     oidc: { people },
   })
   const [alice, bob] = await Promise.all([world.person('alice'), world.person('bob')])
-  const { publicKey } = JSON.parse((await bob.run('keys', 'new', '--json')).stdout) as { publicKey: string }
+  const { publicKey } = JSON.parse((await bob.runInProcess('keys', 'new', '--json')).stdout) as { publicKey: string }
   const guarded = async (name: string, key: string): Promise<AgentProcess> =>
     startAgent({
       relay: world.relay,
@@ -262,7 +269,7 @@ t.test('an agent with keys of its own believes no relay', { skip: hasPsql ? fals
   await t.test('a signature by a key of its list is believed, once and for that command', async t => {
     for (const text of ['delete from t where id = 1', 'delete from t where id = 2']) {
       const held = await hold(careful.port, text)
-      t.equal((await bob.run('approve', held.id)).code, 0)
+      t.equal((await bob.runInProcess('approve', held.id)).code, 0)
       const done = await held.running.finished()
       t.equal(done.stdout, 'DELETE 1\n', done.stderr)
     }
@@ -290,11 +297,11 @@ t.test('an agent with keys of its own believes no relay', { skip: hasPsql ? fals
       'the policy lets it pass, the agent does not',
     )
     const requests = async (): Promise<{ id: string }[]> =>
-      JSON.parse((await bob.run('requests', '--json')).stdout) as { id: string }[]
+      JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as { id: string }[]
     const deleted = ask('DELETE', '/echo?all=1', '{"a":"ä"}')
     let [waiting] = await requests()
     for (; waiting === undefined; [waiting] = await requests()) await wait(50)
-    t.equal((await bob.run('approve', waiting.id)).code, 0)
+    t.equal((await bob.runInProcess('approve', waiting.id)).code, 0)
     t.equal((await deleted).status, 200)
     t.same(
       service.asked.map(({ method, url, body }) => `${method} ${url} ${body}`),
@@ -304,7 +311,7 @@ t.test('an agent with keys of its own believes no relay', { skip: hasPsql ? fals
 
   await t.test('a signature by another key is not', async t => {
     const held = await hold(other.port, 'delete from t where id = 3')
-    t.equal((await bob.run('approve', held.id)).code, 0)
+    t.equal((await bob.runInProcess('approve', held.id)).code, 0)
     const done = await held.running.finished()
     t.not(done.code, 0)
     t.match(done.stderr, /the agent lets delete on other-db pass only when approved/)

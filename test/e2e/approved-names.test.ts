@@ -37,7 +37,7 @@ interface Request {
 /** The one request that waits. */
 async function waiting(bob: Cli): Promise<Request> {
   for (;;) {
-    const all = JSON.parse((await bob.run('requests', '--json')).stdout) as Request[]
+    const all = JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as Request[]
     const found = all.find(({ state }) => state === 'waiting')
     if (found !== undefined) return found
     await wait(50)
@@ -58,12 +58,12 @@ t.test('what is approved', async t => {
     t.match(said(await turn(query(good), query('execute p(1)'))), 'waits for 1 of dba')
     const { id, text } = await waiting(bob)
     t.equal(text, `execute p(1)\n\ngate: "p" stands for this:\n${good}`)
-    t.match((await bob.run('approve', id)).stderr, good)
+    t.match((await bob.runInProcess('approve', id)).stderr, good)
     t.match(said(await turn(query(evil), query('execute p(1)'))), 'waits for 1 of dba')
     t.same(await changed('evil'), [['0']])
     const other = await waiting(bob)
     t.match(other.text, evil)
-    t.equal((await bob.run('deny', other.id, '--reason', 'no')).code, 0)
+    t.equal((await bob.runInProcess('deny', other.id, '--reason', 'no')).code, 0)
     t.match(said(await turn(query(good), query('execute p(1)'))), 'UPDATE 1', 'the first one still is what it was')
     t.same(await changed('good'), [['1']])
   })
@@ -76,7 +76,7 @@ t.test('what is approved', async t => {
         t.match(said(await turn([client.parse('s', text, types), client.sync], query(how))), 'waits for 1 of dba', how)
         const request = await waiting(bob)
         asked.push(request.text)
-        t.equal((await bob.run('deny', request.id, '--reason', 'no')).code, 0)
+        t.equal((await bob.runInProcess('deny', request.id, '--reason', 'no')).code, 0)
       }
     }
     t.same(
@@ -101,11 +101,11 @@ t.test('what is approved', async t => {
       ])
     t.match(said(await run(20)), 'waits for 1 of dba')
     const { id } = await waiting(bob)
-    t.match((await bob.run('approve', id)).stderr, "$1 = '-5'::int8")
+    t.match((await bob.runInProcess('approve', id)).stderr, "$1 = '-5'::int8")
     t.match(said(await run(701)), 'waits for 1 of dba', 'the same bytes are NaN')
     t.same(await changed('typed'), [['0']])
     const other = await waiting(bob)
-    t.match((await bob.run('deny', other.id, '--reason', 'no')).stderr, "$1 = 'NaN'::float8")
+    t.match((await bob.runInProcess('deny', other.id, '--reason', 'no')).stderr, "$1 = 'NaN'::float8")
     t.match(said(await run(20)), 'UPDATE 0')
   })
 
@@ -154,10 +154,10 @@ t.test('what is approved', async t => {
       client.execute(''),
       client.sync,
     ])
-    t.equal((await bob.run('approve', (await waiting(bob)).id)).code, 0)
+    t.equal((await bob.runInProcess('approve', (await waiting(bob)).id)).code, 0)
     t.match(said(await bound), 'DELETE 1')
     const named = converse(careful.port, [client.parse('p', 'delete from held'), client.sync], query('execute p'))
-    t.equal((await bob.run('approve', (await waiting(bob)).id)).code, 0)
+    t.equal((await bob.runInProcess('approve', (await waiting(bob)).id)).code, 0)
     t.match(said(await named), 'the agent lets delete on careful-db pass only when approved')
     t.same(await world.postgres.query('select count(*) from held', 'app'), [['8']])
   })

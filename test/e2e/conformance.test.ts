@@ -113,7 +113,7 @@ async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
 }
 
 const waiting = async (): Promise<string | undefined> =>
-  (JSON.parse((await bob.run('requests', '--json')).stdout) as { id: string }[])[0]?.id
+  (JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as { id: string }[])[0]?.id
 
 const protocols = createProtocols({ statementBytes: 1_000_000, maskKey: new Uint8Array(32) }, systemClock, collectLog())
 t.teardown(() => Promise.all(protocols.map(protocol => protocol[Symbol.asyncDispose]())))
@@ -135,31 +135,31 @@ for (const [name, room] of Object.entries(rooms)) {
     const held = room.held(port)
     const request = await until(waiting)
     t.equal(await room.ran(), before, 'what is held has not run')
-    t.equal((await bob.run('approve', request)).code, 0)
+    t.equal((await bob.runInProcess('approve', request)).code, 0)
     t.match(await held, { answered: /\S/ })
     t.equal(await room.ran(), before + 1, 'approved, it runs once')
     const denied = room.held(port)
     const second = await until(waiting)
-    t.equal((await bob.run('deny', second, '--reason', 'not today')).code, 0)
+    t.equal((await bob.runInProcess('deny', second, '--reason', 'not today')).code, 0)
     t.match(await denied, { refused: /not today/ })
     t.equal(await room.ran(), before + 1, 'denied, it does not')
 
     const long = room.long(port)
     const running = await until(async () => {
-      const listed = await bob.run('sessions', '--target', room.target, '--json')
+      const listed = await bob.runInProcess('sessions', '--target', room.target, '--json')
       const open = (JSON.parse(listed.stdout) as { id: string; endedMs: number | null; commands: number }[]).find(
         each => each.endedMs === null && each.commands > 0,
       )
       return open?.id
     })
-    t.equal((await bob.run('sessions', 'kill', running, '--reason', 'too long')).code, 0)
+    t.equal((await bob.runInProcess('sessions', 'kill', running, '--reason', 'too long')).code, 0)
     t.match(await long, { refused: /too long|broken/ }, 'a kill ends it')
 
-    const locked = await bob.run('lock', 'target', room.target, '--reason', 'maintenance')
+    const locked = await bob.runInProcess('lock', 'target', room.target, '--reason', 'maintenance')
     t.equal(locked.code, 0, locked.stderr)
     t.match(await room.read(port), { refused: /maintenance/ }, 'a lock is said')
-    const [lock] = JSON.parse((await bob.run('locks', '--json')).stdout) as { id: string }[]
-    t.equal((await bob.run('unlock', lock?.id ?? '')).code, 0)
+    const [lock] = JSON.parse((await bob.runInProcess('locks', '--json')).stdout) as { id: string }[]
+    t.equal((await bob.runInProcess('unlock', lock?.id ?? '')).code, 0)
     t.match(await room.read(port), { answered: /\S/ }, 'and unlocked')
   })
 }

@@ -77,7 +77,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 const waiting = async (person: Cli): Promise<{ id: string }[]> =>
-  JSON.parse((await person.run('requests', '--json')).stdout) as { id: string }[]
+  JSON.parse((await person.runInProcess('requests', '--json')).stdout) as { id: string }[]
 
 /** Sessions that began and have no end in the record. */
 async function running(): Promise<string[]> {
@@ -148,7 +148,7 @@ t.test('sessions that are killed', async t => {
   const held = await open(request('POST /held', 'Content-Length: 0\r\n'), undefined)
   await until(async () => (await waiting(bob)).length === 1)
   for (const session of new Set(await running())) {
-    const done = await bob.run('sessions', 'kill', session, '--reason', 'enough')
+    const done = await bob.runInProcess('sessions', 'kill', session, '--reason', 'enough')
     t.equal(done.code, 0, done.stderr)
   }
   await Promise.all([closed(streaming.socket), closed(held.socket)])
@@ -162,14 +162,14 @@ t.test('sessions that are killed', async t => {
 
 t.test('a lock', async t => {
   const streaming = await open(request('GET /endless'), /data: 1/)
-  const locked = await bob.run('lock', 'target', 'billing-api', '--reason', 'incident')
+  const locked = await bob.runInProcess('lock', 'target', 'billing-api', '--reason', 'incident')
   t.equal(locked.code, 0, locked.stderr)
   await closed(streaming.socket)
   t.notMatch(streaming.seen(), /\r\n0\r\n\r\n$/)
   const refused = await sendRaw(gate.port, closing('/fine'))
   t.match(refused, /^HTTP\/1\.1 4\d\d [\s\S]*application\/problem\+json[\s\S]*incident/, refused)
-  const [lock] = JSON.parse((await bob.run('locks', '--json')).stdout) as { id: string }[]
-  const unlocked = await bob.run('unlock', lock?.id ?? '')
+  const [lock] = JSON.parse((await bob.runInProcess('locks', '--json')).stdout) as { id: string }[]
+  const unlocked = await bob.runInProcess('unlock', lock?.id ?? '')
   t.equal(unlocked.code, 0, unlocked.stderr)
   t.equal(await works(), 200)
 })

@@ -52,7 +52,7 @@ const get = (connection: Connection, path: string, init: Parameters<typeof fetch
   fetch(`${base(connection)}${path}`, { dispatcher: agent, redirect: 'manual', ...init })
 const last = (): (typeof world.service.asked)[number] | undefined => world.service.asked.at(-1)
 const waitingRequests = async (person: Cli): Promise<string[]> =>
-  (JSON.parse((await person.run('requests', '--json')).stdout) as { id: string }[]).map(({ id }) => id)
+  (JSON.parse((await person.runInProcess('requests', '--json')).stdout) as { id: string }[]).map(({ id }) => id)
 
 /** The one request that waits, as soon as there is one. */
 async function waitingRequest(person: Cli): Promise<string> {
@@ -263,15 +263,15 @@ t.test('nothing of the service’s cookies and origins', async t => {
 t.test('held until somebody approves', async t => {
   const waiting = get(open, '/refunds/9', post({ amount: 50 }))
   const id = await waitingRequest(bob)
-  const [listed] = JSON.parse((await bob.run('requests', '--json')).stdout) as Record<string, unknown>[]
+  const [listed] = JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as Record<string, unknown>[]
   t.match(listed, { action: 'post', text: /POST \/refunds\/9/ })
   t.notOk(world.service.asked.some(({ url }) => url === '/refunds/9'))
-  const approved = await bob.run('approve', id)
+  const approved = await bob.runInProcess('approve', id)
   t.equal(approved.code, 0, approved.stderr)
   t.match(await (await waiting).json(), { url: '/refunds/9', body: '{"amount":50}' })
   const again = get(open, '/refunds/10', post({ amount: 60 }))
   const second = await waitingRequest(bob)
-  await bob.run('deny', second, '--reason', 'no')
+  await bob.runInProcess('deny', second, '--reason', 'no')
   const refused = await again
   t.equal(refused.status, 403)
   t.match(await refused.json(), { rule: 'refunds', request: second, detail: /denied it: no/ })
@@ -296,7 +296,7 @@ t.test('held, and the client ends its side', async t => {
   ] as const) {
     const [, id = ''] = /"request":"([^"]+)"/.exec(answer) ?? []
     t.same(statuses(answer), [status], 'who comes again is told when')
-    t.equal((await bob.run('deny', id, '--reason', 'no')).code, 0, answer)
+    t.equal((await bob.runInProcess('deny', id, '--reason', 'no')).code, 0, answer)
   }
 })
 
@@ -307,19 +307,25 @@ t.test('held for clients that come again', async t => {
   const { request } = (await asked.json()) as { request: string }
   t.equal((await get(open, '/refunds/20', hurried)).status, 202, 'asked once')
   t.same(await waitingRequests(bob), [request])
-  t.equal((await bob.run('approve', request)).code, 0)
+  t.equal((await bob.runInProcess('approve', request)).code, 0)
   const other = await get(open, '/refunds/20', { ...hurried, body: '{"amount":2}' })
   t.equal(other.status, 202, 'another body is another request')
-  t.equal((await bob.run('deny', ((await other.json()) as { request: string }).request, '--reason', 'no')).code, 0)
+  t.equal(
+    (await bob.runInProcess('deny', ((await other.json()) as { request: string }).request, '--reason', 'no')).code,
+    0,
+  )
   t.equal((await get(open, '/refunds/20', hurried)).status, 200, 'passes')
   const last = await get(open, '/refunds/20', hurried)
   t.equal(last.status, 202, 'once')
-  t.equal((await bob.run('deny', ((await last.json()) as { request: string }).request, '--reason', 'no')).code, 0)
+  t.equal(
+    (await bob.runInProcess('deny', ((await last.json()) as { request: string }).request, '--reason', 'no')).code,
+    0,
+  )
   const refused = await get(open, '/payouts', post({ to: 'x' }))
   t.equal(refused.status, 403)
   const again = (await refused.json()) as { request: string; hint: string }
   t.match(again.hint, again.request)
-  t.equal((await bob.run('approve', again.request)).code, 0)
+  t.equal((await bob.runInProcess('approve', again.request)).code, 0)
   const both = await Promise.all([get(open, '/payouts', post({ to: 'x' })), get(open, '/payouts', post({ to: 'x' }))])
   t.equal(both.filter(({ status }) => status === 200).length, 1, 'of two at once one passes')
   t.equal(world.service.asked.filter(({ url }) => url === '/payouts').length, 1)
@@ -327,7 +333,7 @@ t.test('held for clients that come again', async t => {
   const chunks = await sendRaw(open.port, `${empty}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`)
   const [, id = ''] = /"request":"([^"]+)"/.exec(chunks) ?? []
   t.equal(
-    (await bob.run('approve', id)).code,
+    (await bob.runInProcess('approve', id)).code,
     0,
     `a body of no chunk is nothing that people would have to see: ${chunks}`,
   )
@@ -364,12 +370,12 @@ t.test('curl, unchanged', { skip: existsSync(CURL) ? false : 'there is no curl' 
 })
 
 t.test('the record has it all, and shows it', async t => {
-  const list = await bob.run('sessions', '--target', 'billing-api', '--json')
+  const list = await bob.runInProcess('sessions', '--target', 'billing-api', '--json')
   const ids = JSON.parse(list.stdout) as { id: string }[]
   t.ok(ids.length > 0)
-  const refused = await bob.run('sessions', '--rule', 'no-deletes', '--json')
+  const refused = await bob.runInProcess('sessions', '--rule', 'no-deletes', '--json')
   const [one] = JSON.parse(refused.stdout) as { id: string }[]
-  const shown = await bob.run('sessions', 'show', one?.id ?? '')
+  const shown = await bob.runInProcess('sessions', 'show', one?.id ?? '')
   t.match(shown.stdout, 'DELETE /users/7', shown.stderr)
   const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
   const answered = events.filter(event => event.type === 'outcome' && event.status === '200')

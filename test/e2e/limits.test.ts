@@ -67,7 +67,7 @@ interface Row {
 
 async function waitingRequest(cli: Cli): Promise<Row> {
   for (;;) {
-    const [request] = JSON.parse((await cli.run('requests', '--json')).stdout) as Row[]
+    const [request] = JSON.parse((await cli.runInProcess('requests', '--json')).stdout) as Row[]
     if (request !== undefined) return request
     await sleep(100)
   }
@@ -218,7 +218,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     t.equal(request.expiresMs - request.createdMs, 60_000, 'rows are locked: people have a minute')
     t.notMatch(running.stdout(), /1/, 'nothing of RETURNING is shown yet')
     t.equal(await scene.count("items where v = 'ok'"), 0, 'nothing is committed yet')
-    const approved = await bob.run('approve', id)
+    const approved = await bob.runInProcess('approve', id)
     t.match(approved.stderr + approved.stdout, /500 written and not committed: they stay locked until you decide/)
     const done = await running.finished()
     t.equal(done.stdout.split('\n').length, 503, '500 rows, UPDATE 500, after')
@@ -229,12 +229,12 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
   await t.test('held in the extended protocol and in a transaction', async t => {
     await using db = await driver(held)
     const over = db.query('update items set v = $1 where id <= 20', ['ext'])
-    await bob.run('approve', (await waitingRequest(bob)).id)
+    await bob.runInProcess('approve', (await waitingRequest(bob)).id)
     t.equal((await over).rowCount, 20)
     t.equal(await scene.count("items where v = 'ext'"), 20)
     await db.query('begin')
     const inside = db.query('update items set v = $1 where id <= 30', ['ext'])
-    await bob.run('approve', (await waitingRequest(bob)).id)
+    await bob.runInProcess('approve', (await waitingRequest(bob)).id)
     t.equal((await inside).rowCount, 30)
     t.equal(await scene.count("items where v = 'ext'"), 20, 'committing is the client’s affair')
     await db.query('commit')
@@ -244,7 +244,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
   await t.test('denied, and expired', async t => {
     await using running = startPsql(held, ['-c', 'delete from items'])
     const { id } = await waitingRequest(bob)
-    await bob.run('deny', id, '--reason', 'not all of them')
+    await bob.runInProcess('deny', id, '--reason', 'not all of them')
     t.match((await running.finished()).stderr, /bob@example\.com denied it: not all of them[\s\S]*rolled back/)
     t.equal(await scene.count('items'), 1000)
     await scene.unlocked('items')
@@ -343,7 +343,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     const over = copy(lines(3000, 50))
     const request = await waitingRequest(bob)
     t.equal(request.rows, 50)
-    await bob.run('deny', request.id, '--reason', 'no')
+    await bob.runInProcess('deny', request.id, '--reason', 'no')
     t.match((await over).stderr, /denied it/)
     t.match((await copy('nonsense\n')).stderr, /invalid input syntax/, 'a COPY that fails fails as ever')
     t.equal(await scene.count('items where id >= 2000'), 5)
@@ -391,7 +391,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
       const { id } = await waitingRequest(bob)
       running.kill('SIGINT')
       t.match((await running.finished()).stderr, /canceling statement due to user request/)
-      t.match((await bob.run('approve', id)).stderr, /withdrawn/)
+      t.match((await bob.runInProcess('approve', id)).stderr, /withdrawn/)
       await scene.unlocked('items')
     }
     t.ok((await scene.count('items')) > 1000)
@@ -403,7 +403,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     running.kill('SIGKILL')
     await running.finished()
     await scene.unlocked('items')
-    t.match((await bob.run('approve', id)).stderr, /withdrawn/)
+    t.match((await bob.runInProcess('approve', id)).stderr, /withdrawn/)
     const db = await driver(held)
     db.on('error', () => {})
     const lost = db.query('delete from items where id > $1', [0]).catch(() => {})
@@ -412,7 +412,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     stream.destroy()
     await lost
     await scene.unlocked('items')
-    t.match((await bob.run('approve', second.id)).stderr, /withdrawn/)
+    t.match((await bob.runInProcess('approve', second.id)).stderr, /withdrawn/)
     t.ok((await scene.count('items')) > 1000)
   })
 
@@ -424,7 +424,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
       'app',
     )
     t.match((await running.finished()).stderr, /terminating connection/)
-    t.match((await bob.run('approve', id)).stderr, /withdrawn/)
+    t.match((await bob.runInProcess('approve', id)).stderr, /withdrawn/)
   })
 
   await t.test('an agent that is lost while held: rolled back and withdrawn', async t => {
@@ -433,7 +433,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     await world.agent.kill('SIGKILL')
     t.not((await running.finished()).code, 0)
     await scene.unlocked('items')
-    t.match((await bob.run('approve', id)).stderr, /withdrawn/)
+    t.match((await bob.runInProcess('approve', id)).stderr, /withdrawn/)
     await world.agent.restart()
     t.ok((await scene.count('items')) > 1000)
   })
@@ -444,12 +444,12 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
       await using running = startPsql(held, ['-c', 'update parents set id = id + 1000'])
       const first = await waitingRequest(bob)
       t.equal(first.rows, undefined, 'nothing ran yet')
-      await bob.run('approve', first.id)
+      await bob.runInProcess('approve', first.id)
       await running.waitFor(/20 are written/)
       const second = await waitingRequest(bob)
       t.match(second, { rows: 20 })
       t.equal(second.expiresMs - second.createdMs, 60_000, 'and not the 5 minutes of the rule')
-      await bob.run('approve', second.id)
+      await bob.runInProcess('approve', second.id)
       t.equal((await running.finished()).stdout, 'UPDATE 20\n')
     },
   )
@@ -470,7 +470,7 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     t.equal((await update(other, 8)).stdout, 'UPDATE 8\n', 'another task has a sum of its own')
     await using approving = await connection(alice, 'T-3')
     const over = update(approving, 20)
-    await bob.run('approve', (await waitingRequest(bob)).id)
+    await bob.runInProcess('approve', (await waitingRequest(bob)).id)
     t.equal((await over).stdout, 'UPDATE 20\n')
     t.equal((await update(approving, 10)).stdout, 'UPDATE 10\n')
   })
@@ -497,6 +497,6 @@ t.test('row limits before commit', { skip: hasPsql ? false : 'no psql on this ma
     ))
       t.ok(outcomes.has(`${session} ${command}`), 'every counted command has an outcome')
     const { session } = counted[0] as { session: string }
-    t.match((await bob.run('sessions', 'show', session)).stdout, /rows written before commit, limit 10 of/)
+    t.match((await bob.runInProcess('sessions', 'show', session)).stdout, /rows written before commit, limit 10 of/)
   })
 })

@@ -205,7 +205,10 @@ t.test('a store that is lost is filled again from the record', { skip }, async t
     await psql(gate, ['-c', "select 'precious'", '-c', 'drop table users'])
   }
   const list = async (...args: string[]): Promise<unknown[]> => {
-    const found = JSON.parse((await alice.run('sessions', '--json', ...args)).stdout) as Record<string, unknown>[]
+    const found = JSON.parse((await alice.runInProcess('sessions', '--json', ...args)).stdout) as Record<
+      string,
+      unknown
+    >[]
     // The record has its own times, a moment apart.
     return found.map(({ startedMs: _startedMs, endedMs: _endedMs, ...rest }) => rest)
   }

@@ -74,15 +74,15 @@ t.test('events that are too old are deleted by a running relay, and whoever asks
   await bob.login(relay, oidc, 'bob')
 
   const listed = async (): Promise<string[]> =>
-    (JSON.parse((await alice.run('sessions', '--json')).stdout) as { id: string }[]).map(({ id }) => id)
+    (JSON.parse((await alice.runInProcess('sessions', '--json')).stdout) as { id: string }[]).map(({ id }) => id)
   while ((await listed()).length < 2) await wait(50)
   t.same(
     (await listed()).sort(),
     [OLD, YOUNG].sort(),
     'as long as nothing says how long events are kept they are there',
   )
-  t.match((await alice.run('sessions', 'show', OLD)).stdout, 'precious 508')
-  t.match((await alice.run('receipts')).stdout, /good[\s\S]*good/)
+  t.match((await alice.runInProcess('sessions', 'show', OLD)).stdout, 'precious 508')
+  t.match((await alice.runInProcess('receipts')).stdout, /good[\s\S]*good/)
 
   await relay.kill()
   await appendFile(relay.config, '  retention: 30d\n')
@@ -119,17 +119,17 @@ t.test('events that are too old are deleted by a running relay, and whoever asks
 
   await t.test('gate sessions says that it was deleted by retention, and when', async t => {
     for (const what of ['show', 'watch']) {
-      const asked = await alice.run('sessions', what, OLD)
+      const asked = await alice.runInProcess('sessions', what, OLD)
       t.equal(asked.code, 5, asked.stderr)
       t.match(asked.stderr, `the events of ${OLD} were deleted by retention on ${today} (record ${said?.sequence})`)
       t.notMatch(asked.stderr, /tampered|Error:|\n\s+at /)
       t.equal(asked.stdout, '')
     }
-    t.match((await alice.run('sessions', 'show', YOUNG)).stdout, 'precious 99', 'what is young is there')
+    t.match((await alice.runInProcess('sessions', 'show', YOUNG)).stdout, 'precious 99', 'what is young is there')
   })
 
   await t.test('receipts hold', async t => {
-    const receipts = await alice.run('receipts')
+    const receipts = await alice.runInProcess('receipts')
     t.equal(receipts.code, 0, receipts.stderr)
     t.match(receipts.stdout, new RegExp(`${OLD}.*good`))
   })

@@ -60,7 +60,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     const client = startPsql(gate, ['-At'])
     client.child.stdin?.write(`select '${marker}';\n`)
     await client.waitFor(new RegExp(marker))
-    const sessions = JSON.parse((await alice.run('sessions', '--json')).stdout) as {
+    const sessions = JSON.parse((await alice.runInProcess('sessions', '--json')).stdout) as {
       id: string
       endedMs: null | number
     }[]
@@ -79,13 +79,13 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
 
   await t.test('an open session has counts in the list while it runs', async t => {
     await using running = await open('counted')
-    const [row] = JSON.parse((await bob.run('sessions', '--json')).stdout) as object[]
+    const [row] = JSON.parse((await bob.runInProcess('sessions', '--json')).stdout) as object[]
     t.match(row, { id: running.id, endedMs: null, commands: 1, refused: 0 })
   })
 
   await t.test('an operator ends a session: its client is told by whom and why, and it is recorded', async t => {
     await using running = await open('killed')
-    const done = await bob.run('sessions', 'kill', running.id, '--reason', 'wrong database')
+    const done = await bob.runInProcess('sessions', 'kill', running.id, '--reason', 'wrong database')
     t.equal(done.code, 0, done.stderr)
     t.match(done.stdout, /✓ ended s_/)
     t.match(await cutOff(running.client), /FATAL: {2}gate: bob@example\.com ended this session: wrong database/)
@@ -97,33 +97,40 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
         { type: 'session.end', code: 'ERR_GATE_KILLED' },
       ],
     )
-    t.match((await alice.run('sessions', 'show', running.id)).stdout, /✗ +ended by bob@example\.com: wrong database/)
-    t.equal((await bob.run('sessions', 'kill', running.id, '--reason', 'again')).code, 6, 'it has ended already')
+    t.match(
+      (await alice.runInProcess('sessions', 'show', running.id)).stdout,
+      /✗ +ended by bob@example\.com: wrong database/,
+    )
+    t.equal(
+      (await bob.runInProcess('sessions', 'kill', running.id, '--reason', 'again')).code,
+      6,
+      'it has ended already',
+    )
   })
 
   await t.test('a command that is running is cut off too', async t => {
     await using client = startPsql(gate, ['-c', 'select pg_sleep(60)'])
     let id = ''
     while (id === '') {
-      const found = JSON.parse((await bob.run('sessions', '--json')).stdout) as {
+      const found = JSON.parse((await bob.runInProcess('sessions', '--json')).stdout) as {
         id: string
         endedMs: number | null
         commands: number
       }[]
       id = found.find(({ endedMs, commands }) => endedMs === null && commands === 1)?.id ?? ''
     }
-    t.equal((await bob.run('sessions', 'kill', id, '--reason', 'too long')).code, 0)
+    t.equal((await bob.runInProcess('sessions', 'kill', id, '--reason', 'too long')).code, 0)
     t.match((await client.finished()).stderr, /FATAL: {2}gate: bob@example\.com ended this session: too long/)
   })
 
   await t.test('people end their own sessions; who may only look, or nothing, may not', async t => {
     await using running = await open('own')
-    const viewer = await carol.run('sessions', 'kill', running.id, '--reason', 'x')
+    const viewer = await carol.runInProcess('sessions', 'kill', running.id, '--reason', 'x')
     t.equal(viewer.code, 4)
     t.match(viewer.stderr, /you may look at s_\w+, not end it/)
-    t.equal((await alice.run('sessions', 'kill', running.id)).code, 2, 'not without a reason')
-    t.equal((await alice.run('sessions', 'kill', 's_000000000000', '--reason', 'x')).code, 5)
-    t.equal((await alice.run('sessions', 'kill', running.id, '--reason', 'mine')).code, 0)
+    t.equal((await alice.runInProcess('sessions', 'kill', running.id)).code, 2, 'not without a reason')
+    t.equal((await alice.runInProcess('sessions', 'kill', 's_000000000000', '--reason', 'x')).code, 5)
+    t.equal((await alice.runInProcess('sessions', 'kill', running.id, '--reason', 'mine')).code, 0)
     t.match(await cutOff(running.client), /alice@example\.com ended this session: mine/)
   })
 
@@ -133,7 +140,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     await watching.waitFor(/✓ +1 {2}select 'elsewhere'/)
     running.client.child.stdin?.write('select 40 + 2;\n')
     await watching.waitFor(/✓ +2 {2}select 40 \+ 2/)
-    const shown = await bobElsewhere.run('sessions', 'show', running.id)
+    const shown = await bobElsewhere.runInProcess('sessions', 'show', running.id)
     t.equal(shown.code, 0, shown.stderr)
     t.match(shown.stdout, /select 'elsewhere'/)
     const views = async (): Promise<Event['body'][]> =>
@@ -141,7 +148,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     t.equal((await views()).length, 2, 'who looks is recorded where the session is')
     const here = ((await second.events()) as unknown as Event[]).filter(({ body }) => body.session === running.id)
     t.same(here, [], 'and only there')
-    const done = await bobElsewhere.run('sessions', 'kill', running.id, '--reason', 'from afar', '--json')
+    const done = await bobElsewhere.runInProcess('sessions', 'kill', running.id, '--reason', 'from afar', '--json')
     t.match(JSON.parse(done.stdout), { id: running.id, state: 'ended' })
     t.match(await cutOff(running.client), /bob@example\.com ended this session: from afar/)
     const followed = await watching.finished()
@@ -210,7 +217,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
   await t.test('a locked person is cut off everywhere and gets nothing until unlocked', async t => {
     await using running = await open('locked')
     t.equal(
-      (await bob.run('lock', 'user', 'alice@example.com', '--reason', 'x')).code,
+      (await bob.runInProcess('lock', 'user', 'alice@example.com', '--reason', 'x')).code,
       4,
       'operators of a target lock that',
     )
@@ -239,19 +246,23 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     )
     const refused = await psql(gate, ['-c', 'select 1'])
     t.match(refused.stderr, /is locked/)
-    t.equal((await alice.run('sessions')).code, 4)
-    t.equal((await alice.run('unlock', id)).code, 4, 'nobody unlocks themselves')
+    t.equal((await alice.runInProcess('sessions')).code, 4)
+    t.equal((await alice.runInProcess('unlock', id)).code, 4, 'nobody unlocks themselves')
     await using again = await createCli()
     const login = await again.login(world.relay, world.oidc, 'alice')
     t.equal(login.code, 4)
     t.match(login.stderr, /ERR_GATE_LOCKED/)
     t.match(
-      (await carol.run('locks')).stdout,
+      (await carol.runInProcess('locks')).stdout,
       new RegExp(`${id} +user +alice@example\\.com .* carol@example\\.com +stolen laptop`),
     )
-    t.equal((await carol.run('lock', 'user', 'alice@example.com', '--reason', 'x')).code, 6, 'one lock is enough')
-    t.equal((await carol.run('unlock', id)).code, 0)
-    t.equal((await carol.run('unlock', id)).code, 5)
+    t.equal(
+      (await carol.runInProcess('lock', 'user', 'alice@example.com', '--reason', 'x')).code,
+      6,
+      'one lock is enough',
+    )
+    t.equal((await carol.runInProcess('unlock', id)).code, 0)
+    t.equal((await carol.runInProcess('unlock', id)).code, 5)
     t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
     const events = (await world.relay.events()) as unknown as Event[]
     t.match(
@@ -265,48 +276,48 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
 
   await t.test('a locked target takes nobody, also when it was locked on another relay', async t => {
     await using running = await open('target')
-    const locked = await bobElsewhere.run('lock', 'target', 'prod-db', '--reason', 'restoring', '--json')
+    const locked = await bobElsewhere.runInProcess('lock', 'target', 'prod-db', '--reason', 'restoring', '--json')
     t.equal(locked.code, 0, locked.stderr)
     t.match(await cutOff(running.client), /target prod-db is locked by bob@example\.com: restoring/)
     t.match((await psql(gate, ['-c', 'select 1'])).stderr, /FATAL: {2}gate: target prod-db is locked/)
-    t.equal((await carol.run('lock', 'target', 'prod-bd', '--reason', 'x')).code, 5, 'a slip of the pen')
-    t.equal((await bob.run('unlock', (JSON.parse(locked.stdout) as { id: string }).id)).code, 0)
+    t.equal((await carol.runInProcess('lock', 'target', 'prod-bd', '--reason', 'x')).code, 5, 'a slip of the pen')
+    t.equal((await bob.runInProcess('unlock', (JSON.parse(locked.stdout) as { id: string }).id)).code, 0)
     t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
   })
 
   await t.test('a locked agent is let go, refused when it comes back, and serves again when unlocked', async t => {
     await using running = await open('agent')
-    const locked = await carol.run('lock', 'agent', 'agent-one', '--reason', 'compromised', '--json')
+    const locked = await carol.runInProcess('lock', 'agent', 'agent-one', '--reason', 'compromised', '--json')
     t.equal(locked.code, 0, locked.stderr)
     t.match(await cutOff(running.client), /agent agent-one is locked by carol@example\.com: compromised/)
     await world.relay.process().waitFor(/is locked.*"event":"agent\.refused"/)
     t.match((await psql(gate, ['-c', 'select 1'])).stderr, /no agent that serves prod-db is online/)
-    t.equal((await carol.run('unlock', (JSON.parse(locked.stdout) as { id: string }).id)).code, 0)
+    t.equal((await carol.runInProcess('unlock', (JSON.parse(locked.stdout) as { id: string }).id)).code, 0)
     await world.agent.process().waitFor(/uplink\.ready[\s\S]*uplink\.ready/)
     t.equal((await psql(gate, ['-At', '-c', 'select 1'])).stdout, '1\n')
   })
 
   await t.test('a lock ends by itself when its time is over', async t => {
-    t.equal((await carol.run('lock', 'target', 'prod-db', '--reason', 'briefly', '--until', '2s')).code, 0)
+    t.equal((await carol.runInProcess('lock', 'target', 'prod-db', '--reason', 'briefly', '--until', '2s')).code, 0)
     t.match((await psql(gate, ['-c', 'select 1'])).stderr, /is locked until/)
     let answer = ''
     while (answer !== '1\n') answer = (await psql(gate, ['-At', '-c', 'select 1'])).stdout
-    t.equal((await carol.run('locks')).stdout, '')
-    t.equal((await carol.run('lock', 'target', 'prod-db', '--reason', 'x', '--until', '2020-01-01')).code, 2)
-    t.equal((await carol.run('lock', 'planet', 'earth', '--reason', 'x')).code, 2)
+    t.equal((await carol.runInProcess('locks')).stdout, '')
+    t.equal((await carol.runInProcess('lock', 'target', 'prod-db', '--reason', 'x', '--until', '2020-01-01')).code, 2)
+    t.equal((await carol.runInProcess('lock', 'planet', 'earth', '--reason', 'x')).code, 2)
   })
 
   await t.test('receipts come from the relay that a session was on, and the other one says which that is', async t => {
     await using aliceElsewhere = await createCli()
     t.equal((await aliceElsewhere.login(second, world.oidc, 'alice')).code, 0)
-    const asked = await aliceElsewhere.run('receipts')
+    const asked = await aliceElsewhere.runInProcess('receipts')
     t.equal(asked.code, 0, asked.stderr)
     t.match(asked.stderr, /There are no receipts yet/)
     t.match(
       asked.stderr,
       new RegExp(`\\d+ of your sessions ended on relay_\\w+ at ${world.relay.url}: their receipts come from`),
     )
-    const own = await alice.run('receipts')
+    const own = await alice.runInProcess('receipts')
     t.match(own.stdout, /^s_\w+ .* good$/m)
     t.notMatch(own.stderr, /ended on/)
   })
@@ -318,7 +329,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
       await using balancer = await startBalancer(first)
       await using both = await createCli()
       t.equal((await both.login({ url: `http://127.0.0.1:${balancer.port}` }, world.oidc, 'alice')).code, 0)
-      const receipts = await both.run('receipts')
+      const receipts = await both.runInProcess('receipts')
       t.match(receipts.stdout, /^s_\w+ .* good$/m)
       t.notMatch(receipts.stderr, /another relay answers/)
       for (const [port, isNew] of [
@@ -326,7 +337,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
         [first, false],
       ] as const) {
         balancer.to = port
-        const asked = await both.run('receipts')
+        const asked = await both.runInProcess('receipts')
         t.equal(asked.code, 0, asked.stderr)
         t.equal(asked.stdout.split('\n').length, receipts.stdout.split('\n').length)
         t.equal(
@@ -337,20 +348,23 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
       await using stranger = await startRelay({ oidc: world.oidc, policy })
       balancer.to = stranger.port
       t.equal((await both.login({ url: `http://127.0.0.1:${balancer.port}` }, world.oidc, 'alice')).code, 0)
-      const alarm = await both.run('receipts')
+      const alarm = await both.runInProcess('receipts')
       t.equal(alarm.code, 9, alarm.stderr)
       t.match(alarm.stderr, /the record is signed with .*, and was with /)
     },
   )
 
   await t.test('of a session on a relay that is down another says where its record is', async t => {
-    const [ended] = JSON.parse((await bobElsewhere.run('sessions', '--json')).stdout) as { id: string; relay: string }[]
+    const [ended] = JSON.parse((await bobElsewhere.runInProcess('sessions', '--json')).stdout) as {
+      id: string
+      relay: string
+    }[]
     const headers = { authorization: `Bearer ${await tokenOf(bobElsewhere, second.url)}`, 'gate-asked-by': 'relay_x' }
     const circle = await fetch(`${second.url}/v1/sessions/${ended?.id}`, { headers })
     t.equal(circle.status, 404, 'who is asked by a relay asks no other one')
     await world.relay.kill()
     for (const what of ['show', 'watch']) {
-      const asked = await bobElsewhere.run('sessions', what, ended?.id ?? '')
+      const asked = await bobElsewhere.runInProcess('sessions', what, ended?.id ?? '')
       t.equal(asked.code, 5)
       t.match(
         asked.stderr,
@@ -359,7 +373,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
       t.match(asked.stderr, `gate login --relay ${world.relay.url}`)
     }
     await world.relay.restart()
-    t.equal((await bobElsewhere.run('sessions', 'show', ended?.id ?? '')).code, 0)
+    t.equal((await bobElsewhere.runInProcess('sessions', 'show', ended?.id ?? '')).code, 0)
   })
 
   await t.test('with the store gone nobody can know of locks, so new connections are refused', async t => {

@@ -12,7 +12,7 @@ t.test('a replay', { skip }, async t => {
   const alice = await world.person('alice')
   await using gate = await alice.connect('prod-db')
   await psql(gate, ['-c', "select 'first'", '-c', "select 'second'"])
-  const [{ id = '' } = {}] = JSON.parse((await alice.run('sessions', '--json')).stdout) as { id: string }[]
+  const [{ id = '' } = {}] = JSON.parse((await alice.runInProcess('sessions', '--json')).stdout) as { id: string }[]
 
   await t.test('plays a session, pauses, steps back and forth, goes to a time, and ends with q', async t => {
     await using replay = terminal(alice.home, ['sessions', 'replay', id, '--speed', '0.25'])
@@ -127,8 +127,8 @@ t.test('the live list', { skip }, async t => {
   await t.test('without a terminal the same is printed as lines, and as JSON for scripts', async t => {
     await using held = startPsql(gate, ['-c', 'delete from users'])
     const [, id = ''] = await held.waitFor(/request (r_[a-z0-9]+)/)
-    t.match((await bob.run('approve')).stdout, new RegExp(`${id} +waiting +alice@example\\.com +prod-db`))
-    t.match(JSON.parse((await bob.run('approve', '--json')).stdout), [{ id, decidable: true }])
+    t.match((await bob.runInProcess('approve')).stdout, new RegExp(`${id} +waiting +alice@example\\.com +prod-db`))
+    t.match(JSON.parse((await bob.runInProcess('approve', '--json')).stdout), [{ id, decidable: true }])
     held.kill('SIGINT')
     await held.finished()
   })
@@ -140,7 +140,7 @@ t.test('the live list', { skip }, async t => {
     t.notMatch(plain.stdout, /\u001b\[/)
     const dumb = await terminal(bob.home, ['targets'], { TERM: 'dumb' }).finished()
     t.notMatch(dumb.stdout, /\u001b\[/)
-    t.notMatch((await bob.run('targets')).stdout, /\u001b/)
+    t.notMatch((await bob.runInProcess('targets')).stdout, /\u001b/)
   })
 
   await t.test('completion knows commands and the targets that this person may open', async t => {

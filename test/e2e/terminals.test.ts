@@ -112,8 +112,8 @@ interface Body {
 
 /** Events of the newest session that alice had, once it is over. */
 async function lastSession(alice: Cli): Promise<{ id: string; events: { timeMs: number; body: Body }[] }> {
-  const [{ id = '' } = {}] = JSON.parse((await alice.run('sessions', '--json')).stdout) as { id: string }[]
-  const lines = (await alice.run('sessions', 'show', id, '--json')).stdout.trim().split('\n')
+  const [{ id = '' } = {}] = JSON.parse((await alice.runInProcess('sessions', '--json')).stdout) as { id: string }[]
+  const lines = (await alice.runInProcess('sessions', 'show', id, '--json')).stdout.trim().split('\n')
   const events = lines.slice(1).map(line => (JSON.parse(line) as { event: { timeMs: number; body: Body } }).event)
   return { id, events }
 }
@@ -137,7 +137,7 @@ t.test('a session at a terminal', { skip }, async t => {
   await person.see(new RegExp(`paid with ${CARD}`))
 
   await t.test('is followed while it runs: as a screen at a terminal, as lines elsewhere', async t => {
-    const [{ id = '' } = {}] = JSON.parse((await bob.run('sessions', '--json')).stdout) as { id: string }[]
+    const [{ id = '' } = {}] = JSON.parse((await bob.runInProcess('sessions', '--json')).stdout) as { id: string }[]
     await using lines = bob.start(['sessions', 'watch', id])
     await lines.waitFor(/a terminal of 80×24[\s\S]*│ red 中/)
     await using screen = atTerminal(bob.home, ['sessions', 'watch', id])
@@ -180,7 +180,7 @@ t.test('a session at a terminal', { skip }, async t => {
   })
 
   await t.test('is a timeline to read', async t => {
-    const { stdout } = await bob.run('sessions', 'show', id)
+    const { stdout } = await bob.runInProcess('sessions', 'show', id)
     t.match(stdout, /a terminal of 80×24\n.*showed\n {2}│ > /)
     t.match(stdout, / {2}│ red 中\n/)
     t.notMatch(stdout, /\u001b/)
@@ -232,14 +232,14 @@ t.test('a session at a terminal', { skip }, async t => {
   await t.test('has looks at it recorded, and is part of what is proved', async t => {
     const views = (await relay.events()).filter(({ body }) => (body as Body).type === 'view')
     t.ok(views.length > 0)
-    t.equal((await alice.run('receipts', '--json')).code, 0)
+    t.equal((await alice.runInProcess('receipts', '--json')).code, 0)
     t.equal((await bob.run('audit', 'verify')).code, 4, 'bob is no auditor')
   })
 
   await t.test('is found by its command, not by what was shown', async t => {
-    t.match((await bob.run('sessions', '--text', 'norc')).stdout, id)
-    t.match((await bob.run('sessions', '--action', 'exec', '--task', 'MIG-7', '--json')).stdout, id)
-    t.notMatch((await bob.run('sessions', '--text', 'paid')).stdout, id)
+    t.match((await bob.runInProcess('sessions', '--text', 'norc')).stdout, id)
+    t.match((await bob.runInProcess('sessions', '--action', 'exec', '--task', 'MIG-7', '--json')).stdout, id)
+    t.notMatch((await bob.runInProcess('sessions', '--text', 'paid')).stdout, id)
   })
 })
 
@@ -261,8 +261,8 @@ t.test('ways in which a terminal ends, and does not begin', { skip }, async t =>
     await person.see(/> $/)
     person.type('echo la"st words"; sleep 600\n')
     await person.see(/last words/)
-    const [{ id = '' } = {}] = JSON.parse((await bob.run('sessions', '--json')).stdout) as { id: string }[]
-    t.equal((await bob.run('sessions', 'kill', id, '--reason', 'enough')).code, 0)
+    const [{ id = '' } = {}] = JSON.parse((await bob.runInProcess('sessions', '--json')).stdout) as { id: string }[]
+    t.equal((await bob.runInProcess('sessions', 'kill', id, '--reason', 'enough')).code, 0)
     await person.over()
     const { events } = await lastSession(alice)
     t.match(textOf(events), /last words\r\n/)
@@ -311,7 +311,7 @@ t.test('what is more than may be recorded is shown, counted, and said to be miss
     'no event is longer than its limit',
   )
   t.match(
-    (await bob.run('sessions', 'show', id)).stdout,
+    (await bob.runInProcess('sessions', 'show', id)).stdout,
     /50000 bytes of the session are recorded[\s\S]*recorded in part/,
   )
 })
@@ -336,6 +336,9 @@ t.test('a disk that refuses the record ends what is shown', { skip }, async t =>
   const next = new Typing(gate, '80x24 echo well again\n')
   await next.over()
   t.match(next.shown, /well again/, 'and goes on by itself')
-  const sessions = JSON.parse((await alice.run('sessions', '--json')).stdout) as { id: string; endCode: string }[]
+  const sessions = JSON.parse((await alice.runInProcess('sessions', '--json')).stdout) as {
+    id: string
+    endCode: string
+  }[]
   t.match(sessions[1], { endCode: 'ERR_GATE_RECORD' })
 })

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Cleanup } from '@gate/shared/cleanup'
+import { runInProcess } from './in-process.ts'
 import { enrolmentToken, joinAgent, logIn } from './joining.ts'
 import { freePort } from './net.ts'
 import type { OidcProvider } from './oidc.ts'
@@ -197,6 +198,8 @@ export interface Cli extends AsyncDisposable {
   readonly home: string
   /** Runs a gate command to its end. */
   run(...args: string[]): Promise<Finished>
+  /** The same in this process, for what tests are not about; not for commands that read from a terminal or write as they go. */
+  runInProcess(...args: string[]): Promise<Finished>
   start(args: readonly string[], options?: StartOptions): Running
   /** Logs in through the real device flow, with somebody pressing the provider's buttons. */
   login(relay: { readonly url: string }, oidc: OidcProvider, person: string, ...args: string[]): Promise<Finished>
@@ -218,6 +221,7 @@ export async function createCli(): Promise<Cli> {
   return {
     home: directory.path,
     run: (...args) => run(process.execPath, [programs.gate, ...args], { env }),
+    runInProcess: (...args) => runInProcess(directory.path, args),
     start: startGate,
     login: async (relay, oidc, person, ...args) => {
       await using login = startGate(['login', '--relay', relay.url, '--json', '--no-browser', ...args])

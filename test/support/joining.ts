@@ -3,10 +3,8 @@
 import { readFile } from 'node:fs/promises'
 import { enrol } from '@gate/agent/enrol'
 import { login } from '@gate/cli/commands/login'
-import { readCliConfig } from '@gate/cli/config'
-import { createStyle } from '@gate/cli/text'
 import { askForEnrolment } from '@gate/relay/admin/socket'
-import { systemClock } from '@gate/shared/clock'
+import { appOf } from './in-process.ts'
 import type { OidcProvider } from './oidc.ts'
 
 const ENROLMENT_MS = 600_000
@@ -35,13 +33,14 @@ export async function logIn(
   oidc: OidcProvider,
   person: string,
 ): Promise<void> {
-  const config = readCliConfig({ GATE_HOME: home, GATE_KEYCHAIN: 'file', NO_COLOR: '1', CI: '1' })
   let decided: Promise<unknown> | undefined
   const print = (line: string): void => {
     const { device } = JSON.parse(line) as { device?: { completeUrl: string } }
     if (device !== undefined) decided = oidc.decide(device.completeUrl, person, 'allow')
   }
-  const app = { config, clock: systemClock, style: createStyle(config), print, note: () => {} }
-  await login(app, { relay: relay.url, browser: false, json: true })
+  await login(
+    appOf(home, print, () => {}),
+    { relay: relay.url, browser: false, json: true },
+  )
   await decided
 }
