@@ -1,10 +1,11 @@
 // JSON Patch (RFC 6902): operations that carry a field to where no mask names it, or ask whether it has a value. Pure.
 import type { PathState, Paths } from './masking/paths.ts'
 
-/** Whether a document is a patch that copies, moves or tests one of these fields, wherever it is. */
-export function carriesFields(document: unknown, fields: Paths | undefined): boolean {
-  if (!Array.isArray(document) || fields === undefined) return false
-  return document.some(operation => isObject(operation) && carries(operation, fields))
+/** Whether a document is a patch that copies, moves or tests one of these fields, wherever it is; few are, so they are asked for then. */
+export function carriesFields(document: unknown, fieldsOf: () => Paths | undefined): boolean {
+  if (!Array.isArray(document)) return false
+  const fields = fieldsOf()
+  return fields !== undefined && document.some(operation => isObject(operation) && carries(operation, fields))
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null

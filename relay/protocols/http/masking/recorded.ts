@@ -10,7 +10,23 @@ import { FormMasker } from './form.ts'
 import { hideLiterals, hideLiteralsIn } from './graphql-literals.ts'
 import { type BodyMasker, GuardedMasker } from './masker.ts'
 
+interface Compiled {
+  readonly key: Uint8Array
+  readonly masks: BodyMasks
+}
+
+const masksByFields = new WeakMap<readonly FieldMaskObligation[], Compiled>()
+
+/** A policy has one list of fields for a target, and a relay one key: compiled once, all its requests share it. */
 function recordMasks(fields: readonly FieldMaskObligation[], key: Uint8Array): BodyMasks {
+  const known = masksByFields.get(fields)
+  if (known?.key === key) return known.masks
+  const masks = compileRecordMasks(fields, key)
+  masksByFields.set(fields, { key, masks })
+  return masks
+}
+
+function compileRecordMasks(fields: readonly FieldMaskObligation[], key: Uint8Array): BodyMasks {
   // A request names a field without all that is around it in an answer.
   const masked = fields.flatMap(mask => mask.fields).map(endOfPattern)
   const masks = compileFields([{ fields: masked, mask: { with: 'placeholder', key } }])
