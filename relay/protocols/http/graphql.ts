@@ -121,9 +121,10 @@ function hasAliases(document: DocumentNode): boolean {
   return found
 }
 
-function parsed(text: string): DocumentNode | undefined {
+/** A text of GraphQL, with where its parts stand if wanted; undefined for what is none, or too long. */
+export function parsed(text: string, { located = false } = {}): DocumentNode | undefined {
   try {
-    return parse(text, { noLocation: true, maxTokens: MAX_TOKENS })
+    return parse(text, { noLocation: !located, maxTokens: MAX_TOKENS })
   } catch {
     return undefined
   }

@@ -1,14 +1,13 @@
 // Values that a text of GraphQL gives to arguments and input fields, replaced in what is recorded where these are masked. Pure.
-import { type ASTNode, Kind, parse, type ValueNode, visit } from 'graphql'
+import { type ASTNode, Kind, type ValueNode, visit } from 'graphql'
 import { recordedPlaceholder } from '../../../mask/placeholder.ts'
+import { parsed } from '../graphql.ts'
 import type { Paths } from './paths.ts'
-
-const MAX_TOKENS = 20_000
 
 /** The text with placeholders in the place of such values; the same string when there are none, or it is no GraphQL. */
 export function hideLiterals(text: string, fields: Paths, key: Uint8Array): string {
   if (!text.includes('(') || !text.includes('{')) return text
-  const document = parsed(text)
+  const document = parsed(text, { located: true })
   if (document === undefined) return text
   let shown = text
   // From the last on, so that the places of those before stay.
@@ -35,14 +34,6 @@ function hiddenValues(document: ASTNode, fields: Paths): ValueNode[] {
     VariableDefinition: ({ variable, defaultValue }) => look(variable.name.value, defaultValue),
   })
   return found
-}
-
-function parsed(text: string): ASTNode | undefined {
-  try {
-    return parse(text, { maxTokens: MAX_TOKENS })
-  } catch {
-    return undefined
-  }
 }
 
 /** The same for every text in documents of valid JSON. */
