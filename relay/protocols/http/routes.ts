@@ -58,9 +58,15 @@ function shapeOf(template: string): string {
 /** Each template with those of its shape. */
 function groupsOf(templates: readonly string[]): ReadonlyMap<string, readonly string[]> {
   const byShape = new Map<string, string[]>()
-  for (const template of templates)
-    byShape.set(shapeOf(template), [...(byShape.get(shapeOf(template)) ?? []), template])
-  return new Map(templates.map(template => [template, byShape.get(shapeOf(template)) ?? []]))
+  const groups = new Map<string, readonly string[]>()
+  for (const template of templates) {
+    const shape = shapeOf(template)
+    const group = byShape.get(shape) ?? []
+    byShape.set(shape, group)
+    group.push(template)
+    groups.set(template, group)
+  }
+  return groups
 }
 
 const withMasks = new WeakMap<readonly string[], WeakMap<readonly FieldMaskObligation[], readonly string[]>>()
