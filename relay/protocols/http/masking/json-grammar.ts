@@ -16,7 +16,7 @@ const hexDigits = table('0123456789abcdefABCDEF')
 const escapes = table('"\\/bfnrtu')
 
 /** What stands for itself in a string. Whether it is UTF-8 is looked at elsewhere. */
-const plain = Uint8Array.from({ length: 256 }, (_, byte) =>
+export const plain: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
 )
 
@@ -134,6 +134,14 @@ export function wordOf(byte: number): Buffer {
   const word = words.get(byte)
   if (word === undefined) throw brokenJson('something that is no value')
   return word
+}
+
+/** The place behind the word that stands there; -1 when there is none, or not all of it. */
+export function wordAt(bytes: Buffer, at: number): number {
+  const word = words.get(bytes[at] ?? 0)
+  if (word === undefined || at + word.length > bytes.length) return -1
+  for (let next = 1; next < word.length; next += 1) if (bytes[at + next] !== word[next]) return -1
+  return at + word.length
 }
 
 /** How much of a word was read. */

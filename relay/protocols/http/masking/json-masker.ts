@@ -31,6 +31,8 @@ import {
   IN_WORD,
   type JsonPlace,
   LETTER_N,
+  MAX_DEPTH,
+  MAX_NAME_BYTES,
   MINUS,
   NAME,
   NINE,
@@ -41,15 +43,11 @@ import {
   ZERO,
 } from './json-place.ts'
 import type { JsonSearch } from './json-search.ts'
+import { readTokens } from './json-tokens.ts'
 import { kindOf, textOfString } from './json-values.ts'
 import { type BodyMasker, NOTHING } from './masker.ts'
 import { type FieldMasks, type PathState, Paths } from './paths.ts'
 import { beginsDocument, maskString, mayBeDocument } from './text-document.ts'
-
-/** Objects and arrays within each other. */
-export const MAX_DEPTH = 512
-/** A name, quotes and escapes included; longer ones could not be compared while they stream by. */
-export const MAX_NAME_BYTES = 65_536
 
 /** One value; one value after another; or such, each behind a record separator (RFC 7464). */
 export type Documents = 'one' | 'many' | 'sequence'
@@ -93,7 +91,10 @@ export class JsonMasker implements BodyMasker {
     this.#bytes = bytes
     this.#nameStart = 0
     this.#output.begin(bytes)
-    for (let at = 0; at < bytes.length; ) at = this.#step(at)
+    for (let at = 0; at < bytes.length; ) {
+      at = readTokens(bytes, at, this.#place, this.#fields, this.#output)
+      if (at < bytes.length) at = this.#step(at)
+    }
     if (this.#place.next === IN_NAME && this.#watchesNames()) this.#name.add(bytes, this.#nameStart)
     this.#output.finish()
     // Between documents only blanks wait, and the reader of lines waits for them.

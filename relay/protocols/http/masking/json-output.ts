@@ -30,6 +30,11 @@ export class JsonOutput {
     this.#search = search
   }
 
+  /** Whether anything is looked for in what leaves. */
+  get isSearched(): boolean {
+    return this.#search !== undefined
+  }
+
   get isHiding(): boolean {
     return this.#mask !== undefined
   }

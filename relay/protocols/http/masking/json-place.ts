@@ -1,6 +1,11 @@
 // Where a reader of JSON is: what comes next, and what is around. Pure.
 import type { PathState } from './paths.ts'
 
+/** Objects and arrays within each other. */
+export const MAX_DEPTH = 512
+/** A name, quotes and escapes included; longer ones could not be compared while they stream by. */
+export const MAX_NAME_BYTES = 65_536
+
 export const COMMA = 0x2c
 export const MINUS = 0x2d
 export const ZERO = 0x30
