@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { systemClock } from '@gate/shared/clock'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { letHeapGrow } from '@gate/shared/heap'
 import { createLog } from '@gate/shared/log'
 import { Command } from 'commander'
 import { Checkpoints } from './checkpoints.ts'
@@ -40,6 +41,7 @@ program
     const log = createLog('agent', settings.log)
     const key = await readKey(settings.state)
     const tls = await tlsOf(settings)
+    letHeapGrow()
     const streams = new Streams(settings, systemClock, log)
     const checkpoints = await Checkpoints.open(settings.state, log)
     const targets = settings.targets.map(target => connectorFor(target).announce(target))

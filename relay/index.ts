@@ -2,6 +2,7 @@
 import { text } from 'node:stream/consumers'
 import { systemClock } from '@gate/shared/clock'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { letHeapGrow } from '@gate/shared/heap'
 import { createLog } from '@gate/shared/log'
 import { Command } from 'commander'
 import { askForEnrolment } from './admin/socket.ts'
@@ -30,6 +31,7 @@ program
     const log = createLog('relay', config.log)
     // A file that may not grow any more (RLIMIT_FSIZE) would end the process; so it is an error like that of a full disk.
     process.on('SIGXFSZ', () => {})
+    letHeapGrow()
     // Loaded here: the other commands would wait a second for what they do not need.
     const { startRelay } = await import('./relay.ts')
     const relay = await startRelay(config, systemClock, log)

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { Duplex } from 'node:stream'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { letHeapGrow } from '@gate/shared/heap'
 import type { OfflineAnswers } from '@gate/shared/model'
 import * as z from 'zod'
 import { type App, type Connected, connectApp } from '../app.ts'
@@ -53,6 +54,7 @@ export async function connect(
     throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
   if (options.stdio === true && (names.length > 1 || command.length > 0 || options.port !== undefined))
     throw new GateError('ERR_GATE_USAGE', '--stdio is one connection to one target, without a port or a command')
+  letHeapGrow()
   await using connected = await connectApp(app)
   if (options.stdio === true) return await connectStdio(connected, names[0] ?? '', options)
   const infos = await Promise.all(names.map(name => fetchInfo(connected, name)))

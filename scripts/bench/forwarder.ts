@@ -3,6 +3,7 @@
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import type { GateError } from '@gate/shared/errors'
+import { letHeapGrow } from '@gate/shared/heap'
 import { join, socketPort } from '@gate/shared/port'
 import { createAcceptor } from '@gate/shared/websocket/accept'
 import type { Channel } from '@gate/shared/websocket/channel'
@@ -104,6 +105,7 @@ const isHttp = ports.includes('http')
 const [first = 0, second = 0] = ports.map(Number)
 // As gate's programs do: a signal is a normal end, so that a profile that was asked for is written.
 for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => process.exit(0))
+letHeapGrow()
 if (mode === 'cli') cli(first)
 else if (mode === 'relay') relay(isHttp)
 else if (mode === 'agent') await agent(first, second, isHttp)
