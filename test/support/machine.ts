@@ -1,6 +1,7 @@
 // Runs the PostgreSQL machine without sockets: what goes in, what comes out, and every question answered as the test says.
 
 import type { Declaration } from '@gate/relay/protocols/machine'
+import { LongQueries } from '@gate/relay/protocols/postgres/long-queries'
 import { PostgresMachine } from '@gate/relay/protocols/postgres/machine'
 import type { MaskedColumns } from '@gate/relay/protocols/postgres/masked-columns'
 import type { StatementPlan } from '@gate/relay/protocols/postgres/pending'
@@ -104,7 +105,7 @@ export const refusal = (why: string): Answer => ({
 })
 
 export class Harness {
-  readonly machine = new PostgresMachine(greeting, 'unguessable', MAX_STATEMENT_BYTES)
+  readonly machine: PostgresMachine
   readonly trace: Trace = {
     toTarget: Buffer.alloc(0),
     toClient: Buffer.alloc(0),
@@ -119,8 +120,9 @@ export class Harness {
   readonly #answer: Answerer
   readonly waiting: number[] = []
 
-  constructor(answer: Answerer = allowAll, started = true) {
+  constructor(answer: Answerer = allowAll, started = true, longQueries = new LongQueries().share()) {
     this.#answer = answer
+    this.machine = new PostgresMachine(greeting, 'unguessable', MAX_STATEMENT_BYTES, false, longQueries)
     if (started) {
       this.target(Buffer.concat([server.parameterStatus('client_encoding', 'UTF8'), server.ready()]))
       this.trace.toClient = Buffer.alloc(0)

@@ -24,11 +24,13 @@ import {
 import type { CountingClient } from './counting.ts'
 import { ExtendedQueries } from './extended-query.ts'
 import type { Inbound } from './inbound.ts'
+import { MAX_LONG_QUERY_BYTES } from './long-queries.ts'
 import type { Transaction } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import { errorOf } from './refuse.ts'
 import { flushMessage, Sending, type Shared, unexpected } from './sending.ts'
 import { SimpleQueries } from './simple-query.ts'
+import { BEGINNING_BYTES } from './unreadable.ts'
 
 /** What a client may send while the server reads COPY data; the server ends the session at anything else. */
 const duringCopy: ReadonlySet<number> = new Set([d, c, f, H, S, X])
@@ -44,6 +46,8 @@ export class ClientHalf implements CountingClient {
   readonly #simple: SimpleQueries
   readonly #extended: ExtendedQueries
   #terminated = false
+  /** A long query is on its way, or has come whole: then it has gone on when the next message is looked at. */
+  #long: 'none' | 'coming' | 'whole' = 'none'
 
   /** `unguessable` names a portal that no client can have. With `declare`, every command is declared before it is sent. */
   constructor(
@@ -125,7 +129,9 @@ export class ClientHalf implements CountingClient {
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
     if (this.#copying && !duringCopy.has(type)) throw outOfCopy(`message type 0x${type.toString(16)}`)
+    if (this.#long === 'whole') this.#forgetLong()
     if (this.#sending.skipping && type !== S && type !== X) {
+      this.#forgetLong()
       this.#inbound.stream(total, false)
       return true
     }
@@ -149,7 +155,7 @@ export class ClientHalf implements CountingClient {
         return this.#simple.functionCall(total)
       case Q:
       case P:
-        if (total > this.#shared.maximumStatementBytes + HEADER_BYTES) return this.#tooLong(type, total)
+        if (total > this.#shared.maximumStatementBytes + HEADER_BYTES) return this.#longStatement(type, total)
         break
     }
     if (this.#inbound.available < total) return false
@@ -224,12 +230,29 @@ export class ClientHalf implements CountingClient {
     this.#shared.segment += 1
   }
 
+  /** A simple query may be long for its constants: it is kept whole where there is room. */
+  #longStatement(type: typeof Q | typeof P, total: number): boolean {
+    // An agent that checks approvals itself compares whole texts.
+    if (type === P || this.#sending.declares || total > MAX_LONG_QUERY_BYTES) return this.#tooLong(type, total, false)
+    if (this.#long === 'none' && !this.#shared.longQueries.take(total)) return this.#tooLong(type, total, true)
+    const isWhole = this.#inbound.available >= total
+    this.#long = isWhole ? 'whole' : 'coming'
+    if (isWhole) this.#whole(type, total)
+    return isWhole
+  }
+
+  #forgetLong(): void {
+    this.#long = 'none'
+    this.#shared.longQueries.give()
+  }
+
   /** A statement too long to be analysed is never seen whole: it is refused and its bytes are dropped as they come. */
-  #tooLong(type: typeof Q | typeof P, total: number): boolean {
-    const beginning = Buffer.from(this.#inbound.partialBody.subarray(0, 1024))
+  #tooLong(type: typeof Q | typeof P, total: number, isCrowded: boolean): boolean {
+    const beginning = Buffer.from(this.#inbound.partialBody.subarray(0, BEGINNING_BYTES))
     const nameEnd = type === P ? beginning.indexOf(0) : 0
     if (nameEnd === -1) return false
-    this.#sending.question({ kind: 'too-long', bytes: total, beginning: beginning.subarray(nameEnd) }, answer => {
+    const question = { kind: 'too-long', bytes: total, beginning: beginning.subarray(nameEnd), isCrowded } as const
+    this.#sending.question(question, answer => {
       if (answer.kind !== 'refuse') throw unexpected(answer)
       if (type === Q) this.#simple.refused(answer.error)
       else this.#extended.parseRefused(beginning.toString('latin1', 0, nameEnd), 0, answer.error)

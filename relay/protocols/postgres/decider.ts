@@ -10,16 +10,24 @@ import type { Analysis } from './analysis/read.ts'
 import { sentAlone } from './asked.ts'
 import type { ErrorFields } from './codec.ts'
 import { Judging, type JudgingSurroundings } from './judging.ts'
+import { holdsValues, type ShortenedQuery, shorten } from './long-constants.ts'
 import { type Maybe, then } from './maybe.ts'
 import { unknownOperation } from './operation.ts'
 import type { StatementPlan } from './pending.ts'
-import type { Answer, Question } from './questions.ts'
+import type { Answer, Question, TooLong } from './questions.ts'
 import { type ReadingNow, type ReadText, readText } from './reading.ts'
 import { Recording } from './recording.ts'
 import { cancelledUnsent, errorOf, syntaxError } from './refuse.ts'
 import { callOf, inUtf8, type Resolved, resolve, unknownName } from './resolving.ts'
-import { encodingRefusal } from './settings.ts'
-import { type Failing, severalStatements, undecodable, unparsable } from './unreadable.ts'
+import {
+  beginningOf,
+  type Failing,
+  longerThan,
+  otherEncoding,
+  severalStatements,
+  undecodable,
+  unparsable,
+} from './unreadable.ts'
 import { Waits } from './waits.ts'
 
 /** What the decider needs of its surroundings. */
@@ -27,16 +35,6 @@ export interface Surroundings extends JudgingSurroundings {
   readonly analyser: Analyser
   readonly log: Log
   declare(declaration: Declaration): void
-}
-
-const otherEncoding: Answer = {
-  kind: 'refuse',
-  error: errorOf(
-    new GateError('ERR_GATE_REFUSED', `client_encoding ${encodingRefusal}`, {
-      hint: 'Connect again, with client_encoding UTF8.',
-    }),
-    'ERROR',
-  ),
 }
 
 export class Decider implements Answering<Buffer, Question, Answer> {
@@ -116,25 +114,17 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   #answer(question: Question, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     switch (question.kind) {
       case 'query':
-        return this.#text(question, (analysis, text) => this.#query(analysis, text, question, tell, signal))
+        return this.#text(question, (analysis, read) => this.#query(analysis, read, question, tell, signal))
       case 'parse':
-        return this.#text(question, (analysis, text) => this.#parse(analysis, text, question))
+        return this.#text(question, (analysis, { text }) => this.#parse(analysis, text, question))
       case 'bind':
         return this.#bind(question)
       case 'execute':
         return this.#execute(question, tell, signal)
       case 'call':
         return this.#functionCall(question, tell, signal)
-      case 'too-long': {
-        const limit = this.#around.analyser.maximumBytes
-        const reason = `statements of more than ${limit} bytes are not analysed, so they are refused; this one has ${question.bytes}`
-        return this.#refuseUnknown(
-          question.beginning.toString('utf8'),
-          this.#recording.unanalysed(question.beginning, question.bytes),
-          errorOf(new GateError('ERR_GATE_LIMIT', reason), 'ERROR'),
-          reason,
-        )
-      }
+      case 'too-long':
+        return this.#refuseLong(question)
       case 'catalog':
         return this.#around.readCatalog().then(catalog => ({
           kind: 'catalog',
@@ -147,8 +137,12 @@ export class Decider implements Answering<Buffer, Question, Answer> {
 
   #text(
     { text: bytes, reading, literals }: Extract<Question, { kind: 'query' | 'parse' }>,
-    next: (analysis: Analysis, text: string) => Maybe<Answer>,
+    next: (analysis: Analysis, read: ShortenedQuery) => Maybe<Answer>,
   ): Maybe<Answer> {
+    const isLong = bytes.length > this.#around.analyser.maximumBytes
+    if (isLong && literals === 'later') return { kind: 'again' }
+    // How it is read is looked at in all of it, however many constants it has.
+    if (isLong && (reading !== undefined || literals !== 'yes')) return this.#refuseLong(beginningOf(bytes))
     let read: ReadText
     try {
       read = readText(bytes, reading, literals)
@@ -168,13 +162,15 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const error = errorOf(new GateError('ERR_GATE_REFUSED', read.fault, { hint: read.hint }), 'ERROR')
       return this.#refuseUnknown(bytes.toString('latin1'), this.#recording.unread(undefined), error, read.fault)
     }
-    const { text } = read
+    const query = isLong ? shorten(read.text, this.#around.analyser.maximumBytes) : { text: read.text, parameters: [] }
+    if (query === undefined) return this.#refuseLong(beginningOf(bytes))
+    const { text } = query
     const known = this.#around.analyser.known(text)
-    if (known !== undefined) return next(known, text)
+    if (known !== undefined) return next(known, query)
     return this.#around.analyser.analyse(text).then(
-      analysis => next(analysis, text),
+      analysis => next(analysis, query),
       thrown => {
-        const recorded = this.#recording.unanalysed(bytes)
+        const recorded = this.#recording.unanalysed(isLong ? Buffer.from(text) : bytes)
         return this.#refuseUnknown(text, recorded, errorOf(asGateError(thrown), 'ERROR'), asGateError(thrown).message)
       },
     )
@@ -207,17 +203,25 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     return then(verdict, () => ({ kind: 'refuse', error, failing }))
   }
 
+  #refuseLong({ bytes, beginning, isCrowded }: Omit<TooLong, 'kind'>): Maybe<Answer> {
+    const error = longerThan(this.#around.analyser.maximumBytes, bytes, isCrowded)
+    const recorded = this.#recording.unanalysed(beginning, bytes)
+    return this.#refuseUnknown(beginning.toString('utf8'), recorded, errorOf(error, 'ERROR'), error.message)
+  }
+
   #query(
     analysis: Analysis,
-    text: string,
+    { text, parameters }: ShortenedQuery,
     question: Extract<Question, { kind: 'query' }>,
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
+    if (parameters.length > 0 && !holdsValues(analysis)) return this.#refuseLong(beginningOf(question.text))
     if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question.text)
     const statements = resolve(analysis.statements, text, question.names, this.#around.gate.masked)
     if (statements === 'unsure') return { kind: 'again' }
-    return this.#judging.decide(this.#inUtf8(statements), sentAlone(text, question.searchPath), tell, signal)
+    const read = this.#inUtf8(statements, parameters.length === 0 ? undefined : parameters)
+    return this.#judging.decide(read, { ...sentAlone(text, question.searchPath), parameters }, tell, signal)
   }
 
   #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string, bytes: Buffer): Maybe<Answer> {

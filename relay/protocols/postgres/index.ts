@@ -7,6 +7,7 @@ import { Analyser } from './analysis/analyser.ts'
 import { Cancels } from './cancels.ts'
 import { Catalogs } from './catalog-reader.ts'
 import { postgresHint, postgresOffline } from './hint.ts'
+import { LongQueries } from './long-queries.ts'
 import { vocabulary } from './operation.ts'
 import { serve } from './serve.ts'
 
@@ -20,7 +21,8 @@ export interface PostgresOptions {
 export function createPostgres(options: PostgresOptions, clock: Clock, log: Log): Protocol {
   const analyser = new Analyser(options.statementBytes, log, placeholderKey(options.maskKey))
   const catalogs = new Catalogs(analyser, clock, log)
-  const room = { analyser, catalogs, cancels: new Cancels(), maskKey: options.maskKey, clock }
+  const longQueries = new LongQueries()
+  const room = { analyser, catalogs, cancels: new Cancels(), longQueries, maskKey: options.maskKey, clock }
   return {
     name: 'postgres',
     vocabulary,

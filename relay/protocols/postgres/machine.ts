@@ -6,6 +6,7 @@ import { ClientHalf } from './client-half.ts'
 import { E, errorMessage } from './codec.ts'
 import { IDLE } from './counting.ts'
 import { Inbound } from './inbound.ts'
+import { LongQueries, type LongQueryShare } from './long-queries.ts'
 import { Names } from './names.ts'
 import type { Entry } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
@@ -35,9 +36,15 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
   /**
    * Begins where the server has accepted the login. `greeting` goes out before its first ReadyForQuery, `unguessable` is a
    * random name, `maximumStatementBytes` the longest statement that can be analysed. With `declares`, commands are declared to
-   * the agent.
+   * the agent. `longQueries` is what the session may take of the room for long ones.
    */
-  constructor(greeting: Buffer, unguessable: string, maximumStatementBytes: number, declares = false) {
+  constructor(
+    greeting: Buffer,
+    unguessable: string,
+    maximumStatementBytes: number,
+    declares = false,
+    longQueries: LongQueryShare = new LongQueries().share(),
+  ) {
     const shared: Shared = {
       pending: new Queue<Entry>(),
       names: new Names(),
@@ -48,6 +55,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
       counted: undefined,
       changesNames: false,
       maximumStatementBytes,
+      longQueries,
     }
     // The login is answered like a Sync: ParameterStatus messages, then ReadyForQuery.
     shared.pending.push({ kind: 'sync', segment: LOGIN_SEGMENT })

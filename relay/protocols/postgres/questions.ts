@@ -16,6 +16,15 @@ export interface BoundValue {
 /** What SQL means by the name of a prepared statement or cursor, now. */
 export type NameLookup = (kind: 'statement' | 'portal', name: string) => Lookup<Prepared | undefined>
 
+/** A statement that is not read; only the beginning of its text is there. */
+export interface TooLong {
+  readonly kind: 'too-long'
+  readonly bytes: number
+  readonly beginning: Buffer
+  /** There is no room for it now. */
+  readonly isCrowded: boolean
+}
+
 export type Question =
   | {
       readonly kind: 'query'
@@ -53,7 +62,7 @@ export type Question =
       readonly uninspectedBytes: number
       readonly searchPath: string | undefined
     }
-  | { readonly kind: 'too-long'; readonly bytes: number; readonly beginning: Buffer }
+  | TooLong
   /** A result comes from a table that the catalog does not know. */
   | { readonly kind: 'catalog'; readonly columns: MaskedColumns }
   /** Commands under a row limit have run and are not committed; `fault` says why they cannot be, whatever was counted. */

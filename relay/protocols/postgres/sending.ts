@@ -5,6 +5,7 @@ import type { Declaration } from '../machine.ts'
 import { broken } from './codec.ts'
 import type { Counted } from './counting.ts'
 import type { Inbound } from './inbound.ts'
+import type { LongQueryShare } from './long-queries.ts'
 import type { Names } from './names.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, InjectedEntry, Pending, QueryEntry } from './pending.ts'
 import type { Answer, NameLookup, Question } from './questions.ts'
@@ -35,8 +36,9 @@ export interface Shared {
   readonly reading: Reading
   /** A command that changes what names mean was sent, and its transaction is not over. */
   changesNames: boolean
-  /** Statements longer than this are refused unread. */
+  /** Statements longer than this are refused unread, but for simple queries that `longQueries` has room for. */
   readonly maximumStatementBytes: number
+  readonly longQueries: LongQueryShare
 }
 
 function changesNames(entry: Entry): boolean {
@@ -94,6 +96,11 @@ export class Sending {
   /** A command of the client is at hand that is not on its way to the server yet. */
   get commandAtHand(): boolean {
     return this.#asking !== undefined || this.#draining
+  }
+
+  /** Whether commands are declared to the agent. */
+  get declares(): boolean {
+    return this.#declare !== undefined
   }
 
   get asking(): number | undefined {

@@ -11,6 +11,7 @@ import type { Catalogs } from './catalog-reader.ts'
 import { CatalogStream } from './catalog-stream.ts'
 import { authenticationOk, backendKeyData, E, errorMessage, negotiateProtocolVersion } from './codec.ts'
 import { Decider } from './decider.ts'
+import type { LongQueries } from './long-queries.ts'
 import { PostgresMachine } from './machine.ts'
 import { errorOf, isAboutSettings } from './refuse.ts'
 import {
@@ -31,6 +32,7 @@ export interface Room {
   readonly analyser: Analyser
   readonly catalogs: Catalogs
   readonly cancels: Cancels
+  readonly longQueries: LongQueries
   readonly maskKey: Uint8Array
   readonly clock: Clock
 }
@@ -184,11 +186,13 @@ async function converse(
   }
   const processId = readProcessId(target.detail['processId'])
   using key: CancelKey = room.cancels.register(began.minor, processId, session.subject().id, session.id, cancel)
+  using longQueries = room.longQueries.share()
   const machine = new PostgresMachine(
     backendKeyData(key.processId, key.secret),
     `gate ${randomBytes(16).toString('hex')}`,
     room.analyser.maximumBytes,
     session.target.options['commands'] === 'declared',
+    longQueries,
   )
   await session.client.write(welcome(began))
   try {

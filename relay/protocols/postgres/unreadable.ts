@@ -1,5 +1,9 @@
 // Statements that gate cannot read, where the server itself says what is wrong with them, and nothing of them can run. Pure.
+import { GateError } from '@gate/shared/errors'
 import type { ErrorFields } from './codec.ts'
+import type { Answer, TooLong } from './questions.ts'
+import { errorOf } from './refuse.ts'
+import { encodingRefusal } from './settings.ts'
 
 /** Text that is no SQL in any version: the server's answer to it is always a syntax error. */
 export const NO_SQL = 'refused_by_gate'
@@ -10,6 +14,25 @@ export const NO_SQL = 'refused_by_gate'
  * its lexer is inside a literal, a quoted name or a comment, which this does not end, and then they never end.
  */
 const TAIL = `\n;${NO_SQL}`
+
+/** Of statements that are not read so much is kept, for the record. */
+export const BEGINNING_BYTES = 1024
+
+export function beginningOf(text: Buffer): Omit<TooLong, 'kind'> {
+  return { bytes: text.length, beginning: text.subarray(0, BEGINNING_BYTES), isCrowded: false }
+}
+
+export function longerThan(limitBytes: number, bytes: number, isCrowded: boolean): GateError {
+  if (isCrowded)
+    return new GateError('ERR_GATE_LIMIT', `too many statements of more than ${limitBytes} bytes are on their way`, {
+      hint: 'Try again in a moment, or bind the values.',
+    })
+  return new GateError(
+    'ERR_GATE_LIMIT',
+    `statements of more than ${limitBytes} bytes, long values in them aside, are not analysed, so they are refused; this one has ${bytes}`,
+    { hint: 'Bind long values as parameters.' },
+  )
+}
 
 /** Text that fails at the server as the client's own does. */
 export interface Failing {
@@ -43,4 +66,15 @@ export function ownError(error: ReadonlyMap<string, string>, { lastPosition }: F
   const message = error.get('M') ?? ''
   // A literal without an end is quoted up to the end.
   return message.includes(TAIL) ? new Map([...error, ['M', message.replace(TAIL, '')]]) : error
+}
+
+/** Something is masked, and the session took an encoding in which it could not be. */
+export const otherEncoding: Answer = {
+  kind: 'refuse',
+  error: errorOf(
+    new GateError('ERR_GATE_REFUSED', `client_encoding ${encodingRefusal}`, {
+      hint: 'Connect again, with client_encoding UTF8.',
+    }),
+    'ERROR',
+  ),
 }

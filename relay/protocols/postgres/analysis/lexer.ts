@@ -39,9 +39,18 @@ const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byt
 const isNewline = (byte: number): boolean => byte === NEWLINE || byte === RETURN
 const lower = (byte: number): number => byte | 0x20
 
-/** Reads all tokens of a text. What is none of them (operators, punctuation) is left out. */
-export function readTokens(bytes: Uint8Array): Tokens {
-  return new Lexer(bytes).run()
+/** Ends the reading where the text without its long constants is longer than this. */
+export interface Limit {
+  /** Constants from this size on are long. */
+  readonly longBytes: number
+  readonly maximumBytes: number
+}
+
+const unlimited: Limit = { longBytes: Number.POSITIVE_INFINITY, maximumBytes: Number.POSITIVE_INFINITY }
+
+/** Reads all tokens of a text. What is none of them (operators, punctuation) is left out. Beyond a limit the text counts as unterminated. */
+export function readTokens(bytes: Uint8Array, limit: Limit = unlimited): Tokens {
+  return new Lexer(bytes).run(limit)
 }
 
 /** What does not close: a doubled quote; that and one behind a backslash (E''); neither (bits). */
@@ -61,8 +70,14 @@ class Lexer {
     return this.#bytes[at] ?? 0
   }
 
-  run(): Tokens {
-    while (this.#at < this.#bytes.length && this.#unterminated === undefined) this.#next()
+  run({ longBytes, maximumBytes }: Limit): Tokens {
+    let short = 0
+    while (this.#at < this.#bytes.length && this.#unterminated === undefined) {
+      const from = this.#at
+      this.#next()
+      if (this.#at - from < longBytes) short += this.#at - from
+      if (short > maximumBytes) this.#unterminated ??= from
+    }
     return { tokens: this.#tokens, unterminated: this.#unterminated }
   }
 

@@ -1,19 +1,56 @@
 // Messages of many megabytes pass, or go away, as they come: nothing is kept that need not be.
+import { LongQueries, MAX_LONG_QUERY_BYTES } from '@gate/relay/protocols/postgres/long-queries'
 import t from 'tap'
 import { allowAll, Harness, refusal, split } from '../../../support/machine.ts'
 import { client, messages, server, types } from '../../../support/wire.ts'
 
+const inPieces = (bytes: Buffer): Buffer[] =>
+  Array.from({ length: Math.ceil(bytes.length / 65_536) }, (_, index) =>
+    bytes.subarray(index * 65_536, (index + 1) * 65_536),
+  )
+
 t.test('statements longer than the limit are refused while their bytes are thrown away as they come', async t => {
   const harness = new Harness()
-  const long = client.query(`select '${'x'.repeat(200_000)}'`)
-  for (let at = 0; at < long.length; at += 8192) harness.client(long.subarray(at, at + 8192))
+  const long = client.query(`select '${'x'.repeat(MAX_LONG_QUERY_BYTES)}'`)
+  for (const piece of inPieces(long)) harness.client(piece)
   harness.client(client.query('select 1'))
   t.equal(types(harness.trace.toTarget), 'QQ')
   t.ok(harness.trace.toTarget.length < 100)
-  t.equal(harness.trace.questions[0]?.kind, 'too-long')
+  t.match(harness.trace.questions, [{ kind: 'too-long', isCrowded: false }, { kind: 'query' }])
   const parse = client.parse('named', `select '${'x'.repeat(200_000)}'`)
-  for (let at = 0; at < parse.length; at += 8192) harness.client(parse.subarray(at, at + 8192))
+  for (const piece of inPieces(parse)) harness.client(piece)
   t.match(messages(harness.trace.toTarget).at(-1)?.body.toString(), /^named\0/)
+})
+
+t.test('a simple query that may be long for its constants is asked about whole, once', async t => {
+  const harness = new Harness()
+  const long = client.query(`select '${'x'.repeat(2_000_000)}'`)
+  for (const piece of inPieces(long)) harness.client(piece)
+  t.match(harness.trace.questions, [{ kind: 'query', text: long.subarray(5, -1) }])
+  t.ok(harness.trace.toTarget.equals(long))
+})
+
+t.test('long queries of all sessions have so much room together, and give it back when they have gone on', async t => {
+  const room = new LongQueries()
+  const sessions = Array.from({ length: 4 }, () => room.share())
+  t.same(
+    sessions.map(share => share.take(MAX_LONG_QUERY_BYTES)),
+    [true, true, true, true],
+  )
+  const harness = new Harness(allowAll, true, room.share())
+  const long = client.query(`select '${'x'.repeat(2_000_000)}'`)
+  for (const piece of inPieces(long)) harness.client(piece)
+  t.match(harness.trace.questions, [{ kind: 'too-long', isCrowded: true }])
+  sessions[0]?.give()
+  t.notOk(sessions[1]?.take(MAX_LONG_QUERY_BYTES + 1), 'no query may be longer')
+  for (const piece of inPieces(long)) harness.client(piece)
+  for (const piece of inPieces(long)) harness.client(piece)
+  t.match(harness.trace.questions.slice(1), [{ kind: 'query' }, { kind: 'query' }])
+  harness.client(client.query('select 1'))
+  // Two of the four are back, and what the harness had: nothing else is taken.
+  t.ok(sessions[0]?.take(MAX_LONG_QUERY_BYTES))
+  t.ok(sessions[1]?.take(MAX_LONG_QUERY_BYTES))
+  t.notOk(room.share().take(1))
 })
 
 t.test('a value of many megabytes goes through in both directions as it comes', async t => {
