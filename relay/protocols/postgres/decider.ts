@@ -37,6 +37,10 @@ export interface Surroundings extends JudgingSurroundings {
   declare(declaration: Declaration): void
 }
 
+type Texts = Extract<Question, { kind: 'query' | 'parse' }>
+/** What is done with a text that was analysed. */
+type Next = (analysis: Analysis, read: ShortenedQuery) => Maybe<Answer>
+
 export class Decider implements Answering<Buffer, Question, Answer> {
   readonly #around: Surroundings
   readonly #recording: Recording
@@ -135,14 +139,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     }
   }
 
-  #text(
-    { text: bytes, reading, literals }: Extract<Question, { kind: 'query' | 'parse' }>,
-    next: (analysis: Analysis, read: ShortenedQuery) => Maybe<Answer>,
-  ): Maybe<Answer> {
-    const isLong = bytes.length > this.#around.analyser.maximumBytes
-    if (isLong && literals === 'later') return { kind: 'again' }
-    // How it is read is looked at in all of it, however many constants it has.
-    if (isLong && (reading !== undefined || literals !== 'yes')) return this.#refuseLong(beginningOf(bytes))
+  #text(question: Texts, next: Next): Maybe<Answer> {
+    const { text: bytes, reading, literals } = question
+    if (bytes.length > this.#around.analyser.maximumBytes) return this.#longText(question, next)
     let read: ReadText
     try {
       read = readText(bytes, reading, literals)
@@ -162,15 +161,25 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const error = errorOf(new GateError('ERR_GATE_REFUSED', read.fault, { hint: read.hint }), 'ERROR')
       return this.#refuseUnknown(bytes.toString('latin1'), this.#recording.unread(undefined), error, read.fault)
     }
-    const query = isLong ? shorten(read.text, this.#around.analyser.maximumBytes) : { text: read.text, parameters: [] }
-    if (query === undefined) return this.#refuseLong(beginningOf(bytes))
+    return this.#analysed({ text: read.text, parameters: [] }, next)
+  }
+
+  /** Long constants are taken out, where it is certain how all of it is read. */
+  #longText({ text: bytes, reading, literals }: Texts, next: Next): Maybe<Answer> {
+    if (literals === 'later') return { kind: 'again' }
+    const isCertain = reading === undefined && literals === 'yes'
+    const query = isCertain ? shorten(bytes, this.#around.analyser.maximumBytes) : undefined
+    return query === undefined ? this.#refuseLong(beginningOf(bytes)) : this.#analysed(query, next)
+  }
+
+  #analysed(query: ShortenedQuery, next: Next): Maybe<Answer> {
     const { text } = query
     const known = this.#around.analyser.known(text)
     if (known !== undefined) return next(known, query)
     return this.#around.analyser.analyse(text).then(
       analysis => next(analysis, query),
       thrown => {
-        const recorded = this.#recording.unanalysed(isLong ? Buffer.from(text) : bytes)
+        const recorded = this.#recording.unanalysed(Buffer.from(text))
         return this.#refuseUnknown(text, recorded, errorOf(asGateError(thrown), 'ERROR'), asGateError(thrown).message)
       },
     )

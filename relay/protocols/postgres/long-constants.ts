@@ -1,4 +1,5 @@
 // Long constants of a simple query, read as parameters: what clients write into the text instead of binding it. Pure.
+import { isUtf8 } from 'node:buffer'
 import { readTokens, type Token } from './analysis/lexer.ts'
 import type { Analysis } from './analysis/read.ts'
 import type { BoundValue } from './questions.ts'
@@ -18,11 +19,11 @@ export interface ShortenedQuery {
 /**
  * Puts parameters in the place of long constants, so that the rest can be analysed: of a parameter nothing is taken for granted,
  * and where the grammar wants a constant there is a syntax error. Undefined when the rest has more than `maximumBytes`, when
- * the text has parameters itself or does not end, or when a constant is written in another form than clients' libraries do
+ * the text is no UTF-8, has parameters itself or does not end, or when a constant is written in another form than clients' libraries do
  * (`''`, and `E''` with backslashes that stand for themselves: PQescapeLiteral of libpq).
  */
-export function shorten(text: string, maximumBytes: number): ShortenedQuery | undefined {
-  const bytes = Buffer.from(text, 'utf8')
+export function shorten(bytes: Buffer, maximumBytes: number): ShortenedQuery | undefined {
+  if (!isUtf8(bytes)) return undefined
   const { tokens, unterminated } = readTokens(bytes, { longBytes: LONG_CONSTANT_BYTES, maximumBytes })
   if (unterminated !== undefined) return undefined
   const pieces: Buffer[] = []
@@ -47,6 +48,7 @@ export function shorten(text: string, maximumBytes: number): ShortenedQuery | un
 function contentOf(bytes: Buffer, { form, start, end }: Token): Buffer | undefined {
   if (form !== '' && form !== 'e') return undefined
   const last = end - 1
+  if (form === '' && bytes.indexOf(QUOTE, start + 1) === last) return bytes.subarray(start + 1, last)
   const value = Buffer.allocUnsafe(end - start)
   let length = 0
   for (let at = start + (form === 'e' ? 2 : 1); at < last; at += 1) {

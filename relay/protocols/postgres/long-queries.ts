@@ -1,9 +1,9 @@
 // How many bytes of long simple queries wait at once, and how long each may be: such a query is kept whole until it is decided.
 
 /** A simple query up to this length is read if what makes it long are constants. */
-export const MAX_LONG_QUERY_BYTES = 16 * 1024 * 1024
-/** Those of all sessions together. A query takes up to six times its length while it is read. */
-const MAX_TOGETHER_BYTES = 64 * 1024 * 1024
+export const MAX_LONG_QUERY_BYTES = 64 * 1024 * 1024
+/** Those of all sessions together. A query takes up to three times its length while it is read. */
+const MAX_TOGETHER_BYTES = 128 * 1024 * 1024
 
 export class LongQueries {
   #bytes = 0

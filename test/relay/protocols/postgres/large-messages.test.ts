@@ -32,24 +32,21 @@ t.test('a simple query that may be long for its constants is asked about whole, 
 
 t.test('long queries of all sessions have so much room together, and give it back when they have gone on', async t => {
   const room = new LongQueries()
-  const sessions = Array.from({ length: 4 }, () => room.share())
-  t.same(
-    sessions.map(share => share.take(MAX_LONG_QUERY_BYTES)),
-    [true, true, true, true],
-  )
+  const [one, other] = [room.share(), room.share()]
+  t.ok(one.take(MAX_LONG_QUERY_BYTES))
+  t.ok(other.take(MAX_LONG_QUERY_BYTES))
   const harness = new Harness(allowAll, true, room.share())
   const long = client.query(`select '${'x'.repeat(2_000_000)}'`)
   for (const piece of inPieces(long)) harness.client(piece)
   t.match(harness.trace.questions, [{ kind: 'too-long', isCrowded: true }])
-  sessions[0]?.give()
-  t.notOk(sessions[1]?.take(MAX_LONG_QUERY_BYTES + 1), 'no query may be longer')
+  one.give()
+  t.notOk(other.take(MAX_LONG_QUERY_BYTES + 1), 'no query may be longer')
   for (const piece of inPieces(long)) harness.client(piece)
   for (const piece of inPieces(long)) harness.client(piece)
   t.match(harness.trace.questions.slice(1), [{ kind: 'query' }, { kind: 'query' }])
   harness.client(client.query('select 1'))
-  // Two of the four are back, and what the harness had: nothing else is taken.
-  t.ok(sessions[0]?.take(MAX_LONG_QUERY_BYTES))
-  t.ok(sessions[1]?.take(MAX_LONG_QUERY_BYTES))
+  t.ok(one.take(MAX_LONG_QUERY_BYTES))
+  t.ok(other.take(MAX_LONG_QUERY_BYTES), 'the harness has none any more')
   t.notOk(room.share().take(1))
 })
 

@@ -9,7 +9,7 @@ const MAXIMUM_BYTES = 10_000
 const long = 'x'.repeat(2_000)
 
 const shortened = (text: string): { text: string; values: (string | undefined)[] } | undefined => {
-  const found = shorten(text, MAXIMUM_BYTES)
+  const found = shorten(Buffer.from(text), MAXIMUM_BYTES)
   return found && { text: found.text, values: found.parameters.map(({ value }) => value?.toString('utf8')) }
 }
 
@@ -40,9 +40,13 @@ t.test('what cannot be told is not shortened', async t => {
     t.equal(shortened(text), undefined, text.slice(0, 60))
 })
 
+t.test('what is no UTF-8 is not shortened', async t => {
+  t.equal(shorten(Buffer.from(`select '${long}\xff'`, 'latin1'), MAXIMUM_BYTES), undefined)
+})
+
 t.test('a text of millions of tokens is given up as soon as it is too long', async t => {
   const before = process.memoryUsage().heapUsed
-  t.equal(shorten('1,'.repeat(8_000_000), MAXIMUM_BYTES), undefined)
+  t.equal(shorten(Buffer.from('1,'.repeat(8_000_000)), MAXIMUM_BYTES), undefined)
   t.ok(process.memoryUsage().heapUsed - before < 200_000_000)
 })
 
