@@ -50,6 +50,11 @@ export interface Command {
   readonly refusal?: Deny | undefined
   /** Whether the room can do what an allow would oblige it to; a Deny says why not. Asked before anybody is bothered. */
   readonly perform?: ((obligations: readonly Obligation[]) => Deny | undefined) | undefined
+  /**
+   * The same command read anew, where facts of it come from policy itself, such as routes: asked for after people were waited
+   * for, since policy may be another by then.
+   */
+  readonly again?: (() => Command) | undefined
   /** When people are asked, if a rule holds it: now; later, since it only prepares; or they were, when it began. */
   readonly people: 'now' | 'later' | 'asked'
 }

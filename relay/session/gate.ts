@@ -18,7 +18,17 @@ import { CommandRecord } from './command-record.ts'
 import { Decisions } from './decisions.ts'
 import { waitsForDisk } from './durability.ts'
 import { distinct, free, Holds, type Passage } from './holds.ts'
-import { allowOf, denyOf, type GateContext, held, heldRecorded, type Judged, judge, obligationsOf } from './judge.ts'
+import {
+  allowOf,
+  denyOf,
+  type GateContext,
+  held,
+  heldRecorded,
+  type Judged,
+  judge,
+  obligationsOf,
+  unaskedOf,
+} from './judge.ts'
 import { RowDecisions } from './row-decisions.ts'
 
 export class SessionGate implements Gate {
@@ -128,10 +138,13 @@ export class SessionGate implements Gate {
     })
     const passage = await this.#holds.pass(questions, policy, waiting, signal)
     if (passage.deny !== undefined) return this.#record(judged, passage.deny, passage, () => asked, policy)
-    // Time has passed: who asked may have lost the right meanwhile.
+    // Time has passed: who asked may have lost the right meanwhile, or others have to be asked now.
     const current = this.#context.policy()
-    const again = judged.map(({ command }) => ({ command, decision: judge(this.#context, command, current) }))
-    const deny = denyOf(again)
+    const again = commands.map(each => {
+      const command = each.again?.() ?? each
+      return { command, decision: judge(this.#context, command, current) }
+    })
+    const deny = denyOf(again) ?? unaskedOf(again, holds)
     if (deny === undefined) await this.#holds.use(passage)
     else await this.#holds.drop(passage)
     return this.#record(again, deny ?? allowOf(again), passage, () => asked, current)

@@ -100,6 +100,18 @@ export function denyOf(judged: readonly Judged[]): Deny | undefined {
   return deny?.effect === 'deny' ? deny : undefined
 }
 
+/** The refusal of what was held, where policy holds it by now under a rule, or for people, that nobody asked. */
+export function unaskedOf(judged: readonly Judged[], asked: readonly Hold[]): Deny | undefined {
+  for (const { command, decision } of judged) {
+    if (decision.effect !== 'hold' || command.people !== 'now') continue
+    const { rule, approvers } = decision
+    if (asked.some(each => each.rule === rule && each.approvers.text === approvers.text)) continue
+    const reason = `policy changed while it was held: it waits for ${approvers.text} now, who were not asked`
+    return { effect: 'deny', rule, reason, hint: 'Send it again.' }
+  }
+  return undefined
+}
+
 /** The command that a rule holds. */
 export function held(judged: readonly Judged[], hold: Hold): Command {
   const found = judged.find(({ decision }) => decision.effect === 'hold' && decision.rule === hold.rule)

@@ -1,4 +1,5 @@
 // Ways around masks of fields that services themselves offer, and what stays of masked values in the record, through real processes.
+import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import type { Connection } from '../support/gate.ts'
@@ -13,6 +14,7 @@ targets:
     rules:
       - { name: everything, allow: [engineers, support] }
       - { name: no-admins, when: '"role=admin" in op.parameters', deny: "No." }
+      - { name: held, when: 'op.path.startsWith("/held/")', hold: { approvers: "1 of dba", expires: 60s } }
     mask:
       - { fields: ["data.users.email", "**.vin", "**.etag"], for: { groups: [support] }, with: redact }
       - { fields: ["**.total"], routes: ["/reports/{id}", "/cars/{car}/log"], for: { groups: [support] }, with: redact }
@@ -52,7 +54,13 @@ const ofRoutes = ['/reports/7', '/Reports/7.json', '/cars/7/log', '/cars/7/LOG/'
 const total = answerWith('application/json', JSON.stringify({ total: SECRET, n: 1 }))
 const world = await startHttpWorld({
   policy,
-  answers: { ...answers, '/reports': total, ...Object.fromEntries(ofRoutes.map(path => [path, total])) },
+  answers: {
+    ...answers,
+    '/reports': total,
+    '/held/1': total,
+    '/held/2': total,
+    ...Object.fromEntries(ofRoutes.map(path => [path, total])),
+  },
 })
 t.teardown(() => world[Symbol.asyncDispose]())
 const [alice, carol] = [await world.person('alice'), await world.person('carol')]
@@ -191,4 +199,44 @@ t.test('headers that would speak for somebody else, and those of pages that say 
 
 t.test('the next page is one of the local port', async t => {
   t.equal((await ask(open, '/pages')).headers.get('link'), '</pages?page=2>; rel="next"')
+})
+
+t.test('policy that changes while a WebSocket is open, and while people are asked', async t => {
+  const bob = await world.person('bob')
+  const waiting = async (): Promise<{ id: string; text: string }[]> =>
+    JSON.parse((await bob.runInProcess('requests', '--json')).stdout)
+  const socket = new WebSocket(`ws://127.0.0.1:${open.port}/sockets/1`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const echo = (): Promise<string> =>
+    new Promise(resolve => {
+      socket.once('message', data => resolve(String(data))).once('close', code => resolve(String(code)))
+      socket.send(`{"total":"${SECRET}"}`)
+    })
+  t.match(await echo(), SECRET)
+  const held = ['/held/1', '/held/2'].map(path => ask(open, path))
+  while ((await waiting()).length < 2) await wait(50)
+  const change = async (text: string, isThere: () => Promise<boolean>): Promise<void> => {
+    await world.relay.writePolicy(text)
+    while (!(await isThere())) await wait(50)
+  }
+  const approve = async (path: string): Promise<void> => {
+    const id = (await waiting()).find(({ text }) => text.includes(path))?.id ?? ''
+    t.equal((await bob.runInProcess('approve', id)).code, 0)
+  }
+  const newMask = '      - { fields: [total], routes: ["/held/{a}", "/sockets/{b}", "/reports/{id}"], with: redact }'
+  await change(`${policy}${newMask}\n`, async () => (await (await ask(open, '/reports/7')).text()).includes('****'))
+  t.equal(await echo(), '{"total":"****"}', 'a mask whose routes were not there when it began')
+  await approve('/held/1')
+  t.match(await (await held[0])?.text(), '****', 'nor when people were asked')
+  const closed = '      - { name: closed, when: \'op.route == "/sockets/{b}"\', deny: "Closed." }'
+  const stricter = policy
+    .replace('"/cars/{vin}",', '"/cars/{vin}", "/sockets/{b}",')
+    .replace('1 of dba', '2 of dba')
+    .replace('      - { name: no-admins', `${closed}\n      - { name: no-admins`)
+  await change(stricter, async () => (await ask(open, '/sockets/2')).status === 403)
+  t.equal(await echo(), '1008', 'a rule about such a route')
+  await approve('/held/2')
+  const answer = await held[1]
+  t.equal(answer?.status, 403)
+  t.match(await answer?.json(), { rule: 'held', detail: /2 of dba now, who were not asked/ })
 })

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { Waiting } from '@gate/shared/waiting'
-import type { Verdict } from '../protocol.ts'
+import type { Command, Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
 import { withDestination } from './destination.ts'
 import { forwardedFields, prefersAsync } from './fields.ts'
@@ -144,8 +144,12 @@ export class Exchange {
 
   async #decide(head: ReadHead, content: ReadContent): Promise<void> {
     const { session, keys } = this.#connection
-    const decidable = commandOf(head, content, session.gate, keys.recordKey)
-    const verdict = await this.#verdict(head, decidable)
+    let decidable = commandOf(head, content, session.gate, keys.recordKey)
+    const again = (): Command => {
+      decidable = commandOf(this.#head(), content, session.gate, keys.recordKey)
+      return decidable.command
+    }
+    const verdict = await this.#verdict(head, decidable, again)
     const { settled } = verdict
     if (settled.effect === 'deny') {
       const { fault } = head
@@ -159,10 +163,10 @@ export class Exchange {
     this.#send(head, content, decidable, verdict)
   }
 
-  async #verdict(head: ReadHead, decidable: Decidable): Promise<Verdict> {
+  async #verdict(head: ReadHead, decidable: Decidable, again: () => Command): Promise<Verdict> {
     try {
       return await this.#connection.session.gate.decide(
-        [decidable.command],
+        [{ ...decidable.command, again }],
         () => askedOf(decidable, prefersAsync(head.fields)),
         ({ request }) => this.#asked(request),
         this.#asker.signal,

@@ -5,11 +5,12 @@ import type { Operation } from '@gate/shared/model'
 import { Queue } from '@gate/shared/queue'
 import type { RawData, WebSocket } from 'ws'
 import { hideFound } from '../../mask/recorded.ts'
-import type { Session } from '../protocol.ts'
+import type { Command, Session } from '../protocol.ts'
 import { messageMasker } from './masking/body.ts'
 import { recordedBody } from './masking/recorded.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Direction, messageOperation, readMessage, renamingRefusal } from './message.ts'
+import type { PlaceInPolicy } from './places.ts'
 import type { Masking } from './plan.ts'
 import type { Keys } from './room.ts'
 
@@ -40,11 +41,8 @@ export interface MessageContext {
   readonly session: Session
   readonly keys: Keys
   readonly path: string
-  /** As it is recorded. */
-  readonly recordedPath: string
-  readonly route: string
-  /** The routes that masks go by. */
-  readonly maskRoutes: readonly string[]
+  /** What policy makes of the path at this moment. */
+  readonly place: () => PlaceInPolicy
   readonly masking: Masking | undefined
   readonly signal: AbortSignal
 }
@@ -166,33 +164,38 @@ function faultOf(thrown: Error & { code?: unknown }, direction: Direction): Gate
 
 /** Decides, records and sends one message; gives what was masked for it. */
 async function pass(
-  { session, keys, path, recordedPath, route, maskRoutes, signal }: MessageContext,
+  { session, keys, path, place, signal }: MessageContext,
   direction: Direction,
   message: Buffer,
   isBinary: boolean,
   to: WebSocket,
 ): Promise<Masking | undefined> {
   const read = readMessage(direction, message)
-  const operation = messageOperation(path, route, direction, read)
+  let at = place()
+  const operation = messageOperation(path, at.route, direction, read)
   const type = read.text === undefined ? undefined : typeOf(read.text)
   const fields = session.gate.recordFields
   const recorded =
     type === undefined ? operation.text : hideFound(recordedBody(type, message, fields, keys.recordKey), keys.recordKey)
+  const command = (operation: Operation, { recordedPath, maskRoutes }: PlaceInPolicy): Command => ({
+    operation,
+    recorded: {
+      text: recorded,
+      ...(recordedPath === path ? {} : recordedPlace(operation, recordedPath)),
+      isCut: false,
+      parameters: [],
+      parameterCount: 0,
+    },
+    people: 'now',
+    perform: obligations => renamingRefusal(obligations, maskRoutes, direction, read),
+  })
+  const again = (): Command => {
+    at = place()
+    return command(messageOperation(path, at.route, direction, read), at)
+  }
+  const { recordedPath } = at
   const verdict = await session.gate.decide(
-    [
-      {
-        operation,
-        recorded: {
-          text: recorded,
-          ...(recordedPath === path ? {} : recordedPlace(operation, recordedPath)),
-          isCut: false,
-          parameters: [],
-          parameterCount: 0,
-        },
-        people: 'now',
-        perform: obligations => renamingRefusal(obligations, maskRoutes, direction, read),
-      },
-    ],
+    [{ ...command(operation, at), again }],
     () => ({
       command: operation.text,
       parameters: read.text === undefined ? undefined : [],
@@ -205,17 +208,17 @@ async function pass(
   )
   if (verdict.settled.effect === 'deny') throw new GateError('ERR_GATE_REFUSED', verdict.settled.reason)
   // Policy may have changed since the handshake.
-  const masking = maskingOf(verdict.obligations[0] ?? [], maskRoutes, keys.maskKey)
+  const masking = maskingOf(verdict.obligations[0] ?? [], at.maskRoutes, keys.maskKey)
   const readable = isBinary ? undefined : type
   const passed = direction === 'received' && masking !== undefined ? masked(masking, readable, message) : message
   if (verdict.recorded !== undefined) await verdict.recorded
-  const [command = 0] = verdict.commands
+  const [number = 0] = verdict.commands
   await new Promise<void>((resolve, reject) => {
     to.send(passed, { binary: isBinary }, thrown =>
       thrown === null || thrown === undefined ? resolve() : reject(thrown),
     )
   })
-  session.gate.observe({ command, rows: undefined, bytes: message.length, status: direction })
+  session.gate.observe({ command: number, rows: undefined, bytes: message.length, status: direction })
   return masking
 }
 

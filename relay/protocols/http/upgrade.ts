@@ -4,13 +4,13 @@ import type { Duplex } from 'node:stream'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
-import type { TargetStream } from '../protocol.ts'
+import type { Command, TargetStream } from '../protocol.ts'
 import { forwardedFields } from './fields.ts'
 import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { targetOf } from './location.ts'
 import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
-import { withoutValues } from './path-values.ts'
+import { placesOf } from './places.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
 import { askedOf, commandOf, readHead } from './request.ts'
@@ -111,9 +111,13 @@ async function upgrade(
   const read = { method, target: url, raw: rawHeaders, isUpgrade: true }
   const head = readHead(read, session.target.name, session.gate)
   const content = { start: undefined, isWhole: true, length: 0 }
-  const decidable = commandOf(head, content, session.gate, keys.recordKey)
+  let decidable = commandOf(head, content, session.gate, keys.recordKey)
+  const again = (): Command => {
+    decidable = commandOf(readHead(read, session.target.name, session.gate), content, session.gate, keys.recordKey)
+    return decidable.command
+  }
   const verdict = await session.gate.decide(
-    [decidable.command],
+    [{ ...decidable.command, again }],
     () => askedOf(decidable, false),
     notice => session.log.info('http.held', { session: session.id, request: notice.request }),
     () => signal,
@@ -160,14 +164,8 @@ async function upgrade(
     throw thrown
   })
   const { plain: path } = head.location
-  const { maskRoutes, command } = decidable
-  const route = String(command.operation.facts['route'])
-  const recordedPath = withoutValues(path, maskRoutes, session.gate.recordFields, keys.recordKey)
-  const relayed = await relayMessages(
-    { session, keys, path, recordedPath, route, maskRoutes, masking, signal },
-    client,
-    target,
-  )
+  const place = placesOf(path, session.gate, keys.recordKey)
+  const relayed = await relayMessages({ session, keys, path, place, masking, signal }, client, target)
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 
