@@ -25,6 +25,10 @@ export type WordedContent =
 export function requestText({ method, target, field, content }: WordedRequest): string {
   const destination = field('destination')
   const lines = [`${method} ${target}`, ...(destination === undefined ? [] : [`destination: ${destination}`])]
+  for (const name of copySources) {
+    const source = field(name)
+    if (source !== undefined) lines.push(`${name}: ${source}`)
+  }
   if (content === undefined) return lines.join('\n')
   const type = field('content-type')
   lines.push(type === undefined ? 'no content-type' : `content-type: ${type}`)
@@ -48,6 +52,13 @@ export function contentOf(bytes: Buffer): WordedContent | undefined {
 function isText(bytes: Buffer): boolean {
   return isUtf8(bytes) && !bytes.includes(0)
 }
+
+/** Headers that say what a request copies or renames: S3 and services like it, Swift, Azure. */
+export const copySources: readonly string[] = [
+  ...['x-amz-copy-source', 'x-amz-rename-source', 'x-goog-copy-source', 'x-oss-copy-source', 'x-obs-copy-source'],
+  ...['x-cos-copy-source', 'x-bce-copy-source', 'x-tos-copy-source', 'x-copy-from', 'x-ms-copy-source'],
+  'x-ms-rename-source',
+]
 
 /** Headers by which a request asks to be taken for one of another method. */
 export const methodOverrides: readonly string[] = [

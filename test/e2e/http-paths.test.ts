@@ -16,6 +16,8 @@ ${more}
       - { name: prices, when: '"price" in op.query', deny: "No prices." }
       - { name: admin, when: 'op.path.startsWith("/admin")', deny: "The admin pages are not for people." }
       - { name: into, when: 'op.written.exists(path, path.startsWith("/admin"))', deny: "Nothing goes there." }
+      - { name: from, when: 'op.action == "put" && op.read.exists(path, path.startsWith("/admin"))', deny: "Nothing comes from there." }
+      - { name: held, when: 'op.path == "/held"', hold: { approvers: "1 of dba", expires: 60s, mode: retry } }
     mask:
       - { fields: ["email"], routes: ["/customers"], for: { groups: [support] }, with: redact }
       - { fields: ["vin"], for: { groups: [support] }, with: redact }
@@ -101,5 +103,44 @@ t.test('where COPY and MOVE lead is decided and sent on as the path of a request
   await move('/cars/9;vin=WVWZZZ1JZ3W386752')
   const recorded = JSON.stringify(await world.relay.events())
   t.match(recorded, /destination: \/cars\/9\?vin=‹redacted:/)
+  t.notMatch(recorded, 'WVWZZZ1JZ3W386752')
+})
+
+t.test('what a header says is copied is decided, asked about and sent on as a path is', async t => {
+  await using world = await startHttpWorld({ policy: policy('') })
+  const bob = await world.person('bob')
+  await using open = await (await world.person('alice')).connect('billing-api')
+  const copy = (source: string, field = 'x-amz-copy-source', to = '/cars/8'): Promise<string> =>
+    curl(open, to, '-X', 'PUT', '-H', `${field}: ${source}`)
+  for (const [asked, sent] of [
+    ['bucket/a%20b?versionId=1', 'bucket/a%20b?versionId=1'],
+    ['/bucket/x/../%61', '/bucket/a'],
+    ['bucket%2Fkey%2Bx', 'bucket/key%2Bx'],
+    ['arn:aws:s3:us-east-1:1:accesspoint/a/object/k', 'arn:aws:s3:us-east-1:1:accesspoint/a/object/k'],
+    ['https://store.example/box/b%6Cob?sig=a%2Fb', 'https://store.example/box/blob?sig=a%2Fb'],
+  ] as const)
+    t.match(await copy(asked), `"x-amz-copy-source":"${sent}"`, asked)
+  const before = world.service.asked.length
+  for (const [asked, why] of [
+    ['admin/x', 'Nothing comes from there.'],
+    ['/x/../%61dmin/y', 'Nothing comes from there.'],
+    ['x%2F..%2Fadmin', 'Nothing comes from there.'],
+    ['https://store.example/admin/x', 'Nothing comes from there.'],
+    ['cars/9?price=1', 'No prices.'],
+    ['a//admin', /"status":400.*in its x-/],
+    ['a+b', /"status":400.*in its x-/],
+    ['%2561dmin', /"status":400.*in its x-/],
+  ] as const)
+    for (const field of ['x-amz-copy-source', 'X-Copy-From', 'x-ms-copy-source'])
+      t.match(await copy(asked, field), why, `${field} ${asked}`)
+  t.match(await copy('admin/x', 'x_amz_copy_source'), '"status":400')
+  t.equal(world.service.asked.length, before, 'nothing of these reached the service')
+  const { request } = JSON.parse(await copy('bucket/a', undefined, '/held')) as { request: string }
+  t.equal((await bob.runInProcess('approve', request)).code, 0)
+  t.match(await copy('bucket/b', undefined, '/held'), '"status":403', 'what is approved is one source')
+  t.match(await copy('bucket/a', undefined, '/held'), '"x-amz-copy-source":"bucket/a"')
+  await copy('cars/9?vin=WVWZZZ1JZ3W386752')
+  const recorded = JSON.stringify(await world.relay.events())
+  t.match(recorded, /x-amz-copy-source: \/cars\/9\?vin=‹redacted:/)
   t.notMatch(recorded, 'WVWZZZ1JZ3W386752')
 })

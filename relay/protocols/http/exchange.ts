@@ -4,6 +4,7 @@ import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { Waiting } from '@gate/shared/waiting'
 import type { Command, Verdict } from '../protocol.ts'
 import { Answer } from './answer.ts'
+import { withSources } from './copy-source.ts'
 import { withDestination } from './destination.ts'
 import { forwardedFields, prefersAsync } from './fields.ts'
 import { targetOf } from './location.ts'
@@ -210,11 +211,12 @@ export class Exchange {
   }
 
   #sent(
-    { method, location, fields, destination }: ReadHead,
+    { method, location, fields, destination, sources }: ReadHead,
     content: ReadContent,
     masking: Masking | undefined,
   ): SentRequest {
-    const forwarded = withDestination(forwardedFields(fields, this.#connection.session.id), destination)
+    const passed = withDestination(forwardedFields(fields, this.#connection.session.id), destination)
+    const forwarded = withSources(passed, sources)
     const sent = masking === undefined ? forwarded : maskedRequestFields(forwarded, masking)
     const kind = formOf(method, fields.one('content-type'))
     const spelling = spellingOf(this.#request.rawHeaders)

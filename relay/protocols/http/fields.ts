@@ -1,5 +1,6 @@
 // The header fields of a request or an answer: read strictly, and what of them goes on. Pure.
 import { GateError } from '@gate/shared/errors'
+import { copySources } from '@gate/shared/http-command'
 
 /** More than servers take by default. */
 const MAX_FIELDS = 200
@@ -19,6 +20,7 @@ const single: ReadonlySet<string> = new Set([
   ],
   'sec-websocket-version',
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'sec-fetch-site', 'sec-fetch-mode'],
+  ...copySources,
 ])
 
 /** The same of answers: clients differ in which of two they go by, and masks in which type or coding they read by. */

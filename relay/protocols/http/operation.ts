@@ -2,6 +2,7 @@
 import { requestText, type WordedContent } from '@gate/shared/http-command'
 import type { Operation, Vocabulary } from '@gate/shared/model'
 import type { Body } from './body.ts'
+import type { CopySource } from './copy-source.ts'
 import type { FieldList, Fields } from './fields.ts'
 import { type Location, targetOf } from './location.ts'
 import { everyMember, type Member, plainName } from './members.ts'
@@ -38,6 +39,8 @@ export interface Request {
   readonly fields: Fields
   /** The second path of COPY and MOVE. */
   readonly destination: Location | undefined
+  /** Paths that headers name as what is copied. */
+  readonly sources: readonly CopySource[]
   readonly body: Body
   /** What the text shows of the body; undefined when it was not read, or there is none. */
   readonly content: WordedContent | undefined
@@ -46,10 +49,11 @@ export interface Request {
 
 /** What a request asks, when it is read far enough. `shownHeaders` are those of its fields that rules may see. */
 export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: FieldList): Operation {
-  const { method, location, destination, body, content, isUpgrade } = request
+  const { method, location, destination, sources, body, content, isUpgrade } = request
   const writes = !safe.has(method)
   const { plain: path } = location
-  const locations = destination === undefined ? [location] : [location, destination]
+  const copied = sources.map(source => source.location)
+  const locations = [location, ...(destination === undefined ? [] : [destination]), ...copied]
   const isShown = content?.kind !== 'bytes'
   return {
     protocol: 'http',
@@ -57,6 +61,7 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: Fi
     resources: [
       { kind: 'path', name: path, mode: writes || isUpgrade ? 'write' : 'read' },
       ...(destination === undefined ? [] : [{ kind: 'path', name: destination.plain, mode: 'write' as const }]),
+      ...copied.map(source => ({ kind: 'path', name: source.plain, mode: 'read' as const })),
     ],
     text: textOf(request, name => fieldOf(request, name)),
     parameters: [],
@@ -113,6 +118,7 @@ export function textOf(
 }
 
 /** A field of the request as it goes to the target. */
-export function fieldOf({ fields, destination }: Request, name: string): string | undefined {
-  return name === 'destination' && destination !== undefined ? targetOf(destination) : fields.one(name)
+export function fieldOf({ fields, destination, sources }: Request, name: string): string | undefined {
+  if (name === 'destination' && destination !== undefined) return targetOf(destination)
+  return sources.find(({ field }) => field === name)?.written ?? fields.one(name)
 }

@@ -3,7 +3,7 @@ import type { FieldMaskObligation, Operation } from '@gate/shared/model'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Recorded } from '../protocol.ts'
 import type { FieldList } from './fields.ts'
-import { type Location, parametersOf } from './location.ts'
+import { type Location, parametersOf, targetOf } from './location.ts'
 import { hidesHeader, recordedBody, recordedHeader, recordedParameters, recordedQuery } from './masking/recorded.ts'
 import { factsOfHeaders, factsOfParameters, fieldOf, type Request, textOf } from './operation.ts'
 import { withoutValues } from './path-values.ts'
@@ -36,9 +36,14 @@ export function recordedRequest(
         : { kind: 'text', shown: recordedBody(fields.one('content-type'), start, masks, key) },
   }
   const destination = request.destination && recordedLocation(request.destination, hiding)
+  const sources = request.sources.map(source => recordedLocation(source.location, hiding))
   const headers = recordedHeaders(request, shownHeaders, hiding)
-  const isSame = location === request.location && destination === request.destination && headers === shownHeaders
-  const locations = [location, ...(destination === undefined ? [] : [destination])]
+  const isSame =
+    location === request.location &&
+    destination === request.destination &&
+    sources.every((source, at) => source === request.sources[at]?.location) &&
+    headers === shownHeaders
+  const locations = [location, ...(destination === undefined ? [] : [destination]), ...sources]
   return {
     text: textOf(kept, name => {
       const value = fieldOf(request, name)
@@ -74,12 +79,14 @@ function recordedLocation(location: Location, { masks, templatesOf, key }: Hidin
 }
 
 /** The value of a field, as the target gets it, for the record. */
-function recordedField({ destination }: Request, name: string, value: string, hiding: Hiding): string {
+function recordedField(request: Request, name: string, value: string, hiding: Hiding): string {
   const { masks, key } = hiding
-  if (name !== 'destination' || destination === undefined || hidesHeader(name, masks))
-    return recordedHeader(name, value, masks, key)
-  const { path, query } = recordedLocation(destination, hiding)
-  return `${hideFound(path, key)}${query}`
+  const source = request.sources.find(({ field }) => field === name)
+  const location = name === 'destination' ? request.destination : source?.location
+  if (location === undefined || hidesHeader(name, masks)) return recordedHeader(name, value, masks, key)
+  const { path, query } = recordedLocation(location, hiding)
+  const origin = source === undefined ? '' : value.slice(0, Math.max(0, value.indexOf(targetOf(location))))
+  return `${origin}${hideFound(path, key)}${query}`
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Deny } from '@gate/shared/model'
 import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
+import { type CopySource, readSources, withSources } from './copy-source.ts'
 import { readDestination, withDestination } from './destination.ts'
 import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
 import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
@@ -34,6 +35,7 @@ export interface ReadHead {
   readonly fields: Fields
   /** Of COPY and MOVE. */
   readonly destination: Location | undefined
+  readonly sources: readonly CopySource[]
   readonly isUpgrade: boolean
   readonly fault: GateError | undefined
 }
@@ -49,13 +51,15 @@ export function readHead(head: Head, targetName: string, keeps: KeptInPaths = {}
     admit(method, location.authority, fields, targetName)
     checkTransfer(method, fields, version)
     const destination = readDestination(method, fields, keeps)
+    const sources = readSources(fields, keeps)
     if (isUpgrade) checkHandshake(fields)
     if ([location, destination].some(each => each !== undefined && holdsOverride(each.query.slice(1))))
       throw new GateError('ERR_GATE_PROTOCOL', 'the query has _method', { hint: 'Send the method itself.' })
-    return { method, location, fields, destination, isUpgrade, fault: undefined }
+    return { method, location, fields, destination, sources, isUpgrade, fault: undefined }
   } catch (thrown) {
     const location = refusedLocation(target)
-    return { method, location, fields: noFields, destination: undefined, isUpgrade, fault: asGateError(thrown) }
+    const fault = asGateError(thrown)
+    return { method, location, fields: noFields, destination: undefined, sources: [], isUpgrade, fault }
   }
 }
 
@@ -171,7 +175,8 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
     content.length === 0 &&
     gate.headers.length === 0 &&
     key.length <= MAX_PLAIN_LENGTH
-  const isWorded = fields.one('content-type') !== undefined || fields.one('destination') !== undefined
+  const isWorded =
+    fields.one('content-type') !== undefined || fields.one('destination') !== undefined || head.sources.length > 0
   if (!isPlain || isWorded || disguise(fields, gate.headers) !== undefined)
     return readCommand(head, content, gate, recordKey)
   const byFields = plain.get(gate.routes) ?? new WeakMap<Gate['recordFields'], Map<string, Decidable>>()
@@ -204,7 +209,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const { routeOf } = compileRoutes(gate.routes)
   const { maskRoutesOf } = compileRoutes(withRoutesOfMasks(gate.routes, gate.recordFields))
   const maskRoutes = maskRoutesOf(location.plain)
-  const shownHeaders = withDestination(fields.list, head.destination).filter(([name]) => gate.headers.includes(name))
+  const sent = withSources(withDestination(fields.list, head.destination), head.sources)
+  const shownHeaders = sent.filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
   const hiding = { masks: gate.recordFields, templatesOf: maskRoutesOf, key: recordKey }
   const command: Command = {

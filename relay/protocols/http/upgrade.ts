@@ -5,6 +5,7 @@ import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
 import type { Command, TargetStream } from '../protocol.ts'
+import { withSources } from './copy-source.ts'
 import { forwardedFields } from './fields.ts'
 import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { targetOf } from './location.ts'
@@ -132,7 +133,7 @@ async function upgrade(
     session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
   const masking = maskingOf(verdict.obligations[0] ?? [], decidable.maskRoutes, keys.maskKey)
-  const forwarded = forwardedFields(head.fields, session.id, ofHandshake)
+  const forwarded = withSources(forwardedFields(head.fields, session.id, ofHandshake), head.sources)
   const ask = async (): Promise<Opened | Refused> => {
     const target = await session.open({})
     target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
