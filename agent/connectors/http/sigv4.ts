@@ -32,6 +32,7 @@ export function awsCredential(target: HttpTarget, config: AwsSigV4Credential, cl
     refused: () => {},
     headers: async request => {
       refuseSignedChunks(request)
+      refuseSignedQuery(request)
       const signer = new AwsV4Signer({
         method: request.method,
         url: signableUrl(origin, request.path, config.service),
@@ -71,6 +72,20 @@ function refuseSignedChunks({ headers }: Outgoing): void {
   if (!valuesOf(headers, 'content-encoding').some(value => /\baws-chunked\b/i.test(value))) return
   throw new GateError('ERR_GATE_PROTOCOL', 'a body in aws-chunked form cannot be signed anew', {
     hint: 'Let the client send it plain: payload_signing_enabled and request_checksum_calculation of the AWS CLI say how.',
+  })
+}
+
+/** Of a presigned URL, of which S3 has an older form. */
+const signsQuery = /^(?:x-amz-(?:algorithm|credential|signature|security-token)|awsaccesskeyid)$/
+
+/** Who signs a URL says who asks: services differ in which of two signatures counts. */
+function refuseSignedQuery({ path }: Outgoing): void {
+  const mark = path.indexOf('?')
+  if (mark < 0) return
+  const names = [...new URLSearchParams(path.slice(mark)).keys()]
+  if (!names.some(name => signsQuery.test(name.toLowerCase()))) return
+  throw new GateError('ERR_GATE_PROTOCOL', 'the URL is signed already, and the agent signs what goes to this target', {
+    hint: 'Send it without the X-Amz parameters of a presigned URL.',
   })
 }
 

@@ -6,6 +6,7 @@ import {
   type GraphqlFacts,
   graphqlFacts,
   graphqlOf,
+  hasRenames,
   isAllListed,
   MAX_LISTED,
   mayHoldRenames,
@@ -72,7 +73,10 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
     const renames = (): boolean =>
-      inQuery() || (type === 'application/graphql' ? renamesFields(text) : !isLines(text) && mayHoldRenames(bytes))
+      inQuery() ||
+      (type === 'application/graphql'
+        ? renamesFields(text)
+        : hasRenames(text) || (!isLines(text) && mayHoldRenames(bytes)))
     return { facts, document: null, isKnown: false, renames }
   }
   const { document, kind, isPlain } = found

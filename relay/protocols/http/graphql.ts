@@ -77,6 +77,13 @@ export function renamesFields(text: string, depth = 0): boolean {
   return inner === undefined ? beginsAsGraphql(text) : anyRenames(inner, depth)
 }
 
+/** The same of a text that only counts where it is GraphQL: a body that does not say so. */
+export function hasRenames(text: string): boolean {
+  if (!text.includes('{') || !text.includes(':')) return false
+  const document = parsed(text)
+  return document !== undefined && hasAliases(document)
+}
+
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
 export function anyRenames(document: unknown, depth = 0): boolean {
   if (typeof document === 'string') return renamesFields(document, depth + 1)

@@ -96,6 +96,9 @@ t.test('a request that needs approval has to be signed as it is', async t => {
     t.equal(await agent.ask('POST', '/refunds?x=1', BODY), expected, why)
   }
   t.same(agent.asked, Array(2).fill(`POST /base/refunds?x=1 ${BODY}`))
+  agent.declare('post', approval(POSTED, 'r_3'))
+  const copied = { 'x-amz-copy-source': 'bucket/secret' }
+  t.equal(await agent.ask('POST', '/refunds?x=1', BODY, copied), 'ERR_GATE_REFUSED', 'a copy of something')
 })
 
 t.test('what a request does is its method, whatever the relay calls it', async t => {

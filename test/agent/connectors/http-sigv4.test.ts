@@ -161,7 +161,16 @@ t.test('SigV4: S3 within TLS takes bodies as they stream; others are kept whole 
     ),
     { status: 502, header: 'ERR_GATE_PROTOCOL' },
   )
-  await t.rejects(credential.headers({ method: 'GET', path: '/a/./b', headers: [], body: undefined }), {
-    code: 'ERR_GATE_PROTOCOL',
-  })
+  for (const path of [
+    '/a/./b',
+    '/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=ab',
+    '/b/k?a=1&%58-amz-credential=mine',
+    '/b/k?AWSAccessKeyId=mine&Signature=x&Expires=1',
+    '/b/k?X-Amz-Security-Token=mine',
+  ])
+    await t.rejects(
+      credential.headers({ method: 'GET', path, headers: [], body: undefined }),
+      { code: 'ERR_GATE_PROTOCOL' },
+      path,
+    )
 })

@@ -200,6 +200,8 @@ t.test('fields under other names, wherever a target may look for them', async t 
     [`query=${encodeURIComponent(alias)}`, 'application/x-www-form-urlencoded'],
     [`a=1;query=${encodeURIComponent(alias)}`, 'application/x-www-form-urlencoded'],
     [alias, 'application/graphql'],
+    [alias, 'text/plain'],
+    [`fragment F on U ${alias}\nsubscription { ...F }`, 'text/plain'],
     [
       `--x\r\nContent-Disposition: form-data; name='operations'\r\n\r\n{"query":"${alias}"}\r\n--x--`,
       'multipart/mixed',
