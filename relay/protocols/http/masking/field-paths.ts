@@ -31,5 +31,5 @@ export function maskIn({ masks }: FieldMasks, place: PathState): FieldMask | und
 
 /** What is shown of a value whose text may be a document; undefined where all of it is. */
 export function maskDocumentsIn(fields: FieldMasks, place: PathState, text: string): string | undefined {
-  return place.alive ? maskText(text, () => new JsonMasker(fields, 'many', undefined, place)) : undefined
+  return place.alive ? maskText(text, fields.paths, () => new JsonMasker(fields, 'many', undefined, place)) : undefined
 }

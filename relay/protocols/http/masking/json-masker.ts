@@ -252,7 +252,10 @@ export class JsonMasker implements BodyMasker {
     const state = this.#place.state
     const isKept = beginsDocument[this.#bytes[at] ?? 0] === 1 && state.alive && !this.#output.isHiding
     if (isKept && mayBeDocument(this.#bytes.subarray(at)))
-      this.#output.keep(raw => maskString(raw, () => new JsonMasker(this.#fields, 'many', undefined, state)), at)
+      this.#output.keep(
+        raw => maskString(raw, this.#fields.paths, () => new JsonMasker(this.#fields, 'many', undefined, state)),
+        at,
+      )
     return this.#inString(at)
   }
 

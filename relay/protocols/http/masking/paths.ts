@@ -115,6 +115,11 @@ export class Paths {
     return this.#state([...places])
   }
 
+  /** Whether a pattern has a name, or one of those that it is made of, wherever that is. */
+  holds(name: string): boolean {
+    return [name, ...partsOf(name)].some(part => this.#numberOfText(part) !== OTHER_NAME)
+  }
+
   /** After a name with this number. */
   #next(state: PathState, name: number): PathState {
     const known = state.next[name]

@@ -51,6 +51,17 @@ const cases: readonly (readonly [name: string, patterns: readonly string[], clea
     JSON.stringify(['{"email":"x"}\n{"email":"y"}', '{"email":"x","b', '{"b":1} email', '[note] {"b"', ' ', '\\', '']),
     JSON.stringify(['{"email":"****"}\n{"email":"****"}', '****', '{"b":1} email', '[note] {"b"', ' ', '\\', '']),
   ],
+  [
+    'documents in a text that are not quite JSON, and one behind a mark',
+    ['**.email'],
+    JSON.stringify([
+      '{"a":NaN,"email":"x"}',
+      '{"a":1,/**/"e\\u006dail" : "x"}',
+      '{"a":NaN,"b":"x"}',
+      '\ufeff{"email":"x"}',
+    ]),
+    JSON.stringify(['****', '****', '{"a":NaN,"b":"x"}', '\ufeff{"email":"****"}']),
+  ],
   ['members of elements', ['a.b'], '[{"a":[[{"b":1}],{"b":"c"}]}]', '[{"a":[[{"b":0}],{"b":"****"}]}]'],
   ['one name twice', ['a'], '{"a":"x","b":1,"a":"y","a":{"c":1}}', '{"a":"****","b":1,"a":"****","a":{}}'],
   [
