@@ -79,6 +79,11 @@ create trigger stamps before insert on stamped for each row execute function sta
 create function of_note(text) returns text language sql immutable as 'select upper($1)';
 create index on stamped (of_note(note));
 create extension hstore;
+create function relabelled() returns int language plpgsql stable as $$ begin insert into marks values (2); return 1; end $$;
+create function lazy() returns int language plpgsql stable as $$ begin return not_yet(); end $$;
+create schema apart;
+create view ticking as select setval('sq', 79) as a;
+create view apart.kept_apart as select a from ticking;
 `
 
 /** What comes of messages in a session of their own. */
@@ -161,6 +166,7 @@ t.test('functions that may do anything', async t => {
       'create cast (pair as int) with function pg_temp.first_of(pair)',
       'create or replace function stamp() returns trigger language plpgsql as $$ begin perform mark(); return new; end $$',
       "create or replace function of_note(text) returns text language sql immutable as 'select mark()::text'",
+      'alter function stamp() set search_path = apart',
     ]
     for (const text of refused)
       t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)
@@ -203,6 +209,8 @@ t.test('functions that may do anything', async t => {
       'create operator ##### (leftarg = int, rightarg = int, function = add_both)',
       'create aggregate own_sum(int) (sfunc = int4pl, stype = int)',
       'begin; create function mine() returns int language sql as $$ select 1 $$; select now(), upper($$x$$); rollback',
+      'begin; create view own as select id from items; select id from own; alter view own rename to own_too; table own_too; rollback',
+      'begin; alter function shout(text) cost 50; insert into items (id) values (98); select u from clear; rollback',
       'alter function add_one(int) rename to add_1',
       "comment on function mark() is 'x'",
       "create function later() returns int language sql as 'select mark()'",
@@ -223,6 +231,28 @@ t.test('functions that may do anything', async t => {
       'one that got the name of another': [
         `${made('other(text)')}; alter function other(text) rename to abs`,
         "select abs('x'::text)",
+      ],
+      'one with another label': ['alter function relabelled() volatile', 'select relabelled()'],
+      'one that a labelled one names, and was not there': [made('not_yet()'), 'select lazy()'],
+      'a view over one that calls': ['create view over_ticking as select * from ticking', 'table over_ticking'],
+      'a view over such a view': [
+        'create view over_ticking as select * from ticking; create view far_over as select * from over_ticking',
+        'table far_over',
+      ],
+      'a view that calls, by another name': ['alter view ticking rename to ticked', 'select a from ticked'],
+      'a view that calls, in another schema': ['alter view ticking set schema apart', 'select a from apart.ticking'],
+      'a view that calls, in a schema by another name': ['alter schema apart rename to near', 'table near.kept_apart'],
+      'a table with a rule that calls, by another name': [
+        'alter table ruled rename to ruled_too',
+        'insert into ruled_too values (1)',
+      ],
+      'a rule that writes to such a table': [
+        'create rule own as on insert to items do also insert into ruled values (1)',
+        'insert into items (id) values (99)',
+      ],
+      'a domain whose check calls, by another name': [
+        'alter domain checked rename to looked_at',
+        'select 1::looked_at',
       ],
     }
     for (const [name, [make, call]] of Object.entries(use)) {

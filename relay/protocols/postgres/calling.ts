@@ -52,7 +52,7 @@ export class Calling {
   /** Those of the types whose casts or checks may do anything. */
   types(types: Called['types']): string[] {
     return types
-      .filter(type => this.#types.has(type))
+      .filter(type => this.#types.has(type) || this.#functions.isMadeCaller(`type ${type}`))
       .map(type => `cast of ${typeof type === 'number' ? `the type with OID ${type}` : type}`)
   }
 

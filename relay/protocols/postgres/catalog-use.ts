@@ -3,6 +3,7 @@ import type { Clock } from '@gate/shared/clock'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
+import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import type { Resolved } from './resolving.ts'
@@ -60,8 +61,7 @@ const callsNothing = (statement: Resolved): boolean =>
 const declaresHold = ({ naming }: StatementFacts): boolean => naming?.kind === 'declare' && naming.holdable
 
 /** Whether functions may be others after it. */
-const redefines = (statement: StatementFacts): boolean =>
-  functionsMadeBy(statement).length > 0 || statement.node === 'AlterFunctionStmt'
+const redefines = (statement: StatementFacts): boolean => functionsMadeBy(statement).length > 0
 
 const beside =
   'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
@@ -74,7 +74,7 @@ export class CatalogUse {
   readonly #changing = new Map<number, End | undefined>()
   /** Of the open transaction. */
   #uncommitted: End[] = []
-  /** Names of functions that commands make, until these end; and those of the open transaction. */
+  /** Names under which commands make what may call, until these end; and those of the open transaction. */
   readonly #making = new Map<number, readonly string[]>()
   readonly #made = new Set<string>()
   #changedInTransaction = false
@@ -100,12 +100,12 @@ export class CatalogUse {
     // What is committed while a snapshot is read need not be in it.
     const before = this.#source.changes.open
     const snapshot = this.#snapshot(statements, gate)
-    const made = this.#madeFor(statements)
+    const mayMake = this.#mayMake(statements)
     const mayChange = (before !== undefined || statements.length > 1) && gate.masked
-    if (!mayChange && made.size === 0) return snapshot
+    if (!mayChange && !mayMake) return snapshot
     return then(snapshot, catalog => {
       const change = mayChange ? this.#changeFor(statements, catalog, before) : undefined
-      return change === undefined && made.size === 0 ? catalog : this.#while(change, made, catalog)
+      return mayMake ? this.#whileMaking(statements, change, catalog) : this.#while(change, none, catalog)
     })
   }
 
@@ -124,11 +124,25 @@ export class CatalogUse {
     })
   }
 
-  /** Functions that this session is making, or that one of the statements makes: nobody else can call them yet. */
-  #madeFor(statements: readonly Resolved[]): ReadonlySet<string> {
-    const before = statements.slice(0, -1).flatMap(({ effective }) => functionsMadeBy(effective))
-    if (this.#making.size + this.#made.size + before.length === 0 || statements.every(callsNothing)) return none
-    return new Set([...this.#made, ...[...this.#making.values()].flat(), ...before])
+  /** Whether this session makes what may call, or one of the statements does before another: nobody else can call it yet. */
+  #mayMake(statements: readonly Resolved[]): boolean {
+    if (statements.every(callsNothing)) return false
+    return (
+      this.#making.size + this.#made.size > 0 ||
+      statements.slice(0, -1).some(({ effective }) => mayMakeCallers(effective))
+    )
+  }
+
+  /** What is made of what is being made is found in the catalog in which that counts. */
+  #whileMaking(statements: readonly Resolved[], change: Change | undefined, from: Catalog): Catalog {
+    const before = statements.slice(0, -1)
+    const made = new Set([...this.#made, ...[...this.#making.values()].flat()])
+    for (;;) {
+      const catalog = this.#while(change, made, from)
+      const known = made.size
+      for (const { effective } of before) for (const name of madeBy(effective, catalog, made)) made.add(name)
+      if (made.size === known) return catalog
+    }
   }
 
   /** What is under way, or comes before one of them in the same message, and concerns one; undefined when nothing does. */
@@ -146,10 +160,11 @@ export class CatalogUse {
 
   /** To resolve masks in a catalog takes a while, and a transaction has many statements. */
   #while(change: Change | undefined, made: ReadonlySet<string>, from: Catalog): Catalog {
+    if (change === undefined && made.size === 0) return from
     const names = change === undefined || change === 'all' ? change : [...change].sort()
     const key = JSON.stringify([names ?? null, [...made].sort()])
     if (this.#derived?.from !== from || this.#derived.key !== key)
-      this.#derived = { from, key, catalog: from.while(change, made) }
+      this.#derived = { from, key, catalog: from.while(change, new Set(made)) }
     return this.#derived.catalog
   }
 
@@ -188,7 +203,7 @@ export class CatalogUse {
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
     if (declaresHold(statement)) for (const number of commands) this.#holding.add(number)
     if (!changesCatalog(statement)) return
-    const made = functionsMadeBy(statement)
+    const made = madeBy(statement, catalog)
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)

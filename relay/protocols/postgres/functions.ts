@@ -13,6 +13,9 @@ export const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosst
 /** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
 const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
 
+/** A relation or type that is not called by its name, and may call. */
+export type MadeCaller = `relation ${string}` | `type ${string}`
+
 interface Function {
   readonly schema: string
   readonly name: string
@@ -31,7 +34,7 @@ export class Functions {
   /** All functions of one name, in whatever schema. */
   readonly #named = new Map<string, Function[]>()
   readonly #byOid = new Map<number, Function>()
-  /** Names under which functions are being made that no snapshot shows yet: they may do anything. */
+  /** Names under which functions are being made that no snapshot shows yet: they may do anything. See made-callers.ts. */
   readonly #made: ReadonlySet<string>
 
   /**
@@ -71,7 +74,7 @@ export class Functions {
    */
   isKnownCall(name: string): boolean {
     if (name === 'set_config') return true
-    return this.#isOpaque(name) || (this.#named.get(name) ?? []).some((each, _, all) => mayWrite(each, name, all))
+    return this.#isOpaque(name) || (this.#named.get(name) ?? []).some((each, _, all) => this.#mayWrite(each, name, all))
   }
 
   /** `pg_catalog.lo_creat`; undefined for an OID that no function has. */
@@ -83,7 +86,7 @@ export class Functions {
   /** Whether the function with that OID may do more than compute. */
   isCallByOid(oid: number): boolean {
     const found = this.#byOid.get(oid)
-    return found === undefined || this.#isOpaque(found.name) || mayWrite(found, found.name, [found])
+    return found === undefined || this.#isOpaque(found.name) || this.#mayWrite(found, found.name, [found])
   }
 
   isKnown(name: string): boolean {
@@ -139,24 +142,40 @@ export class Functions {
     const plain = base(name)
     const meant = this.#named.get(plain)
     if (meant === undefined || this.#isOpaque(plain)) return true
-    return meant.some(each => mayWrite(each, plain, meant))
+    return meant.some(each => this.#mayWrite(each, plain, meant))
   }
 
   /** Whether such a call may be made while a statement is planned: the server works out what is labelled so that it can. */
   isCallInPlanning(name: string): boolean {
-    return this.#made.has(base(name)) || this.#meant(name).some(each => each.volatility === 'w')
+    return (
+      this.#made.has(base(name)) || this.#meant(name).some(each => each.volatility === 'w' || this.#isDoubted(each))
+    )
   }
 
   /** The same of the function with that OID. */
   isCallInPlanningByOid(oid: number): boolean {
     const found = this.#byOid.get(oid)
-    return found === undefined || found.volatility === 'w' || this.#made.has(found.name)
+    return found === undefined || found.volatility === 'w' || this.#made.has(found.name) || this.#isDoubted(found)
   }
 
   /** Whether `t.name` may be such a call, of the row t. */
   isCallOfRow(name: string): boolean {
     const meant = this.#meant(name)
-    return this.#made.has(name) || meant.some(each => each.takesRow && mayWrite(each, name, meant))
+    return this.#made.has(name) || meant.some(each => each.takesRow && this.#mayWrite(each, name, meant))
+  }
+
+  /** Whether a view, table or type of that name may call such since a command that no snapshot shows. */
+  isMadeCaller(name: MadeCaller): boolean {
+    return this.#made.has(name)
+  }
+
+  /** Its source may name what is being made: when it was looked through, that stood for nothing, or for another. */
+  #isDoubted({ own, extension }: Function): boolean {
+    return this.#made.size > 0 && !own && extension === ''
+  }
+
+  #mayWrite(one: Function, name: string, all: readonly Function[]): boolean {
+    return this.#isDoubted(one) || mayWrite(one, name, all)
   }
 
   /** Whether nothing is known of what it reads or does. */

@@ -45,7 +45,7 @@ export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boo
 /** What runs or defines functions is decided as that; what is dropped or described is not called. */
 const calling = new Set(['call', 'do', 'drop', 'comment'])
 /** The functions that they name are those that get the name; see `replacedBy`. */
-const namingOnly = new Set(['CreateFunctionStmt', 'RenameStmt'])
+const namingOnly = new Set(['CreateFunctionStmt', 'AlterFunctionStmt', 'RenameStmt'])
 /** They run what they select. */
 const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
 
@@ -71,7 +71,7 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
 
 /** What runs by itself from now on, in whoever's statements, in place of what ran before. */
 function replacedBy(facts: StatementFacts, catalog: Catalog): string[] {
-  if (facts.node !== 'CreateFunctionStmt') return []
+  if (facts.node === 'RenameStmt') return []
   return functionsMadeBy(facts).filter(name => catalog.calling.runsByItself(name))
 }
 
@@ -88,11 +88,13 @@ export function calledBefore(facts: StatementFacts, catalog: Catalog): string[] 
 }
 
 function viewsOf({ parts }: StatementFacts, catalog: Catalog, calls: (oid: number) => boolean): string[] {
-  return parts
-    .flatMap(part => [...part.reads, ...part.written])
+  const names = parts.flatMap(part => [...part.reads, ...part.written])
+  const made = names.filter(({ name }) => catalog.functions.isMadeCaller(`relation ${name}`))
+  const known = names
     .flatMap(name => catalog.resolve(name.schema, name.name))
     .filter(relation => calls(relation.oid))
     .map(relation => `view ${relation.schema}.${relation.name}`)
+  return [...known, ...made.map(({ name }) => `view ${name}`)]
 }
 
 function operation(part: Part, text: string, parameters: readonly Parameter[], catalog: Catalog): Operation {

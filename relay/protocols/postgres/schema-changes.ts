@@ -49,12 +49,12 @@ export function changeOf({ node, parts, transaction }: StatementFacts): Change |
   return together(changes)
 }
 
-/** CREATE FUNCTION, and ALTER … RENAME of one: what they name first is the name that they give. */
-const makesFunctions: ReadonlySet<string> = new Set(['CreateFunctionStmt', 'RenameStmt'])
+/** CREATE and ALTER FUNCTION, and ALTER … RENAME of one: what they name first is the name that there is afterwards. */
+const makesFunctions: ReadonlySet<string> = new Set(['CreateFunctionStmt', 'AlterFunctionStmt', 'RenameStmt'])
 
 /**
  * Names of functions that a statement makes. One that takes another's place, or stands beside one of PostgreSQL's own, may do
- * what that does not.
+ * what that does not; so may one that gets another label.
  */
 export function functionsMadeBy({ node, functions }: StatementFacts): readonly string[] {
   const [name] = makesFunctions.has(node) ? functions : []

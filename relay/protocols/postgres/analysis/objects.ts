@@ -59,6 +59,10 @@ export function objectsOf(name: string, content: JsonObject): Objects {
   }
   // A composite type is a relation.
   if (name === 'CreateEnumStmt') found.others.push({ kind: 'type', name: strings(content['typeName']).at(-1) ?? '' })
+  if (name === 'RenameStmt' && types.has(text(content['renameType'])))
+    found.others.push(
+      ...[lastOf(content['object']), text(content['newname'])].map(type => ({ kind: 'type', name: type })),
+    )
   const called = strings(content['funcname'] ?? object(content['funccall'])['funcname']).join('.')
   if (called !== '') found.functions.push(called)
   addMadeOf(found, name, content)
@@ -66,8 +70,9 @@ export function objectsOf(name: string, content: JsonObject): Objects {
   return found
 }
 
-/** Functions that operators, aggregates, casts and ranges are made of, and the new name of one that is renamed. */
+/** Functions that operators, aggregates, casts and ranges are made of, one that is altered, and the new name of one that is renamed. */
 function addMadeOf({ functions }: Objects, name: string, content: JsonObject): void {
+  if (name === 'AlterFunctionStmt') functions.push(...nameOf(object(content['func'])['objname']))
   if (name === 'CreateCastStmt') functions.push(...nameOf(object(content['func'])['objname']))
   if (name === 'RenameStmt' && routines.has(text(content['renameType']))) functions.push(text(content['newname']))
   if (name !== 'DefineStmt' && name !== 'CreateRangeStmt') return
@@ -77,6 +82,10 @@ function addMadeOf({ functions }: Objects, name: string, content: JsonObject): v
   }
 }
 
+/** The last word of a name. */
+const lastOf = (object: Json | undefined): string => strings(as(object, 'List')?.['items']).at(-1) ?? ''
+
+const types = new Set(['OBJECT_TYPE', 'OBJECT_DOMAIN'])
 const routines = new Set(['OBJECT_FUNCTION', 'OBJECT_PROCEDURE', 'OBJECT_ROUTINE', 'OBJECT_AGGREGATE'])
 /** Options of CREATE OPERATOR, AGGREGATE and TYPE AS RANGE that name functions; sfunc1 is an older word for sfunc. */
 const parts =
