@@ -143,6 +143,12 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select * from hidden_stats',
     "insert into ruled_view values (1, 'x')",
   ],
+  'rules behind names that the open transaction gave': [
+    "begin;; alter view ruled_view rename to ruled_too;; insert into ruled_too values (1, 'x');; rollback",
+    "begin;; create view over_ruled as select id, note from ruled_view;; insert into over_ruled values (1, 'x');; rollback",
+    "create view over_ruled as select id, note from ruled_view; insert into over_ruled values (1, 'x'); drop view over_ruled",
+    "begin;; create schema apart;; alter view ruled_view set schema apart;; insert into apart.ruled_view values (1, 'x');; rollback",
+  ],
   'views, partitions, children': [
     'select * from customer_view',
     'select * from view_of_view',
@@ -447,6 +453,9 @@ t.test('a person from whom columns are masked', async t => {
       'select * from pg_lock_status()',
       "select 1 from pg_locks where page = 1 and mode = 'SIReadLock'",
       'grant select on all tables in schema public to public',
+      // Settings that steer the planner, through a view that no snapshot shows.
+      "begin;; create temp view s as select * from pg_settings;; update s set setting = 'off' where name = 'enable_seqscan';; rollback",
+      "create temp view s as select * from pg_settings; update s set setting = 'off' where name = 'enable_seqscan'; drop view s",
     ]
     for (const text of telling) t.ok((await ask(gate.port, text.split(';;'), false, false)).refused, text)
   })
@@ -494,6 +503,8 @@ t.test('a person from whom columns are masked', async t => {
       'delete from notes where id = 9000',
       "update customers set name = 'renamed' where id = 3",
       'begin;; alter view names_only rename to other_names;; select count(*) from other_names;; rollback',
+      "begin;; create view own_notes as select id, note from notes;; insert into own_notes values (9001, 'x');; rollback",
+      'begin;; create view own_ruled as select id from ruled_view;; select count(*) from own_ruled;; rollback',
       'begin;; savepoint s;; select 1;; rollback to s;; commit',
       "select relname from pg_class where relname = 'customers'",
       'select now(), current_user, version(), pg_backend_pid()',

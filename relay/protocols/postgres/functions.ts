@@ -13,8 +13,8 @@ export const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosst
 /** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
 const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
 
-/** A relation or type that is not called by its name, and may call. */
-export type MadeCaller = `relation ${string}` | `type ${string}`
+/** A relation or type that may call functions, a relation with rules for what is written to it, a view of the settings. */
+export type MadeCaller = `${'relation' | 'type' | 'ruled' | 'settings'} ${string}`
 
 interface Function {
   readonly schema: string
@@ -164,7 +164,7 @@ export class Functions {
     return this.#made.has(name) || meant.some(each => each.takesRow && this.#mayWrite(each, name, meant))
   }
 
-  /** Whether a view, table or type of that name may call such since a command that no snapshot shows. */
+  /** Whether something got such a name by a command that no snapshot shows. */
   isMadeCaller(name: MadeCaller): boolean {
     return this.#made.has(name)
   }

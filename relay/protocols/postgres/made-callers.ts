@@ -1,5 +1,5 @@
-// Names under which a statement makes what may call functions: functions, and what is made of or renamed from what calls. Until it
-// is committed, no snapshot shows it. Pure.
+// Names under which a statement makes what runs more than it says: functions, and relations and types that are made of such or get
+// another name. Until it is committed, no snapshot shows it. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
 import type { Catalog } from './catalog.ts'
@@ -8,6 +8,14 @@ import { functionsMadeBy, namesOf } from './schema-changes.ts'
 
 /** They give a relation or type a name or a rule; what they say themselves is a call of its own. */
 const givesNames: ReadonlySet<string> = new Set(['ViewStmt', 'RuleStmt', 'RenameStmt', 'AlterObjectSchemaStmt'])
+
+/** What a relation, or what is beneath it, can be. */
+const kinds: Readonly<Record<'relation' | 'ruled' | 'settings', (catalog: Catalog, oid: number) => boolean>> = {
+  relation: (catalog, oid) => catalog.isCaller(oid),
+  ruled: (catalog, oid) => catalog.beneath(oid).some(each => catalog.ruled.has(each)),
+  settings: (catalog, oid) => catalog.isOfSettings(oid),
+}
+const kindNames = Object.keys(kinds) as (keyof typeof kinds)[]
 
 /** Whether it may make such. */
 export function mayMakeCallers(statement: StatementFacts): boolean {
@@ -22,26 +30,44 @@ export function madeBy(
 ): readonly (string | MadeCaller)[] {
   const functions = functionsMadeBy(statement)
   if (functions.length > 0 || !givesNames.has(statement.node)) return functions
-  const { node, parts, makes } = statement
-  const [first] = parts
   // Everything in the schema is found under its new name.
-  if (first?.facts['objectType'] === 'schema') return allCallers(catalog)
-  const isCaller = ({ schema, name }: RelationName): boolean =>
-    made.has(`relation ${name}`) ||
-    catalog.functions.isMadeCaller(`relation ${name}`) ||
-    catalog.resolve(schema, name).some(({ oid }) => catalog.isCaller(oid))
-  const isType = (name: string): boolean => made.has(`type ${name}`) || catalog.calling.types([name]).length > 0
-  const named = namesOf(statement)
-  const calls = named.some(isCaller) || (node === 'ViewStmt' && catalog.calling.by(statement).length > 0)
-  // A rule is for one of the tables that it names.
-  const given = makes === undefined ? named.map(({ name }) => name) : [makes.name]
-  const types = (first?.others ?? []).filter(({ kind }) => kind === 'type').map(({ name }) => name)
-  const ofRows = makes !== undefined && named.some(({ name }) => isType(name)) ? [makes.name] : []
-  return [
-    ...(calls ? given.map((name): MadeCaller => `relation ${name}`) : []),
-    ...[...ofRows, ...(types.some(isType) ? types : [])].map((name): MadeCaller => `type ${name}`),
-  ]
+  if (statement.parts[0]?.facts['objectType'] === 'schema') return allOf(catalog)
+  return [...relationsMadeBy(statement, catalog, made), ...typesMadeBy(statement, catalog, made)]
 }
 
-const allCallers = (catalog: Catalog): MadeCaller[] =>
-  [...catalog.relations].filter(({ oid }) => catalog.isCaller(oid)).map(({ name }): MadeCaller => `relation ${name}`)
+function relationsMadeBy(statement: StatementFacts, catalog: Catalog, made: ReadonlySet<string>): MadeCaller[] {
+  const { node, makes } = statement
+  const named = namesOf(statement)
+  // A rule is for one of the tables that it names, and runs what it says.
+  const given = makes === undefined ? named.map(({ name }) => name) : [makes.name]
+  const is = (kind: keyof typeof kinds): boolean =>
+    (kind === 'ruled' && node === 'RuleStmt') ||
+    (kind === 'relation' && node === 'ViewStmt' && catalog.calling.by(statement).length > 0) ||
+    named.some(each => isOne(kind, each, catalog, made))
+  return kindNames.filter(is).flatMap(kind => given.map((name): MadeCaller => `${kind} ${name}`))
+}
+
+function isOne(
+  kind: keyof typeof kinds,
+  { schema, name }: RelationName,
+  catalog: Catalog,
+  made: ReadonlySet<string>,
+): boolean {
+  const key: MadeCaller = `${kind} ${name}`
+  if (made.has(key) || catalog.functions.isMadeCaller(key)) return true
+  return catalog.resolve(schema, name).some(({ oid }) => kinds[kind](catalog, oid))
+}
+
+/** A relation's rows are a type of its name too. */
+function typesMadeBy(statement: StatementFacts, catalog: Catalog, made: ReadonlySet<string>): MadeCaller[] {
+  const isType = (name: string): boolean => made.has(`type ${name}`) || catalog.calling.types([name]).length > 0
+  const { makes, parts } = statement
+  const types = (parts[0]?.others ?? []).filter(({ kind }) => kind === 'type').map(({ name }) => name)
+  const ofRows = makes !== undefined && namesOf(statement).some(({ name }) => isType(name)) ? [makes.name] : []
+  return [...ofRows, ...(types.some(isType) ? types : [])].map((name): MadeCaller => `type ${name}`)
+}
+
+const allOf = (catalog: Catalog): MadeCaller[] =>
+  [...catalog.relations].flatMap(({ oid, name }) =>
+    kindNames.filter(kind => kinds[kind](catalog, oid)).map((kind): MadeCaller => `${kind} ${name}`),
+  )

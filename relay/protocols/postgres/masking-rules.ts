@@ -143,11 +143,11 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
   if (shadowed !== undefined) return `columns are masked for you, and ${shadowed} may be another type than PostgreSQL's`
   const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
   if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
-  const ruled = facts.parts
-    .filter(part => rewritten.has(part.action))
-    .flatMap(part => part.written)
-    .flatMap(name => catalog.resolve(name.schema, name.name))
-    .find(relation => isRuled(relation.oid))
+  const changed = facts.parts.filter(part => rewritten.has(part.action)).flatMap(part => part.written)
+  const made = changed.find(({ name }) => catalog.functions.isMadeCaller(`ruled ${name}`))
+  if (made !== undefined)
+    return `columns are masked for you, and what rules of ${made.name} do is not known before this transaction is committed`
+  const ruled = changed.flatMap(name => catalog.resolve(name.schema, name.name)).find(relation => isRuled(relation.oid))
   return ruled === undefined
     ? undefined
     : `columns are masked for you, and rules of ${full(ruled)} read them or run functions`

@@ -36,10 +36,14 @@ export function operationsOf(
 /** By a view over that of all settings. */
 export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boolean {
   if (parts.every(({ written, action }) => written.length === 0 || action === 'create')) return false
+  const isOfSettings = ({ schema, name }: RelationName): boolean =>
+    catalog.functions.isMadeCaller(`settings ${name}`) ||
+    catalog.resolve(schema, name).some(({ oid }) => catalog.isOfSettings(oid))
   return parts
+    .filter(({ action }) => action !== 'create')
     .flatMap(({ written }) => written)
     .filter(({ name }) => name !== 'pg_settings')
-    .some(({ schema, name }) => catalog.resolve(schema, name).some(({ oid }) => catalog.isOfSettings(oid)))
+    .some(isOfSettings)
 }
 
 /** What runs or defines functions is decided as that; what is dropped or described is not called. */
