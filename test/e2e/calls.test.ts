@@ -84,6 +84,8 @@ create function lazy() returns int language plpgsql stable as $$ begin return no
 create schema apart;
 create view ticking as select setval('sq', 79) as a;
 create view apart.kept_apart as select a from ticking;
+create view quiet as select 1::bigint as a;
+create view over_quiet as select a from quiet;
 `
 
 /** What comes of messages in a session of their own. */
@@ -239,6 +241,7 @@ t.test('functions that may do anything', async t => {
         'create view over_ticking as select * from ticking; create view far_over as select * from over_ticking',
         'table far_over',
       ],
+      'a view under another one': ['create or replace view quiet as select a from ticking', 'table over_quiet'],
       'a view that calls, by another name': ['alter view ticking rename to ticked', 'select a from ticked'],
       'a view that calls, in another schema': ['alter view ticking set schema apart', 'select a from apart.ticking'],
       'a view that calls, in a schema by another name': ['alter schema apart rename to near', 'table near.kept_apart'],

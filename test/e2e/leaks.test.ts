@@ -14,6 +14,7 @@ insert into notes select i, i, 'note ' || i, i from generate_series(1, 50) i;
 create view customer_view as select id, email from customers;
 create view view_of_view as select id, upper(email) as shout from customer_view;
 create view names_only as select id, name from customers;
+create view over_names as select id, name from names_only;
 create materialized view customer_mat as select id, email from customers;
 create table events (id int, happened date, email text) partition by range (happened);
 create table events_2026 partition of events for values from ('2026-01-01') to ('2027-01-01');
@@ -147,6 +148,7 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "begin;; alter view ruled_view rename to ruled_too;; insert into ruled_too values (1, 'x');; rollback",
     "begin;; create view over_ruled as select id, note from ruled_view;; insert into over_ruled values (1, 'x');; rollback",
     "create view over_ruled as select id, note from ruled_view; insert into over_ruled values (1, 'x'); drop view over_ruled",
+    "begin;; create or replace view names_only as select id, note as name from ruled_view;; insert into over_names values (1, 'x');; rollback",
     "begin;; create schema apart;; alter view ruled_view set schema apart;; insert into apart.ruled_view values (1, 'x');; rollback",
   ],
   'views, partitions, children': [

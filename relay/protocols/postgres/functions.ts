@@ -164,6 +164,11 @@ export class Functions {
     return this.#made.has(name) || meant.some(each => each.takesRow && this.#mayWrite(each, name, meant))
   }
 
+  /** Whether anything is being made. */
+  get areMade(): boolean {
+    return this.#made.size > 0
+  }
+
   /** Whether something got such a name by a command that no snapshot shows. */
   isMadeCaller(name: MadeCaller): boolean {
     return this.#made.has(name)
@@ -171,7 +176,7 @@ export class Functions {
 
   /** Its source may name what is being made: when it was looked through, that stood for nothing, or for another. */
   #isDoubted({ own, extension }: Function): boolean {
-    return this.#made.size > 0 && !own && extension === ''
+    return this.areMade && !own && extension === ''
   }
 
   #mayWrite(one: Function, name: string, all: readonly Function[]): boolean {

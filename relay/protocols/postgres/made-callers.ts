@@ -17,6 +17,17 @@ const kinds: Readonly<Record<'relation' | 'ruled' | 'settings', (catalog: Catalo
 }
 const kindNames = Object.keys(kinds) as (keyof typeof kinds)[]
 
+/** Whether the name, or that of something beneath what it means, is one that a command gave which no snapshot shows. */
+export function isMade(kind: keyof typeof kinds, { schema, name }: RelationName, catalog: Catalog): boolean {
+  const { functions } = catalog
+  if (!functions.areMade) return false
+  if (functions.isMadeCaller(`${kind} ${name}`)) return true
+  return catalog
+    .resolve(schema, name)
+    .flatMap(({ oid }) => catalog.beneath(oid))
+    .some(each => functions.isMadeCaller(`${kind} ${catalog.relation(each)?.name ?? ''}`))
+}
+
 /** Whether it may make such. */
 export function mayMakeCallers(statement: StatementFacts): boolean {
   return givesNames.has(statement.node) || functionsMadeBy(statement).length > 0
@@ -47,14 +58,9 @@ function relationsMadeBy(statement: StatementFacts, catalog: Catalog, made: Read
   return kindNames.filter(is).flatMap(kind => given.map((name): MadeCaller => `${kind} ${name}`))
 }
 
-function isOne(
-  kind: keyof typeof kinds,
-  { schema, name }: RelationName,
-  catalog: Catalog,
-  made: ReadonlySet<string>,
-): boolean {
-  const key: MadeCaller = `${kind} ${name}`
-  if (made.has(key) || catalog.functions.isMadeCaller(key)) return true
+function isOne(kind: keyof typeof kinds, relation: RelationName, catalog: Catalog, made: ReadonlySet<string>): boolean {
+  const { schema, name } = relation
+  if (made.has(`${kind} ${name}`) || isMade(kind, relation, catalog)) return true
   return catalog.resolve(schema, name).some(({ oid }) => kinds[kind](catalog, oid))
 }
 

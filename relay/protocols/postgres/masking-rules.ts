@@ -11,6 +11,7 @@ import { opaqueCommand } from './followable.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
 import type { Missing } from './lineage/findings.ts'
 import { type Column, flowsOf, keepsNull, maskOf } from './lineage/scope.ts'
+import { isMade } from './made-callers.ts'
 import type { ComputedColumns, CopyOutMasking, FedMask } from './mask.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { writesSettings } from './operation.ts'
@@ -144,7 +145,7 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
   const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
   if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
   const changed = facts.parts.filter(part => rewritten.has(part.action)).flatMap(part => part.written)
-  const made = changed.find(({ name }) => catalog.functions.isMadeCaller(`ruled ${name}`))
+  const made = changed.find(name => isMade('ruled', name, catalog))
   if (made !== undefined)
     return `columns are masked for you, and what rules of ${made.name} do is not known before this transaction is committed`
   const ruled = changed.flatMap(name => catalog.resolve(name.schema, name.name)).find(relation => isRuled(relation.oid))

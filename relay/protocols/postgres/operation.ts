@@ -5,6 +5,7 @@ import type { RelationName } from './analysis/objects.ts'
 import { setRole } from './analysis/parts.ts'
 import { relationsBeyond } from './beyond.ts'
 import type { Catalog } from './catalog.ts'
+import { isMade } from './made-callers.ts'
 import type { BoundValue } from './questions.ts'
 import { functionsMadeBy } from './schema-changes.ts'
 
@@ -36,9 +37,9 @@ export function operationsOf(
 /** By a view over that of all settings. */
 export function writesSettings({ parts }: StatementFacts, catalog: Catalog): boolean {
   if (parts.every(({ written, action }) => written.length === 0 || action === 'create')) return false
-  const isOfSettings = ({ schema, name }: RelationName): boolean =>
-    catalog.functions.isMadeCaller(`settings ${name}`) ||
-    catalog.resolve(schema, name).some(({ oid }) => catalog.isOfSettings(oid))
+  const isOfSettings = (relation: RelationName): boolean =>
+    isMade('settings', relation, catalog) ||
+    catalog.resolve(relation.schema, relation.name).some(({ oid }) => catalog.isOfSettings(oid))
   return parts
     .filter(({ action }) => action !== 'create')
     .flatMap(({ written }) => written)
@@ -93,7 +94,7 @@ export function calledBefore(facts: StatementFacts, catalog: Catalog): string[] 
 
 function viewsOf({ parts }: StatementFacts, catalog: Catalog, calls: (oid: number) => boolean): string[] {
   const names = parts.flatMap(part => [...part.reads, ...part.written])
-  const made = names.filter(({ name }) => catalog.functions.isMadeCaller(`relation ${name}`))
+  const made = names.filter(name => isMade('relation', name, catalog))
   const known = names
     .flatMap(name => catalog.resolve(name.schema, name.name))
     .filter(relation => calls(relation.oid))
