@@ -1,6 +1,6 @@
 // What an expression is by its form: one column, one value of a subquery, a row, a comparison with a column; and functions that do more than compute. Pure.
 import type { ColumnName, Form, Letters } from './lineage.ts'
-import { as, isWholeText, type Json, type JsonObject, list, node, strings, text } from './tree.ts'
+import { as, isWholeText, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. */
 export const movers =
@@ -41,6 +41,13 @@ export function columnName(reference: JsonObject): ColumnName {
 export function rowOf(value: Json | undefined): readonly Json[] | undefined {
   const row = as(value, 'RowExpr')
   return row === undefined ? undefined : list(row['args'])
+}
+
+/** The value of a subquery that is nothing but `SELECT value`. */
+export function onlyValue(subselect: Json | undefined): Json | undefined {
+  const { targetList, limitOption: _limit, op: _op, ...others } = object(as(subselect, 'SelectStmt'))
+  const [target, second] = list(targetList)
+  return second === undefined && Object.keys(others).length === 0 ? as(target, 'ResTarget')?.['val'] : undefined
 }
 
 export interface Formed {

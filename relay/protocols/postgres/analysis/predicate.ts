@@ -1,5 +1,5 @@
 // Whether a WHERE clause really chooses among a table's rows. Pure.
-import { rowOf } from './forms.ts'
+import { onlyValue, rowOf } from './forms.ts'
 import { systemColumns } from './system-columns.ts'
 import { as, constant, isObject, type Json, type JsonObject, list, node, object, strings, text, walk } from './tree.ts'
 
@@ -44,8 +44,19 @@ function chooses(where: Json | undefined, table: Named, negated: boolean): boole
   if (compared !== undefined) return chooses(compared.condition, table, negated !== compared.negated)
   if (isReflexive(name, content, table)) return false
   if (name === 'SubLink' && isAmongAll(content, table)) return false
-  if (name === 'SubLink' && content['testexpr'] === undefined) return refersTo(content['subselect'], table, true)
+  if (name === 'SubLink' && content['testexpr'] === undefined) return subqueryChooses(content, table, negated)
   return refersTo(where, table, false)
+}
+
+/** EXISTS goes by which rows there are, and not by what is selected of them. Without FROM a subquery is about the row outside. */
+function subqueryChooses({ subLinkType, subselect }: JsonObject, table: Named, negated: boolean): boolean {
+  const only = onlyValue(subselect)
+  if (subLinkType === 'EXPR_SUBLINK')
+    return only === undefined ? refersTo(subselect, table, true) : chooses(only, table, negated)
+  const select = object(as(subselect, 'SelectStmt'))
+  const { targetList: _shown, sortClause: _order, distinctClause: _distinct, whereClause, ...others } = select
+  const inner = select['fromClause'] === undefined ? table : { ...table, hasOthers: true }
+  return chooses(whereClause, inner, false) || refersTo(others, table, true)
 }
 
 /** NOT (a AND b) is NOT a OR NOT b. */
@@ -129,11 +140,13 @@ function oppositeOf(condition: Json): Json | undefined {
   return operator === undefined ? undefined : { A_Expr: { ...content, name: [{ String: { sval: operator } }] } }
 }
 
+const positions = /^(?:.*_)?(?:location|list_start|list_end)$/
+
 /** A node's form without its position in the text, and without what only says that a column is the table's. */
 function shape(value: Json | undefined, table: Named): string {
   return (
     JSON.stringify(value, (key, inner: unknown) => {
-      if (key === 'location' || key.endsWith('_location')) return undefined
+      if (positions.test(key)) return undefined
       if (key !== 'ColumnRef') return inner
       const reference = inner as JsonObject
       return isColumnOf(reference, table, true) ? { fields: list(reference['fields']).slice(-1) } : reference
@@ -173,20 +186,26 @@ function isReflexive(name: string, content: JsonObject, table: Named): boolean {
   const { lexpr, rexpr } = content
   const operator = strings(content['name']).at(-1) ?? ''
   if (takingAll[operator]?.test(constant(rexpr) ?? 'x') === true) return true
-  const array = as(uncast(rexpr), 'A_ArrayExpr')
+  const isArray = content['kind'] === 'AEXPR_OP_ALL' || content['kind'] === 'AEXPR_OP_ANY'
+  const array = isArray ? as(uncast(rexpr), 'A_ArrayExpr') : undefined
   const others = as(rexpr, 'List')?.['items'] ?? array?.['elements']
   const isEmpty = others === undefined && (array !== undefined || constant(uncast(rexpr)) === '{}')
-  if (isEmpty && (content['kind'] === 'AEXPR_OP_ALL' || content['kind'] === 'AEXPR_OP_ANY')) return true
+  if (isEmpty && isArray) return true
   if (others === undefined) return !keeping.has(operator) && areSame(lexpr, rexpr, table)
   const matching = content['kind'] === 'AEXPR_IN' || content['kind'] === 'AEXPR_OP_ANY'
   const same = list(others).map(other => areSame(lexpr, other, table))
   return matching ? same.includes(true) : same.length > 0 && !same.includes(false)
 }
 
-/** A value without what leaves it as it is: `id + 0`, `id * 1`, `name || ''`, `+id`, `name COLLATE "C"`. */
+/** A value without what leaves it as it is: `id + 0`, `id * 1`, `name || ''`, `+id`, `name COLLATE "C"`, `(SELECT id)`. */
 function bare(value: Json | undefined): Json | undefined {
   const collated = as(value, 'CollateClause')
   if (collated !== undefined) return bare(collated['arg'])
+  const sublink = as(value, 'SubLink')
+  const only = sublink?.['subLinkType'] === 'EXPR_SUBLINK' ? onlyValue(sublink['subselect']) : undefined
+  const [sole, second] = list((as(value, 'CoalesceExpr') ?? as(value, 'MinMaxExpr'))?.['args'])
+  const inner = only ?? (second === undefined ? sole : undefined)
+  if (inner !== undefined) return bare(inner)
   const { kind, name, lexpr, rexpr } = object(as(value, 'A_Expr'))
   const neutral = kind === 'AEXPR_OP' ? neutrals[strings(name).join('.')] : undefined
   if (neutral === undefined) return value
@@ -216,8 +235,11 @@ const keeping: ReadonlySet<string> = new Set(['+', '*', '||', '&', '|', '^'])
 
 /** `id IN (SELECT id FROM t)` of the same table, all of it; `id IN (VALUES (id))`, `id IN (SELECT id)`. */
 function isAmongAll({ testexpr, subselect, subLinkType }: JsonObject, table: Named): boolean {
-  const { targetList, fromClause, whereClause, valuesLists, ...rest } = object(as(subselect, 'SelectStmt'))
-  const isPart = Object.entries(rest).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null)
+  const select = object(as(subselect, 'SelectStmt'))
+  const { targetList, fromClause, whereClause, valuesLists, sortClause: _order, distinctClause, ...rest } = select
+  const isPart =
+    Object.entries(rest).some(([key, value]) => !['limitOption', 'op'].includes(key) && value !== null) ||
+    list(distinctClause).some(item => Object.keys(object(item)).length > 0)
   if (subLinkType !== 'ANY_SUBLINK' || isPart) return false
   if (fromClause === undefined) return whereClause === undefined && isAmong(testexpr, valuesLists, targetList, table)
   const [from, second] = list(fromClause)
