@@ -2,7 +2,7 @@
 // ON CONFLICT or MERGE, with a real server.
 import pg from 'pg'
 import t from 'tap'
-import { shown, Talk } from '../support/talk.ts'
+import { run, shown, Talk } from '../support/talk.ts'
 import { client, errorFields, type Message } from '../support/wire.ts'
 import { SERVICE_PASSWORD, startWorld } from '../support/world.ts'
 
@@ -105,7 +105,7 @@ function failure(answer: readonly Message[]): string | undefined {
 }
 
 t.test('functions that may do anything', async t => {
-  await using world = await startWorld({ policy, sql })
+  await using world = await startWorld({ policy, sql, postgres: { settings: { max_prepared_transactions: '2' } } })
   const alice = await world.person('alice')
   const carol = await world.person('carol')
   await using engineer = await alice.connect('prod-db')
@@ -280,6 +280,18 @@ t.test('functions that may do anything', async t => {
     t.equal(await talk.ask(made('steady()')), '')
     const more = shown(await talk.say([client.execute('p', 0), client.sync]))
     t.match(more, /^42501 gate: no calls/, 'the rest of a portal')
+    talk.close()
+    t.same(await touched(), before)
+  })
+
+  await t.test('of functions that a prepared transaction made, which is committed in the same pipeline', async t => {
+    const talk = await Talk.start(engineer.port)
+    for (const text of ['begin', 'alter function relabelled() volatile', "prepare transaction 'relabels'"])
+      t.equal(await talk.ask(text), '', text)
+    t.equal(await talk.ask('select id from items where id = 11'), '11')
+    const pipeline = [...run("commit prepared 'relabels'"), ...run('select relabelled()'), client.sync]
+    t.match(shown(await talk.say(pipeline)), /^42501 gate: no calls/)
+    t.equal(await talk.ask("select upper('x')"), 'X', 'and not after it')
     talk.close()
     t.same(await touched(), before)
   })

@@ -16,6 +16,9 @@ const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
 /** A relation or type that may call functions, a relation with rules for what is written to it, a view of the settings. */
 export type MadeCaller = `${'relation' | 'type' | 'ruled' | 'settings'} ${string}`
 
+/** In place of a name: anything may have been made, under any. */
+export const ANYTHING = ' '
+
 interface Function {
   readonly schema: string
   readonly name: string
@@ -147,21 +150,19 @@ export class Functions {
 
   /** Whether such a call may be made while a statement is planned: the server works out what is labelled so that it can. */
   isCallInPlanning(name: string): boolean {
-    return (
-      this.#made.has(base(name)) || this.#meant(name).some(each => each.volatility === 'w' || this.#isDoubted(each))
-    )
+    return this.#isMade(base(name)) || this.#meant(name).some(each => each.volatility === 'w' || this.#isDoubted(each))
   }
 
   /** The same of the function with that OID. */
   isCallInPlanningByOid(oid: number): boolean {
     const found = this.#byOid.get(oid)
-    return found === undefined || found.volatility === 'w' || this.#made.has(found.name) || this.#isDoubted(found)
+    return found === undefined || found.volatility === 'w' || this.#isMade(found.name) || this.#isDoubted(found)
   }
 
   /** Whether `t.name` may be such a call, of the row t. */
   isCallOfRow(name: string): boolean {
     const meant = this.#meant(name)
-    return this.#made.has(name) || meant.some(each => each.takesRow && this.#mayWrite(each, name, meant))
+    return this.#isMade(name) || meant.some(each => each.takesRow && this.#mayWrite(each, name, meant))
   }
 
   /** Whether anything is being made. */
@@ -171,7 +172,11 @@ export class Functions {
 
   /** Whether something got such a name by a command that no snapshot shows. */
   isMadeCaller(name: MadeCaller): boolean {
-    return this.#made.has(name)
+    return this.#isMade(name)
+  }
+
+  #isMade(name: string): boolean {
+    return this.#made.has(name) || this.#made.has(ANYTHING)
   }
 
   /** Its source may name what is being made: when it was looked through, that stood for nothing, or for another. */
@@ -185,7 +190,7 @@ export class Functions {
 
   /** Whether nothing is known of what it reads or does. */
   #isOpaque(name: string): boolean {
-    return readers.test(name) || this.#made.has(name)
+    return readers.test(name) || this.#isMade(name)
   }
 }
 

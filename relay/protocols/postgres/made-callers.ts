@@ -3,7 +3,7 @@
 import type { StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
 import type { Catalog } from './catalog.ts'
-import type { MadeCaller } from './functions.ts'
+import { ANYTHING, type MadeCaller } from './functions.ts'
 import { functionsMadeBy, namesOf } from './schema-changes.ts'
 
 /** They give a relation or type a name or a rule; what they say themselves is a call of its own. */
@@ -30,8 +30,11 @@ export function isMade(kind: keyof typeof kinds, { schema, name }: RelationName,
 
 /** Whether it may make such. */
 export function mayMakeCallers(statement: StatementFacts): boolean {
-  return givesNames.has(statement.node) || functionsMadeBy(statement).length > 0
+  return givesNames.has(statement.node) || functionsMadeBy(statement).length > 0 || isAnything(statement)
 }
+
+/** What was prepared may be anything; until now only those who prepared it knew of it. */
+const isAnything = ({ transaction }: StatementFacts): boolean => transaction === 'TRANS_STMT_COMMIT_PREPARED'
 
 /** The names: of functions as they are, of others with what they are in front; `made` are those from before. */
 export function madeBy(
@@ -39,6 +42,7 @@ export function madeBy(
   catalog: Catalog,
   made: ReadonlySet<string> = new Set(),
 ): readonly (string | MadeCaller)[] {
+  if (isAnything(statement)) return [ANYTHING]
   const functions = functionsMadeBy(statement)
   if (functions.length > 0 || !givesNames.has(statement.node)) return functions
   // Everything in the schema is found under its new name.
