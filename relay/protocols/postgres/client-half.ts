@@ -46,7 +46,7 @@ export class ClientHalf implements CountingClient {
   readonly #simple: SimpleQueries
   readonly #extended: ExtendedQueries
   #terminated = false
-  /** A long query is on its way, or has come whole: then it has gone on when the next message is looked at. */
+  /** A long query is on its way, or has come whole: then it has gone on as soon as nothing is blocked. */
   #long: 'none' | 'coming' | 'whole' = 'none'
 
   /** `unguessable` names a portal that no client can have. With `declare`, every command is declared before it is sent. */
@@ -113,6 +113,7 @@ export class ClientHalf implements CountingClient {
   process(): void {
     if (this.#sending.closed) return
     while (!this.blocked) {
+      if (this.#long === 'whole') this.#forgetLong()
       if (!this.#inbound.continueStream()) break
       if (this.#terminated) this.#inbound.drop(this.#inbound.available)
       if (!this.#inbound.hasHeader) break
@@ -129,7 +130,6 @@ export class ClientHalf implements CountingClient {
   /** False when more of the message has to come first. */
   #message(type: number, total: number): boolean {
     if (this.#copying && !duringCopy.has(type)) throw outOfCopy(`message type 0x${type.toString(16)}`)
-    if (this.#long === 'whole') this.#forgetLong()
     if (this.#sending.skipping && type !== S && type !== X) {
       this.#forgetLong()
       this.#inbound.stream(total, false)
