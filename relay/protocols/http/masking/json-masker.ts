@@ -194,12 +194,7 @@ export class JsonMasker implements BodyMasker {
     this.#place.next = COLON_NEXT
     const around = this.#place.states[this.#place.depth - 1] ?? this.#place.state
     this.#place.state = this.#watchesNames() ? this.#below(around, end) : around
-    // What stands without blanks, as programs write it, is read on without coming back for each token.
-    if (this.#bytes[end] !== COLON) return end
-    this.#place.next = VALUE
-    const value = end + 1
-    const byte = this.#bytes[value] ?? 0
-    return value === this.#bytes.length || blanks[byte] === 1 ? value : this.#beginValue(byte, value)
+    return end
   }
 
   /** The path behind the name that ends here. */
@@ -309,6 +304,6 @@ export class JsonMasker implements BodyMasker {
     // Elements have the path of their array.
     if (isArray) this.#place.state = this.#place.states[this.#place.depth - 1] ?? this.#place.state
     this.#output.cut(at + 1)
-    return this.#place.next === NAME && this.#bytes[at + 1] === QUOTE ? this.#beginName(at + 1) : at + 1
+    return at + 1
   }
 }

@@ -1,5 +1,5 @@
 // Reads the tokens of which JSON mostly consists, in one loop: whole ones without escapes, within a container. Pure.
-import { BACKSLASH, blanks, type NumberScan, plain, QUOTE, scanNumber, wordAt } from './json-grammar.ts'
+import { blanks, type NumberScan, plain, QUOTE, scanNumber, wordAt } from './json-grammar.ts'
 import type { JsonOutput } from './json-output.ts'
 import {
   AFTER_VALUE,
@@ -80,9 +80,8 @@ export function readTokens(
       if (byte !== QUOTE) break
       let end = at + 1
       while (end < length && isPlain[bytes[end] ?? 0] === 1) end += 1
-      if (end + 1 >= length || bytes[end] === BACKSLASH || bytes[end + 1] !== COLON || end - at > MAX_NAME_BYTES - 2)
-        break
-      if (bytes[end] !== QUOTE) break
+      const isNamed = end + 1 < length && bytes[end] === QUOTE && bytes[end + 1] === COLON
+      if (!isNamed || end - at > MAX_NAME_BYTES - 2) break
       state = isHiding || !around.alive ? around : paths.below(around, bytes, at + 1, end)
       next = VALUE
       at = end + 2
