@@ -126,11 +126,10 @@ export class CatalogUse {
 
   /** Whether this session makes what may call, or one of the statements does before another: nobody else can call it yet. */
   #mayMake(statements: readonly Resolved[]): boolean {
-    if (statements.every(callsNothing)) return false
-    return (
+    const isMaking =
       this.#making.size + this.#made.size > 0 ||
       statements.slice(0, -1).some(({ effective }) => mayMakeCallers(effective))
-    )
+    return isMaking && !statements.every(callsNothing)
   }
 
   /** What is made of what is being made is found in the catalog in which that counts. */
