@@ -1,6 +1,7 @@
 // Paths that a header names as what is to be copied, as object stores have it: read, decided, recorded and sent on as a request's own. Pure.
-import { asGateError, GateError } from '@gate/shared/errors'
+import { GateError } from '@gate/shared/errors'
 import { copySources } from '@gate/shared/http-command'
+import { readIn } from './destination.ts'
 import type { FieldList, Fields } from './fields.ts'
 import { type KeptInPaths, type Location, readLocation, targetOf } from './location.ts'
 
@@ -24,17 +25,11 @@ export function readSources(fields: Fields, keeps: KeptInPaths): readonly CopySo
 }
 
 function readSource(field: string, value: string, keeps: KeptInPaths): CopySource {
-  try {
-    const [, origin] = /^(https?:\/\/[^/?#]*)/i.exec(value) ?? []
-    const location = readLocation(origin === undefined ? pathOf(value) : value, keeps)
-    const target = targetOf(location)
-    if (origin !== undefined) return { field, location, written: origin + target }
-    return { field, location, written: value.startsWith('/') ? target : target.slice(1) }
-  } catch (thrown) {
-    const { code, message, hint } = asGateError(thrown)
-    const why = `${message}, in its ${field}`
-    throw new GateError(code, why, { cause: thrown, ...(hint === undefined ? {} : { hint }) })
-  }
+  const [, origin] = /^(https?:\/\/[^/?#]*)/i.exec(value) ?? []
+  const location = readIn(field, () => readLocation(origin === undefined ? pathOf(value) : value, keeps))
+  const target = targetOf(location)
+  if (origin !== undefined) return { field, location, written: origin + target }
+  return { field, location, written: value.startsWith('/') ? target : target.slice(1) }
 }
 
 /** `bucket/key` as a path. The value is encoded as a whole: an encoded slash is one, and a plus is a blank to some. */

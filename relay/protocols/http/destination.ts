@@ -13,7 +13,7 @@ const methods: ReadonlySet<string> = new Set(['COPY', 'MOVE'])
 export function readDestination(method: string, fields: Fields, keeps: KeptInPaths): Location | undefined {
   const written = fields.one('destination')
   if (written === undefined || !methods.has(method)) return undefined
-  const location = read(written, keeps)
+  const location = readIn('Destination', () => readLocation(written, keeps))
   if (location.authority !== undefined && location.authority !== fields.one('host')?.toLowerCase())
     throw new GateError('ERR_GATE_PROTOCOL', 'Destination is on another host than the request', {
       hint: 'Write it as a path, or with the host and port that the request is sent to.',
@@ -21,12 +21,13 @@ export function readDestination(method: string, fields: Fields, keeps: KeptInPat
   return location
 }
 
-function read(written: string, keeps: KeptInPaths): Location {
+/** Reads the path that a field holds. @throws {GateError} what `read` throws, with the field's name. */
+export function readIn<Read>(field: string, read: () => Read): Read {
   try {
-    return readLocation(written, keeps)
+    return read()
   } catch (thrown) {
     const { code, message, hint } = asGateError(thrown)
-    const why = `${message}, in its Destination`
+    const why = `${message}, in its ${field}`
     throw new GateError(code, why, { cause: thrown, ...(hint === undefined ? {} : { hint }) })
   }
 }
