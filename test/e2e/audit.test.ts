@@ -17,6 +17,12 @@ const people = [
 ]
 const recordsOf = ({ relay }: World): string => join(relay.directory, 'state', 'records')
 
+/** How many records the newest checkpoint signs. */
+async function signedSize(world: World): Promise<number> {
+  const [, size] = (await readFile(join(recordsOf(world), 'checkpoint'), 'utf8')).split('\n')
+  return Number(size)
+}
+
 /** Runs one statement in a session of its own, as scripts do. */
 async function session(cli: Cli, statement: string): Promise<void> {
   const done = await cli.run('connect', 'prod-db', '--port', '0', '--', 'psql', '-XAt', '-c', statement)
@@ -33,7 +39,7 @@ t.test('receipts and audits', { skip }, async t => {
   await using world = await startWorld({ policy: openPolicy, oidc: { people }, relay: { more } })
   const [alice, bob, carol] = await Promise.all([world.person('alice'), world.person('bob'), world.person('carol')])
   const receiptsOf = async (cli: Cli): Promise<ListedReceipt[]> =>
-    JSON.parse((await cli.run('receipts', '--json')).stdout) as ListedReceipt[]
+    JSON.parse((await cli.runInProcess('receipts', '--json')).stdout) as ListedReceipt[]
 
   await t.test('everybody keeps receipts of their own sessions', async t => {
     t.match((await alice.run('receipts')).stderr, /no receipts yet/)
@@ -43,7 +49,10 @@ t.test('receipts and audits', { skip }, async t => {
     t.equal(own.length, 3)
     t.ok(own.every(({ events, trouble }) => events >= 4 && trouble === undefined))
     t.equal((await receiptsOf(bob)).length, 1)
-    t.match((await alice.run('receipts')).stdout, /^SESSION +ENDED +EVENTS +RECORD +RECEIPT\ns_\w{12} +.* good$/m)
+    t.match(
+      (await alice.runInProcess('receipts')).stdout,
+      /^SESSION +ENDED +EVENTS +RECORD +RECEIPT\ns_\w{12} +.* good$/m,
+    )
     const first = own[0]?.session ?? ''
     const [directory = ''] = await readdir(join(alice.home, 'receipts'))
     const file = join(alice.home, 'receipts', directory, `${first}.json`)
@@ -58,8 +67,8 @@ t.test('receipts and audits', { skip }, async t => {
     const refused = await alice.run('audit', 'verify')
     t.equal(refused.code, 4)
     t.match(refused.stderr, /only auditors may read the whole record/)
-    t.equal((await alice.run('audit', 'tail')).code, 4)
-    t.match((await carol.run('audit', 'key')).stdout, /^127\.0\.0\.1:\d+\/relay_\w+\+[0-9a-f]{8}\+\S+\n$/)
+    t.equal((await alice.runInProcess('audit', 'tail')).code, 4)
+    t.match((await carol.runInProcess('audit', 'key')).stdout, /^127\.0\.0\.1:\d+\/relay_\w+\+[0-9a-f]{8}\+\S+\n$/)
     const authorization = `Bearer ${await tokenOf(carol, world.relay.url)}`
     const parts = `${world.relay.url}/v1/records/log/checkpoint`
     t.equal((await fetch(parts, { headers: { authorization } })).status, 200)
@@ -73,7 +82,7 @@ t.test('receipts and audits', { skip }, async t => {
   })
 
   await t.test('auditors follow every event, from where they were', async t => {
-    const all = (await carol.run('audit', 'tail')).stdout.trim().split('\n')
+    const all = (await carol.runInProcess('audit', 'tail')).stdout.trim().split('\n')
     const numbers = all.map(line => (JSON.parse(line) as { sequence: number }).sequence)
     t.same(
       numbers,
@@ -89,13 +98,14 @@ t.test('receipts and audits', { skip }, async t => {
     await tail.finished()
     const since = tail.stdout().trim().split('\n')
     t.equal((JSON.parse(since[0] ?? '{}') as { sequence: number }).sequence, numbers.length + 1)
-    t.equal((await carol.run('audit', 'tail', '--from', 'x')).code, 2)
+    t.equal((await carol.runInProcess('audit', 'tail', '--from', 'x')).code, 2)
   })
 
   await t.test('a copy is checked offline, by anyone with the key, and says which record was changed', async t => {
-    const key = (await carol.run('audit', 'key')).stdout.trim()
+    const key = (await carol.runInProcess('audit', 'key')).stdout.trim()
     await using copy = await temporaryDirectory('copy')
-    await world.relay.process().waitFor(/relay\.listening/)
+    const { length } = await world.relay.events()
+    await until(async () => ((await signedSize(world)) >= length ? true : undefined))
     await cp(recordsOf(world), copy.path, { recursive: true })
     const nobody = { GATE_HOME: join(copy.path, 'nobody'), GATE_KEYCHAIN: 'file' }
     const verify = (...args: string[]) =>
@@ -124,23 +134,23 @@ t.test('a record whose end is cut off shows to everybody who kept a checkpoint',
   await using world = await startWorld({ policy: openPolicy, oidc: { people }, relay: { more } })
   const alice = await world.person('alice')
   await session(alice, 'select 1')
-  await alice.run('receipts')
+  await alice.runInProcess('receipts')
   await using saved = await temporaryDirectory('saved')
   await world.relay.kill('SIGTERM')
   await cp(recordsOf(world), saved.path, { recursive: true })
   await world.relay.restart()
   await world.agent.process().waitFor(/uplink\.lost[\s\S]*uplink\.ready/)
   await session(alice, "select 'what nobody shall see'")
-  t.equal((await alice.run('receipts')).code, 0)
+  t.equal((await alice.runInProcess('receipts')).code, 0)
   const state = join(world.agent.directory, 'state', 'checkpoints.json')
   await world.relay.kill('SIGTERM')
   await world.relay.restart()
   await world.agent.process().waitFor(/(uplink\.ready[\s\S]*){3}/)
   // The newest checkpoint that the relay has signed by now is the one that the agent asked for.
-  const [, size] = (await readFile(join(recordsOf(world), 'checkpoint'), 'utf8')).split('\n')
+  const size = await signedSize(world)
   await until(async () => {
     const text = await readFile(state, 'utf8').catch(() => '')
-    return Number(/\\n(\d+)\\n/.exec(text)?.[1]) >= Number(size) ? true : undefined
+    return Number(/\\n(\d+)\\n/.exec(text)?.[1]) >= size ? true : undefined
   })
 
   await world.relay.kill('SIGTERM')
@@ -149,7 +159,7 @@ t.test('a record whose end is cut off shows to everybody who kept a checkpoint',
   await world.relay.restart()
   await world.agent.process().waitFor(/record\.not-trusted/)
   t.match(world.agent.process().stderr(), /the tree has \d+ records, and had \d+ before/)
-  const mine = await alice.run('receipts')
+  const mine = await alice.runInProcess('receipts')
   t.equal(mine.code, 9)
   t.match(mine.stderr, /the tree (has \d+ records, and had \d+ before|of \d+ did not grow out of)/)
   const use = await alice.run('connect', 'prod-db', '--port', '0', '--', 'psql', '-XAtc', 'select 1')
@@ -192,7 +202,7 @@ t.test('a relay that dies at once loses no record that a command ran with', { sk
       [],
       'everything that ran is recorded',
     )
-    await until(async () => ((await alice.run('targets')).stdout.includes('online') ? true : undefined))
+    await until(async () => ((await alice.runInProcess('targets')).stdout.includes('online') ? true : undefined))
   }
   await session(alice, 'select 1')
   const verified = await alice.run('audit', 'verify', '--from', recordsOf(world))

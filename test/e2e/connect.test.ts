@@ -89,15 +89,18 @@ t.test('gate connect', { skip }, async t => {
       .start(['connect', 'prod-db', '--', 'psql', '-X', '-At', '-c', 'select 7'], { input: '' })
       .finished()
     t.equal(done.stdout, '7\n', done.stderr)
-    const [session] = JSON.parse((await carol.run('sessions', '--json')).stdout) as { id: string }[]
+    const [session] = JSON.parse((await carol.runInProcess('sessions', '--json')).stdout) as { id: string }[]
     t.match(session, { clientAddress: elsewhere, program: 'psql' })
     const events = (await world.relay.events()) as { body: { type: string; session?: string } }[]
     t.match(events.filter(({ body }) => body.type === 'session.start').at(-1), {
       body: { session: session?.id, client: { program: 'psql' }, clientAddress: elsewhere },
     })
     t.match((await carol.run('sessions', 'show', session?.id ?? '')).stdout, /^s_\S+ .*psql, from 127\.0\.0\.9/)
-    t.match((await carol.run('sessions', 'show', session?.id ?? '', '--json')).stdout, `"clientAddress":"${elsewhere}"`)
-    const { stdout } = await alice.run('sessions', '--json')
+    t.match(
+      (await carol.runInProcess('sessions', 'show', session?.id ?? '', '--json')).stdout,
+      `"clientAddress":"${elsewhere}"`,
+    )
+    const { stdout } = await alice.runInProcess('sessions', '--json')
     t.match(JSON.parse(stdout), [{ clientAddress: '127.0.0.1' }], 'and without a proxy its own')
   })
 
@@ -118,7 +121,7 @@ t.test('gate connect', { skip }, async t => {
     t.ok(Number(early?.['firstByteMs']) < Number(early?.['durationMs']), 'rows came before the end')
     t.ok(Number(late?.['firstByteMs']) > 900, 'nothing came before the server woke up')
     t.ok(Number(late?.['firstByteMs']) <= Number(late?.['durationMs']))
-    const shown = (await alice.run('sessions', 'show', String(late?.['session']))).stdout
+    const shown = (await alice.runInProcess('sessions', 'show', String(late?.['session']))).stdout
     t.match(shown, `→ SELECT 1, 1 rows, ${late?.['durationMs']} ms (first byte after ${late?.['firstByteMs']} ms)`)
   })
 
@@ -202,7 +205,7 @@ t.test('gate connect', { skip }, async t => {
     const plain = await nobody.run('connect', 'prod-db')
     t.equal(plain.code, 3)
     t.match(plain.stderr, /you are not logged in\n +Run: gate login --relay/)
-    const json = await nobody.run('connect', 'prod-db', '--json')
+    const json = await nobody.runInProcess('connect', 'prod-db', '--json')
     t.match(JSON.parse(json.stderr), { error: { code: 'ERR_GATE_UNAUTHENTICATED' } })
   })
 })

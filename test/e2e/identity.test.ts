@@ -39,12 +39,12 @@ t.test('logging in', async t => {
     const [, url = ''] = await login.waitFor(/Open (\S+)/)
     const [, code = ''] = await login.waitFor(/shows the code (\S+)/)
     t.ok(url.includes(code))
-    t.equal((await alice.run('targets')).code, 3)
+    t.equal((await alice.runInProcess('targets')).code, 3)
     await oidc.decide(url, 'alice', 'allow')
     const done = await login.finished()
     t.equal(done.code, 0, done.stderr)
     t.match(done.stdout, /logged in to http:\/\/127\.0\.0\.1:\d+ as alice@example\.com/)
-    const who = JSON.parse((await alice.run('whoami', '--json')).stdout) as {
+    const who = JSON.parse((await alice.runInProcess('whoami', '--json')).stdout) as {
       subject: { groups: string[] }
       keptIn: string
     }
@@ -83,12 +83,12 @@ t.test('logging in', async t => {
   await t.test('a relay that is no relay, or not there, or not encrypted, is said', async t => {
     await using nobody = await createCli()
     t.equal((await nobody.run('login', '--relay', 'http://127.0.0.1:9')).code, 7)
-    t.match((await nobody.run('login', '--relay', 'http://gate.example.com')).stderr, /is not encrypted/)
+    t.match((await nobody.runInProcess('login', '--relay', 'http://gate.example.com')).stderr, /is not encrypted/)
     t.match(
-      (await nobody.run('login', '--relay', oidc.issuer)).stderr,
+      (await nobody.runInProcess('login', '--relay', oidc.issuer)).stderr,
       /cannot reach the relay|the relay answered|not understood/,
     )
-    t.equal((await nobody.run('login')).code, 2)
+    t.equal((await nobody.runInProcess('login')).code, 2)
   })
 })
 
@@ -114,14 +114,14 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
     await keep(alice, { expiresMs: 0 })
     const done = await Promise.all(Array.from({ length: 10 }, () => alice.run('targets', '--json')))
     for (const { code, stderr } of done) t.equal(code, 0, stderr)
-    t.equal((await alice.run('whoami')).code, 0)
+    t.equal((await alice.runInProcess('whoami')).code, 0)
   })
 
   await t.test('groups that the provider changes bind from the next renewal on', async t => {
     await world.oidc.setGroups('alice', ['engineers', 'dba'])
     await keep(alice, { expiresMs: 0 })
-    await alice.run('targets')
-    const who = JSON.parse((await alice.run('whoami', '--json')).stdout) as { subject: { groups: string[] } }
+    await alice.runInProcess('targets')
+    const who = JSON.parse((await alice.runInProcess('whoami', '--json')).stdout) as { subject: { groups: string[] } }
     t.same(who.subject.groups, ['engineers', 'dba'])
   })
 
@@ -146,8 +146,8 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
     await open.waitFor(/FATAL: {2}gate: the login behind this connection ended: you logged out/)
     const after = await psql(gate, ['-c', 'select 1'])
     t.match(after.stderr, /FATAL: {2}gate: your login has ended/)
-    t.equal((await carol.run('targets')).code, 3)
-    t.equal((await carol.run('whoami')).code, 3)
+    t.equal((await carol.runInProcess('targets')).code, 3)
+    t.equal((await carol.runInProcess('whoami')).code, 3)
   })
 
   await t.test(
@@ -161,7 +161,7 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
       // What gate connect does every half minute in earnest is done here by hand: the tokens of this relay last 10 s.
       while (Date.now() < endsMs - 9_000) {
         await keep(bob, { expiresMs: 0 })
-        t.equal((await bob.run('whoami')).code, 0)
+        t.equal((await bob.runInProcess('whoami')).code, 0)
         open.child.stdin?.write("select 'alive';\n")
         await new Promise(resolve => setTimeout(resolve, 3_000))
       }
@@ -188,7 +188,7 @@ t.test('a provider that rotates its keys, and one that is away', async t => {
   await oidc[Symbol.asyncDispose]()
   t.equal((await alice.run('targets')).code, 0, 'a login that needs no renewal goes on')
   await keep(alice, { expiresMs: 0 })
-  const renewing = await alice.run('targets')
+  const renewing = await alice.runInProcess('targets')
   t.equal(renewing.code, 3)
   t.match(renewing.stderr, /the identity provider .* does not answer/)
   const status = await run('cat', [join(alice.home, 'credentials.json')])
