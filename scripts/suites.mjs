@@ -1,11 +1,18 @@
-// Runs test files with tap, two at a time, and says of each how it went; the whole TAP goes to stdout.
+// Runs test files with tap, as many at a time as the processor has room for, and says of each how it went; the whole TAP goes to
+// stdout.
 // Plain JavaScript, and not `tap run`: its loaders, for mocks and coverage that nothing here uses, cost each file as much again.
 import { readdirSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { root } from './prepare.mjs'
 
-const JOBS = 2
+const MIN_JOBS = 2
+/** While there is time to spare: many files wait for what takes seconds by its nature, such as a login that ends. */
+const MAX_JOBS = 4
+const SPARE = 0.3
+const MEASURED_MS = 2000
 const TIMEOUT_MS = Number(process.env.TAP_TIMEOUT ?? 900) * 1000
 /** Of a failed file's output: enough to see why. */
 const MAX_SHOWN_LINES = 200
@@ -72,10 +79,42 @@ function add(files) {
   const [first, ...others] = files
   const name = [nameOf(first), ...others.map(file => basename(nameOf(file)))].join(' ')
   const args = ['--enable-source-maps', ...(others.length === 0 ? [first] : [batch, ...files])]
-  t.spawn(process.execPath, args, { timeout: TIMEOUT_MS, buffered: true }, name).then(({ ok }) => report(name, ok))
+  return t
+    .spawn(process.execPath, args, { timeout: TIMEOUT_MS, buffered: true }, name)
+    .then(({ ok }) => report(name, ok))
 }
 
-t.jobs = JOBS
+function timesMs() {
+  const all = cpus().map(({ times }) => times)
+  const sum = values => values.reduce((total, value) => total + value, 0)
+  return { idle: sum(all.map(({ idle }) => idle)), all: sum(all.flatMap(times => Object.values(times))) }
+}
+
+/** What part of all processors' time is idle from now on, for a moment. */
+async function spare() {
+  const before = timesMs()
+  await wait(MEASURED_MS)
+  const after = timesMs()
+  return (after.idle - before.idle) / (after.all - before.all)
+}
+
+const running = new Set()
+
+/** Resolves when another file may start. */
+async function room() {
+  while (running.size >= MAX_JOBS) await Promise.race(running)
+  while (running.size >= MIN_JOBS) {
+    const measured = spare().then(part => part >= SPARE)
+    const ended = Promise.race(running).then(() => false)
+    if (await Promise.race([measured, ended])) return
+  }
+}
+
+t.jobs = MAX_JOBS
 t.setTimeout(0)
 const chosen = process.argv.slice(2)
-for (const files of chosen.length > 0 ? chosen.map(file => [file]) : every()) add(files)
+for (const files of chosen.length > 0 ? chosen.map(file => [file]) : every()) {
+  await room()
+  const file = add(files).finally(() => running.delete(file))
+  running.add(file)
+}
