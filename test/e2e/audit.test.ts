@@ -6,6 +6,7 @@ import { tokenOf } from '../support/approver.ts'
 import { type Cli, programs } from '../support/gate.ts'
 import { run } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { until } from '../support/until.ts'
 import { hasPsql, openPolicy, psql, startPsql, startWorld, type World } from '../support/world.ts'
 
 const skip = hasPsql ? false : 'no psql on this machine'
@@ -105,7 +106,7 @@ t.test('receipts and audits', { skip }, async t => {
     const key = (await carol.runInProcess('audit', 'key')).stdout.trim()
     await using copy = await temporaryDirectory('copy')
     const { length } = await world.relay.events()
-    await until(async () => ((await signedSize(world)) >= length ? true : undefined))
+    await until('a checkpoint of all of it', async () => (await signedSize(world)) >= length)
     await cp(recordsOf(world), copy.path, { recursive: true })
     const nobody = { GATE_HOME: join(copy.path, 'nobody'), GATE_KEYCHAIN: 'file' }
     const verify = (...args: string[]) =>
@@ -148,9 +149,9 @@ t.test('a record whose end is cut off shows to everybody who kept a checkpoint',
   await world.agent.process().waitFor(/(uplink\.ready[\s\S]*){3}/)
   // The newest checkpoint that the relay has signed by now is the one that the agent asked for.
   const size = await signedSize(world)
-  await until(async () => {
+  await until('a checkpoint at the agent', async () => {
     const text = await readFile(state, 'utf8').catch(() => '')
-    return Number(/\\n(\d+)\\n/.exec(text)?.[1]) >= size ? true : undefined
+    return Number(/\\n(\d+)\\n/.exec(text)?.[1]) >= size
   })
 
   await world.relay.kill('SIGTERM')
@@ -169,15 +170,6 @@ t.test('a record whose end is cut off shows to everybody who kept a checkpoint',
   t.equal(verify.code, 9)
   t.match(verify.stdout, /its end was cut off|are not those of a checkpoint that was kept/)
 })
-
-async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (let tried = 0; tried < 200; tried += 1) {
-    const found = await look()
-    if (found !== undefined) return found
-    await new Promise(resolve => setTimeout(resolve, 100))
-  }
-  throw new Error('it did not come')
-}
 
 t.test('a relay that dies at once loses no record that a command ran with', { skip }, async t => {
   await using world = await startWorld({ policy: openPolicy, oidc: { people }, relay: { more } })
@@ -202,7 +194,7 @@ t.test('a relay that dies at once loses no record that a command ran with', { sk
       [],
       'everything that ran is recorded',
     )
-    await until(async () => ((await alice.runInProcess('targets')).stdout.includes('online') ? true : undefined))
+    await until('the agent', async () => (await alice.runInProcess('targets')).stdout.includes('online'))
   }
   await session(alice, 'select 1')
   const verified = await alice.run('audit', 'verify', '--from', recordsOf(world))

@@ -1,5 +1,4 @@
 // What every room owes, asked of each that the registry has: real processes, a real client of each protocol.
-import { setTimeout as wait } from 'node:timers/promises'
 import { createProtocols } from '@gate/relay/protocols/registry'
 import { Cleanup } from '@gate/shared/cleanup'
 import { systemClock } from '@gate/shared/clock'
@@ -11,6 +10,7 @@ import { startHttpService } from '../support/http-target.ts'
 import { collectLog } from '../support/log.ts'
 import { startOidc } from '../support/oidc.ts'
 import { startPostgres } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
 import { makeDatabase, SERVICE_PASSWORD, targetYaml } from '../support/world.ts'
 
 const policy = `
@@ -104,14 +104,6 @@ const rooms: Readonly<Record<string, Room>> = {
 const person = peopleOf(cleanup, relay, oidc)
 const [alice, bob] = [await person('alice'), await person('bob')]
 
-async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (;;) {
-    const found = await look()
-    if (found !== undefined) return found
-    await wait(50)
-  }
-}
-
 const waiting = async (): Promise<string | undefined> =>
   (JSON.parse((await bob.runInProcess('requests', '--json')).stdout) as { id: string }[])[0]?.id
 
@@ -133,19 +125,19 @@ for (const [name, room] of Object.entries(rooms)) {
 
     const before = await room.ran()
     const held = room.held(port)
-    const request = await until(waiting)
+    const request = await until('a request', waiting)
     t.equal(await room.ran(), before, 'what is held has not run')
     t.equal((await bob.runInProcess('approve', request)).code, 0)
     t.match(await held, { answered: /\S/ })
     t.equal(await room.ran(), before + 1, 'approved, it runs once')
     const denied = room.held(port)
-    const second = await until(waiting)
+    const second = await until('a request', waiting)
     t.equal((await bob.runInProcess('deny', second, '--reason', 'not today')).code, 0)
     t.match(await denied, { refused: /not today/ })
     t.equal(await room.ran(), before + 1, 'denied, it does not')
 
     const long = room.long(port)
-    const running = await until(async () => {
+    const running = await until('an open session', async () => {
       const listed = await bob.runInProcess('sessions', '--target', room.target, '--json')
       const open = (JSON.parse(listed.stdout) as { id: string; endedMs: number | null; commands: number }[]).find(
         each => each.endedMs === null && each.commands > 0,

@@ -1,11 +1,11 @@
 // The HTTP room under load and under loss: idle streams, clients that vanish, programs that are killed. Real processes.
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import type { Cli } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
 import { sendRaw, statuses } from '../support/raw-http.ts'
+import { until } from '../support/until.ts'
 
 const policy = `
 targets:
@@ -72,10 +72,6 @@ function open(bytes: string | Buffer, until: RegExp | undefined): Promise<{ sock
 const closed = (socket: Socket): Promise<unknown> =>
   socket.closed ? Promise.resolve() : new Promise(resolve => socket.once('close', resolve))
 
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await what())) await wait(50)
-}
-
 const waiting = async (person: Cli): Promise<{ id: string }[]> =>
   JSON.parse((await person.runInProcess('requests', '--json')).stdout) as { id: string }[]
 
@@ -109,7 +105,7 @@ t.test(`${IDLE_STREAMS} idle streams`, async t => {
   }
   t.equal(await works(), 200, 'one more is served')
   for (const socket of sockets) socket.destroy()
-  await until(async () => (await running()).length === 0)
+  await until('the end of all sessions', async () => (await running()).length === 0)
   t.equal(await works(), 200)
 })
 
@@ -131,14 +127,14 @@ t.test('clients that vanish leave nothing behind', async t => {
     ),
     /101 /,
   )
-  await until(async () => (await waiting(bob)).length === 1)
+  await until('a request', async () => (await waiting(bob)).length === 1)
   const all = [upload, form, download, events, held, socket]
   t.ok(all.every(each => !each.socket.closed))
   t.equal(endless, 1)
   for (const each of all) each.socket.destroy()
-  await until(async () => (await waiting(bob)).length === 0)
-  await until(async () => (await running()).length === 0)
-  await until(() => endless === 0)
+  await until('the end of the request', async () => (await waiting(bob)).length === 0)
+  await until('the end of all sessions', async () => (await running()).length === 0)
+  await until('the end of the streams', () => endless === 0)
   t.equal(world.service.asked.filter(({ url }) => url === '/up' || url === '/held').length, 0)
   t.equal(await works(), 200)
 })
@@ -146,7 +142,7 @@ t.test('clients that vanish leave nothing behind', async t => {
 t.test('sessions that are killed', async t => {
   const streaming = await open(request('GET /endless'), /data: 1/)
   const held = await open(request('POST /held', 'Content-Length: 0\r\n'), undefined)
-  await until(async () => (await waiting(bob)).length === 1)
+  await until('a request', async () => (await waiting(bob)).length === 1)
   for (const session of new Set(await running())) {
     const done = await bob.runInProcess('sessions', 'kill', session, '--reason', 'enough')
     t.equal(done.code, 0, done.stderr)
@@ -154,8 +150,8 @@ t.test('sessions that are killed', async t => {
   await Promise.all([closed(streaming.socket), closed(held.socket)])
   t.notMatch(streaming.seen(), /\r\n0\r\n\r\n$/, 'a stream that was cut does not look whole')
   t.match(held.seen(), /^HTTP\/1\.1 4\d\d [\s\S]*application\/problem\+json/, held.seen())
-  await until(async () => (await waiting(bob)).length === 0)
-  await until(() => endless === 0)
+  await until('the end of the request', async () => (await waiting(bob)).length === 0)
+  await until('the end of the streams', () => endless === 0)
   t.equal(world.service.asked.filter(({ url }) => url === '/held').length, 0)
   t.equal(await works(), 200)
 })
@@ -178,7 +174,7 @@ t.test('an agent that is killed in the middle of an answer', async t => {
   const streaming = await open(request('GET /endless'), /data: 1/)
   const asked = world.service.asked.length
   const never = open(request('POST /never', 'Content-Length: 0\r\n'), /\}\n$/)
-  await until(() => world.service.asked.length > asked)
+  await until('the request at the service', () => world.service.asked.length > asked)
   await world.agent.kill('SIGKILL')
   await closed(streaming.socket)
   t.notMatch(streaming.seen(), /\r\n0\r\n\r\n$/)
@@ -199,8 +195,8 @@ t.test('a relay that is killed in the middle of an answer', async t => {
   t.notMatch(streaming.seen(), /\r\n0\r\n\r\n$/)
   const without = await sendRaw(gate.port, closing('/fine'))
   t.match(without, /^HTTP\/1\.1 503 [\s\S]*application\/problem\+json/, without)
-  await until(() => endless === 0)
+  await until('the end of the streams', () => endless === 0)
   await world.relay.restart()
-  await until(async () => (await works()) === 200)
+  await until('an answer', async () => (await works()) === 200)
   t.pass('works again')
 })

@@ -6,6 +6,7 @@ import { programs } from '../support/gate.ts'
 import { run } from '../support/process.ts'
 import { BUCKET, credentials, s3Program, startS3, startWire } from '../support/s3.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { until } from '../support/until.ts'
 import { hasPsql, openPolicy, psql, startWorld } from '../support/world.ts'
 
 const found = await s3Program()
@@ -15,14 +16,6 @@ const people = [
   { id: 'bob', email: 'bob@example.com', name: 'Bob', groups: ['engineers'] },
   { id: 'carol', email: 'carol@example.com', name: 'Carol', groups: ['auditors'] },
 ]
-
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (let tried = 0; tried < 400; tried += 1) {
-    if (await look()) return
-    await new Promise(resolve => setTimeout(resolve, 100))
-  }
-  throw new Error(`it did not come: ${what}`)
-}
 
 t.test('a relay whose record is in a bucket', { skip }, async t => {
   await using server = await startS3('program' in found ? found.program : '')

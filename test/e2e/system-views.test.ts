@@ -5,6 +5,7 @@ import { systemMasks } from '@gate/relay/protocols/postgres/masking-rules'
 import t from 'tap'
 import { start } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { until } from '../support/until.ts'
 import { direct, hasPsql, type PsqlTarget, psql, startPsql, startWorld } from '../support/world.ts'
 
 /** Of extensions, which the server here does not have. */
@@ -62,7 +63,8 @@ t.test("the server's views of others", { skip: hasPsql ? false : 'no psql on thi
   await using _receiver = start('/usr/bin/pg_receivewal', [...place, '--slot=kept', '--status-interval=1'])
   await using copying = startPsql(direct(postgres), ['-c', 'copy orders from stdin'])
   copying.child.stdin?.write('2000001\t1\t5\n')
-  for (const [view, column] of shown) await until(async () => (await values(direct(postgres), view, column)).length > 0)
+  for (const [view, column] of shown)
+    await until(`${view}.${column}`, async () => (await values(direct(postgres), view, column)).length > 0)
 
   await t.test('show nothing of them', async t => {
     for (const [view, column] of shown) {
@@ -82,12 +84,4 @@ async function values(target: PsqlTarget, view: string, column: string): Promise
   const done = await psql(target, ['-Atc', `select ${column} from ${view}`])
   if (done.code !== 0) throw new Error(done.stderr)
   return done.stdout.split('\n').filter(line => line !== '')
-}
-
-async function until(look: () => Promise<boolean>): Promise<void> {
-  for (let tried = 0; tried < 200; tried += 1) {
-    if (await look()) return
-    await new Promise(resolve => setTimeout(resolve, 100))
-  }
-  throw new Error('the server does not show it')
 }

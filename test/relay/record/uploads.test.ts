@@ -16,6 +16,7 @@ import { collectLog } from '../../support/log.ts'
 import { testTree } from '../../support/record.ts'
 import { BUCKET, credentials, type Fault, s3Program, startS3, startWire } from '../../support/s3.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
+import { until } from '../../support/until.ts'
 
 const found = await s3Program()
 const skip = 'missing' in found ? found.missing : false
@@ -39,13 +40,6 @@ const open = (directory: string, store: ObjectStore, more: Partial<UploadTerms> 
 const verify = (read: ObjectStore['get']): Promise<Verified> =>
   verifyRecord({ read, verifier: createVerifier(testTree.origin, testTree.key), kept: [] })
 
-async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tried = 0; tried < 600; tried += 1) {
-    if (await look()) return
-    await systemClock.sleep(50)
-  }
-  throw new Error(`it did not come: ${what}`)
-}
 /** Records of the bucket's checkpoint. */
 const sizeOf = async (store: ObjectStore): Promise<number> =>
   Number((await store.get('checkpoint'))?.toString('utf8').split('\n')[1] ?? 0)

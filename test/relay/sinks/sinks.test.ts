@@ -14,6 +14,7 @@ import t from 'tap'
 import { collectLog } from '../../support/log.ts'
 import { testTree } from '../../support/record.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
+import { until } from '../../support/until.ts'
 
 const start: EventBody = {
   type: 'session.start',
@@ -50,14 +51,6 @@ const sentOf = (text: string): Sent[] =>
     .map(line => JSON.parse(line) as Sent)
 
 const numbers = (sent: readonly Sent[]): number[] => sent.map(each => each['event.sequence'])
-
-async function until(look: () => Promise<boolean> | boolean): Promise<void> {
-  for (let tried = 0; tried < 600; tried += 1) {
-    if (await look()) return
-    await systemClock.sleep(50)
-  }
-  throw new Error('it did not come')
-}
 
 t.test('a document says who did what and how it ended', async t => {
   const documents = new EcsDocuments('gate.example.com/relay_1')
@@ -107,7 +100,7 @@ t.test('a file gets everything, once for each relay that lives', async t => {
       silentLog,
     )
     for (let number = 0; number < 700; number += 1) recorder.append(command(number))
-    await until(async () => sentOf(await readFile(file, 'utf8').catch(() => '')).length >= life * 700 + 1)
+    await until('all of it', async () => sentOf(await readFile(file, 'utf8').catch(() => '')).length >= life * 700 + 1)
     await sinks[Symbol.asyncDispose]()
     await recorder.close()
   }
@@ -179,6 +172,7 @@ t.test('a server that refuses, hangs up or takes without saying so gets everythi
     recorder.append(start)
     for (let number = 1; number <= 20; number += 1) recorder.append(command(number))
     await until(
+      'each of them once, and sending again',
       () =>
         new Set(numbers(receiver.taken)).size === 22 && log.entries.some(({ event }) => event === 'sink.taking-again'),
     )
@@ -195,7 +189,7 @@ t.test('a server that refuses, hangs up or takes without saying so gets everythi
   recorder.append(command(21))
   {
     await using _sinks = await Sinks.start([sink], places, recorder, systemClock, log)
-    await until(() => receiver.taken.length > before)
+    await until('the next', () => receiver.taken.length > before)
   }
   t.same(numbers(receiver.taken.slice(before)), [23], 'it goes on where it was')
   await recorder.close()
@@ -209,7 +203,7 @@ t.test('a record that is another one is sent from its first event', async t => {
     const tree = { ...testTree, origin }
     const recorder = await Recorder.open(join(directory.path, origin.slice(-1)), tree, systemClock, silentLog)
     const sinks = await Sinks.start([fileSink('local', file)], places, recorder, systemClock, silentLog)
-    await until(async () => (await readFile(file, 'utf8').catch(() => '')).includes(`${origin}/1"`))
+    await until('its place', async () => (await readFile(file, 'utf8').catch(() => '')).includes(`${origin}/1"`))
     await sinks[Symbol.asyncDispose]()
     await recorder.close()
   }

@@ -14,6 +14,7 @@ import { collectLog } from '../../support/log.ts'
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
+import { until } from '../../support/until.ts'
 
 const postgres = await startPostgres()
 t.teardown(() => postgres[Symbol.asyncDispose]())
@@ -40,14 +41,6 @@ const names = async (store: Pick<Store, 'db'>): Promise<string[]> =>
   (await store.db.selectFrom('agents').select('name').orderBy('name').execute()).map(({ name }) => name)
 
 /** Resolves when the list has so many items. */
-async function until(done: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 30_000
-  while (!done()) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`)
-    await systemClock.sleep(10)
-  }
-}
-
 const engines: [string, () => Promise<Store>][] = [
   ['embedded', startStore],
   ['on a server', async () => onServer(await newDatabase())],
@@ -117,7 +110,7 @@ for (const [name, open] of engines) {
         t.ok((await names({ db: tx })).includes('first'))
         throw new Error('undo')
       })
-      await until(() => steps.length === 1, 'the first transaction')
+      await until('the first transaction', () => steps.length === 1)
       const second = store.db.transaction().execute(async tx => {
         await tx.insertInto('agents').values(agent('second')).execute()
         return names({ db: tx })
@@ -175,7 +168,7 @@ for (const [name, open] of engines) {
       const odd = `it's "é😀" \\ \n`
       await store.notify('requests', 'r_1')
       await store.notify('logins', odd)
-      await until(() => heard.length >= 3, 'three notifications')
+      await until('three notifications', () => heard.length >= 3)
       t.same(heard.sort(), ['a r_1', 'b r_1', `c ${odd}`])
     })
 
@@ -209,7 +202,7 @@ for (const [name, open] of engines) {
         began = true
         await held
       })
-      await until(() => began, 'the transaction')
+      await until('the transaction', () => began)
       const waiting = Array.from({ length: 1000 }, () => sql`select 1`.execute(store.db))
       await t.rejects(store.check(), { code: 'ERR_GATE_STORE', message: /overloaded/ })
       go()
@@ -263,7 +256,7 @@ t.test('relays that start at once on one server migrate it once, and tell each o
     const heard: string[] = []
     await second.listen('logins', payload => heard.push(payload))
     await first.notify('logins', 'l_1')
-    await until(() => heard.length > 0, 'the notification')
+    await until('the notification', () => heard.length > 0)
     t.same(heard, ['l_1'])
     await first.db.insertInto('agents').values(agent('shared')).execute()
     t.same(await names(second), ['shared'])
@@ -310,13 +303,13 @@ t.test('a server that goes away fails what is asked meanwhile, and is used again
     { code: 'ERR_GATE_STORE' },
   )
   // Longer than the listener waits before it dials again: it has to try more than once.
-  await until(() => log.entries.filter(({ event }) => event === 'store.listener-lost').length >= 2, 'a second attempt')
+  await until('a second attempt', () => log.entries.filter(({ event }) => event === 'store.listener-lost').length >= 2)
   await wire.up()
-  await until(() => heard.includes(''), 'the word that something may have been missed')
+  await until('the word that something may have been missed', () => heard.includes(''))
   await store.check()
   t.same(await names(store), ['before'], 'nothing of the transaction is there')
   await store.notify('requests', 'r_2')
-  await until(() => heard.includes('r_2'), 'a new notification')
+  await until('a new notification', () => heard.includes('r_2'))
   t.same(heard, ['', 'r_2'])
   t.notMatch(JSON.stringify(log.entries.map(({ fields }) => fields)), postgres.password)
 })
@@ -328,10 +321,10 @@ t.test('sessions that the server ends are replaced', async t => {
   await postgres.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = 'store_${databases}' and pid <> pg_backend_pid()`,
   )
-  await until(() => heard.length > 0, 'the listener')
+  await until('the listener', () => heard.length > 0)
   await store.check()
   await store.notify('requests', 'r_1')
-  await until(() => heard.includes('r_1'), 'a notification')
+  await until('a notification', () => heard.includes('r_1'))
   t.same(heard, ['', 'r_1'])
 })
 
