@@ -145,6 +145,9 @@ export const vanishing: readonly Vanishing[] = [
   { sql: `delete from customers where email = '${C}'` },
   { sql: `with gone as (delete from customers where email = '${C}' returning id) select * from gone` },
   {
+    sql: `with u as (update customers set name = 'x' where id = 4325 returning email as note) select 1 from u where note = '${C}'`,
+  },
+  {
     sql: `merge into customers c using (select 900 as id, '${C}' as e) s on c.id = s.id when matched then update set email = s.e`,
   },
   { sql: `merge into customers c using orders o on c.email = '${C}' when matched then do nothing` },

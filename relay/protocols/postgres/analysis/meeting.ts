@@ -113,12 +113,14 @@ class Reader {
       case 'MergeWhenClause':
         this.#assignments(content)
         break
+      case 'returningClause':
+        this.#returning(content)
+        break
       case 'SelectStmt':
       case 'larg':
       case 'rarg':
         this.#outputs(content['targetList'])
     }
-    if (content['returningList'] !== undefined) this.#outputs(content['returningList'])
   }
 
   /** Names of tables, aliases, CTEs, and of the columns that they get. */
@@ -140,6 +142,13 @@ class Reader {
       if (output === undefined) this.#certain = false
       else this.#introduced.add(output)
     }
+  }
+
+  /** It also names the row as it was before, and as it is now. */
+  #returning({ options, exprs }: JsonObject): void {
+    const given = list(options).map(option => text(object(as(option, 'ReturningOption'))['value']))
+    for (const name of ['old', 'new', ...given]) this.#introduced.add(name)
+    this.#outputs(exprs)
   }
 
   /** `ORDER BY 1`: the place of a column of the result. */
