@@ -42,6 +42,15 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'begin;; declare k cursor for select c from customers c where id = 7;; fetch k',
     'prepare p as select c from customers c where id = 7;; execute p',
   ],
+  // Since version 18; older servers know no such names.
+  'the row before and after in RETURNING': [
+    'update customers set name = name where id = 7 returning old.email, new.email, upper(old.email), old, new::text',
+    'update customers set name = name where id = 7 returning with (old as o, new as n) o.email, upper(n.email), o, n.*',
+    "insert into customers values (7, 'n') on conflict (id) do update set name = 'x' returning with (old as excluded) excluded.email, upper(excluded.email), excluded::text",
+    "insert into customers values (7, 'n') on conflict (id) do update set name = 'x' returning with (new as excluded) left(excluded.email, 6), excluded",
+    'with u as (update customers set name = name where id = 7 returning with (old as o) o, upper(o.email) as e) select * from u',
+    "merge into customers c using (values (7)) v(id) on c.id = v.id when matched then update set name = 'x' returning merge_action(), old, upper(new.email)",
+  ],
   'names that are looked up': [
     'select current_setting(email) from customers where id = 7',
     `select ('"' || email || '"')::regclass from customers where id = 7`,

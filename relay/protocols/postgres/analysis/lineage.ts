@@ -137,6 +137,8 @@ export type Body =
       readonly source: Query | undefined
       /** ON CONFLICT: `excluded` names the row that could not be put in. */
       readonly excluded: boolean
+      /** What RETURNING calls the row as it was before, and as it is now. */
+      readonly versions: readonly string[]
       /** RETURNING. */
       readonly outputs: readonly Output[]
     }

@@ -239,9 +239,17 @@ class Queries {
         moved: [...moved, ...values, ...places],
         source: source === undefined ? undefined : this.#query(source),
         excluded: content['onConflictClause'] !== undefined,
-        outputs: this.#outputs(content['returningList'] ?? object(content['returningClause'])['exprs']),
+        ...this.#returning(object(content['returningClause'])),
       },
     }
+  }
+
+  /** `RETURNING WITH (OLD AS o) …`; without that the rows are called old and new. */
+  #returning({ options, exprs }: JsonObject): Pick<Extract<Body, { kind: 'write' }>, 'versions' | 'outputs'> {
+    const given = list(options).map(option => object(as(option, 'ReturningOption')))
+    const called = (which: string, otherwise: string): string =>
+      text(given.find(({ option }) => option === `RETURNING_OPTION_${which}`)?.['value']) || otherwise
+    return { versions: [called('OLD', 'old'), called('NEW', 'new')], outputs: this.#outputs(exprs) }
   }
 }
 

@@ -29,7 +29,7 @@ export function writesOf(name: string, content: JsonObject, chosen: boolean): [N
     choosesRows(condition, table) && !some.some(when => isAboutAll(when, table))
   const common = {
     written: [relationOf(target)],
-    returning: content['returningList'] !== undefined || content['returningClause'] !== undefined,
+    returning: content['returningClause'] !== undefined,
   }
   const assigned = name === 'InsertStmt' ? content['cols'] : content['targetList']
   const main: NestedWrite = {

@@ -5,7 +5,17 @@ import type { Evaluating } from './evaluating.ts'
 import { computedRefusal, Findings, type Missing, resultRefusal } from './findings.ts'
 import { FromItems, type Relations } from './from-items.ts'
 import { Predicates } from './predicates.ts'
-import { either, excluded, type Result, renamed, settled, starOf, type Tables, together } from './results.ts'
+import {
+  either,
+  excluded,
+  type Result,
+  renamed,
+  settled,
+  starOf,
+  type Tables,
+  together,
+  withVersions,
+} from './results.ts'
 import {
   asText,
   type Column,
@@ -95,10 +105,12 @@ class Evaluation implements Evaluating {
       sources.push(...made.sources)
       stars.push(made.star)
     }
+    const { body } = query
     const [target] = sources
-    if (query.body.kind === 'write' && query.body.excluded && target !== undefined) sources.push(excluded(target))
-    const inner: Scope = { sources, outer: scope }
-    const result = this.#body(query.body, inner, stars, tables)
+    const isWrite = body.kind === 'write' && target !== undefined
+    const inner: Scope = { sources: isWrite && body.excluded ? [...sources, excluded(target)] : sources, outer: scope }
+    const shown: Scope = { sources: isWrite ? withVersions(sources, target, body.versions) : sources, outer: scope }
+    const result = this.#body(body, inner, shown, stars, tables)
     for (const use of query.uses) this.#predicates.use(use, inner, tables)
     this.#arrange(query, result, inner, tables)
     return result
@@ -135,10 +147,11 @@ class Evaluation implements Evaluating {
     named.set(table.name, undefined)
   }
 
-  #body(body: Body, scope: Scope, stars: Stars, tables: Tables): Result {
+  /** `shown` has what the values that come to the client can name. */
+  #body(body: Body, scope: Scope, shown: Scope, stars: Stars, tables: Tables): Result {
     switch (body.kind) {
       case 'select':
-        return this.#outputs(body.outputs, scope, stars, tables)
+        return this.#outputs(body.outputs, shown, stars, tables)
       case 'set':
         return this.#set(body, scope.outer, tables)
       case 'values':
@@ -155,7 +168,7 @@ class Evaluation implements Evaluating {
         if (body.source !== undefined)
           this.#findings.moved(flowsOf(this.query(body.source, scope.outer, tables).columns))
         // Of several tables, it depends on the command which one's columns RETURNING * begins with.
-        return this.#outputs(body.outputs, scope, stars.length > 1 ? [undefined] : stars, tables)
+        return this.#outputs(body.outputs, shown, stars.length > 1 ? [undefined] : stars, tables)
     }
   }
 

@@ -35,6 +35,14 @@ export function excluded(target: Source): Source {
   return { schema: undefined, name: 'excluded', columns, others, star: undefined }
 }
 
+/** What RETURNING can name: not what an INSERT would have put in, but the row before and after, unless others are called so. */
+export function withVersions(sources: readonly Source[], target: Source, names: readonly string[]): readonly Source[] {
+  const versions = names
+    .filter(name => !sources.some(source => source.name === name))
+    .map((name): Source => ({ ...target, name, bySchema: false, isQualified: true }))
+  return [...sources, ...versions]
+}
+
 export const rename = (columns: readonly Column[], names: readonly string[]): Column[] =>
   columns.map((column, index) => {
     const name = names[index]

@@ -68,6 +68,8 @@ export interface Source {
   readonly bySchema?: boolean
   /** It has a name that is not known: it may be any. */
   readonly anyName?: boolean
+  /** Its columns are only meant where its name stands before them. */
+  readonly isQualified?: boolean
 }
 
 export interface Scope {
@@ -166,7 +168,9 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
   const name = path.at(-1) ?? ''
   const qualifiers = path.slice(0, -1)
   for (let level = scope; level !== undefined; level = level.outer) {
-    const named = qualifiers.length === 0 ? level.sources : level.sources.filter(source => isNamed(source, qualifiers))
+    const named = level.sources.filter(source =>
+      qualifiers.length === 0 ? source.isQualified !== true : isNamed(source, qualifiers),
+    )
     const exact = named.flatMap(({ columns }) => columns.filter(column => column.name === name && !mayBeAny(column)))
     // With another of that name the server would say that it is ambiguous.
     if (exact.length > 0)

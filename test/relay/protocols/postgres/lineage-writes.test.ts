@@ -71,6 +71,35 @@ both(
 
 both(
   t,
+  'RETURNING has the row as it was before, and as it is now',
+  [
+    'update customers set name = name returning old.email, new.email, old.name, new.*',
+    'update customers set name = name returning with (old as o, new as n) o.email, n.email, upper(o.name)',
+    "insert into customers values (1, 'n') on conflict (id) do update set name = excluded.name returning old.email, new.name",
+    'delete from customers c returning old.*',
+    'merge into customers c using notes n on c.id = n.id when matched then delete returning merge_action(), old.email, n.id',
+    'with u as (update customers set name = name returning with (old as o) o.email) select email from u',
+    'update customers set name = name from notes old where old.id = customers.id returning old.note, upper(old.note)',
+    'update customers set name = name returning (select x.email from (select old.email) x)',
+  ],
+  {
+    'update customers set name = name returning upper(old.email)': computed,
+    'update customers set name = name returning old': computed,
+    'update customers set name = name returning with (new as n) n::text': computed,
+    'with u as (update customers set name = name returning old.email as e) select upper(e) from u': computed,
+    // What an INSERT would have put in is not to be named there.
+    "insert into customers values (1, 'n') on conflict (id) do update set name = 'x' returning with (old as excluded) upper(excluded.email)":
+      computed,
+    "insert into customers values (1, 'n') on conflict (id) do update set name = 'x' returning excluded.email":
+      /nothing says what excluded.email stands for/,
+    'update customers set name = name where old.id = 1': /nothing says what old.id stands for/,
+    'update customers set name = old.email': /nothing says what old.email stands for/,
+    'update customers set name = name returning with (old as o) old.email': /nothing says what old.email stands for/,
+  },
+)
+
+both(
+  t,
   'an UPDATE may leave a masked column as it is',
   [
     'update customers set email = coalesce($1, email), name = $2 where id = 7',
