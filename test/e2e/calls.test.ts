@@ -15,6 +15,7 @@ targets:
       - { name: deletes, when: op.action == "delete", hold: { approvers: "1 of dba", expires: 1s, estimate: true }, for: { groups: [support] } }
       - { name: no-calls, when: op.action == "call", deny: "no calls", for: { groups: [engineers] } }
       - { name: no-wide, when: 'op.action in ["update", "delete"] && !op.hasWhere', deny: "not widely", for: { groups: [engineers] } }
+      - { name: no-roles, when: op.action == "set_role", deny: "no roles", for: { groups: [dba] } }
       - { name: everything, allow: [engineers, support, dba] }
 `
 
@@ -189,6 +190,17 @@ t.test('functions that may do anything', async t => {
       t.match(held ?? 'may run', /^42501 gate: people have to approve this/, `before a hold: ${text}`)
     }
     t.same(await touched(), before)
+  })
+
+  await t.test('by the OID of set_config() change who one is as SET ROLE does', async t => {
+    const bob = await world.person('bob')
+    await using connection = await bob.connect('prod-db')
+    const [[setConfig] = []] = await world.postgres.query("select 'set_config'::regproc::oid::text")
+    const set = (name: string, value: string): Buffer =>
+      client.functionCall(Number(setConfig), [Buffer.from(name), Buffer.from(value), Buffer.from([0])])
+    for (const name of ['role', 'ROLE', 'session_authorization'])
+      t.match(failure(await converse(connection.port, set(name, 'gate_service'))), '42501 gate: no roles', name)
+    t.equal(failure(await converse(connection.port, set('work_mem', '5MB'))), undefined)
   })
 
   await t.test('are not what PostgreSQL and extensions compute with', async t => {

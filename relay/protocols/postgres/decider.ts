@@ -302,7 +302,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     const fresh = this.#around.freshCatalog()
     return then(fresh ?? this.#around.readCatalog(), catalog => {
       const called = catalog.functions.byOid(question.function) ?? `oid ${question.function}`
-      const facts = callOf(called)
+      // Text is the same bytes in either format.
+      const facts = callOf(called, question.parameters[0]?.value?.toString('utf8'))
       const text = `function call of ${called}`
       const statement = { facts, effective: facts, text, defines: undefined, unknown: undefined }
       return this.#judging.decide([statement], { command: text, types: [], ...question }, tell, signal)

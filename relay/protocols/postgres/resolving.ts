@@ -1,5 +1,6 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
 import { noFacts, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
+import { identityPartsOf } from './analysis/parts.ts'
 import { plainText } from './analysis/recordable.ts'
 import { isAscii } from './names.ts'
 import type { Prepared } from './pending.ts'
@@ -143,9 +144,11 @@ export function unknownName(kind: 'statement' | 'portal', name: string): Resolve
   return { facts, effective: facts, text, defines: undefined, unknown: { kind, name } }
 }
 
-/** The facts of a call of a function by its OID; what it reads only its name says. */
-export function callOf(name: string): StatementFacts {
+/** The facts of a call of a function by its OID; what it reads only its name says. `setting` is its first argument, if it is known. */
+export function callOf(name: string, setting: string | undefined): StatementFacts {
   const { facts } = unknownName('statement', '')
   const call = { action: 'call', writes: true, routine: false, reads: [], written: [], others: [] }
-  return { ...facts, node: 'FunctionCall', parts: [{ ...call, facts: { ...noFacts, functions: [name] } }] }
+  const settings = name === 'pg_catalog.set_config' ? [{ name: setting }] : []
+  const parts = [{ ...call, facts: { ...noFacts, functions: [name] } }, ...identityPartsOf(settings)]
+  return { ...facts, node: 'FunctionCall', parts }
 }

@@ -110,13 +110,15 @@ export const setRole: Part = {
 
 /** set_config() and the view pg_settings change settings as SET does; where the name is not a literal it may be any. */
 export function identityParts(collected: Collected): Part[] {
-  const parts: Part[] = []
-  for (const { name } of collected.settings) {
-    if (name === undefined || isIdentitySetting(name))
-      parts.push({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } })
-  }
-  if (writesSettings(collected)) parts.push(setRole)
-  return parts
+  const parts = identityPartsOf(collected.settings)
+  return writesSettings(collected) ? [...parts, setRole] : parts
+}
+
+/** Of settings that are changed; one whose name is not known may be any. */
+export function identityPartsOf(settings: readonly { readonly name: string | undefined }[]): Part[] {
+  return settings
+    .filter(({ name }) => name === undefined || isIdentitySetting(name))
+    .map(({ name }) => ({ ...setRole, facts: { ...setRole.facts, setting: name ?? '' } }))
 }
 
 /** What a function, a role, a database or the server is given for later: who runs that one, or logs in, becomes another then. */
