@@ -45,6 +45,7 @@ export const systemMasks: readonly MaskObligation[] = [
       '*.pg_stat_statements.query',
       // An UPDATE writes as many bytes as differ from the values before.
       '*.pg_stat_statements.wal_bytes',
+      '*.pg_stat_statements.wal_buffers_full',
       'pg_catalog.pg_stat_wal.*',
     ],
     detect: [],
@@ -62,6 +63,11 @@ export const systemMasks: readonly MaskObligation[] = [
       ...['restart_lsn', 'confirmed_flush_lsn', 'safe_wal_size'].map(name => `pg_catalog.pg_replication_slots.${name}`),
       ...['sent', 'write', 'flush', 'replay'].map(name => `pg_catalog.pg_stat_replication.${name}_lsn`),
       'pg_catalog.pg_replication_origin_status.local_lsn',
+      // Since version 18 also that of WAL, and each file of it that is full.
+      ...['writes', 'write_bytes', 'write_time'].map(name => `pg_catalog.pg_stat_io.${name}`),
+      ...['archived_count', 'last_archived_wal', 'last_archived_time'].map(
+        name => `pg_catalog.pg_stat_archiver.${name}`,
+      ),
       // How long the values are that a COPY of one's own, which waits, has sent so far.
       'pg_catalog.pg_stat_progress_copy.bytes_processed',
       // A serializable transaction locks the page of an index where the value is, or would be, that it looked up.
