@@ -1,7 +1,7 @@
 // What people and tools send every day, by a person from whom columns are masked: it runs, and only masked values differ.
 import pg from 'pg'
 import t from 'tap'
-import { legitimate, legitimateSql } from '../support/legitimate.ts'
+import { legitimate, legitimateSince, legitimateSql } from '../support/legitimate.ts'
 import { run } from '../support/process.ts'
 import { direct, hasPsql, type PsqlTarget, psql, startWorld } from '../support/world.ts'
 
@@ -70,7 +70,9 @@ t.test('a person from whom columns are masked can do their work', async t => {
   const [through, beside] = [await open(gate), await open(straight)]
   t.teardown(() => Promise.all([through.end(), beside.end()]))
 
-  for (const [family, statements] of Object.entries(legitimate)) {
+  const newer = Object.entries(legitimateSince).filter(([version]) => Number(version) <= world.postgres.version)
+  const families = [...Object.entries(legitimate), ...newer.map(([version, all]) => [`since ${version}`, all] as const)]
+  for (const [family, statements] of families) {
     await t.test(family, async t => {
       for (const statement of statements) {
         const messages = statement.split(';;')

@@ -388,8 +388,33 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
     'explain (costs off, verbose) select c.id, c.email, o.total from customers c join orders o on o.customer_id = c.id',
     "explain (costs off) select * from customers where email = 'x'",
     'explain (verbose false, costs off) select * from customers',
-    "explain (analyze, costs off, timing off, summary off) select count(*) from customers where created_at > '2024-02-01'",
-    "explain (analyze, costs off, timing off, summary off) update customers set name = 'x' where id = 7",
-    'explain (analyze, costs off, timing off, summary off) select count(*) from orders',
+    "explain (analyze, costs off, timing off, summary off, buffers off) select count(*) from customers where created_at > '2024-02-01'",
+    "explain (analyze, costs off, timing off, summary off, buffers off) update customers set name = 'x' where id = 7",
+    'explain (analyze, costs off, timing off, summary off, buffers off) select count(*) from orders',
+  ],
+}
+
+/** What only servers of some version and newer ones take. */
+export const legitimateSince: Readonly<Record<number, readonly string[]>> = {
+  16: [
+    'select system_user',
+    "select pg_input_is_valid('x', 'integer'), message from pg_input_error_info('x', 'integer')",
+    'select any_value(id) from customers where id = 1',
+    "select json_array(1, 2), json_object('a': id) from customers where id = 1",
+    'select backend_type, object, context, reads, hits from pg_stat_io where false',
+  ],
+  17: [
+    "select to_regtypemod('varchar(32)')",
+    "select name from pg_wait_events where type = 'Lock' order by 1 limit 3",
+    "select j.a, c.email from customers c, json_table('[1, 2]', '$[*]' columns (a int path '$')) j where c.id = 7 order by 1",
+    "merge into customers c using (values (7)) v(id) on c.id = v.id when matched then update set name = 'x' returning merge_action(), c.email",
+  ],
+  18: [
+    "update customers set name = 'x' where id = 7 returning old.name, new.name, old.email, new.email",
+    "update customers set name = 'x' where id = 7 returning with (old as o, new as n) o.id, o.email, upper(n.name)",
+    "insert into customers (id, name, email) values (7, 'x', 'y') on conflict (id) do update set name = excluded.name returning old.email, new.name",
+    'delete from customers where id = -1 returning old.*',
+    'select seqrelid::regclass, last_value, is_called from pg_sequence, pg_get_sequence_data(seqrelid) order by 1 limit 3',
+    "select has_largeobject_privilege(1, 'select'), pg_numa_available() is not null",
   ],
 }
