@@ -11,7 +11,7 @@ targets:
     allow: { groups: [support] }
     rules: [{ name: everything, allow: [support] }]
     mask:
-      - columns: [customers.email, users.email, employees.email, events.email, "*.password_hash", billing.cards.number]
+      - columns: [customers.email, users.email, employees.email, shops.email, events.email, "*.password_hash", billing.cards.number]
         with: redact
 `
 

@@ -3,6 +3,7 @@
 /** Every masked value holds the word secret. */
 export const legitimateSql = `
 create type mood as enum ('happy', 'sad', 'angry');
+create type hours as range (subtype = timestamp);
 create type address as (street text, city text, zip text);
 create schema billing;
 create table customers (id int primary key, name text not null, email text not null, balance numeric, dob date, notes text, tags text[],
@@ -24,6 +25,8 @@ create table products (id int primary key, sku text, title text, description tex
 insert into products select i, 'sku' || i, 'Product ' || i, 'A fine product number ' || i || ' for cats', i * 2.5 from generate_series(0, 16) i;
 create table employees (id int primary key, manager_id int references employees, name text, email text, title text);
 insert into employees select i, nullif(i / 3, 0), 'emp ' || i, 'emp' || i || '@secret.example', 'worker' from generate_series(1, 30) i;
+create table shops (id int primary key, email text, open hours);
+insert into shops select i, 'shop' || i || '@secret.example', hours('2024-01-01 08:00', '2024-01-01 18:00') from generate_series(1, 3) i;
 create table events (id int, happened date, kind text, email text, payload jsonb) partition by range (happened);
 create table events_2025 partition of events for values from ('2025-01-01') to ('2026-01-01');
 create table events_2026 partition of events for values from ('2026-01-01') to ('2027-01-01');
@@ -382,6 +385,12 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
     "select indisvalid, indrelid::regclass, pg_catalog.pg_get_indexdef(indexrelid, 0, true) from pg_catalog.pg_index where indrelid = 'orders'::regclass",
     "select c.column_name, pgd.description from information_schema.columns c left join pg_catalog.pg_statio_all_tables st on c.table_schema = st.schemaname and c.table_name = st.relname left join pg_catalog.pg_description pgd on pgd.objoid = st.relid and pgd.objsubid = c.ordinal_position where c.table_name = 'customers'",
     "select quote_ident(table_name), table_schema || '.' || table_name from information_schema.tables where table_schema = 'public'",
+  ],
+  'ranges of another type': [
+    'select * from shops order by id',
+    "select id, email from shops where open @> timestamp '2024-01-01 09:00' order by id",
+    "select id, lower(open), upper(open), open && '[2024-01-01 08:00,2024-01-01 09:00)'::hours from shops order by id",
+    "insert into shops values (9, 'x', '[2024-01-01 08:00,)') returning id, open",
   ],
   'how the server runs it': [
     'explain (costs off) select * from customers where id = 7',

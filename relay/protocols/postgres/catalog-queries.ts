@@ -11,10 +11,20 @@ export function isSystemRow([oid]: readonly (string | null)[]): boolean {
   return Number(oid) < FIRST_NORMAL_OBJECT_ID
 }
 
+/**
+ * CREATE TYPE … AS RANGE makes a cast to the multirange by a function of its own, of PostgreSQL's code. It runs no other, unless
+ * bounds are brought into a form or compared by somebody's functions.
+ */
+const ofPlainRange = (castFunction: string): string => `exists (select from pg_catalog.pg_proc f
+      join pg_catalog.pg_language l on l.oid = f.prolang join pg_catalog.pg_range r on r.rngtypid = f.proargtypes[0]
+      where f.oid = ${castFunction} and l.lanname = 'internal' and f.prosrc = 'multirange_constructor1'
+        and r.rngcanonical::pg_catalog.oid = 0 and r.rngsubopc < ${FIRST_NORMAL_OBJECT_ID})`
+
 /** Types that are converted by a function which is neither PostgreSQL's nor of an extension; `which` chooses among the casts. */
 const castByFunction = (type: string, which: string): string => `${type} >= ${FIRST_NORMAL_OBJECT_ID} and ${type} in (
     select unnest(array[c.castsource, case when ${which} then c.casttarget end]) from pg_catalog.pg_cast c
-    where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not ${ofExtension('pg_cast', 'c.oid')})`
+    where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not ${ofExtension('pg_cast', 'c.oid')}
+      and not ${ofPlainRange('c.castfunc')})`
 
 /** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
 const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
