@@ -37,6 +37,13 @@ create cast (int as wrapped) with function to_wrapped(int);
 create function ticket_text(tickets) returns text language sql stable as 'select email from public.customers where id = 7';
 create cast (tickets as text) with function ticket_text(tickets);
 create table boxes (w wrapped);
+create table full_boxes (id int, email text, held tickets);
+insert into full_boxes values (7, '${SECRET}');
+create view box_emails as select id, email from full_boxes;
+create view leaking as select id, leak() as f from tickets;
+create view over_leaking as select id, f, upper(f) as u from leaking;
+create view twice_over as select * from over_leaking;
+create materialized view kept_over as select * from over_leaking;
 create function of_ints(int, int) returns text language sql stable as 'select email from public.customers where id = $1';
 create operator ### (leftarg = int, rightarg = int, function = of_ints);
 analyze;
@@ -47,7 +54,7 @@ targets:
   - match: { labels: { env: prod } }
     allow: { groups: [support] }
     rules: [{ name: everything, allow: [support] }]
-    mask: [{ columns: [public.customers.email, billing.cards.*], with: redact }]
+    mask: [{ columns: [public.customers.email, billing.cards.*, full_boxes.email], with: redact }]
 `
 
 const attempts: Readonly<Record<string, readonly string[]>> = {
@@ -84,6 +91,19 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'insert into ruled_view values (1)',
     'insert into over_ruled_view values (1)',
     'create view own as select id from ruled;; insert into own values (1)',
+  ],
+  'views over what cannot be followed': [
+    'select * from leaking',
+    'select * from over_leaking',
+    'select u from over_leaking',
+    'select v from over_leaking v',
+    'select * from twice_over',
+    'select * from kept_over',
+    'copy (select f from twice_over) to stdout',
+    'create view own as select f from over_leaking;; select * from own',
+    'select * from full_boxes',
+    'select email, upper(email) from box_emails',
+    'select b from box_emails b',
   ],
   'errors and notices of what is no function': [
     "select 'x'::checked",

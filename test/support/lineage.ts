@@ -26,6 +26,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.child': ['id', 'email', 'extra'],
   'public.made': ['id', 'secret', 'first_letter'],
   'public.odd_table': ['id', 'odd'],
+  'public.odd_secrets': ['id', 'odd', 'secret'],
   'public.stays': ['id', 'span', 'rooms', 'plot', 'price'],
   'public.ruled': ['id'],
   // Views, with their definitions below.
@@ -35,6 +36,8 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.nested_view': ['id', 'mail'],
   'public.union_view': ['id', 'mail'],
   'public.calling_view': ['id'],
+  'public.over_calling_view': ['id'],
+  'public.over_odd_view': ['id', 'secret'],
   'public.ruled_view': ['id'],
   'public.over_ruled_view': ['id'],
   'public.other_view': ['a', 'b'],
@@ -49,6 +52,8 @@ const views: Readonly<Record<string, string>> = {
   'public.ruled_view': 'SELECT r.id FROM public.ruled r',
   'public.over_ruled_view': 'SELECT v.id FROM public.ruled_view v',
   'public.calling_view': 'SELECT public.peek(c.id) AS id FROM public.customers c',
+  'public.over_calling_view': 'SELECT v.id FROM public.calling_view v',
+  'public.over_odd_view': 'SELECT o.id, o.secret FROM public.odd_secrets o',
 }
 
 /** Which columns of what a view reads, by name; as pg_depend has it. */
@@ -60,6 +65,9 @@ const reads: readonly (readonly [string, string, number])[] = [
   ['public.nested_view', 'public.plain_view', 2],
   ['public.union_view', 'public.customers', 3],
   ['public.calling_view', 'public.customers', 1],
+  ['public.over_calling_view', 'public.calling_view', 1],
+  ['public.over_odd_view', 'public.odd_secrets', 1],
+  ['public.over_odd_view', 'public.odd_secrets', 3],
   ['public.ruled', 'public.customers', 3],
   ['public.ruled_view', 'public.ruled', 1],
   ['public.over_ruled_view', 'public.ruled_view', 1],
@@ -94,7 +102,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
       [oid('public.parent'), '1'],
     ],
     types: [['40000', 'odd', 'true'], ['40001', 'checked', 'false'], ...types],
-    castTables: [[oid('public.odd_table')]],
+    castTables: [[oid('public.odd_table')], [oid('public.odd_secrets')]],
     definitions: [],
     functions: [
       ...builtIn(

@@ -199,12 +199,15 @@ class Resolved implements MaskedColumns {
     if (first === undefined) return undefined
     const columns = relations.map(relation => this.#columnsOf(relation)).filter(each => each !== 'opaque')
     const star = relations.length === 1 ? columns[0] : alike(columns, relations.length)
-    if (this.catalog.isChanging(name)) return changing(name, first.schema, relations.length, columns.flat())
+    const isOpaque = columns.length < relations.length
+    if (this.catalog.isChanging(name))
+      return { ...changing(name, first.schema, relations.length, columns.flat()), isOpaque }
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
       columns: star ?? anyOf(columns, relations.length),
-      others: columns.length === relations.length ? undefined : flowsOf(columns.flat()),
+      others: isOpaque ? flowsOf(columns.flat()) : undefined,
+      isOpaque,
       star,
       isTable: relations.every(({ kind }) => !viewKinds.has(kind)),
     }

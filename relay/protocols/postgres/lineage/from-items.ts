@@ -87,6 +87,7 @@ export class FromItems {
     const bySchema = item.alias === undefined
     if (found === undefined)
       return { schema: item.schema, name, columns: [], others: noFlows, star: undefined, bySchema }
+    if (found.isOpaque === true) this.#findings.refuse(`the columns of ${item.name} cannot be followed`)
     if (item.columns.length > 0 && found.star === undefined)
       this.#findings.refuse(`nothing says what columns there are in ${item.name}`)
     const given = item.columns.length > 0 ? rename(found.star ?? [], item.columns) : found.columns

@@ -70,6 +70,8 @@ export interface Source {
   readonly anyName?: boolean
   /** Its columns are only meant where its name stands before them. */
   readonly isQualified?: boolean
+  /** It may be something whose columns are not followed: nothing says what is in them. */
+  readonly isOpaque?: boolean
 }
 
 export interface Scope {

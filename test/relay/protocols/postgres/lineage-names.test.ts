@@ -37,6 +37,8 @@ both(
     'select shout from loud_view': computed,
     'select upper(mail) from union_view': computed,
     'select id from calling_view': /calling_view is made of masked columns in a way that cannot be followed/,
+    'select id from over_calling_view': /over_calling_view is made of masked columns in a way that cannot be followed/,
+    'select secret from over_odd_view': /over_odd_view is made of masked columns in a way that cannot be followed/,
     "select id from loud_view where shout = 'A'": used('WHERE'),
     'select upper(secret) from twice': /twice\.secret is masked for you/,
     'select upper(email) from child': /public\.parent\.email is masked for you/,
