@@ -47,11 +47,17 @@ async function connectAs(
   }
 }
 
-/** What pg keeps to itself: the start-up parameters and the key for cancel requests. */
+/** What pg keeps to itself: the start-up parameters, the key for cancel requests, and what the server says of itself. */
 interface LoginClient {
   getStartupConf(): Record<string, string>
   processID: number | null
   secretKey: number | null
+  connection: {
+    on(
+      event: 'parameterStatus',
+      listener: (status: { readonly parameterName: string; readonly parameterValue: string }) => void,
+    ): void
+  }
 }
 
 async function connect(
@@ -76,6 +82,10 @@ async function connect(
   } as pg.ClientConfig)
   const login = client as unknown as LoginClient
   login.getStartupConf = () => ({ ...settings(parameters), user: target.user, database: target.database })
+  let version: string | undefined
+  login.connection.on('parameterStatus', ({ parameterName, parameterValue }) => {
+    if (parameterName === 'server_version') version = parameterValue
+  })
   // After the handover the client is nobody's; its complaints about the stream are not errors.
   client.on('error', () => {})
   const abort = (): void => void stream.destroy(new Error('given up'))
@@ -93,7 +103,11 @@ async function connect(
   const { processID: processId, secretKey } = login
   return {
     port,
-    detail: { role: target.user, ...(processId === null ? {} : { processId: String(processId) }) },
+    detail: {
+      role: target.user,
+      ...(processId === null ? {} : { processId: String(processId) }),
+      ...(version === undefined ? {} : { version }),
+    },
     cancel: () => cancel(target, mode, processId ?? 0, secretKey ?? 0),
   }
 }

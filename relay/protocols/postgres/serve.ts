@@ -23,7 +23,7 @@ import {
   readClientStart,
   settingName,
 } from './settings.ts'
-import { Startup, type StartupEvent } from './startup.ts'
+import { asTarget, Startup, type StartupEvent } from './startup.ts'
 
 /** A client that connects says what it wants within this time; authentication_timeout of a server is longer. */
 const STARTUP_TIMEOUT_MS = 15_000
@@ -115,7 +115,7 @@ async function run(room: Room, session: Session, client: AsyncIterator<Buffer>, 
   const target = await session.open(start.parameters)
   try {
     const bringsPath = start.settings.some(([name]) => settingName(name) === 'search_path')
-    await converse(room, session, client, began, target, bringsPath)
+    await converse(room, session, client, asTarget(began, target.detail['version']), target, bringsPath)
   } finally {
     target.port.destroy()
   }

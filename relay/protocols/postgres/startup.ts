@@ -31,6 +31,16 @@ export type StartupEvent =
 
 const NO = Buffer.from('N')
 
+/** The first major version of servers that speak protocol 3.2. */
+const FIRST_WITH_3_2 = 18
+
+/** The start as the target answers it, by what it says its version is: what a server does not speak, its clients do not get. */
+export function asTarget<Start extends Extract<StartupEvent, { kind: 'start' }>>(start: Start, version = ''): Start {
+  const major = Number.parseInt(version, 10)
+  if (start.minor === 0 || Number.isNaN(major) || major >= FIRST_WITH_3_2) return start
+  return { ...start, minor: 0, negotiate: start.negotiate ?? [] }
+}
+
 /** Collects the bytes of a new connection until they say what it is for. */
 export class Startup {
   #bytes = Buffer.alloc(0)
