@@ -226,23 +226,27 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     signal: AbortSignal,
   ): Maybe<Answer> {
     if (parameters.length > 0 && !holdsValues(analysis)) return this.#refuseLong(beginningOf(question.text))
-    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question.text)
+    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question)
     const statements = resolve(analysis.statements, text, question.names, this.#around.gate.masked)
     if (statements === 'unsure') return { kind: 'again' }
     const read = this.#inUtf8(statements, parameters.length === 0 ? undefined : parameters)
     return this.#judging.decide(read, { ...sentAlone(text, question.searchPath), parameters }, tell, signal)
   }
 
-  #refuseSyntax(analysis: Extract<Analysis, { syntaxError: string }>, text: string, bytes: Buffer): Maybe<Answer> {
-    const { syntaxError: message, position, recordable } = analysis
+  #refuseSyntax(
+    { syntaxError: message, position, recordable }: Extract<Analysis, { syntaxError: string }>,
+    text: string,
+    question: Texts,
+  ): Maybe<Answer> {
     // The parser's message quotes the text, which is not recorded as it is.
     const reason = `the parser does not read it: it stops at character ${position}`
     const recorded = this.#recording.unread(recordable)
-    return this.#refuseUnknown(text, recorded, syntaxError(message, position), reason, unparsable(text, bytes, message))
+    const failing = unparsable(question.text, question.reading, message)
+    return this.#refuseUnknown(text, recorded, syntaxError(message, position), reason, failing)
   }
 
   #parse(analysis: Analysis, text: string, question: Extract<Question, { kind: 'parse' }>): Maybe<Answer> {
-    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question.text)
+    if ('syntaxError' in analysis) return this.#refuseSyntax(analysis, text, question)
     const { parameterTypes, names } = question
     const [read, second] = analysis.statements
     if (second !== undefined) {

@@ -129,7 +129,7 @@ export function readText(
   if (reading.certain === 'no') return unknownYet
   const text = reading.encoding === 'UTF8' ? utf8.decode(bytes) : decode(bytes, reading.encoding)
   if (text === undefined) return unreadable(reading.encoding)
-  return !reading.conforming && hasBackslash && escapes(text) ? escaped : { text }
+  return { text: reading.conforming || !hasBackslash ? text : withEscapes(text) }
 }
 
 /** Up to the first such literal both ways of reading agree on where each literal ends; so they do on all when there is none. */
@@ -140,15 +140,29 @@ function escapes(text: string): boolean {
   )
 }
 
+/**
+ * What the server reads while standard_conforming_strings is off, in the standard's words: a plain literal is one of E'' then
+ * (scan.l begins the same state for both). Of U&'' the server reads no text at all. N'' is the word N and a literal.
+ */
+function withEscapes(text: string): string {
+  const bytes = Buffer.from(text, 'utf8')
+  const pieces: Buffer[] = []
+  let from = 0
+  for (const { kind, form, start, end } of readTokens(bytes, undefined, 'escaped').tokens) {
+    if (kind !== 'string' || form !== '' || !bytes.subarray(start, end).includes(BACKSLASH)) continue
+    pieces.push(bytes.subarray(from, start), asEscaped)
+    from = start
+  }
+  return Buffer.concat([...pieces, bytes.subarray(from)]).toString('utf8')
+}
+
+/** The blank keeps the E from what stands before it. */
+const asEscaped = Buffer.from(' E')
+
 const unknownYet = {
   fault:
     'whether the server reads this text as gate does is not known before the settings that were just sent have run',
   hint: 'End the pipeline (Sync) before statements with a backslash or with other characters than those of ASCII.',
-}
-
-const escaped = {
-  fault: "standard_conforming_strings is off, and gate reads literals with a backslash as E'' only then",
-  hint: "Write E'', or SET standard_conforming_strings = on.",
 }
 
 function unreadable(encoding: string): { readonly fault: string; readonly hint: string } {

@@ -2,6 +2,7 @@
 import { GateError } from '@gate/shared/errors'
 import type { ErrorFields } from './codec.ts'
 import type { Answer, TooLong } from './questions.ts'
+import type { ReadingNow } from './reading.ts'
 import { errorOf } from './refuse.ts'
 import { encodingRefusal } from './settings.ts'
 
@@ -41,9 +42,11 @@ export interface Failing {
   readonly lastPosition: number
 }
 
-/** For text that the grammar of gate's parser does not know, and its bytes; `message` is what it says. */
-export function unparsable(text: string, bytes: Buffer, message: string): Failing {
-  const characters = [...text].length
+/** For bytes of a text that the grammar of gate's parser does not know; `message` is what it says. */
+export function unparsable(bytes: Buffer, reading: ReadingNow | undefined, message: string): Failing {
+  // The other encodings that are read have one byte for a character.
+  const isUtf8 = (reading?.encoding ?? 'UTF8') === 'UTF8'
+  const characters = isUtf8 ? [...bytes.toString('utf8')].length : bytes.length
   // With something behind it, the server would not miss the end of the input; it misses it behind the last character.
   if (message.endsWith('at end of input'))
     return { text: Buffer.from('('.padEnd(characters)), lastPosition: characters + 1 }

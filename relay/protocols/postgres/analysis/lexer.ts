@@ -48,22 +48,28 @@ export interface Limit {
 
 const unlimited: Limit = { longBytes: Number.POSITIVE_INFINITY, maximumBytes: Number.POSITIVE_INFINITY }
 
-/** Reads all tokens of a text. What is none of them (operators, punctuation) is left out. Beyond a limit the text counts as unterminated. */
-export function readTokens(bytes: Uint8Array, limit: Limit = unlimited): Tokens {
-  return new Lexer(bytes).run(limit)
+/**
+ * Reads all tokens of a text. What is none of them (operators, punctuation) is left out. Beyond a limit the text counts as unterminated.
+ * `plain` says how `''` is read: `escaped` where standard_conforming_strings is off.
+ */
+export function readTokens(bytes: Uint8Array, limit: Limit = unlimited, plain: Plain = 'doubled'): Tokens {
+  return new Lexer(bytes, plain).run(limit)
 }
 
 /** What does not close: a doubled quote; that and one behind a backslash (E''); neither (bits). */
 type Inside = 'doubled' | 'escaped' | 'bare'
+type Plain = Exclude<Inside, 'bare'>
 
 class Lexer {
   readonly #bytes: Uint8Array
+  readonly #plain: Plain
   readonly #tokens: Token[] = []
   #at = 0
   #unterminated: number | undefined
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, plain: Plain) {
     this.#bytes = bytes
+    this.#plain = plain
   }
 
   #byte(at: number): number {
@@ -91,7 +97,7 @@ class Lexer {
     const start = this.#at
     const byte = this.#byte(start)
     const after = this.#byte(start + 1)
-    if (byte === QUOTE) this.#push('string', start, this.#quoted(start, 'doubled'))
+    if (byte === QUOTE) this.#push('string', start, this.#quoted(start, this.#plain))
     else if (byte === DOUBLE_QUOTE) this.#push('name', start, this.#closing(start + 1, DOUBLE_QUOTE, 'doubled'))
     else if (byte === DASH && after === DASH) this.#push('comment', start, this.#lineEnd(start))
     else if (byte === SLASH && after === STAR) this.#push('comment', start, this.#commentEnd(start))

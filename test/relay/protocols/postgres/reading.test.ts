@@ -40,15 +40,16 @@ t.test('literals with a backslash where the standard is off', t => {
     "select /* \\ */ e'\\'' or true --'",
   ])
     t.same(readText(Buffer.from(text), off), { text }, text)
-  for (const text of [
-    "select '\\'",
-    "select 'a'\n'\\'",
-    "select n'\\'",
-    "delete from t where a = '\\' and b <> ' or true --'",
-    "select E'\\'', '\\'",
-    "select '\\",
-  ])
-    t.match(readText(Buffer.from(text), off), { fault: /as E''/ }, text)
+  for (const [text, expected] of [
+    ["select '\\\\'", "select  E'\\\\'"],
+    ["select'a\\n'", "select E'a\\n'"],
+    ["select 'a'\n'\\''", "select  E'a'\n'\\''"],
+    ["select n'\\\\'", "select n E'\\\\'"],
+    ["delete from t where a = '\\' and b <> ' or true --'", "delete from t where a =  E'\\' and b <> ' or true --'"],
+    ["select E'\\'', 'a', 'é\\\\' -- '\\'", "select E'\\'', 'a',  E'é\\\\' -- '\\'"],
+    ["select '\\", "select  E'\\"],
+  ] as const)
+    t.same(readText(Buffer.from(text), off), { text: expected }, text)
   t.end()
 })
 

@@ -26,7 +26,7 @@ t.test('of text that gate cannot read the server says what is wrong, unless it f
   const text = "select 'no end"
   const answer = {
     ...refusal('unterminated'),
-    failing: unparsable(text, Buffer.from(text), 'unterminated quoted string'),
+    failing: unparsable(Buffer.from(text), undefined, 'unterminated quoted string'),
   }
   const answered = (position: string | undefined): Record<string, string> => {
     const harness = new Harness(question => (question.kind === 'query' ? answer : allowAll(question)))
@@ -45,7 +45,7 @@ t.test('of text that gate cannot read the server says what is wrong, unless it f
 
 t.test('where the input ends too early, it ends for the server at the same place', async t => {
   t.equal(
-    unparsable('select ☃ from  ', Buffer.from('select ☃ from  '), 'syntax error at end of input').text.toString(),
+    unparsable(Buffer.from('select ☃ from  '), undefined, 'syntax error at end of input').text.toString(),
     '(              ',
   )
 })
