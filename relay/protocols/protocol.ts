@@ -170,6 +170,14 @@ export interface Gate {
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): RowVerdict | Promise<RowVerdict>
+  /** The same value as long as nothing has changed that decisions depend on; where a rule asks for the time, for some seconds. */
+  readonly standing: unknown
+  /**
+   * Decides a command that is under way by the policy of this moment: what it obliges to now, or why it may not go on, which
+   * is recorded. Nobody is asked; people who let it pass when it began (`verdict`) have decided.
+   * @throws {GateError} ERR_GATE_RECORD.
+   */
+  judgeAgain(command: Command, verdict: Verdict): readonly Obligation[] | Deny
   /** Whether anything is masked for this person here and now. */
   readonly masked: boolean
   /** Masks that name columns and bind anybody on the target: records are read by others. The same list while policy is the same. */

@@ -1,5 +1,5 @@
 // The one enforcement point: policy decides, people are asked, the record is written; only then may anything go on.
-import type { FieldMaskObligation, Hold, MaskObligation, Settled } from '@gate/shared/model'
+import type { Deny, FieldMaskObligation, Hold, MaskObligation, Obligation, Settled, Subject } from '@gate/shared/model'
 import type { Policy } from '../policy/decide.ts'
 import type { Outcome } from '../protocols/machine.ts'
 import type {
@@ -31,12 +31,25 @@ import {
 } from './judge.ts'
 import { RowDecisions } from './row-decisions.ts'
 
+/** Where a rule asks for the time, what is under way is decided anew after so long. */
+const STANDING_MS = 10_000
+
+/** All that decisions depend on beside commands. */
+interface Standing {
+  readonly policy: Policy
+  readonly subject: Subject
+  readonly time: number
+}
+
 export class SessionGate implements Gate {
   readonly #context: GateContext
   readonly #commands: CommandRecord
   readonly #holds: Holds
   readonly #rows: RowDecisions
   readonly #decisions: Decisions
+  /** Holds that people let pass. */
+  readonly #passed = new WeakMap<Verdict, readonly Hold[]>()
+  #standing: Standing | undefined
   #refused = 0
 
   constructor(context: GateContext) {
@@ -147,7 +160,35 @@ export class SessionGate implements Gate {
     const deny = denyOf(again) ?? unaskedOf(again, holds)
     if (deny === undefined) await this.#holds.use(passage)
     else await this.#holds.drop(passage)
-    return this.#record(again, deny ?? allowOf(again), passage, () => asked, current)
+    const verdict = this.#record(again, deny ?? allowOf(again), passage, () => asked, current)
+    if (deny === undefined) this.#passed.set(verdict, holds)
+    return verdict
+  }
+
+  get standing(): unknown {
+    const { clock } = this.#context
+    const policy = this.#context.policy()
+    const subject = this.#context.subject()
+    const time = policy.dependsOnTime ? Math.floor(clock.monotonic() / STANDING_MS) : 0
+    const known = this.#standing
+    if (known?.policy !== policy || known.subject !== subject || known.time !== time)
+      this.#standing = { policy, subject, time }
+    return this.#standing
+  }
+
+  judgeAgain(command: Command, verdict: Verdict): readonly Obligation[] | Deny {
+    const policy = this.#context.policy()
+    const judged = { command, decision: this.#decisions.judge(command, policy) }
+    const deny = denyOf([judged]) ?? unaskedOf([judged], this.#passed.get(verdict) ?? [])
+    if (deny === undefined) return obligationsOf(judged.decision)
+    this.#commands.write(judged, deny, free, policy, false)
+    this.#refuse(deny)
+    return deny
+  }
+
+  #refuse({ rule }: Settled): void {
+    this.#refused += 1
+    this.#context.log.info('command.refused', { session: this.#context.session, rule })
   }
 
   /** Writes every command down. What waits for the disk does not keep the next command from being decided. */
@@ -164,8 +205,7 @@ export class SessionGate implements Gate {
       recorded: undefined,
     }
     if (!allowed) {
-      this.#refused += 1
-      this.#context.log.info('command.refused', { session: this.#context.session, rule: settled.rule })
+      this.#refuse(settled)
       return verdict
     }
     this.#commands.begin(commands)

@@ -106,7 +106,7 @@ export function unaskedOf(judged: readonly Judged[], asked: readonly Hold[]): De
     if (decision.effect !== 'hold' || command.people !== 'now') continue
     const { rule, approvers } = decision
     if (asked.some(each => each.rule === rule && each.approvers.text === approvers.text)) continue
-    const reason = `policy changed while it was held: it waits for ${approvers.text} now, who were not asked`
+    const reason = `policy changed meanwhile: it waits for ${approvers.text} now, who were not asked`
     return { effect: 'deny', rule, reason, hint: 'Send it again.' }
   }
   return undefined

@@ -24,6 +24,9 @@ const SECRET = 'zebra'
 const VIN = 'WVWZZZ1JZ3W386752'
 const user = { EMail: SECRET, n: 1 }
 
+/** Answers what is asked of /late/1. */
+let late = (): void => {}
+
 const answers: Readonly<Record<string, Answer>> = {
   '/case': answerWith('application/json', JSON.stringify({ Data: { users: [user] } })),
   '/flat': answerWith(
@@ -41,6 +44,18 @@ const answers: Readonly<Record<string, Answer>> = {
     `data: ${JSON.stringify({ id: 1, payload: { data: { users: [user] } } })}\n\n`,
   ),
   '/rows': answerWith('text/csv', `n,E-Mail,payload\n1,${SECRET},"{""vin"":""${SECRET}""}"\n`),
+  '/streams/1': (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const timer = setInterval(() => response.write(`data: ${JSON.stringify({ total: SECRET, n: 1 })}\n\n`), 50)
+    response.on('close', () => clearInterval(timer))
+  },
+  '/silent/1': (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    response.write('{"n":1}\n')
+  },
+  '/late/1': (_request, response) => {
+    late = () => total(_request, response, Buffer.alloc(0))
+  },
   '/pages': (_request, response) => {
     response.writeHead(200, {
       'content-type': 'application/json',
@@ -76,7 +91,7 @@ const sent = (method: string, body: unknown, type = 'application/json'): Request
 })
 
 t.test('a field is masked however the service writes its name, and wherever its document stands', async t => {
-  for (const path of Object.keys(answers).filter(each => each !== '/pages')) {
+  for (const path of Object.keys(answers).filter(each => !/pages|[/]1$/.test(each))) {
     t.match(await (await ask(open, path)).text(), SECRET, path)
     const answer = await ask(masked, path)
     const text = await answer.text()
@@ -239,4 +254,77 @@ t.test('policy that changes while a WebSocket is open, and while people are aske
   const answer = await held[1]
   t.equal(answer?.status, 403)
   t.match(await answer?.json(), { rule: 'held', detail: /2 of dba now, who were not asked/ })
+})
+
+t.test('what is under way follows policy', async t => {
+  const change = async (text: string, isThere: () => Promise<boolean>): Promise<void> => {
+    await world.relay.writePolicy(text)
+    while (!(await isThere())) await wait(50)
+  }
+  const rule = (name: string, when: string): string => `      - { name: ${name}, when: '${when}', deny: "Closed." }\n`
+  const withRule = (more: string): string =>
+    policy.replace('      - { name: no-admins', `${more}      - { name: no-admins`)
+  const isRefused = async (path: string): Promise<boolean> => (await ask(open, path)).status === 403
+  await change(withRule(rule('start', 'op.path == "/start"')), () => isRefused('/start'))
+  /** What has come of an answer, and how it ended. */
+  const follow = async (path: string): Promise<{ text: string; over: Promise<string> }> => {
+    const stream = { text: '', over: Promise.resolve('') }
+    const answer = await ask(open, path)
+    const decoder = new TextDecoder()
+    const read = async (): Promise<string> => {
+      for await (const chunk of answer.body ?? []) stream.text += decoder.decode(chunk)
+      return 'ended'
+    }
+    stream.over = read().catch(() => 'broken')
+    return stream
+  }
+  const [events, silent] = [await follow('/streams/1'), await follow('/silent/1')]
+  const socket = new WebSocket(`ws://127.0.0.1:${open.port}/sockets/9`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const closed = new Promise<number>(resolve => socket.once('close', resolve))
+  const unanswered = ask(open, '/late/1')
+  const others = rule('others', 'op.path == "/others"')
+  await change(withRule(others), () => isRefused('/others'))
+  const had = events.text.length
+  while (events.text.length < had + 100) await wait(50)
+  const mask = '      - { fields: [total], routes: ["/streams/{a}", "/late/{b}", "/reports/{c}"], with: redact }\n'
+  await change(`${withRule(others)}${mask}`, async () =>
+    (await (await ask(open, '/reports/7')).text()).includes('****'),
+  )
+  t.equal(await events.over, 'broken', 'the masks of a running answer are others')
+  t.notMatch(events.text, '****')
+  const masked = await follow('/streams/1')
+  while (masked.text === '') await wait(20)
+  t.match(masked.text, /^data: \{"total":"\*{4}","n":1\}/)
+  late()
+  t.equal(await (await unanswered).text(), '{"total":"****","n":1}', 'one that had not begun has them')
+  const closing = rule(
+    'closed',
+    'op.path in ["/streams/1", "/silent/1", "/sockets/9", "/closed"] && op.action != "message"',
+  )
+  await change(`${withRule(others + closing)}${mask}`, () => isRefused('/closed'))
+  t.same([await masked.over, await silent.over, await closed], ['broken', 'broken', 1008], 'and what is refused by now')
+  t.equal(silent.text, '{"n":1}\n')
+  const recorded = async (): Promise<Record<string, unknown>[]> =>
+    (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
+  let all = await recorded()
+  const about = (path: string): string[] =>
+    all.flatMap(body => {
+      if (body['type'] === 'command' && String(body['text']).startsWith(`GET ${path}`)) {
+        const { effect, rule } = body['decision'] as Record<string, unknown>
+        return [`${String(effect)} ${String(rule)}`]
+      }
+      const of = all.find(
+        ({ type, session, command }) =>
+          type === 'command' && session === body['session'] && command === body['command'],
+      )
+      return body['type'] === 'outcome' && String(of?.['text']).startsWith(`GET ${path}`)
+        ? [String(body['status'])]
+        : []
+    })
+  while (about('/silent/1').length < 3 || !about('/sockets/9').some(each => each.startsWith('101 ERR_')))
+    all = await recorded()
+  t.same(about('/silent/1'), ['allow everything', 'deny closed', '200 ERR_GATE_REFUSED'])
+  t.same(about('/sockets/9').slice(-3), ['allow everything', 'deny closed', '101 ERR_GATE_REFUSED'])
+  t.match(about('/streams/1'), ['allow everything', 'deny http', '200 ERR_GATE_REFUSED', 'allow everything'])
 })

@@ -6,6 +6,7 @@ import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
 import { parseRefusal } from '@gate/shared/messages'
 import { decoders, encoders } from './coding.ts'
 import type { FieldList } from './fields.ts'
+import type { Following } from './following.ts'
 import type { BodyMasker } from './masking/masker.ts'
 import { phraseOf } from './phrase.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
@@ -46,7 +47,8 @@ type Sink = Pick<Writable, 'write' | 'end' | 'destroy' | 'destroyed'>
 export class Answer implements AnswerHandler {
   readonly #response: ServerResponse
   readonly #method: string
-  readonly #masking: Masking | undefined
+  readonly #following: Following
+  #masking: Masking | undefined
   readonly #context: AnswerContext
   #status = 0
   #phrase = ''
@@ -64,10 +66,10 @@ export class Answer implements AnswerHandler {
   #isOver = false
   #stopped: GateError | undefined
 
-  constructor(response: ServerResponse, method: string, masking: Masking | undefined, context: AnswerContext) {
+  constructor(response: ServerResponse, method: string, following: Following, context: AnswerContext) {
     this.#response = response
     this.#method = method
-    this.#masking = masking
+    this.#following = following
     this.#context = context
     response.on('drain', this.#drained)
   }
@@ -95,12 +97,15 @@ export class Answer implements AnswerHandler {
     resume: () => void,
     abort: (cause: GateError) => void,
   ): void {
+    this.#resume = resume
+    this.#abort = abort
+    const refusal = this.#following.refusal()
+    if (refusal !== undefined) return this.#end(refusal)
     this.#status = status
+    this.#masking = this.#following.begin()
     // Free text, in which no mask would find anything.
     this.#phrase = phraseOf(status, this.#masking === undefined ? phrase : undefined)
     this.#spelling = spelling
-    this.#resume = resume
-    this.#abort = abort
     if (this.#stopped !== undefined) return this.stop(this.#stopped)
     const failure = raw.find(([name]) => name === 'gate-error')?.[1]
     if (failure !== undefined) {
@@ -197,6 +202,12 @@ export class Answer implements AnswerHandler {
     this.#break(cause)
   }
 
+  /** It may not go on. */
+  #end(cause: GateError): void {
+    this.#fail(cause)
+    this.#abort(cause)
+  }
+
   /** What is cut off must not look whole. */
   #break(cause: GateError): void {
     this.#source?.destroy()
@@ -215,6 +226,12 @@ export class Answer implements AnswerHandler {
       return true
     }
     if (this.#source === undefined || this.#source.destroyed) return true
+    // Every chunk is one by the policy of its moment.
+    const refusal = this.#following.refusal()
+    if (refusal !== undefined) {
+      this.#end(refusal)
+      return true
+    }
     return this.#source.write(chunk)
   }
 

@@ -7,8 +7,8 @@ import { Answer } from './answer.ts'
 import { withSources } from './copy-source.ts'
 import { withDestination } from './destination.ts'
 import { forwardedFields, prefersAsync } from './fields.ts'
+import { Following } from './following.ts'
 import { targetOf } from './location.ts'
-import { maskingOf } from './masking-of.ts'
 import { type FormKind, formOf, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
@@ -145,9 +145,11 @@ export class Exchange {
 
   async #decide(head: ReadHead, content: ReadContent): Promise<void> {
     const { session, keys } = this.#connection
+    const { standing } = session.gate
     let decidable = commandOf(head, content, session.gate, keys.recordKey)
+    const readAgain = (): Decidable => commandOf(this.#head(), content, session.gate, keys.recordKey)
     const again = (): Command => {
-      decidable = commandOf(this.#head(), content, session.gate, keys.recordKey)
+      decidable = readAgain()
       return decidable.command
     }
     const verdict = await this.#verdict(head, decidable, again)
@@ -161,7 +163,8 @@ export class Exchange {
       return this.#tell(refusalOf(settled, verdict.request, session.id, status))
     }
     if (verdict.recorded !== undefined) await verdict.recorded
-    this.#send(head, content, decidable, verdict)
+    const following = new Following(session.gate, standing, decidable, readAgain, verdict, keys.maskKey)
+    this.#send(head, content, decidable, verdict, following)
   }
 
   async #verdict(head: ReadHead, decidable: Decidable, again: () => Command): Promise<Verdict> {
@@ -177,7 +180,7 @@ export class Exchange {
     }
   }
 
-  #send(head: ReadHead, content: ReadContent, { maskRoutes, command }: Decidable, verdict: Verdict): void {
+  #send(head: ReadHead, content: ReadContent, { command }: Decidable, verdict: Verdict, following: Following): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
     const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
@@ -186,9 +189,7 @@ export class Exchange {
       observe('cancelled', 0, undefined)
       throw this.#asker.gone
     }
-    const obligations = verdict.obligations[0] ?? []
-    const masking = maskingOf(obligations, maskRoutes, this.#connection.keys.maskKey)
-    const answer = new Answer(this.#response, head.method, masking, {
+    const answer = new Answer(this.#response, head.method, following, {
       problem: problem => this.#tell(problem),
       observe,
       now: () => session.gate.now(),
@@ -199,8 +200,12 @@ export class Exchange {
     this.#asker.onGone = cause => answer.stop(cause)
     this.#continue()
     const declaration = { actions: [command.operation.action], approvals: verdict.approvals }
-    const sent = this.#sent(head, content, masking)
+    const sent = this.#sent(head, content, following.masking)
     if (sent.body instanceof RequestBody) this.#watch(sent.body)
+    this.#response.once(
+      'close',
+      following.watch(cause => this.stop(cause)),
+    )
     upstream.send(sent, declaration, answer)
   }
 

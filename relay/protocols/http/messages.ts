@@ -6,6 +6,7 @@ import { Queue } from '@gate/shared/queue'
 import type { RawData, WebSocket } from 'ws'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Command, Session } from '../protocol.ts'
+import type { Following } from './following.ts'
 import { messageMasker } from './masking/body.ts'
 import { recordedBody } from './masking/recorded.ts'
 import { maskingOf } from './masking-of.ts'
@@ -43,7 +44,8 @@ export interface MessageContext {
   readonly path: string
   /** What policy makes of the path at this moment. */
   readonly place: () => PlaceInPolicy
-  readonly masking: Masking | undefined
+  /** Of the handshake: where that would be refused by now, nothing more passes. */
+  readonly following: Following
   readonly signal: AbortSignal
 }
 
@@ -79,7 +81,9 @@ export async function relayMessages(context: MessageContext, client: WebSocket, 
   })
   if (context.signal.aborted) abort()
   target.resume()
+  const unwatch = context.following.watch(refuse)
   await closed
+  unwatch()
   context.signal.removeEventListener('abort', abort)
   return { bytes, cause: cause?.code === 'ERR_GATE_CANCELLED' ? undefined : cause }
 }
@@ -101,7 +105,7 @@ function join(
   let passing: Promise<void> | undefined
   let isOver = false
   let passed = 0
-  let { masking } = context
+  let { masking } = context.following
   const stop = (thrown: unknown): void => {
     if (!isOver) refuse(thrown)
     isOver = true
@@ -164,12 +168,14 @@ function faultOf(thrown: Error & { code?: unknown }, direction: Direction): Gate
 
 /** Decides, records and sends one message; gives what was masked for it. */
 async function pass(
-  { session, keys, path, place, signal }: MessageContext,
+  { session, keys, path, place, following, signal }: MessageContext,
   direction: Direction,
   message: Buffer,
   isBinary: boolean,
   to: WebSocket,
 ): Promise<Masking | undefined> {
+  const refusal = following.refusal()
+  if (refusal !== undefined) throw refusal
   const read = readMessage(direction, message)
   let at = place()
   const operation = messageOperation(path, at.route, direction, read)

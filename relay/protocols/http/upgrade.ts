@@ -7,14 +7,14 @@ import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
 import type { Command, TargetStream } from '../protocol.ts'
 import { withSources } from './copy-source.ts'
 import { forwardedFields } from './fields.ts'
+import { Following } from './following.ts'
 import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { targetOf } from './location.ts'
-import { maskingOf } from './masking-of.ts'
 import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
 import { placesOf } from './places.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
-import { askedOf, commandOf, readHead } from './request.ts'
+import { askedOf, commandOf, type Decidable, readHead } from './request.ts'
 import type { Shared } from './room.ts'
 import { spellingOf } from './spelling.ts'
 import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, saidBy } from './target-handshake.ts'
@@ -112,9 +112,12 @@ async function upgrade(
   const read = { method, target: url, raw: rawHeaders, isUpgrade: true }
   const head = readHead(read, session.target.name, session.gate)
   const content = { start: undefined, isWhole: true, length: 0 }
+  const { standing } = session.gate
   let decidable = commandOf(head, content, session.gate, keys.recordKey)
+  const readAgain = (): Decidable =>
+    commandOf(readHead(read, session.target.name, session.gate), content, session.gate, keys.recordKey)
   const again = (): Command => {
-    decidable = commandOf(readHead(read, session.target.name, session.gate), content, session.gate, keys.recordKey)
+    decidable = readAgain()
     return decidable.command
   }
   const verdict = await session.gate.decide(
@@ -132,7 +135,8 @@ async function upgrade(
   const observe = (status: string, bytes: number): void =>
     session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
   if (verdict.recorded !== undefined) await verdict.recorded
-  const masking = maskingOf(verdict.obligations[0] ?? [], decidable.maskRoutes, keys.maskKey)
+  const following = new Following(session.gate, standing, decidable, readAgain, verdict, keys.maskKey)
+  const { masking } = following
   const forwarded = withSources(forwardedFields(head.fields, session.id, ofHandshake), head.sources)
   const ask = async (): Promise<Opened | Refused> => {
     const target = await session.open({})
@@ -147,13 +151,16 @@ async function upgrade(
       messageBytes,
     })
   }
-  let said: Opened | Refused
+  let said: Opened | Refused | undefined
   try {
     said = await ask()
     firstByteAtMs = session.gate.now()
-    if (said.socket === undefined) stream.end(refusalBytes(said, masking))
-    else agree(request, said, masking)
+    const refusal = following.refusal()
+    if (refusal !== undefined) throw refusal
+    if (said.socket === undefined) stream.end(refusalBytes(said, following.masking))
+    else agree(request, said, following.masking)
   } catch (thrown) {
+    said?.socket?.terminate()
     observe(asGateError(thrown).code, 0)
     throw thrown
   }
@@ -166,18 +173,13 @@ async function upgrade(
   })
   const { plain: path } = head.location
   const place = placesOf(path, session.gate, keys.recordKey)
-  const relayed = await relayMessages({ session, keys, path, place, masking, signal }, client, target)
+  const relayed = await relayMessages({ session, keys, path, place, following, signal }, client, target)
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 
 /** Keeps what the client is told when its side opens. @throws {GateError} where the target's answer could be read in two ways. */
 function agree(request: IncomingMessage, said: Opened, masking: Masking | undefined): void {
-  try {
-    agreed.set(request, { protocol: said.protocol, lines: acceptLines(said, masking) })
-  } catch (thrown) {
-    said.socket.terminate()
-    throw thrown
-  }
+  agreed.set(request, { protocol: said.protocol, lines: acceptLines(said, masking) })
 }
 
 /** Opens the client's side. @throws {GateError} ERR_GATE_CANCELLED when the client is gone by now. */

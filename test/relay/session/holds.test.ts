@@ -80,3 +80,36 @@ t.test('a client that goes away while people are asked runs nothing', async t =>
   t.equal(settled, 'deny')
   t.match(await opened.recorded('approval'), [{ outcome: 'withdrawn' }])
 })
+
+t.test('what people let pass goes on until other people would have to be asked, or it is refused', async t => {
+  await using opened = await open()
+  const { gate, state } = opened
+  const deciding = opened.decide([command('delete', 'delete from t')])
+  await settle(opened, 1, 'approve')
+  const verdict = await deciding
+  const { standing } = gate
+  t.equal(gate.standing, standing)
+  const change = (from: string, to: string): void => {
+    const before = gate.standing
+    state.policy = compile(policyText.replace(from, to))
+    t.not(gate.standing, before)
+  }
+  change('rows: 5', 'rows: 6')
+  t.same(gate.judgeAgain(command('delete', 'delete from t'), verdict), [])
+  change('1 of dba', '2 of dba')
+  t.match(gate.judgeAgain(command('delete', 'delete from t'), verdict), { effect: 'deny', rule: 'wide' })
+  change('rows: 5', 'rows: 6')
+  state.subject = person('alice', 'engineers', 'masked')
+  t.match(gate.judgeAgain(command('delete', 'delete from t'), verdict), [{ kind: 'mask', columns: ['*.email'] }])
+  state.subject = person('alice', 'others')
+  t.match(gate.judgeAgain(command('delete', 'delete from t'), verdict), { effect: 'deny', rule: 'default' })
+  t.match(await opened.recorded('command'), [
+    { settled: { effect: 'allow' } },
+    { settled: { effect: 'deny', rule: 'wide', reason: /2 of dba now/ } },
+    { decision: { effect: 'deny', rule: 'default' } },
+  ])
+  change('op.action == "merge"', 'now.getHours("UTC") == 3')
+  const now = gate.standing
+  gates.clock.advance(10_000)
+  t.not(gate.standing, now, 'where a rule asks for the time')
+})

@@ -70,6 +70,11 @@ function isAbout(mask: FieldMaskObligation, routes: readonly string[]): boolean 
   return mask.routes.length === 0 || mask.routes.some(route => routes.includes(route))
 }
 
+/** The masks that bind answers of these routes. */
+export function masksOf(obligations: readonly Obligation[], routes: readonly string[]): readonly Obligation[] {
+  return obligations.filter(each => each.kind === 'mask' || (each.kind === 'mask-fields' && isAbout(each, routes)))
+}
+
 /** Whether fields of these routes' answers are masked. */
 export function masksFields(obligations: readonly Obligation[], routes: readonly string[]): boolean {
   return obligations.some(each => each.kind === 'mask-fields' && each.fields.length > 0 && isAbout(each, routes))

@@ -1,0 +1,96 @@
+// Whether what is under way may go on: decided anew when policy has changed, or the person's groups have.
+import { asGateError, GateError } from '@gate/shared/errors'
+import type { Deny, Obligation } from '@gate/shared/model'
+import type { Gate, Verdict } from '../protocol.ts'
+import { masksOf } from './masking/body.ts'
+import { maskingOf } from './masking-of.ts'
+import type { Masking } from './plan.ts'
+import type { Decidable } from './request.ts'
+
+/** What is silent, or only takes, ends so soon; no byte goes to a client by the policy of before in any case. */
+const FOLLOW_MS = 1_000
+
+export class Following {
+  readonly #gate: Gate
+  readonly #again: () => Decidable
+  readonly #verdict: Verdict
+  readonly #maskKey: Uint8Array
+  #standing: unknown
+  #obligations: readonly Obligation[]
+  #routes: readonly string[]
+  #isBegun = false
+
+  /** `standing` is the gate's from before `verdict`; `again` reads the request by the policy of the moment. */
+  constructor(
+    gate: Gate,
+    standing: unknown,
+    decided: Decidable,
+    again: () => Decidable,
+    verdict: Verdict,
+    maskKey: Uint8Array,
+  ) {
+    this.#gate = gate
+    this.#standing = standing
+    this.#again = again
+    this.#verdict = verdict
+    this.#maskKey = maskKey
+    this.#obligations = verdict.obligations[0] ?? []
+    this.#routes = decided.maskRoutes
+  }
+
+  /** What is masked of the answer, as it was decided last. */
+  get masking(): Masking | undefined {
+    return maskingOf(this.#obligations, this.#routes, this.#maskKey)
+  }
+
+  /** The answer begins: what is masked of it cannot become something else in its middle. */
+  begin(): Masking | undefined {
+    this.#isBegun = true
+    return this.masking
+  }
+
+  /** Why it may not go on; undefined where it may. Costs a comparison as long as nothing has changed. */
+  refusal(): GateError | undefined {
+    const { standing } = this.#gate
+    if (standing === this.#standing) return undefined
+    this.#standing = standing
+    try {
+      const { command, maskRoutes } = this.#again()
+      const perform = (obligations: readonly Obligation[]): Deny | undefined =>
+        command.perform?.(obligations) ?? this.#changed(obligations, maskRoutes)
+      const decided = this.#gate.judgeAgain({ ...command, perform }, this.#verdict)
+      if ('effect' in decided) return ended(decided)
+      this.#obligations = decided
+      this.#routes = maskRoutes
+      return undefined
+    } catch (thrown) {
+      return asGateError(thrown)
+    }
+  }
+
+  #changed(obligations: readonly Obligation[], routes: readonly string[]): Deny | undefined {
+    if (!this.#isBegun) return undefined
+    const before = JSON.stringify(masksOf(this.#obligations, this.#routes))
+    if (JSON.stringify(masksOf(obligations, routes)) === before) return undefined
+    return { effect: 'deny', rule: 'http', reason: 'other parts of the answer are masked now', hint: undefined }
+  }
+
+  /** Asks from time to time, and tells why it may not go on; gives what ends that. */
+  watch(end: (cause: GateError) => void): () => void {
+    const timer = setInterval(() => {
+      const cause = this.refusal()
+      if (cause === undefined) return
+      clearInterval(timer)
+      end(cause)
+    }, FOLLOW_MS)
+    timer.unref()
+    return () => clearInterval(timer)
+  }
+}
+
+/** The target has had the request: who sends it again should know. */
+function ended({ reason }: Deny): GateError {
+  return new GateError('ERR_GATE_REFUSED', `policy changed before it was over: ${reason}`, {
+    hint: 'The service has had the request.',
+  })
+}
