@@ -3,6 +3,8 @@ import { duration } from '@gate/shared/duration'
 import { targetName } from '@gate/shared/messages'
 import * as z from 'zod'
 import { approvalFields } from './approvals/config.ts'
+import { isClientKey } from './connectors/http/client-keys.ts'
+import { canonical } from './connectors/http/headers.ts'
 import { type ResolvePath, type SecretSource, secret, secretWithPath } from './secret-source.ts'
 
 const SECOND_MS = 1000
@@ -84,8 +86,21 @@ export const httpTarget = z.strictObject({
   client_key: z.string().optional(),
   /** What the agent adds to every request. */
   credential: httpCredential.optional(),
-  /** What of the client's and the service's own may pass: Cookie and Set-Cookie, Authorization and WWW-Authenticate. */
-  pass: z.array(z.enum(['cookies', 'authorization'])).default([]),
+  /**
+   * What of the client's and the service's own may pass: Cookie and Set-Cookie, Authorization and WWW-Authenticate, and keys by
+   * the names of their headers or parameters.
+   */
+  pass: z
+    .array(
+      z
+        .string()
+        .max(128)
+        .refine(
+          name => /^(?:cookies|authorization)$/.test(name) || isClientKey(canonical(name)),
+          'expected cookies, authorization, or the name of a header or parameter that carries a key',
+        ),
+    )
+    .default([]),
   /** Whether requests have `Via`, as those of gateways must (RFC 9110 section 7.6.3); to some services it turns compression off. */
   via: z.boolean().default(true),
   /** Hosts beside the service's own, `host` or `host:port`, to which answers may redirect; `*` for any. */
@@ -123,6 +138,9 @@ export function httpFaults(config: HttpTarget): string[] {
   const own = credential !== undefined && (!('header' in credential) || /^authorization$/i.test(credential.header.name))
   if (own && pass.includes('authorization'))
     faults.push("the credential is itself an Authorization header: the client's cannot pass beside it")
+  const field = credential !== undefined && 'header' in credential ? canonical(credential.header.name) : undefined
+  if (!own && field !== undefined && pass.some(name => canonical(name) === field))
+    faults.push(`the credential is itself in ${field}: the client's cannot pass beside it`)
   if (credential !== undefined && 'header' in credential && /^(cookie|proxy-.*)$/i.test(credential.header.name))
     faults.push(`${credential.header.name} cannot carry a credential`)
   return faults

@@ -3,7 +3,8 @@
 /** Names and values alternately, as node and undici give and take them: order and repetition stay. */
 export type RawHeaders = readonly string[]
 
-export type Passed = 'cookies' | 'authorization'
+/** `cookies`, `authorization`, or the name of a header or parameter that carries a key of the client's own. */
+export type Passed = string
 
 /** Of one connection only. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
 const hopByHop = [
@@ -79,12 +80,20 @@ export function valuesOf(raw: RawHeaders, wanted: string): string[] {
 
 /**
  * What of a client's request goes to the service; Host, the framing and the credential are added by others.
- * `withheld` are names, in lower case, that do not go on, such as those that only the credential may set.
+ * `withheld` are names, in lower case, that do not go on, such as those that only the credential may set; nor do those that
+ * `isWithheld` says, in the form of `canonical`, unless they are among what is passed.
  */
-export function requestHeaders(raw: RawHeaders, passed: readonly Passed[], withheld: readonly string[]): string[] {
+export function requestHeaders(
+  raw: RawHeaders,
+  passed: readonly Passed[],
+  withheld: readonly string[],
+  isWithheld: (name: string) => boolean = () => false,
+): string[] {
   const own = new Set(withheld.map(canonical))
+  const named = new Set(passed.map(canonical))
   const kept = filter(raw, name => {
     if (requestDrops.has(name) || own.has(name) || name.startsWith('proxy-')) return false
+    if (isWithheld(name) && !named.has(name)) return false
     if (name === 'authorization') return passed.includes('authorization')
     return name !== 'cookie' || passed.includes('cookies')
   })

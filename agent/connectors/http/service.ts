@@ -8,6 +8,7 @@ import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
 import { approvedBody } from './approved.ts'
 import { bodyStream, hasBody, MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
+import { isClientKey, refuseClientKeys } from './client-keys.ts'
 import type { Credential } from './credential.ts'
 import { createClient } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
@@ -52,6 +53,8 @@ export class Service {
   readonly #credential: Credential
   /** Names of fields that do not go on, whoever says them. */
   readonly #withheld: readonly string[]
+  /** The agent says who asks: nobody else does. */
+  readonly #isLoggedIn: boolean
 
   constructor(target: HttpTarget, clock: Clock) {
     const { origin, pathname } = new URL(target.url)
@@ -59,6 +62,7 @@ export class Service {
     this.#place = { name: target.name, origin, basePath: pathname.replace(/\/+$/, ''), redirects: target.redirects }
     this.#slots = new Slots(target.name)
     this.#credential = credentialOf(target, clock)
+    this.#isLoggedIn = target.credential !== undefined || target.client_certificate !== undefined
     this.#withheld = [...this.#credential.owned, ...(target.via ? [] : ['via'])]
   }
 
@@ -82,6 +86,7 @@ export class Service {
     try {
       const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
       const path = pathAt(this.#place, request.url ?? '')
+      if (this.#isLoggedIn) refuseClientKeys(path, this.#target.pass)
       await this.#slots.take(asker)
       try {
         await this.#exchange(request, response, { path, asker, body, connection, upgraded })
@@ -103,7 +108,8 @@ export class Service {
     { path, asker, body, connection, upgraded }: Way,
   ): Promise<void> {
     const { method = '' } = request
-    const passed = requestHeaders(request.rawHeaders, this.#target.pass, this.#withheld)
+    const isWithheld = this.#isLoggedIn ? isClientKey : undefined
+    const passed = requestHeaders(request.rawHeaders, this.#target.pass, this.#withheld, isWithheld)
     const scheme = this.#place.origin.startsWith('https:') ? 'https' : 'http'
     const kept = withDestinationAt(this.#place, method, withScheme(passed, scheme))
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)

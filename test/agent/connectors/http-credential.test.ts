@@ -35,7 +35,6 @@ t.test('bearer, basic and a header of any name take the place of what the client
   }
   t.match(await seenBy({ credential: { bearer: { environment: 'GATE_TEST_TOKEN' } } }, mine), {
     authorization: 'Bearer abc.def-ghi',
-    'x-api-key': 'mine',
   })
   const basic = await seenBy(
     { credential: { basic: { user: 'gate', password: { environment: 'GATE_TEST_SECRET' } } } },
@@ -52,6 +51,40 @@ t.test('bearer, basic and a header of any name take the place of what the client
   t.match(header, { authorization: 'Bearer mine', 'x-api-key': 'abc.def-ghi' })
   for (const name of ['x_api_key', 'x.api.key', 'x!api~key']) t.equal(header[name], undefined, name)
   t.equal((await seenBy({}, mine)).authorization, undefined)
+})
+
+const ownKeys = {
+  ...{ 'x-api-key': '1', api_key: '2', 'private-token': '3', 'x-vault-token': '4', 'x-amz-security-token': '5' },
+  ...{ 'ocp-apim-subscription-key': '6', sudo: 'root', 'impersonate-user': 'root', 'x.auth.token': '9' },
+}
+const otherFields = { 'x-csrf-token': '1', 'lock-token': '2', 'x-request-id': '3', 'x-ms-continuation-token': '4' }
+
+t.test('keys of the client’s own do not speak beside the credential, unless the target lets them', async t => {
+  const credential = { bearer: { environment: 'GATE_TEST_TOKEN' } }
+  const all = { ...ownKeys, ...otherFields }
+  const kept = async (settings: object): Promise<string[]> => {
+    const seen = await seenBy(settings, all)
+    return Object.keys(all).filter(name => seen[name] !== undefined)
+  }
+  t.same(await kept({ credential }), Object.keys(otherFields))
+  t.same(await kept({ credential, pass: ['X-API-Key', 'sudo'] }), ['x-api-key', 'sudo', ...Object.keys(otherFields)])
+  t.same(await kept({}), Object.keys(all), 'where nobody else logs in')
+  const asked: string[] = []
+  await using service = await startService((incoming, outgoing) => {
+    asked.push(incoming.url ?? '')
+    outgoing.end()
+  })
+  await using front = await startFront({ url: service.url, credential, pass: ['private_token'] })
+  for (const query of [
+    ...['access_token=1', 'a=1&API%5FKEY=2', 'a;apikey=1', 'access_token[]=1', 'accessToken', 'subscription-key=1'],
+    ...['X-Amz-Credential=1', 'sudo=root', 'x-api-key=', '?oauth_token=1'],
+  ]) {
+    const error = await gateError(await request(`${front.url}/a?${query}`))
+    t.match(error, { header: 'ERR_GATE_PROTOCOL', body: { message: /the agent logs in/, hint: /pass: / } }, query)
+  }
+  t.same(asked, [])
+  for (const query of ['private_token=1', 'token=2', 'key=3', 'a=access_token', 'page_token=1', 'x=?access_token'])
+    t.equal((await request(`${front.url}/a?${query}`)).statusCode, 200, query)
 })
 
 t.test(
