@@ -139,6 +139,47 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
   t.equal((await ask(masked, '/users/1', sent('PATCH', plain, type))).status, 200)
 })
 
+t.test('what is masked by its route is not copied to where it is not', async t => {
+  const to = (destination: string, method = 'COPY'): RequestInit => ({ method, headers: { destination } })
+  const from = (source: string, field = 'x-amz-copy-source'): RequestInit => ({
+    method: 'PUT',
+    headers: { [field]: source },
+  })
+  const left: readonly (readonly [string, RequestInit])[] = [
+    ['/reports/7', to('/drafts/7')],
+    ['/reports/7.json', to('/drafts/7', 'MOVE')],
+    ['/Reports/7', to('/reports')],
+    ['/reports', to('/drafts', 'MOVE')],
+    ['/', to('/drafts')],
+    ['/cars', to('/vans')],
+    ['/cars/7', to('/reports/7')],
+    ['/drafts/7', from('/reports/7')],
+    ['/drafts/7', from('bucket%2Freports/7')],
+    ['/drafts/7', from('arn:aws:s3:eu:1:accesspoint/a/object/reports/7')],
+    ['/drafts/7', from('https://account.blob.example/reports/7?sig=1', 'x-ms-copy-source')],
+    ['/drafts', from('/reports', 'x-ms-rename-source')],
+    ['/drafts', { method: 'BIND', body: '<bind><segment>x</segment><href>/reports/7</href></bind>' }],
+  ]
+  for (const [path, init] of left) {
+    const before = world.service.asked.length
+    const answer = await ask(masked, path, init)
+    t.equal(answer.status, 403, `${path} ${JSON.stringify(init)}`)
+    t.match(await answer.json(), { rule: 'http', detail: /would not be there/ })
+    t.equal(world.service.asked.length, before)
+    t.equal((await ask(open, path, init)).status, 200, 'who sees it may copy it')
+  }
+  for (const [path, init] of [
+    ['/reports/7', to('/reports/8')],
+    ['/reports/7', to('/cars/7/log')],
+    ['/cars/7', to('/cars/8')],
+    ['/drafts/7', to('/reports/7', 'MOVE')],
+    ['/drafts/7', to('/other/7')],
+    ['/reports/7', from('bucket/reports/8')],
+    ['/drafts/7', from('bucket/other/7')],
+  ] as const)
+    t.equal((await ask(masked, path, init)).status, 200, `${path} ${JSON.stringify(init)}`)
+})
+
 t.test('other names asked for in a text that is a document', async t => {
   const start = (query: string): unknown => ({ id: '1', type: 'start', payload: { data: JSON.stringify({ query }) } })
   t.equal((await ask(masked, '/graphql', sent('POST', start('subscription { e: email }')))).status, 403)

@@ -1,6 +1,7 @@
 // Which requests must not be sent where something is masked: answers to them would show it where masks do not find it. Pure.
 import type { Deny, Obligation } from '@gate/shared/model'
 import type { Body } from './body.ts'
+import { type Copying, leavesMasks } from './copying.ts'
 import { fieldsAnywhere, masksFields } from './masking/body.ts'
 import { carriesFields } from './patch.ts'
 
@@ -10,6 +11,7 @@ export function perform(
   routes: readonly string[],
   method: string,
   body: Body,
+  copies: () => readonly Copying[],
 ): Deny | undefined {
   const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
   if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
@@ -18,6 +20,11 @@ export function perform(
       'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
     )
   }
+  if (leavesMasks(method, copies(), obligations))
+    return deny(
+      'parts of what it copies, moves or binds are masked for you, and would not be there',
+      'Copy it to where the same masks apply, or have them not limited to routes.',
+    )
   if (!masksFields(obligations, routes)) return undefined
   if (body.renames?.() === true)
     return deny(

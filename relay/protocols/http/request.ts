@@ -8,6 +8,7 @@ import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { type CopySource, readSources, withSources } from './copy-source.ts'
+import { copiesOf } from './copying.ts'
 import { readDestination, withDestination } from './destination.ts'
 import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
 import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
@@ -207,7 +208,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const shown = content.isWhole && content.start !== undefined ? contentOf(content.start) : undefined
   const request: Request = { ...head, body, content: shown }
   const { routeOf } = compileRoutes(gate.routes)
-  const { maskRoutesOf } = compileRoutes(withRoutesOfMasks(gate.routes, gate.recordFields))
+  const templates = withRoutesOfMasks(gate.routes, gate.recordFields)
+  const { maskRoutesOf } = compileRoutes(templates)
   const maskRoutes = maskRoutesOf(location.plain)
   const sent = withSources(withDestination(fields.list, head.destination), head.sources)
   const shownHeaders = sent.filter(([name]) => gate.headers.includes(name))
@@ -217,7 +219,7 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     operation,
     recorded: recordedRequest(request, operation, shownHeaders, content.start, hiding),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations => perform(obligations, maskRoutes, head.method, body),
+    perform: obligations => perform(obligations, maskRoutes, head.method, body, () => copiesOf(head, templates)),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined

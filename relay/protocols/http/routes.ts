@@ -26,6 +26,8 @@ export interface Routes {
    * fit without regard to case, to suffixes such as `.json`, and to dots and blanks at the end.
    */
   readonly maskRoutesOf: (path: string) => readonly string[]
+  /** Templates that some path below this one fits, in any case; `/**` also where it fits this one. */
+  readonly routesBelow: (path: string) => readonly string[]
 }
 
 const compiled = new WeakMap<readonly string[], Routes>()
@@ -43,7 +45,11 @@ export function compileRoutes(templates: readonly string[]): Routes {
     const others = named.has(exact) ? [] : withoutSuffixes(path.toLowerCase()).map(anyCase)
     return [...new Set([exact, ...others].flatMap(route => alike.get(route) ?? []))]
   }
-  const made = { routeOf, maskRoutesOf }
+  const routesBelow = (path: string): readonly string[] => {
+    const segments = segmentsOf(withoutSlash(path.toLowerCase())).filter(segment => segment !== '')
+    return templates.filter(template => reaches(readRoute(plainTemplate(template).toLowerCase(), template), segments))
+  }
+  const made = { routeOf, maskRoutesOf, routesBelow }
   compiled.set(templates, made)
   return made
 }
@@ -159,6 +165,12 @@ function weight(part: Part | undefined): number {
 function fits({ parts, isOpen }: Route, segments: readonly string[]): boolean {
   if (isOpen ? segments.length < parts.length : segments.length !== parts.length) return false
   return parts.every((part, index) => fitsPart(part, segments[index] ?? ''))
+}
+
+/** Whether a template fits some path that begins with these segments and has more. */
+function reaches({ parts, isOpen }: Route, segments: readonly string[]): boolean {
+  if (!isOpen && segments.length >= parts.length) return false
+  return parts.slice(0, segments.length).every((part, index) => fitsPart(part, segments[index] ?? ''))
 }
 
 /** A parameter stands for at least one character. Linear in the segment: literals are looked for from left to right. */

@@ -1,0 +1,78 @@
+// Copies and moves that would carry what is masked to where it is not: masks with routes do not go along. Pure.
+import type { FieldMaskObligation, Obligation } from '@gate/shared/model'
+import type { CopySource } from './copy-source.ts'
+import type { Location } from './location.ts'
+import { compileRoutes } from './routes.ts'
+
+/** What masks of routes know of a path. */
+interface Place {
+  /** Templates that masks go by there. */
+  readonly routes: readonly string[]
+  /** Templates that paths below it may fit: folders are copied with what is in them. */
+  readonly below: readonly string[]
+  readonly depth: number
+}
+
+/** One path that something is copied from, and where to. */
+export interface Copying {
+  readonly from: Place
+  readonly to: Place
+}
+
+const none: readonly Copying[] = []
+/** They give what their bodies name another path as well (RFC 5842, RFC 3253). */
+const bindings: ReadonlySet<string> = new Set(['BIND', 'REBIND', 'MERGE'])
+
+/** What a request copies or moves, and where to; `templates` are all that masks go by. */
+export function copiesOf({ location, destination, sources }: Asking, templates: readonly string[]): readonly Copying[] {
+  if (destination === undefined && sources.length === 0) return none
+  const { maskRoutesOf, routesBelow } = compileRoutes(templates)
+  const placeOf = (path: string): Place => ({
+    routes: maskRoutesOf(path),
+    below: routesBelow(path),
+    depth: path.split('/').filter(segment => segment !== '').length,
+  })
+  const here = placeOf(location.plain)
+  return [
+    ...(destination === undefined ? [] : [{ from: here, to: placeOf(destination.plain) }]),
+    ...sources.flatMap(source => endsOf(source.location.plain).map(from => ({ from: placeOf(from), to: here }))),
+  ]
+}
+
+/** What of a request says that it copies. */
+interface Asking {
+  readonly location: Location
+  readonly destination: Location | undefined
+  readonly sources: readonly CopySource[]
+}
+
+/**
+ * A source in a header has a bucket, an ARN or a base path before what the service's own paths are, or none of them: it is
+ * where any end of it is.
+ */
+function endsOf(path: string): string[] {
+  const ends: string[] = []
+  for (let at = 0; at >= 0; at = path.indexOf('/', at + 1)) ends.push(path.slice(at))
+  return ends
+}
+
+/** Whether masks of these obligations would be left behind. */
+export function leavesMasks(method: string, copies: readonly Copying[], obligations: readonly Obligation[]): boolean {
+  if (copies.length === 0 && !bindings.has(method)) return false
+  const masks = obligations.filter(
+    (each): each is FieldMaskObligation => each.kind === 'mask-fields' && each.routes.length > 0,
+  )
+  return masks.some(({ routes }) => bindings.has(method) || copies.some(copying => leaves(routes, copying)))
+}
+
+function leaves(routes: readonly string[], { from, to }: Copying): boolean {
+  const isOf = (route: string): boolean => routes.includes(route)
+  if (from.routes.some(isOf) && !to.routes.some(isOf)) return true
+  const below = from.below.filter(isOf)
+  if (below.length === 0) return false
+  const goesAlong = (route: string): boolean =>
+    to.below.includes(route) && (route.endsWith('/**') || from.depth === to.depth)
+  // Another template there may be the more exact one for what comes to be below.
+  const isTaken = to.below.some(route => !isOf(route) && !from.below.includes(route))
+  return isTaken || !below.every(goesAlong)
+}
