@@ -95,7 +95,8 @@ export function requestHeaders(
     if (requestDrops.has(name) || own.has(name) || name.startsWith('proxy-')) return false
     if (isWithheld(name) && !named.has(name)) return false
     if (name === 'authorization') return passed.includes('authorization')
-    return name !== 'cookie' || passed.includes('cookies')
+    // A service may still read what RFC 2965 had.
+    return (name !== 'cookie' && name !== 'cookie2') || passed.includes('cookies')
   })
   // The one TE that has a meaning beyond one hop: without it services leave out the trailers that we pass on.
   const trailers = valuesOf(raw, 'te').some(value => /(^|[,\s])trailers\s*(,|;|$)/i.test(value))

@@ -232,7 +232,7 @@ class Http2Exchange {
   }
 }
 
-const secret: readonly string[] = ['authorization', 'cookie', 'proxy-authorization', 'x-amz-security-token']
+const secret: readonly string[] = ['authorization', 'cookie', 'cookie2', 'proxy-authorization', 'x-amz-security-token']
 
 /** Lists of which node takes one field only. */
 const lists: ReadonlySet<string> = new Set(['if-match', 'if-none-match'])

@@ -91,6 +91,7 @@ t.test('headers of one hop, of the client’s own login and of the service’s h
     'Forwarded: for=1.2.3.4',
     'Authorization: Bearer mine',
     'Cookie: c=d',
+    'Cookie2: $Version=1',
     'Proxy-Authorization: x',
     'Proxy_Authorization: x',
     'Proxy-Connection: keep-alive',

@@ -90,7 +90,7 @@ export function recordedQuery(query: string, fields: readonly FieldMaskObligatio
 }
 
 /** Headers with which one logs in: whoever has read their values can. */
-const holdsSecret = /^(?:proxy-)?authorization$|^cookie$|api-?key|token|secret|password/
+const holdsSecret = /^(?:proxy-)?authorization$|^cookie2?$|api-?key|token|secret|password/
 
 const namesByFields = new WeakMap<readonly FieldMaskObligation[], ReadonlySet<string>>()
 
