@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import type { Cli } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
 import { sendRaw, statuses } from '../support/raw-http.ts'
@@ -142,6 +143,9 @@ t.test('clients that vanish leave nothing behind', async t => {
 t.test('sessions that are killed', async t => {
   const streaming = await open(request('GET /endless'), /data: 1/)
   const held = await open(request('POST /held', 'Content-Length: 0\r\n'), undefined)
+  const socket = new WebSocket(`ws://127.0.0.1:${gate.port}/socket`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const ended = new Promise<string>(resolve => socket.once('close', (code, reason) => resolve(`${code} ${reason}`)))
   await until('a request', async () => (await waiting(bob)).length === 1)
   for (const session of new Set(await running())) {
     const done = await bob.runInProcess('sessions', 'kill', session, '--reason', 'enough')
@@ -150,6 +154,7 @@ t.test('sessions that are killed', async t => {
   await Promise.all([closed(streaming.socket), closed(held.socket)])
   t.notMatch(streaming.seen(), /\r\n0\r\n\r\n$/, 'a stream that was cut does not look whole')
   t.match(held.seen(), /^HTTP\/1\.1 4\d\d [\s\S]*application\/problem\+json/, held.seen())
+  t.match(await ended, /^1008 bob@.* ended this session: enough/, 'a WebSocket is told')
   await until('the end of the request', async () => (await waiting(bob)).length === 0)
   await until('the end of the streams', () => endless === 0)
   t.equal(world.service.asked.filter(({ url }) => url === '/held').length, 0)

@@ -150,7 +150,8 @@ export class Connection implements Shared {
   end(cause: GateError): void {
     this.#cause ??= cause
     const said = [...this.#current].map(exchange => exchange.stop(cause))
-    if (!said.some(Boolean)) return void this.#stream.destroy()
+    // A WebSocket is ended with a code of its own, which its client should see.
+    if (!said.some(Boolean) && !this.#isHanded) return void this.#stream.destroy()
     const late = setTimeout(() => this.#stream.destroy(), LAST_WORDS_MS)
     this.#stream.once('close', () => clearTimeout(late))
   }

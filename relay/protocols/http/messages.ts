@@ -105,7 +105,6 @@ function join(
   let passing: Promise<void> | undefined
   let isOver = false
   let passed = 0
-  let { masking } = context.following
   const stop = (thrown: unknown): void => {
     if (!isOver) refuse(thrown)
     isOver = true
@@ -114,7 +113,7 @@ function join(
   const passAll = async (): Promise<void> => {
     try {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        masking = await pass(context, direction, next.message, next.isBinary, to)
+        await pass(context, direction, next.message, next.isBinary, to)
         passed += 1
         if (passed % MESSAGES_PER_TURN === 0) await nextTurn()
       }
@@ -151,7 +150,8 @@ function join(
   })
   from.on('close', (code, reason) => {
     // A reason is free text, which is neither masked nor searched.
-    const isHidden = (): boolean => direction === 'received' && masking !== undefined
+    const isHidden = (): boolean =>
+      direction === 'received' && (context.following.refusal() ?? context.following.masking) !== undefined
     void (passing ?? Promise.resolve()).then(() => close(to, code, isHidden() ? '' : reason.toString('utf8')))
   })
 }
@@ -166,14 +166,14 @@ function faultOf(thrown: Error & { code?: unknown }, direction: Direction): Gate
   return new GateError(code, `${who} broke the rules of WebSocket (${thrown.code.slice('WS_ERR_'.length)})`)
 }
 
-/** Decides, records and sends one message; gives what was masked for it. */
+/** Decides, records and sends one message. */
 async function pass(
   { session, keys, path, place, following, signal }: MessageContext,
   direction: Direction,
   message: Buffer,
   isBinary: boolean,
   to: WebSocket,
-): Promise<Masking | undefined> {
+): Promise<void> {
   const refusal = following.refusal()
   if (refusal !== undefined) throw refusal
   const read = readMessage(direction, message)
@@ -225,7 +225,6 @@ async function pass(
     )
   })
   session.gate.observe({ command: number, rows: undefined, bytes: message.length, status: direction })
-  return masking
 }
 
 function recordedPlace({ facts, resources }: Operation, path: string): Pick<Operation, 'facts' | 'resources'> {
