@@ -53,11 +53,23 @@ export function isHit(pattern: readonly string[], names: readonly string[]): boo
   const [name, ...others] = names
   const [first, ...rest] = pattern
   if (first === undefined || name === undefined) return pattern.every(each => each === '**') && names.length === 0
-  const parts = /[.[]/.test(name) ? name.split(/[.[\]]/).filter(part => !/^\d*$/.test(part)) : []
+  const separators = ['.', '[', ']', '\0']
+  const parts = separators.some(each => name.includes(each))
+    ? separators
+        .reduce((texts, each) => texts.flatMap(text => text.split(each)), [name])
+        .filter(part => !/^\d*$/.test(part))
+    : []
   if (parts.length > 0 && isHitInParts(pattern, parts, others)) return true
   if (first === '**') return isHit(rest, names) || isHit(pattern, others)
-  return (first === '*' || first.toLowerCase() === name.toLowerCase()) && isHit(rest, others)
+  return (first === '*' || first.toLowerCase() === visible(name).toLowerCase()) && isHit(rest, others)
 }
+
+/** Without what nobody sees, and blanks around it. */
+const visible = (name: string): string =>
+  [...name]
+    .filter(letter => !/\p{Cc}|\p{Cf}/u.test(letter))
+    .join('')
+    .trim()
 
 /** Whether the parts of a name, and the names below it, are what a pattern says: what is in something hidden is hidden. */
 function isHitInParts(pattern: readonly string[], parts: readonly string[], others: readonly string[]): boolean {

@@ -129,6 +129,9 @@ export function messageMasker(contentType: string | undefined, masks: BodyMasks)
   return bodyMasker(contentType, { ...masks, fields: masks.anywhere })
 }
 
+/** JSON in which `{"path":"/email","value":…}`, `{"name":"email","value":…}` or `["email",{},"text",…]` stand for a field. */
+const namesAsValues = /^application\/(?:json-patch(?:-query)?|vnd\.collection|vcard|calendar|senml|sensml)\+json$/
+
 function unreadable(type: MediaType, form: BodyForm | undefined, masks: BodyMasks): string | undefined {
   if (form === undefined) {
     const charset = type.parameters.get('charset')
@@ -136,6 +139,7 @@ function unreadable(type: MediaType, form: BodyForm | undefined, masks: BodyMask
     return `A body of type ${shown} cannot be searched for what has to be masked.`
   }
   if (masks.fields === undefined) return undefined
+  if (namesAsValues.test(type.name)) return `A body of type ${type.name} has names of fields in its values.`
   if (form === 'text') return `A body of type ${type.name} has no fields that could be masked.`
   if (form === 'csv' && headerOf(type) === false)
     return 'CSV without a row of names has no fields that could be masked.'

@@ -11,6 +11,8 @@ import { Pieces } from './pieces.ts'
 export const MAX_ROW_BYTES = 1_048_576
 
 const [QUOTE, COMMA, CR, LF] = [0x22, 0x2c, 0x0d, 0x0a]
+/** Words, or nothing. */
+const title = /^(?:[\p{L}_][\p{L}\p{N} _./()-]*)?$/u
 /** What others put between columns: in names they say that this is not what it claims to be. */
 const otherSeparators = /[;\t|]/
 
@@ -49,7 +51,9 @@ export class CsvMasker implements BodyMasker {
   #state = START_OF_CELL
   /** The places of the columns, once their names are known. */
   #columns: readonly PathState[] | undefined
+  #names: ReadonlySet<string> = new Set()
   #isBehindEmpty = false
+  #isSecond = true
 
   constructor(masks: CsvMasks) {
     this.#masks = masks
@@ -78,17 +82,30 @@ export class CsvMasker implements BodyMasker {
     if (fields !== undefined && this.#columns === undefined) this.#columns = this.#namesOf(cells, fields)
     else if (fields !== undefined) {
       const isEmpty = cells.length === 1 && cells[0]?.raw === ''
-      // Where some put a second table, whose columns are others.
-      if (this.#isBehindEmpty && cells.some(({ text }) => placeOfColumn(fields, text.trim()).mask >= 0))
-        throw brokenCsv('a second row of names')
+      if (this.#isNames(cells, fields)) throw brokenCsv('a second row of names')
       this.#isBehindEmpty = isEmpty
+      this.#isSecond = false
       if (!isEmpty && cells.length !== this.#columns?.length) throw brokenCsv('a row with other columns than the first')
       return this.#shown(row, cells, ending, isEmpty ? [] : this.#columns)
     }
     return this.#shown(row, cells, ending, [])
   }
 
+  /**
+   * Whether a row names columns anew: a second table behind an empty row, a second line of titles, or the names of the first row
+   * in another order. A value that is no more than called like something masked has others beside it.
+   */
+  #isNames(cells: readonly Cell[], fields: FieldMasks): boolean {
+    const isMasked = ({ text }: Cell): boolean => placeOfColumn(fields, text.trim()).mask >= 0
+    if (this.#isBehindEmpty) return cells.some(isMasked)
+    const isName = this.#isSecond
+      ? ({ text }: Cell): boolean => title.test(text)
+      : ({ text }: Cell): boolean => this.#names.has(text.trim().toLowerCase())
+    return cells.every(isName) && cells.some((cell, at) => (this.#columns?.[at]?.mask ?? -1) < 0 && isMasked(cell))
+  }
+
   #namesOf(cells: readonly Cell[], fields: FieldMasks): PathState[] {
+    this.#names = new Set(cells.map(({ text }) => text.trim().toLowerCase()))
     // Many readers take the blanks around a name away.
     const columns = cells.map(({ text }) => placeOfColumn(fields, text.trim()))
     // Some readers take such a row for something else, and the next one for the names.

@@ -50,8 +50,10 @@ function bucket(length: number, first: number, last: number): number {
   return length * 65_536 + (small[first] ?? 0) * 256 + (small[last] ?? 0)
 }
 
-/** What makes more than one name of a name, or has capitals that are not ASCII. */
-const odd = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x80 || byte === 0x2e || byte === 0x5b ? 1 : 0))
+/** What makes more than one name of a name, is left out of it, or has capitals that are not ASCII. */
+const odd = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte <= 0x20 || byte >= 0x7f || byte === 0x2e || byte === 0x5b || byte === 0x5d ? 1 : 0,
+)
 
 function isOdd(bytes: Buffer, start: number, end: number): boolean {
   for (let at = start; at < end; at += 1) if (odd[bytes[at] ?? 0] === 1) return true
@@ -60,10 +62,20 @@ function isOdd(bytes: Buffer, start: number, end: number): boolean {
 
 /**
  * The names of which one is made that stands for several, as in `customer[address][0][city]` and `customer.address.city`: an
- * index has no name, as in arrays.
+ * index has no name, as in arrays. A name ends at a NUL to programs in C.
  */
 function partsOf(name: string): string[] {
-  return name.split(/[.[\]]+/).filter(part => !/^\d*$/.test(part))
+  return name.split(separators).filter(part => !/^\d*$/.test(part))
+}
+
+const separators = /[.[\]\0]+/
+
+/** A name as it is compared: without what nobody sees, and blanks around it. */
+function seen(name: string): string {
+  return name
+    .replaceAll(/[\p{Cc}\p{Cf}]+/gu, '')
+    .trim()
+    .toLowerCase()
 }
 
 /**
@@ -102,7 +114,7 @@ export class Paths {
   /** The same after a name that was decoded. One with dots or brackets is one name, and those that it is made of. */
   belowText(state: PathState, name: string): PathState {
     const whole = this.#next(state, this.#numberOfText(name))
-    if (!/[.[]/.test(name)) return whole
+    if (!separators.test(name)) return whole
     const parts = partsOf(name)
     const places = new Set(whole.places)
     let last = state
@@ -140,7 +152,7 @@ export class Paths {
   }
 
   #numberOfText(name: string): number {
-    return this.#numbers.get(name.toLowerCase()) ?? OTHER_NAME
+    return this.#numbers.get(seen(name)) ?? OTHER_NAME
   }
 
   #read(written: string, pattern: string): number {

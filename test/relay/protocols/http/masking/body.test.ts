@@ -53,6 +53,9 @@ t.test('types that cannot be read are refused with a reason', async t => {
     }
   }
   for (const type of [
+    'application/json-patch+json',
+    'application/vnd.collection+json; charset=utf-8',
+    'application/vcard+json',
     'text/plain',
     'text/html',
     'application/xml',

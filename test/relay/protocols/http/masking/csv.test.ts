@@ -16,6 +16,7 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
   ['a byte order mark', '\ufeffemail,a\n1,2\n', '\ufeffemail,a\n****,2\n'],
   ['a byte order mark and quotes', '\ufeff"email",a\n1,2\n', '\ufeff"email",a\n****,2\n'],
   ['empty rows', 'email,a\n\n1,2\n\n', 'email,a\n\n****,2\n\n'],
+  ['values called as columns are', 'email,a\n1,email\nx,email\n1,a\n', 'email,a\n****,email\n****,email\n****,a\n'],
   ['names with quotes in them', '"e""name",email\n1,2\n', '"e""name",email\n1,****\n'],
 ]
 
@@ -67,6 +68,8 @@ t.test('a document in a cell', async t => {
 t.test('what other readers could read otherwise is refused', async t => {
   for (const text of [
     'email,a\n1\n',
+    'email,a\nnick,email\nx,ann@b.c\n',
+    'email,a\n1,2\na,EMAIL\nx,ann@b.c\n',
     'email,a\n1,2,3\n',
     'email\n"1',
     'email\n1"2"\n',

@@ -34,6 +34,14 @@ t.test('a name, any name, any number of names', async t => {
   for (const [names, mask] of cases) t.equal(maskAt(paths, names.split('.')), mask, names)
 })
 
+t.test('what nobody sees of a name is left out of it', async t => {
+  const paths = new Paths([['email'], ['pass word']])
+  for (const name of ['email\0', '\0email', 'email\0x', ' email\t', '\u00a0Email', '\ufeffe\u200bmail', '\u202eemail'])
+    t.equal(maskAt(paths, [name]), 0, JSON.stringify(name))
+  t.equal(maskAt(paths, ['Pass word ']), 1)
+  for (const name of ['e mail', 'emai', 'password']) t.equal(maskAt(paths, [name]), -1, name)
+})
+
 t.test('the first of several masks counts, and two stars alone are everything', async t => {
   t.equal(maskAt(new Paths([['a.b'], ['**.b'], ['**']]), ['a', 'b']), 0)
   t.equal(maskAt(new Paths([['c'], ['**.b'], ['a.b']]), ['a', 'b']), 1)
