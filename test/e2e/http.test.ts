@@ -31,6 +31,8 @@ targets:
       - name: payouts
         when: op.action == "post" && op.path == "/payouts"
         hold: { approvers: "1 of dba", expires: 60s, mode: retry }
+      - { name: brief, when: op.path == "/brief", hold: { approvers: "1 of dba", expires: 10s } }
+      - { name: brief-retry, when: op.path == "/brief/retry", hold: { approvers: "1 of dba", expires: 10s, mode: retry } }
     mask:
       - { fields: ["**.email", "customers.cards.pan"], headers: [x-owner], for: { groups: [support] }, with: redact }
 `
@@ -338,6 +340,34 @@ t.test('held for clients that come again', async t => {
     `a body of no chunk is nothing that people would have to see: ${chunks}`,
   )
   t.same(statuses(await sendRaw(open.port, `${empty}Content-Length: 0\r\n\r\n`)), [200], 'and the same as none')
+})
+
+t.test('an approval that is used when its time is over', async t => {
+  const ways = [
+    ['/brief', { headers: { prefer: 'respond-async' } }, 202],
+    ['/brief/retry', {}, 403],
+  ] as const
+  const ask = async ([path, init, status]: (typeof ways)[number]): Promise<string> => {
+    const answer = await get(open, path, init)
+    t.equal(answer.status, status, path)
+    return ((await answer.json()) as { request: string }).request
+  }
+  const first = await Promise.all(ways.map(ask))
+  const beganMs = Date.now()
+  for (const id of first) t.equal((await bob.runInProcess('approve', id)).code, 0)
+  await wait(Math.max(0, beganMs + 10_500 - Date.now()))
+  const second = await Promise.all(ways.map(ask))
+  t.notOk(
+    second.some(id => first.includes(id)),
+    'people are asked anew',
+  )
+  t.notOk(
+    world.service.asked.some(({ url }) => url.startsWith('/brief')),
+    'and nothing has run',
+  )
+  await bob.runInProcess('approve', second[0] ?? '')
+  t.equal((await get(open, '/brief', ways[0][1])).status, 200)
+  await bob.runInProcess('deny', second[1] ?? '', '--reason', 'no')
 })
 
 t.test('one connection on standard input and output', async t => {
