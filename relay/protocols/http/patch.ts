@@ -1,12 +1,27 @@
 // JSON Patch (RFC 6902): operations that carry a field to where no mask names it, or ask whether it has a value. Pure.
 import type { PathState, Paths } from './masking/paths.ts'
 
-/** Whether a document is a patch that copies, moves or tests one of these fields, wherever it is; few are, so they are asked for then. */
+/**
+ * Whether a document is or holds a patch that copies, moves or tests one of these fields, wherever it is; few are, so they are
+ * asked for then.
+ */
 export function carriesFields(document: unknown, fieldsOf: () => Paths | undefined): boolean {
-  if (!Array.isArray(document)) return false
+  const operations = operationsIn(document)
+  if (operations.length === 0) return false
   const fields = fieldsOf()
-  return fields !== undefined && document.some(operation => isObject(operation) && carries(operation, fields))
+  return fields !== undefined && operations.some(operation => carries(operation, fields))
 }
+
+/** Objects in arrays that have an `op`: some services take a patch among other members. */
+function operationsIn(document: unknown): Record<string, unknown>[] {
+  if (!isObject(document)) return []
+  const members = Object.values(document)
+  const operations = Array.isArray(document) ? members.filter(isObject).filter(isOperation) : []
+  return [...operations, ...members.flatMap(operationsIn)]
+}
+
+const isOperation = (value: Record<string, unknown>): boolean =>
+  Object.keys(value).some(name => name.toLowerCase() === 'op')
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
