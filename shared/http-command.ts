@@ -53,11 +53,14 @@ function isText(bytes: Buffer): boolean {
   return isUtf8(bytes) && !bytes.includes(0)
 }
 
-/** Headers that say what a request copies or renames: S3 and services like it, Swift, Azure. */
+/** What an object is made of that begins with it, when it is read: the beginning of their names (Swift). */
+export const manifestSource = 'x-object-manifest'
+
+/** Headers that say what a request copies, renames or makes another name of: S3 and services like it, Swift, Azure. */
 export const copySources: readonly string[] = [
   ...['x-amz-copy-source', 'x-amz-rename-source', 'x-goog-copy-source', 'x-oss-copy-source', 'x-obs-copy-source'],
   ...['x-cos-copy-source', 'x-bce-copy-source', 'x-tos-copy-source', 'x-copy-from', 'x-ms-copy-source'],
-  'x-ms-rename-source',
+  ...['x-ms-rename-source', 'x-symlink-target', 'x-oss-symlink-target', 'x-tos-symlink-target', manifestSource],
 ]
 
 /** Headers by which a request asks to be taken for one of another method. */

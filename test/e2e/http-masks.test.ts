@@ -125,9 +125,12 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
     { op: 'test', path: '/cars/0', value: { vin: SECRET } },
   ]) {
     const before = world.service.asked.length
-    const answer = await ask(masked, '/users/1', sent('PATCH', [{ op: 'add', path: '/a', value: 1 }, operation], type))
-    t.equal(answer.status, 403, JSON.stringify(operation))
-    t.match(await answer.json(), { rule: 'http', detail: /copies, moves or tests/ })
+    const patch = [{ op: 'add', path: '/a', value: 1 }, operation]
+    for (const body of [patch, { comment: 'x', changes: { patch } }]) {
+      const answer = await ask(masked, '/users/1', sent('PATCH', body, type))
+      t.equal(answer.status, 403, JSON.stringify(operation))
+      t.match(await answer.json(), { rule: 'http', detail: /copies, moves or tests/ })
+    }
     t.equal(world.service.asked.length, before)
     t.equal((await ask(open, '/users/1', sent('PATCH', [operation], type))).status, 200)
   }
@@ -158,6 +161,8 @@ t.test('what is masked by its route is not copied to where it is not', async t =
     ['/drafts/7', from('arn:aws:s3:eu:1:accesspoint/a/object/reports/7')],
     ['/drafts/7', from('https://account.blob.example/reports/7?sig=1', 'x-ms-copy-source')],
     ['/drafts', from('/reports', 'x-ms-rename-source')],
+    ['/drafts/7', from('bucket/reports/7', 'x-symlink-target')],
+    ['/drafts/7', from('bucket/rep', 'x-object-manifest')],
     ['/drafts', { method: 'BIND', body: '<bind><segment>x</segment><href>/reports/7</href></bind>' }],
   ]
   for (const [path, init] of left) {

@@ -1,4 +1,5 @@
 // Copies and moves that would carry what is masked to where it is not: masks with routes do not go along. Pure.
+import { manifestSource } from '@gate/shared/http-command'
 import type { FieldMaskObligation, Obligation } from '@gate/shared/model'
 import type { CopySource } from './copy-source.ts'
 import type { Location } from './location.ts'
@@ -33,9 +34,12 @@ export function copiesOf({ location, destination, sources }: Asking, templates: 
     depth: path.split('/').filter(segment => segment !== '').length,
   })
   const here = placeOf(location.plain)
+  const anywhere: Place = { routes: templates, below: [], depth: 0 }
+  const placesOf = ({ field, location: { plain } }: CopySource): Place[] =>
+    field === manifestSource ? [anywhere] : endsOf(plain).map(placeOf)
   return [
     ...(destination === undefined ? [] : [{ from: here, to: placeOf(destination.plain) }]),
-    ...sources.flatMap(source => endsOf(source.location.plain).map(from => ({ from: placeOf(from), to: here }))),
+    ...sources.flatMap(source => placesOf(source).map(from => ({ from, to: here }))),
   ]
 }
 
