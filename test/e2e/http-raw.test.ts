@@ -1,4 +1,5 @@
 // The HTTP room against bytes that no honest client sends, and against a service that is hostile itself: raw sockets both ways.
+import { randomBytes } from 'node:crypto'
 import { type IncomingHttpHeaders, METHODS } from 'node:http'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -228,13 +229,33 @@ t.test('forms that are too long to be kept are looked through on their way', asy
     ['sized', sized('POST /a', 'multipart/form-data; boundary=x', hidden)],
     ['in chunks', chunked(inChunks(hidden), type)],
     ['no type', chunked(inChunks(`a=${'x'.repeat(2_000_000)}&_method=DELETE`))],
+    ['JSON', sized('POST /a', 'application/json', `{"a":"${'x'.repeat(2_000_000)}","_method":"DELETE"}`)],
   ] as const) {
     const { answer, asked } = await attack(open, bytes)
     t.same([statuses(answer), asked], [[400, 200], []], `${name}: the service never sees its end`)
     t.match(answer, '_method', name)
   }
   const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
-  t.equal(events.filter(({ type, status }) => type === 'outcome' && status === 'ERR_GATE_PROTOCOL').length, 3)
+  t.equal(events.filter(({ type, status }) => type === 'outcome' && status === 'ERR_GATE_PROTOCOL').length, 4)
+})
+
+t.test('a method that hides in encoded JSON', async t => {
+  const json = (fields: string, body: Buffer): string => sized('POST /a', `application/json${fields}`, body)
+  const gzip = '\r\nContent-Encoding: gzip'
+  const long = JSON.stringify({ a: randomBytes(2_000_000).toString('hex') })
+  for (const [name, bytes] of [
+    ['gzip', json(gzip, gzipSync('{"a":1,"_method":"DELETE"}'))],
+    ['utf-16', json('; charset=utf-16', Buffer.from('\ufeff{"_method":"DELETE"}', 'utf16le'))],
+    ['another coding', json('\r\nContent-Encoding: zstd', Buffer.from('x'))],
+    ['no gzip', json(gzip, Buffer.from('{}'))],
+    ['too long when undone', json(gzip, gzipSync('x'.repeat(5_000_000)))],
+    ['too long', json(gzip, gzipSync(long))],
+  ] as const) {
+    const { answer, asked } = await attack(open, bytes)
+    t.same([statuses(answer)[0], asked], [400, []], name)
+  }
+  const plain = await attack(open, json(gzip, gzipSync('{"a":{"_method":1}}')))
+  t.same([statuses(plain.answer), plain.asked.length], [[200, 200], 1])
 })
 
 t.test('pipelines', async t => {

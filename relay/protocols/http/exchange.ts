@@ -121,8 +121,10 @@ export class Exchange {
     const length = lengthOf(this.#request)
     if (length === 0) return { head, start: undefined, isWhole: true, length }
     const { gate } = this.#connection.session
-    // A form can ask for another method, and GraphQL for what is masked under other names.
-    const isAsked = gate.masked || formOf(head.method, head.fields.one('content-type')) !== undefined
+    // A form can ask for another method, and GraphQL for what is masked under other names. JSON is looked through on its way.
+    const kind = formOf(head.method, head.fields.one('content-type'))
+    const isPlain = kind === 'json' && head.fields.one('content-encoding') === undefined
+    const isAsked = gate.masked || (kind !== undefined && !isPlain)
     const limit = head.fault === undefined ? bytesToRead(length, isAsked ? 'rules' : gate.bodyNeed) : 0
     if (limit === 0) return { head, start: undefined, isWhole: false, length }
     this.#continue()
@@ -238,7 +240,9 @@ export class Exchange {
     if (length === 0) return undefined
     if (isWhole && start !== undefined) return start
     if (start !== undefined) this.#request.unshift(start)
-    return new RequestBody(this.#request, kind === undefined ? undefined : overrideScan(kind))
+    // What is encoded was looked through as a whole.
+    const isScanned = kind !== undefined && this.#request.headers['content-encoding'] === undefined
+    return new RequestBody(this.#request, isScanned ? overrideScan(kind) : undefined)
   }
 
   /** Answers in the target's place. The rest of a body that nobody wants is not waited for. */

@@ -1,5 +1,6 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
+import { JsonNames } from './json-overrides.ts'
 import { decoded, plainName, unescaped } from './members.ts'
 
 /** Of a member's name so much is kept: none that asks for a method is longer, however it is escaped. */
@@ -13,7 +14,7 @@ const OVERLAP_LENGTH = 1024
 const likeHeaders: ReadonlySet<string> = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
 
 /** How a target could read the members of a body. */
-export type FormKind = 'urlencoded' | 'multipart'
+export type FormKind = 'urlencoded' | 'multipart' | 'json'
 
 /** A body as it comes; what it holds is told by throwing. */
 export interface OverrideScan {
@@ -29,7 +30,8 @@ export interface OverrideScan {
 export function formKind(contentType: string | undefined): FormKind | undefined {
   const type = /^[^;,\s]*/.exec((contentType ?? '').trim())?.[0].toLowerCase() ?? ''
   if (type === '' || type === 'application/x-www-form-urlencoded') return 'urlencoded'
-  return type.startsWith('multipart/') ? 'multipart' : undefined
+  if (type.startsWith('multipart/')) return 'multipart'
+  return /^(?:application|text)\/(?:json|.+\+json)$/.test(type) ? 'json' : undefined
 }
 
 /** The same for a request: frameworks take the method of a POST alone from its body. */
@@ -44,6 +46,7 @@ export function isOverride(name: string): boolean {
 }
 
 export function overrideScan(kind: FormKind): OverrideScan {
+  if (kind === 'json') return new JsonScan()
   return kind === 'urlencoded' ? new UrlencodedScan() : new MultipartScan()
 }
 
@@ -66,6 +69,18 @@ function refusal(): GateError {
   return new GateError('ERR_GATE_PROTOCOL', 'the body has _method, or a name that is taken for it', {
     hint: 'Send the method itself.',
   })
+}
+
+class JsonScan implements OverrideScan {
+  readonly #names = new JsonNames(name => {
+    if (isOverride(name)) throw refusal()
+  })
+
+  push(bytes: Buffer): void {
+    this.#names.push(bytes)
+  }
+
+  end(): void {}
 }
 
 class UrlencodedScan implements OverrideScan {

@@ -11,6 +11,7 @@ import { type CopySource, readSources, withSources } from './copy-source.ts'
 import { copiesOf } from './copying.ts'
 import { readDestination, withDestination } from './destination.ts'
 import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
+import { undone } from './json-overrides.ts'
 import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { operationOf, type Request } from './operation.ts'
@@ -247,9 +248,24 @@ function bodyFault({ method, fields }: ReadHead, { document }: Body, content: Re
   const contentType = fields.one('content-type')
   const kind = formOf(method, contentType)
   if (kind === undefined || content.length === 0) return undefined
-  if (fields.one('content-encoding') !== undefined || (kind === 'urlencoded' && !isAsciiForm(contentType)))
-    return new GateError('ERR_GATE_PROTOCOL', 'a form that gate cannot read: it could hold a _method', { hint })
+  const unreadable = (what: string): GateError =>
+    new GateError('ERR_GATE_PROTOCOL', `${what} that gate cannot read: it could hold a _method`, { hint })
+  const coding = fields.one('content-encoding')
+  if (kind === 'json') {
+    if (!isAsciiJson(contentType)) return unreadable('JSON in a charset')
+    if (coding === undefined) return overrideFault(kind, content)
+    const start = content.isWhole && content.start !== undefined ? undone(content.start, coding) : undefined
+    return start === undefined ? unreadable('encoded JSON') : overrideFault(kind, { ...content, start })
+  }
+  if (coding !== undefined || (kind === 'urlencoded' && !isAsciiForm(contentType))) return unreadable('a form')
   return overrideFault(kind, content)
+}
+
+/** The same of JSON, of which a type that cannot be read is no other charset's. */
+function isAsciiJson(contentType = ''): boolean {
+  return charsetOf(contentType) === undefined
+    ? !/charset\W*utf\W?(?:7|16|32)/i.test(contentType)
+    : isAsciiForm(contentType)
 }
 
 /** Whether names in a form stand in it as they are: in charsets that have ASCII in its place. */

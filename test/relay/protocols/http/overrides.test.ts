@@ -30,6 +30,11 @@ const forms: readonly [FormKind, string, boolean][] = [
   ['urlencoded', `${'a'.repeat(5_000)}&%5F%6dethod=PUT`, true],
   ['urlencoded', 'a=_method&method=1&x_method=2&a=b=_method', false],
   ['urlencoded', '', false],
+  ['json', `{"pad":"${'"{'.replace('"', '\\"')}${'a'.repeat(70_000)}","_method" : "DELETE"}`, true],
+  ['json', '{"a":[{"b":1}],"\\u005fmethod":"DELETE"}', true],
+  ['json', '\ufeff{"X-HTTP-Method-Override":"DELETE"}', true],
+  ['json', '{"a":{"_method":1},"b":"_method","c":["_method"],"method":1}', false],
+  ['json', `{"${'a'.repeat(1_000)}_method":1,"a\\\\":"_method"}`, false],
   ['multipart', multipart('name="_method"'), true],
   ['multipart', `${page}${multipart('name="_method"')}`, true],
   ['multipart', `${page}${multipart('name="a"', '_method')}`, false],
@@ -82,7 +87,9 @@ t.test('types and names', async t => {
   t.equal(formKind('Application/X-WWW-Form-Urlencoded ; charset=utf-8'), 'urlencoded')
   t.equal(formKind('application/x-www-form-urlencoded,text/plain'), 'urlencoded')
   t.equal(formKind('Multipart/Related; boundary=x'), 'multipart')
-  t.equal(formKind('application/json'), undefined)
+  t.equal(formKind('application/json; charset=utf-8'), 'json')
+  t.equal(formKind('application/vnd.api+json'), 'json')
+  t.equal(formKind('application/x-ndjson'), undefined)
   for (const name of [
     '_method',
     ' _METHOD',

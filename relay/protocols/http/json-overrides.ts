@@ -1,0 +1,90 @@
+// Methods that hide in JSON: frameworks take it from a member of the outermost object of a POST. Pure.
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
+
+/** Of a name so much is kept: none that asks for a method is longer, however it is escaped. */
+const MAX_NAME_LENGTH = 256
+/** Of an encoded body. */
+const MAX_DECODED_BYTES = 4 * 1024 * 1024
+
+/** Tells of the names in the outermost object of JSON as it comes, in charsets that have ASCII in its place. */
+export class JsonNames {
+  readonly #told: (name: string) => void
+  #depth = 0
+  #isText = false
+  #isEscaped = false
+  /** The last text, which is a name if a colon comes next. */
+  #text = ''
+  #mayBeName = false
+
+  constructor(told: (name: string) => void) {
+    this.#told = told
+  }
+
+  push(bytes: Buffer): void {
+    const text = bytes.toString('latin1')
+    for (let at = 0; at < text.length; ) at = this.#isText ? this.#inText(text, at) : this.#between(text, at)
+  }
+
+  #inText(text: string, from: number): number {
+    if (this.#isEscaped) {
+      this.#isEscaped = false
+      this.#keep(text[from] ?? '')
+      return from + 1
+    }
+    const end = nextOf(text, /["\\]/g, from)
+    this.#keep(text.slice(from, Math.min(end, from + MAX_NAME_LENGTH)))
+    if (end === text.length) return end
+    this.#isEscaped = text[end] === '\\'
+    if (this.#isEscaped) this.#keep('\\')
+    this.#isText = this.#isEscaped
+    this.#mayBeName = !this.#isText
+    return end + 1
+  }
+
+  #keep(text: string): void {
+    if (this.#depth === 1 && this.#text.length < MAX_NAME_LENGTH) this.#text += text
+  }
+
+  #between(text: string, from: number): number {
+    const at = nextOf(text, /["{}[\]:,]/g, from)
+    const sign = text[at]
+    if (sign === undefined) return text.length
+    if (sign === ':' && this.#mayBeName && this.#depth === 1) this.#told(nameOf(this.#text))
+    this.#mayBeName = false
+    if (sign === '{' || sign === '[') this.#depth += 1
+    else if (sign === '}' || sign === ']') this.#depth -= 1
+    else if (sign === '"') {
+      this.#isText = true
+      this.#text = ''
+    }
+    return at + 1
+  }
+}
+
+function nextOf(text: string, signs: RegExp, from: number): number {
+  signs.lastIndex = from
+  return signs.exec(text)?.index ?? text.length
+}
+
+/** A text as it stands in its quotes, with its escapes undone; others than those of characters stay. */
+function nameOf(raw: string): string {
+  return raw.replace(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
+
+const decoders: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
+  identity: bytes => bytes,
+  gzip: bytes => gunzipSync(bytes, limit),
+  'x-gzip': bytes => gunzipSync(bytes, limit),
+  deflate: bytes => inflateSync(bytes, limit),
+  br: bytes => brotliDecompressSync(bytes, limit),
+}
+const limit = { maxOutputLength: MAX_DECODED_BYTES }
+
+/** A body without its coding; undefined where that cannot be undone, or is longer than anybody looks through. */
+export function undone(bytes: Buffer, coding: string): Buffer | undefined {
+  try {
+    return decoders[coding.trim().toLowerCase()]?.(bytes)
+  } catch {
+    return undefined
+  }
+}
