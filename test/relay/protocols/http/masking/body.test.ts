@@ -75,6 +75,18 @@ t.test('texts without fields are searched whole', async t => {
   t.equal(maskPieces('text/plain', search, []), '')
 })
 
+t.test('XML that says that it is written in something else', async t => {
+  const xml = (encoding: string): string => `<?xml version="1.0" encoding="${encoding}"?><a>ada@example.com</a>`
+  for (const encoding of ['utf-8', 'UTF-8', 'ISO-8859-1', 'windows-1252'])
+    t.match(maskBody('application/xml', search, xml(encoding)), '<a>****</a>', encoding)
+  for (const encoding of ['utf-7', 'utf-16', 'ISO-2022-JP', 'HZ-GB-2312', ''])
+    t.throws(
+      () => maskBody('application/atom+xml', search, xml(encoding)),
+      { code: 'ERR_GATE_TARGET_PROTOCOL' },
+      encoding,
+    )
+})
+
 t.test('a text that is too long, or of other characters than it says, is refused before anything left', async t => {
   const masker = bodyMasker('text/plain', search)
   if ('unreadable' in masker) throw new Error(masker.unreadable)
