@@ -82,6 +82,7 @@ export function catalogQueries(system: boolean) {
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
       and d.refobjid <> r.ev_class and r.ev_class >= ${from}`,
+    // Views that may show anything: of functions that are not PostgreSQL's own, and of the long values of any table (pg_toast).
     callers: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
@@ -91,7 +92,11 @@ export function catalogQueries(system: boolean) {
       and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}
       and (p.provolatile is distinct from 'i' and p.oid is not null or e.objid is null)
       and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
-        where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)`,
+        where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)
+    union select r.ev_class::text
+    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind = 't'
+    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass`,
     // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them;
     // and those that could be taken for PostgreSQL's own by their names.
     types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
