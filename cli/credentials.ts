@@ -117,7 +117,8 @@ export class Credentials {
       ...(tokens.refreshToken === undefined ? {} : { refreshToken: tokens.refreshToken }),
     }
     await this.#keychain.set(this.#profile.relay, JSON.stringify(renewed))
-    return this.open(tokens, renewed)
+    // The lock is held until what the relay gave is kept: whoever renewed in between would have its refresh token written over.
+    return await this.open(tokens, renewed)
   }
 
   async forget(): Promise<void> {

@@ -1,7 +1,15 @@
 // Logging in, staying logged in, and what ends when a login ends: with a real provider and the real device flow.
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readCliConfig } from '@gate/cli/config'
+import { Credentials } from '@gate/cli/credentials'
+import { openKeychain } from '@gate/cli/keychain'
+import { readProfile } from '@gate/cli/profile'
+import { type Call, RelayClient } from '@gate/cli/relay-client'
+import { systemClock } from '@gate/shared/clock'
 import t from 'tap'
+import type { ZodType } from 'zod'
 import { type Cli, createCli, startRelay } from '../support/gate.ts'
 import { startOidc } from '../support/oidc.ts'
 import { run } from '../support/process.ts'
@@ -115,6 +123,30 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
     const done = await Promise.all(Array.from({ length: 10 }, () => alice.run('targets', '--json')))
     for (const { code, stderr } of done) t.equal(code, 0, stderr)
     t.equal((await alice.runInProcess('whoami')).code, 0)
+  })
+
+  await t.test('two that renew while the relay is slow keep the refresh token that is good', async t => {
+    const config = { ...readCliConfig({}), home: alice.home, keychain: 'file' as const }
+    const profile = await readProfile(config)
+    const keychain = await openKeychain(config.home, config.keychain)
+    const client = new RelayClient(profile.relay, undefined)
+    const behind = (ms: number): Credentials => {
+      const late = Object.create(client, {
+        call: {
+          value: async (call: Call, schema: ZodType) => {
+            await sleep(ms)
+            return client.call(call, schema)
+          },
+        },
+      }) as RelayClient
+      return new Credentials(config, profile, keychain, late, systemClock)
+    }
+    const seen = await behind(0).find()
+    if (seen === undefined) throw new Error('nobody is logged in')
+    const [first, second] = await Promise.all([behind(500).renew(seen), sleep(20).then(() => behind(0).renew(seen))])
+    t.equal(second.token, first.token, 'the second waited, and took what the first got')
+    t.not((await behind(0).renew(first)).token, first.token, 'and what is kept is good')
+    await client.close()
   })
 
   await t.test('groups that the provider changes bind from the next renewal on', async t => {
