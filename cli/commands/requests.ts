@@ -85,7 +85,7 @@ export interface RequestsOptions {
 
 export async function requests(app: App, options: RequestsOptions): Promise<void> {
   await using connected = await connectApp(app)
-  if (options.watch === true) return watch(connected, options)
+  if (options.watch === true) return await watch(connected, options)
   const { client, credentials } = connected
   const path = `/v1/requests?which=${options.mine === true ? 'mine' : 'decidable'}`
   const found = await client.call({ method: 'GET', path, token: await credentials.token() }, requestList)

@@ -83,6 +83,15 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
     t.equal(await count(world), '99')
   })
 
+  await t.test('whoever watches requests sees them come and go', async t => {
+    await using watching = bob.start(['requests', '--watch', '--json'])
+    const held = await hold(gate.port, 'delete from t where id = 1000')
+    await watching.waitFor(new RegExp(`"id":"${held.id}".*"state":"waiting"|"state":"waiting".*"id":"${held.id}"`))
+    t.equal((await bob.runInProcess('approve', held.id)).code, 0)
+    await watching.waitFor(new RegExp(`"id":"${held.id}","state":"gone"|"id":"${held.id}".*"state":"used"`))
+    t.equal((await held.running.finished()).stdout, 'DELETE 0\n')
+  })
+
   await t.test('a signature that was altered, replayed, or made with another key counts for nothing', async t => {
     const first = await hold(gate.port, 'delete from t where id = 4')
     const second = await hold(gate.port, 'delete from t where id = 5')
