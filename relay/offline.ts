@@ -53,5 +53,5 @@ export async function enrolInStore(
   await mkdir(config.state, { recursive: true, mode: 0o700 })
   await using _lock = await lockState(config.state, systemClock)
   await using store = await openStore(await storeConfig(config), systemClock, createLog('relay', 'warn'))
-  return new Enrolments(store, systemClock).create(agent, targets, validMs)
+  return await new Enrolments(store, systemClock).create(agent, targets, validMs)
 }
