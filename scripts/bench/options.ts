@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
-export const groups = ['pgbench', 'copy', 'select', 'distinct', 'connect', 'idle', 'stream'] as const
+export const groups = ['pgbench', 'copy', 'select', 'distinct', 'migration', 'connect', 'idle', 'stream'] as const
 
 export interface Options {
   readonly json: boolean
@@ -12,6 +12,8 @@ export interface Options {
   readonly connections: number
   /** Different statements of the workloads that have many. */
   readonly statements: number
+  /** Rounds of a migration's statements. */
+  readonly migrations: number
   readonly idleConnections: number
   readonly streamBytes: number
   readonly profile: string | undefined
@@ -71,6 +73,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     pgbenchSeconds: number(values.seconds, 'seconds', quick ? 2 : 5),
     connections: quick ? 40 : 200,
     statements: quick ? 2_000 : 10_000,
+    migrations: quick ? 10 : 40,
     idleConnections: 200,
     streamBytes: quick ? GIGABYTE / 4 : 2 * GIGABYTE,
     profile: values.profile === undefined ? undefined : resolve(values.profile),

@@ -94,6 +94,12 @@ const wideColumns = Array.from(
   (_, column) => `left(md5((id * ${column + 1})::text), 8) AS c${column + 1}`,
 )
 
+/** Of a schema that somebody works with: what commands change is read anew with all of them. */
+export const schemaTables = 300
+const manyTables = `BEGIN FOR n IN 1..${schemaTables} LOOP
+  EXECUTE format('CREATE TABLE schema_%s (id int PRIMARY KEY, a text, b text, c text, d int, e int, f date, g jsonb)', n);
+  EXECUTE format('CREATE VIEW schema_view_%s AS SELECT id, a, b FROM schema_%s', n, n); END LOOP; END`
+
 /** No passwords: SCRAM would cost the same milliseconds on every route, and hide what the routes differ in. */
 function startServer(): Promise<PostgresServer> {
   return startPostgres({
@@ -115,6 +121,8 @@ async function fill(postgres: PostgresServer, { rows, say }: SetupOptions): Prom
     `CREATE UNLOGGED TABLE wide AS SELECT ${wideColumns} FROM generate_series(1, ${wideRows(rows)}) AS id`,
     'CREATE UNLOGGED TABLE times AS SELECT generate_series(1, 10000) AS n',
     'ALTER TABLE times ADD PRIMARY KEY (n)',
+    `DO $$ ${manyTables} $$`,
+    `GRANT CREATE ON SCHEMA public TO ${USER}`,
     `ALTER TABLE times OWNER TO ${USER}`,
     `ALTER TABLE wide OWNER TO ${USER}`,
     `ALTER TABLE people OWNER TO ${USER}`,

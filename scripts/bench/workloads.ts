@@ -1,7 +1,7 @@
 // What is measured: each workload runs against an endpoint and says how much it did in how much time.
 import { start } from '#support/process'
 import { type Answered, type Endpoint, RawClient } from './client.ts'
-import { type Person, type Setup, wideRows } from './setup.ts'
+import { type Person, type Setup, schemaTables, wideRows } from './setup.ts'
 import { client } from './wire.ts'
 
 export interface Done {
@@ -28,6 +28,7 @@ export interface Scale {
   readonly pgbenchSeconds: number
   readonly connections: number
   readonly statements: number
+  readonly migrations: number
 }
 
 const PROGRAM_TIMEOUT_MS = 300_000
@@ -133,6 +134,25 @@ async function distinctPrepared(endpoint: Endpoint, count: number, signal: Abort
     await connection.send(Buffer.concat([client.bind(`s${index}`, '0'), client.describe, client.execute, client.sync]))
   }
   return { units: count, seconds: (performance.now() - began) / 1000 }
+}
+
+/** Statements of migrations that run one by one, each of which changes the catalog. */
+const migration = [
+  'CREATE TABLE migrated (id int PRIMARY KEY, name text)',
+  'ALTER TABLE migrated ADD COLUMN note text',
+  'CREATE INDEX ON migrated (name)',
+  'CREATE VIEW seen AS SELECT id, name FROM migrated',
+  'DROP TABLE migrated CASCADE',
+]
+
+async function migrate(endpoint: Endpoint, rounds: number, signal: AbortSignal): Promise<Done> {
+  await using connection = await RawClient.open(endpoint)
+  const began = performance.now()
+  for (let round = 0; round < rounds; round += 1) {
+    signal.throwIfAborted()
+    for (const sql of migration) await connection.query(sql)
+  }
+  return { units: rounds * migration.length, seconds: (performance.now() - began) / 1000 }
 }
 
 /** Reads one answer whole, in binary. */
@@ -261,6 +281,14 @@ export async function workloads(setup: Setup, scale: Scale): Promise<Workload[]>
       person: 'bob',
       per: 1,
       ...whole((endpoint, signal) => distinctPrepared(endpoint, scale.statements, signal)),
+    },
+    {
+      name: 'migration',
+      what: `commands that change the schema, ${schemaTables} other tables`,
+      unit: 'statements',
+      person: 'bob',
+      per: 1,
+      ...whole((endpoint, signal) => migrate(endpoint, scale.migrations, signal)),
     },
     {
       name: 'connect',
