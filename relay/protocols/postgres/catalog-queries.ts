@@ -99,10 +99,11 @@ export function catalogQueries(system: boolean) {
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass`,
     // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them;
     // and those that could be taken for PostgreSQL's own by their names.
-    types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text,
-      (select pg_catalog.string_agg(c.castfunc::text, ' ') from pg_catalog.pg_cast c
-        where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and t.oid in (c.castsource, c.casttarget))
-    from pg_catalog.pg_type t
+    types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text, u.functions
+    from pg_catalog.pg_type t left join (select c.type, pg_catalog.string_agg(c.castfunc::text, ' ')
+      from (select castsource, castfunc from pg_catalog.pg_cast where castfunc >= ${FIRST_NORMAL_OBJECT_ID}
+        union select casttarget, castfunc from pg_catalog.pg_cast where castfunc >= ${FIRST_NORMAL_OBJECT_ID}) c (type, castfunc)
+      group by c.type) u (type, functions) on u.type = t.oid
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')}
         or t.typname in (${wholeTextTypes.map(name => `'${name}'`).join(', ')}))`,

@@ -1,4 +1,5 @@
 // A stream of the room's own on which it asks the target several questions at once: SQL in, rows as text out.
+import { isAscii } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
 import type { TargetStream } from '../protocol.ts'
@@ -62,7 +63,12 @@ export class CatalogStream {
     const rows: (string | null)[][] = []
     let failure: GateError | undefined
     for (;;) {
-      const { type, body } = await this.#message()
+      const message = this.#next()
+      if (message === undefined) {
+        await this.#more()
+        continue
+      }
+      const { type, body } = message
       if (type === D) rows.push(readRow(body))
       else if (type === E) {
         const fields = readErrorFields(body)
@@ -73,35 +79,44 @@ export class CatalogStream {
     }
   }
 
-  async #message(): Promise<{ type: number; body: Buffer }> {
-    for (;;) {
-      if (this.#bytes.length >= HEADER_BYTES) {
-        const length = this.#bytes.readInt32BE(1)
-        if (length < 4 || length > MAX_ANSWERS_BYTES)
-          throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'a message with an impossible length')
-        if (this.#bytes.length > length) {
-          const type = this.#bytes.readUInt8(0)
-          const body = this.#bytes.subarray(HEADER_BYTES, length + 1)
-          this.#bytes = this.#bytes.subarray(length + 1)
-          return { type, body }
-        }
-      }
-      const { value, done } = await this.#source.next()
-      if (done === true) throw new GateError('ERR_GATE_AGENT_LOST', 'the connection ended while the catalog was read')
-      this.#total += value.length
-      if (this.#total > MAX_ANSWERS_BYTES)
-        throw new GateError('ERR_GATE_LIMIT', `a catalog of more than ${MAX_ANSWERS_BYTES} bytes`)
-      this.#bytes = this.#bytes.length === 0 ? value : Buffer.concat([this.#bytes, value])
-    }
+  /** The next message, if all of it has come: thousands of rows come at once, and a promise for each would cost more than it does. */
+  #next(): { type: number; body: Buffer } | undefined {
+    if (this.#bytes.length < HEADER_BYTES) return undefined
+    const length = this.#bytes.readInt32BE(1)
+    if (length < 4 || length > MAX_ANSWERS_BYTES)
+      throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'a message with an impossible length')
+    if (this.#bytes.length <= length) return undefined
+    const type = this.#bytes.readUInt8(0)
+    const body = this.#bytes.subarray(HEADER_BYTES, length + 1)
+    this.#bytes = this.#bytes.subarray(length + 1)
+    return { type, body }
+  }
+
+  async #more(): Promise<void> {
+    const { value, done } = await this.#source.next()
+    if (done === true) throw new GateError('ERR_GATE_AGENT_LOST', 'the connection ended while the catalog was read')
+    this.#total += value.length
+    if (this.#total > MAX_ANSWERS_BYTES)
+      throw new GateError('ERR_GATE_LIMIT', `a catalog of more than ${MAX_ANSWERS_BYTES} bytes`)
+    this.#bytes = this.#bytes.length === 0 ? value : Buffer.concat([this.#bytes, value])
   }
 }
 
+/** A row's values; of plain ones all are decoded in one go. @throws {GateError} */
 function readRow(body: Buffer): (string | null)[] {
   const reader = new Reader(body)
-  const values = Array.from({ length: reader.uint16() }, () => {
+  const text = isAscii(body) ? body.toString('latin1') : undefined
+  const values: (string | null)[] = []
+  for (let left = reader.uint16(); left > 0; left -= 1) {
     const length = reader.int32()
-    return length === -1 ? null : reader.bytes(length).toString('utf8')
-  })
+    if (length === -1) {
+      values.push(null)
+      continue
+    }
+    const { at } = reader
+    reader.skip(length)
+    values.push(text === undefined ? body.toString('utf8', at, at + length) : text.slice(at, at + length))
+  }
   reader.end()
   return values
 }

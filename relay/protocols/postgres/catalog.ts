@@ -50,18 +50,27 @@ const noColumns: Columns = { columns: new Map(), types: new Map(), generated: ne
 
 /** In the order of their numbers, in which `*` and COPY give them: the server's rows come in the order of its pages. */
 function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Columns> {
-  const found = new Map<number, { columns: Map<number, string>; types: Map<number, number>; generated: Set<number> }>()
-  const ordered = [...rows].sort(([, a], [, b]) => Number(a) - Number(b))
-  for (const [oid, attributeNumber, name, type, generated] of ordered) {
-    const number = Number(attributeNumber)
-    const known = found.get(Number(oid))
-    const relation = known ?? { columns: new Map(), types: new Map(), generated: new Set() }
-    if (known === undefined) found.set(Number(oid), relation)
-    relation.columns.set(number, name ?? '')
-    if (typeof type === 'string') relation.types.set(number, Number(type))
-    if (generated === 'true') relation.generated.add(number)
+  const grouped = new Map<string | null, [number, CatalogRows['columns'][number]][]>()
+  for (const row of rows) {
+    const [oid = null, number] = row
+    const known = grouped.get(oid)
+    if (known === undefined) grouped.set(oid, [[Number(number), row]])
+    else known.push([Number(number), row])
   }
+  const found = new Map<number, Columns>()
+  for (const [oid, columns] of grouped)
+    found.set(Number(oid), columnsOf(columns.sort(([one], [another]) => one - another)))
   return found
+}
+
+function columnsOf(ordered: readonly (readonly [number, CatalogRows['columns'][number]])[]): Columns {
+  const [columns, types, generated] = [new Map<number, string>(), new Map<number, number>(), new Set<number>()]
+  for (const [number, [, , name, type, isGenerated]] of ordered) {
+    columns.set(number, name ?? '')
+    if (typeof type === 'string') types.set(number, Number(type))
+    if (isGenerated === 'true') generated.add(number)
+  }
+  return { columns, types, generated }
 }
 
 /** A primary key holds for all rows of a partitioned table, and not for those of tables that inherit. */

@@ -131,6 +131,10 @@ export class Reader {
     return this.#bytes.subarray(at, at + count)
   }
 
+  skip(count: number): void {
+    this.#need(count, 'a value')
+  }
+
   /** A String: bytes up to a NUL, which is not part of it. */
   cstring(): Buffer {
     const end = this.#bytes.indexOf(0, this.#at)
