@@ -15,6 +15,8 @@ export interface Outcome {
   readonly firstByteAtMs?: number | undefined
   /** A command tag, an SQLSTATE, a status. */
   readonly status: string
+  /** Whether the client has a transaction open, so that what was done is not committed yet. */
+  readonly inTransaction?: boolean
 }
 
 /** What an agent that checks approvals itself is told of a command. */

@@ -91,6 +91,48 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
     t.ok(readings() - before <= 3, `looked ${readings() - before} times`)
   })
 
+  await t.test('a migration in one transaction makes gate look when it is over, and not in its middle', async t => {
+    const readings = (): number => world.relay.process().stderr().split('"event":"postgres.catalog-read"').length
+    await psql(connection, ['-c', 'drop table if exists secrets.box', '-c', 'create table old_box (a int)'])
+    const before = readings()
+    const columns = Array.from({ length: 30 }, (_, at) => `alter table old_box add column c${at} int`)
+    const steps = ['begin', ...columns.flatMap(each => [each, 'select a from old_box'])]
+    const moved = ['alter table old_box rename to box', 'alter table box set schema secrets', 'commit']
+    const done = await psql(
+      connection,
+      [...steps, ...moved, 'select 1', 'insert into secrets.box (a) values (1)'].flatMap(each => ['-c', each]),
+    )
+    t.match(done.stderr, /gate: Nobody writes there\./)
+    t.ok(readings() - before <= 4, `looked ${readings() - before} times`)
+    const chained = [
+      'begin',
+      'alter table secrets.box rename to c',
+      'commit and chain',
+      'insert into secrets.c values (1)',
+    ]
+    t.equal(
+      (
+        await psql(
+          connection,
+          [...chained, 'commit'].flatMap(each => ['-c', each]),
+        )
+      ).stderr,
+      '',
+    )
+    const several = 'begin; alter table secrets.c rename to d; commit; alter table secrets.d rename to box'
+    const again = await psql(connection, [
+      '-c',
+      several,
+      '-c',
+      'insert into box values (1)',
+      '-c',
+      'set search_path = secrets',
+    ])
+    t.match(again.stderr, /relation "box" does not exist|Nobody writes there/)
+    const refused = await psql(connection, ['-c', 'set search_path = secrets', '-c', 'insert into box values (1)'])
+    t.match(refused.stderr, /gate: Nobody writes there\./)
+  })
+
   await t.test('a migration does not make gate log in for every statement, and nothing of it stays', async t => {
     const sessions = async (): Promise<number> => {
       const [row] = await world.postgres.query(`select sessions from pg_stat_database where datname = 'app'`)

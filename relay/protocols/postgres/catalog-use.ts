@@ -1,11 +1,13 @@
 // Which snapshot of the catalog statements are judged by: a fresh one, and a new one where names are unknown or have changed.
 import type { Clock } from '@gate/shared/clock'
+import type { Outcome } from '../machine.ts'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
+import type { StatementPlan } from './pending.ts'
 import type { Resolved } from './resolving.ts'
 import {
   type Change,
@@ -37,6 +39,13 @@ export interface CatalogSource {
 
 /** Says that a change of this session is over. */
 type End = () => void
+
+interface Changing {
+  /** Undefined for a command that changes no names. */
+  readonly end: End | undefined
+  /** Whether it can matter to this session before others see it. */
+  readonly matters: boolean
+}
 
 /** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
 const AFTERMATH_MS = 60_000
@@ -70,8 +79,8 @@ export class CatalogUse {
   readonly #source: CatalogSource
   readonly #clock: Clock
   #lookedMs = Number.NEGATIVE_INFINITY
-  /** Commands that change the catalog, until they end; undefined for those that change no names. */
-  readonly #changing = new Map<number, End | undefined>()
+  /** Commands that change the catalog, until they end. */
+  readonly #changing = new Map<number, Changing>()
   /** Of the open transaction. */
   #uncommitted: End[] = []
   /** Names under which commands make what may call, until these end; and those of the open transaction. */
@@ -206,8 +215,10 @@ export class CatalogUse {
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
-    for (const number of commands)
-      this.#changing.set(number, change === undefined ? undefined : this.#source.changes.begin(change, this))
+    for (const number of commands) {
+      const end = change === undefined ? undefined : this.#source.changes.begin(change, this)
+      this.#changing.set(number, { end, matters: gate.masked })
+    }
   }
 
   /** Says of a statement that was judged just now whether that still holds. Later commands of this session come after it. */
@@ -221,25 +232,27 @@ export class CatalogUse {
     return () => this.#making.size + this.#made.size === 0 && this.#source.freshCatalog() === catalog
   }
 
-  /** Whether a command that runs changes what names mean: then `over` has to be called when its transaction is. */
-  changesNames(commands: readonly number[]): boolean {
-    if (this.#changing.size + this.#holding.size === 0) return false
-    return commands.some(
-      number => this.#changing.get(number) !== undefined || this.#making.has(number) || this.#holding.has(number),
+  /** What commands that run change; then `over` has to be called when their transaction is. Undefined where they change nothing. */
+  changes(commands: readonly number[]): Pick<StatementPlan, 'changesNames' | 'changesCatalog'> | undefined {
+    if (this.#changing.size + this.#holding.size === 0) return undefined
+    const changesNames = commands.some(
+      number => this.#changing.get(number)?.end !== undefined || this.#making.has(number) || this.#holding.has(number),
     )
+    return { changesNames, changesCatalog: commands.some(number => this.#changing.has(number)) }
   }
 
   /** What others see changes when a command ends and again when its transaction does. */
-  ended(command: number, status: string): void {
+  ended({ command, status, inTransaction = false }: Outcome): void {
     if (this.#holding.delete(command)) this.#holds = true
-    if (this.#changing.has(command)) {
-      const end = this.#changing.get(command)
+    const changing = this.#changing.get(command)
+    if (changing !== undefined) {
       this.#changing.delete(command)
-      if (end !== undefined) this.#uncommitted.push(end)
+      if (changing.end !== undefined) this.#uncommitted.push(changing.end)
       for (const name of this.#making.get(command) ?? []) this.#made.add(name)
       this.#making.delete(command)
       this.#changedInTransaction = true
-      this.#source.catalogChanges()
+      // No snapshot shows what is not committed: a migration in one transaction would read one after the other for nothing.
+      if (!inTransaction || changing.matters) this.#source.catalogChanges()
     }
     if (this.#changedInTransaction && status === 'COMMIT') {
       this.#changedInTransaction = false
@@ -249,7 +262,7 @@ export class CatalogUse {
 
   /** A command that was to run did not. */
   unsent(command: number): void {
-    this.#changing.get(command)?.()
+    this.#changing.get(command)?.end?.()
     this.#changing.delete(command)
     this.#making.delete(command)
     this.#holding.delete(command)
@@ -258,7 +271,8 @@ export class CatalogUse {
   /** A transaction is over: what was changed in it is committed, or never was. */
   over(): void {
     this.#holds = false
-    if (this.#uncommitted.length + this.#made.size === 0) return
+    if (this.#uncommitted.length + this.#made.size === 0 && !this.#changedInTransaction) return
+    this.#changedInTransaction = false
     for (const end of this.#uncommitted) end()
     this.#uncommitted = []
     this.#made.clear()
@@ -268,7 +282,7 @@ export class CatalogUse {
   /** The session is. */
   close(): void {
     this.over()
-    const left = [...this.#changing.values()].filter(end => end !== undefined)
+    const left = [...this.#changing.values()].flatMap(({ end }) => end ?? [])
     this.#changing.clear()
     if (left.length === 0) return
     setTimeout(() => {

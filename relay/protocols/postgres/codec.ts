@@ -34,6 +34,11 @@ export const clientMessages: ReadonlyMap<number, ClientMessage> = new Map([
   [code('f'), { name: 'CopyFail', limit: SMALL }],
 ])
 
+/** The transaction status of ReadyForQuery. */
+export const IDLE = code('I')
+export const IN_TRANSACTION = code('T')
+export const FAILED = code('E')
+
 /** Type bytes by the protocol's own names; one letter can mean two messages, by direction. */
 export const Q = code('Q')
 export const F = code('F')

@@ -7,16 +7,11 @@ import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
 import type { RowCount } from '../protocol.ts'
 import { rowsOf } from './bodies.ts'
-import { C, E, type ErrorFields, errorMessage, s } from './codec.ts'
+import { C, E, type ErrorFields, errorMessage, FAILED, IDLE, IN_TRANSACTION, s } from './codec.ts'
 import type { Entry, ExecuteEntry, InjectedEntry, QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import { isFatal } from './refuse.ts'
 import { MAX_WITHHELD_BYTES, type Withholding } from './withholding.ts'
-
-/** The transaction status of ReadyForQuery. */
-export const IDLE = 'I'.charCodeAt(0)
-const IN_TRANSACTION = 'T'.charCodeAt(0)
-const FAILED = 'E'.charCodeAt(0)
 
 /** A command under a row limit that was sent and whose transaction is open. There is at most one: what follows it waits. */
 export interface Counted {

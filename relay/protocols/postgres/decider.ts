@@ -68,7 +68,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
   }
 
   observe(outcome: Outcome): void {
-    this.#judging.ended(outcome.command, outcome.status)
+    this.#judging.ended(outcome)
     this.#around.gate.observe(outcome)
   }
 

@@ -2,6 +2,7 @@
 import type { Clock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Parameter } from '@gate/shared/model'
+import type { Outcome } from '../machine.ts'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import { askedOf, type EstimateSource, type Sent } from './asked.ts'
@@ -89,8 +90,8 @@ export class Judging {
   }
 
   /** A command has ended, which can change the catalog. */
-  ended(command: number, status: string): void {
-    this.#catalogs.ended(command, status)
+  ended(outcome: Outcome): void {
+    this.#catalogs.ended(outcome)
   }
 
   /** A command that was let go on did not. */
@@ -233,7 +234,8 @@ export class Judging {
   }
 
   #marked(plan: StatementPlan, statement: Resolved | undefined): StatementPlan {
-    const marked = this.#catalogs.changesNames(plan.commands) ? { ...plan, changesNames: true } : plan
+    const changes = this.#catalogs.changes(plan.commands)
+    const marked = changes === undefined ? plan : { ...plan, ...changes }
     if (plan.masking === undefined || statement === undefined) return marked
     return { ...marked, isCurrent: this.#catalogs.currency(statement.effective) }
   }

@@ -3,8 +3,7 @@ import type { GateError } from '@gate/shared/errors'
 import { Queue } from '@gate/shared/queue'
 import type { Effect, Machine, Side } from '../machine.ts'
 import { ClientHalf } from './client-half.ts'
-import { E, errorMessage } from './codec.ts'
-import { IDLE } from './counting.ts'
+import { E, errorMessage, IDLE } from './codec.ts'
 import { Inbound } from './inbound.ts'
 import { LongQueries, type LongQueryShare } from './long-queries.ts'
 import { Names } from './names.ts'
@@ -54,6 +53,7 @@ export class PostgresMachine implements Machine<Buffer, Question, Answer> {
       searchPath: undefined,
       counted: undefined,
       changesNames: false,
+      changesCatalog: false,
       maximumStatementBytes,
       longQueries,
     }

@@ -49,6 +49,8 @@ export interface StatementPlan {
   readonly runsCode?: boolean
   /** It changes what names mean, for as long as its transaction is open. */
   readonly changesNames?: boolean
+  /** It changes the catalog, which others see when its transaction is over. */
+  readonly changesCatalog?: boolean
   /** Whether what was decided still holds: no other session has begun to change what the statement names. */
   readonly isCurrent?: () => boolean
   /** Applied when the server says that the statement is done. */

@@ -2,6 +2,7 @@
 import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
 import { rowsOf } from './bodies.ts'
+import { IDLE } from './codec.ts'
 import type { Inbound } from './inbound.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
@@ -20,7 +21,7 @@ export interface TargetEffects {
   send(unit: Buffer): void
   ask(question: Question): number
   observe(outcome: Outcome): void
-  /** A transaction is over in which a command changed what names mean. */
+  /** A transaction is over in which a command changed the catalog, or what names mean. */
   over(): void
   /** The client's question is moot: the server will skip what it is about. */
   forgetClientQuestion(): void
@@ -97,7 +98,8 @@ export class Receiving {
   report(running: Running, plan: StatementPlan | undefined, tag: string, status: string): void {
     for (const command of plan?.commands ?? []) {
       const { bytes, firstByteAtMs } = running
-      this.effects.observe({ command, rows: rowsOf(tag), bytes, firstByteAtMs, status })
+      const inTransaction = this.shared.status !== IDLE
+      this.effects.observe({ command, rows: rowsOf(tag), bytes, firstByteAtMs, status, inTransaction })
     }
   }
 }

@@ -36,14 +36,16 @@ export interface Shared {
   readonly reading: Reading
   /** A command that changes what names mean was sent, and its transaction is not over. */
   changesNames: boolean
+  /** The same of one that changes the catalog. */
+  changesCatalog: boolean
   /** Statements longer than this are refused unread, but for simple queries that `longQueries` has room for. */
   readonly maximumStatementBytes: number
   readonly longQueries: LongQueryShare
 }
 
-function changesNames(entry: Entry): boolean {
-  if (entry.kind === 'execute') return entry.plan?.changesNames === true
-  return entry.kind === 'query' && entry.plans.some(plan => plan.changesNames === true)
+function someOf(entry: Entry, what: 'changesNames' | 'changesCatalog'): boolean {
+  if (entry.kind === 'execute') return entry.plan?.[what] === true
+  return entry.kind === 'query' && entry.plans.some(plan => plan[what] === true)
 }
 
 interface Asking {
@@ -159,7 +161,8 @@ export class Sending {
     this.shared.pending.push(entry)
     this.shared.names.sent(entry)
     this.shared.reading.sent(entry)
-    if (changesNames(entry)) this.shared.changesNames = true
+    if (someOf(entry, 'changesNames')) this.shared.changesNames = true
+    if (someOf(entry, 'changesCatalog')) this.shared.changesCatalog = true
   }
 
   /** The message at hand goes on as it came. */

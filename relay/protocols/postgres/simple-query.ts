@@ -1,8 +1,8 @@
 // Simple queries and function calls: each is a segment of its own, and one under a row limit is wrapped in a transaction. Pure.
 import { serialize } from 'pg-protocol'
 import { readFunctionCall } from './bodies.ts'
-import { broken, type ErrorFields, F, HEADER_BYTES, message, Q } from './codec.ts'
-import { countedOf, IDLE } from './counting.ts'
+import { broken, type ErrorFields, F, HEADER_BYTES, IDLE, message, Q } from './codec.ts'
+import { countedOf } from './counting.ts'
 import type { FunctionEntry, QueryEntry, StatementPlan, Transaction } from './pending.ts'
 import { countedInSegment } from './refuse.ts'
 import { INSPECTED_BIND_BYTES, type Sending, unexpected } from './sending.ts'

@@ -2,8 +2,8 @@
 
 import { readCommandTag } from './bodies.ts'
 import { type ClientHalf, outOfCopy } from './client-half.ts'
-import { A, C, c, D, d, E, G, H, I, LARGE, N, n, one, S, s, T, t, three, two, V, Z } from './codec.ts'
-import { Counting, IDLE } from './counting.ts'
+import { A, C, c, D, d, E, G, H, I, IDLE, LARGE, N, n, one, S, s, T, t, three, two, V, Z } from './codec.ts'
+import { Counting } from './counting.ts'
 import type { Inbound } from './inbound.ts'
 import type { Entry, StatementPlan } from './pending.ts'
 import type { Answer } from './questions.ts'
@@ -256,8 +256,10 @@ export class TargetHalf {
 
   /** Commands that are on their way already are told of at the end of their own transaction. */
   #over(): void {
-    if (!this.#shared.changesNames) return
-    this.#shared.changesNames = this.#shared.pending.second !== undefined
+    if (!this.#shared.changesNames && !this.#shared.changesCatalog) return
+    const hasMore = this.#shared.pending.second !== undefined
+    this.#shared.changesNames &&= hasMore
+    this.#shared.changesCatalog &&= hasMore
     this.#receiving.effects.over()
   }
 
