@@ -10,6 +10,32 @@ import type { Decidable } from './request.ts'
 /** What is silent, or only takes, ends so soon; no byte goes to a client by the policy of before in any case. */
 const FOLLOW_MS = 1_000
 
+/**
+ * All that is under way: nearly every request is over before anybody would look, so one timer looks at those that are not,
+ * and a timer of its own for each would cost more than it is worth.
+ */
+class Watched {
+  readonly #looks = new Set<() => void>()
+  #timer: NodeJS.Timeout | undefined
+
+  /** Has it called about every second, for the first time within one; gives what ends that. */
+  add(look: () => void): () => void {
+    this.#looks.add(look)
+    this.#timer ??= setInterval(() => this.#look(), FOLLOW_MS).unref()
+    return () => this.#looks.delete(look)
+  }
+
+  #look(): void {
+    for (const look of this.#looks) look()
+    // Only now and not when the last one ends: the next request is often not far.
+    if (this.#looks.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+const watched = new Watched()
+
 export class Following {
   readonly #gate: Gate
   readonly #again: () => Decidable
@@ -77,14 +103,13 @@ export class Following {
 
   /** Asks from time to time, and tells why it may not go on; gives what ends that. */
   watch(end: (cause: GateError) => void): () => void {
-    const timer = setInterval(() => {
+    const unwatch = watched.add(() => {
       const cause = this.refusal()
       if (cause === undefined) return
-      clearInterval(timer)
+      unwatch()
       end(cause)
-    }, FOLLOW_MS)
-    timer.unref()
-    return () => clearInterval(timer)
+    })
+    return unwatch
   }
 }
 
