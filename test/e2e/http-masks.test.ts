@@ -36,7 +36,12 @@ const answers: Readonly<Record<string, Answer>> = {
   '/tags': answerWith('application/json', JSON.stringify({ '@odata.etag': SECRET, n: 1 })),
   '/text': answerWith(
     'application/json',
-    JSON.stringify({ data: JSON.stringify({ users: [user] }), log: `{"vin":"${SECRET}` }),
+    JSON.stringify({
+      data: JSON.stringify({ users: [user] }),
+      log: `{"vin":"${SECRET}`,
+      records: `\u001e{"vin":"${SECRET}"}`,
+      lines: `1\n{"vin":"${SECRET}"}`,
+    }),
   ),
   '/lines': answerWith('application/x-ndjson', `${JSON.stringify({ type: 'ADDED', object: user })}\n`),
   '/events': answerWith(

@@ -47,7 +47,7 @@ import { readTokens } from './json-tokens.ts'
 import { kindOf, textOfString } from './json-values.ts'
 import { type BodyMasker, NOTHING } from './masker.ts'
 import { type FieldMasks, type PathState, Paths } from './paths.ts'
-import { beginsDocument, maskString, mayBeDocument } from './text-document.ts'
+import { maskString, mayBeDocument } from './text-document.ts'
 
 /** One value; one value after another; or such, each behind a record separator (RFC 7464). */
 export type Documents = 'one' | 'many' | 'sequence'
@@ -245,8 +245,7 @@ export class JsonMasker implements BodyMasker {
     this.#place.next = IN_STRING
     this.#scan.escape = 0
     const state = this.#place.state
-    const isKept = beginsDocument[this.#bytes[at] ?? 0] === 1 && state.alive && !this.#output.isHiding
-    if (isKept && mayBeDocument(this.#bytes.subarray(at)))
+    if (state.alive && !this.#output.isHiding && mayBeDocument(this.#bytes.subarray(at)))
       this.#output.keep(
         raw => maskString(raw, this.#fields.paths, () => new JsonMasker(this.#fields, 'many', undefined, state)),
         at,

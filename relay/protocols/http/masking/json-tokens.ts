@@ -23,7 +23,7 @@ import {
 } from './json-place.ts'
 import { kindOf } from './json-values.ts'
 import type { FieldMasks } from './paths.ts'
-import { beginsDocument } from './text-document.ts'
+import { beginsBare } from './text-document.ts'
 
 const scan: NumberScan = { number: 0 }
 
@@ -43,7 +43,7 @@ export function readTokens(
   if (place.next < VALUE || place.depth === 0) return from
   const { isArray, states } = place
   // What stands in a variable here need not be looked up for each byte.
-  const [isBlank, isPlain, mayBegin] = [blanks, plain, beginsDocument]
+  const [isBlank, isPlain, beginsAsDocument] = [blanks, plain, beginsBare]
   const { isSearched } = output
   const length = bytes.length
   let { next, depth, state } = place
@@ -93,7 +93,7 @@ export function readTokens(
     const isMasked = !isHiding && state.mask >= 0 && byte !== LETTER_N
     let end = at + 1
     if (byte === QUOTE) {
-      if (state.alive && !isHiding && !isMasked && mayBegin[bytes[end] ?? 0] === 1) break
+      if (beginsAsDocument[bytes[end] ?? 0] === 1 && state.alive && !isHiding && !isMasked) break
       while (end < length && isPlain[bytes[end] ?? 0] === 1) end += 1
       if (bytes[end] !== QUOTE) break
       end += 1

@@ -62,6 +62,24 @@ const cases: readonly (readonly [name: string, patterns: readonly string[], clea
     ]),
     JSON.stringify(['****', '****', '{"a":NaN,"b":"x"}', '\ufeff{"email":"****"}']),
   ],
+  [
+    'documents in a text behind what is no word of a language',
+    ['**.email'],
+    JSON.stringify([
+      ...['\u001e', '\0', '\u00a0', '\u2028\u200b', '1\n', '-1.5e3 null\ntrue ', ")]}',\n", '"a"\n', '// '].map(
+        each => `${each}{"email":"x","b":1}`,
+      ),
+      ...['{"b":1}\u001e{"email":"x"}', "{'email': 'x'}", '{ /* "b" */ "email":"x"}', '[{"Email" => "x"}]'],
+      ...['12 "b" {}', 'note 1 {"email"', 'trueish {"email":1}', `${'1,'.repeat(200)}{"email":1}`],
+    ]),
+    JSON.stringify([
+      ...['\u001e', '\0', '\u00a0', '\u2028\u200b', '1\n', '-1.5e3 null\ntrue ', ")]}',\n", '"a"\n', '// '].map(
+        each => `${each}{"email":"****","b":1}`,
+      ),
+      ...['****', '****', '****', '****'],
+      ...['12 "b" {}', 'note 1 {"email"', 'trueish {"email":1}', `${'1,'.repeat(200)}{"email":1}`],
+    ]),
+  ],
   ['members of elements', ['a.b'], '[{"a":[[{"b":1}],{"b":"c"}]}]', '[{"a":[[{"b":0}],{"b":"****"}]}]'],
   ['one name twice', ['a'], '{"a":"x","b":1,"a":"y","a":{"c":1}}', '{"a":"****","b":1,"a":"****","a":{}}'],
   [
@@ -258,7 +276,20 @@ t.test('a long text leaves as it comes unless it may be a document', async t => 
     Array.from({ length: Math.ceil(text.length / 16_384) }, (_, at) =>
       Buffer.from(text.slice(at * 16_384, (at + 1) * 16_384)),
     )
-  for (const start of ['', ' ', '\\n\\n', '\\\\', '[', '\\n{', '[1,', '{\\"'].map(each => `{"a":"${each}`)) {
+  for (const start of [
+    '',
+    ' ',
+    '12',
+    'true',
+    'Ж\\n',
+    '1;'.repeat(200_000),
+    '\\n\\n',
+    '\\\\',
+    '[',
+    '\\n{',
+    '[1,',
+    '{\\"',
+  ].map(each => `{"a":"${each}`)) {
     const run = (): string => maskPieces(JSON_TYPE, email, pieces(`${start}${long}","email":"x"}`))
     if (/[1"][,]?$/.test(start) && !start.endsWith(':"')) t.match(thrown(run), { code: 'ERR_GATE_LIMIT' }, start)
     else t.equal(run(), `${start}${long}","email":"****"}`, start)
