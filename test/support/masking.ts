@@ -48,11 +48,12 @@ export function* everySplit(body: Buffer): Generator<Buffer[]> {
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json }
 
-/** Whether names in a row are what a pattern says; one with dots or brackets also counts as those that it is made of. */
+/** Whether names in a row are what a pattern says; one with dots or brackets also counts as those that it is made of, and a number as none. */
 export function isHit(pattern: readonly string[], names: readonly string[]): boolean {
   const [name, ...others] = names
   const [first, ...rest] = pattern
-  if (first === undefined || name === undefined) return pattern.every(each => each === '**') && names.length === 0
+  if (first === undefined) return names.every(each => /^\d+$/.test(each))
+  if (name === undefined) return pattern.every(each => each === '**')
   const separators = ['.', '[', ']', '\0']
   const parts = separators.some(each => name.includes(each))
     ? separators
@@ -60,6 +61,7 @@ export function isHit(pattern: readonly string[], names: readonly string[]): boo
         .filter(part => !/^\d*$/.test(part))
     : []
   if (parts.length > 0 && isHitInParts(pattern, parts, others)) return true
+  if (/^\d+$/.test(visible(name)) && isHit(pattern, others)) return true
   if (first === '**') return isHit(rest, names) || isHit(pattern, others)
   return (first === '*' || first.toLowerCase() === visible(name).toLowerCase()) && isHit(rest, others)
 }
@@ -74,7 +76,7 @@ const visible = (name: string): string =>
 /** Whether the parts of a name, and the names below it, are what a pattern says: what is in something hidden is hidden. */
 function isHitInParts(pattern: readonly string[], parts: readonly string[], others: readonly string[]): boolean {
   if (isHit(pattern, [...parts, ...others])) return true
-  return others.length === 0 && parts.some((_, at) => at > 0 && isHit(pattern, parts.slice(0, at)))
+  return others.every(each => /^\d+$/.test(each)) && parts.some((_, at) => at > 0 && isHit(pattern, parts.slice(0, at)))
 }
 
 /** What a document should become, one field after another. */

@@ -5,6 +5,10 @@ import type { FieldMask } from './json-values.ts'
 /** Sets of places that are remembered; beyond, they are worked out again. */
 const MAX_STATES = 1024
 
+/** Names that were worked out, and are no longer than this, are remembered; beyond, all are forgotten. */
+const MAX_TEXTS = 256
+const MAX_TEXT_LENGTH = 64
+
 /** The number of a name that no pattern holds. */
 const OTHER_NAME = 0
 const ANY_NAME = -1
@@ -34,6 +38,13 @@ const END = -3
 interface Name {
   readonly bytes: Buffer
   readonly number: number
+}
+
+interface TextName {
+  readonly number: number
+  readonly isIndex: boolean
+  /** Numbers of the names that it is made of, where it has separators. */
+  readonly parts: readonly number[]
 }
 
 /** Bytes with the capitals of ASCII as small letters. */
@@ -70,13 +81,29 @@ function partsOf(name: string): string[] {
 
 const separators = /[.[\]\0]+/
 
-/** A name as it is compared: without what nobody sees, and blanks around it. */
+const plainName = /^[!-~]*$/
+const digits = /^\d+$/
+
+/**
+ * A name as it is compared: without what nobody sees, and blanks around it, and with what is another form of a letter as that
+ * letter, as databases and programs that ignore case compare: `ｅmail`, `ſsn`, `İd`, `straße` and `STRASSE`.
+ */
 function seen(name: string): string {
-  return name
-    .replaceAll(/[\p{Cc}\p{Cf}]+/gu, '')
-    .trim()
-    .toLowerCase()
+  if (plainName.test(name)) return name.toLowerCase()
+  const visible = name.normalize('NFKC').replaceAll(/[\p{Cc}\p{Cf}\p{DI}]+/gu, '')
+  // By way of capitals: several small letters have the same one. A dot stays of the Turkish capital.
+  const folded = visible.toLowerCase().toUpperCase().toLowerCase().replaceAll('i\u0307', 'i')
+  return folded.normalize('NFKC').trim()
 }
+
+/** Whether a name is a number, as of an element: programs write lists with gaps as objects. */
+function isIndex(bytes: Buffer, start: number, end: number): boolean {
+  let at = start
+  while (at < end && isDigit(bytes[at] ?? 0)) at += 1
+  return at === end && end > start
+}
+
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
 
 /**
  * The patterns of several masks: names joined by dots, `*` for any one name, `**` for any number of them, none included. Names
@@ -89,6 +116,7 @@ export class Paths {
   readonly #buckets = new Map<number, Name[]>()
   readonly #lengths: boolean[] = []
   readonly #states = new Map<string, PathState>()
+  readonly #texts = new Map<string, TextName>()
 
   /** @throws {GateError} ERR_GATE_CONFIG when a pattern has a name of no letters. */
   constructor(masks: readonly (readonly string[])[]) {
@@ -108,23 +136,35 @@ export class Paths {
     const number = this.#numberOf(bytes, start, end)
     if (number === OTHER_NAME && isOdd(bytes, start, end))
       return this.belowText(state, bytes.toString('utf8', start, end))
-    return this.#next(state, number)
+    return isIndex(bytes, start, end) ? this.#element(state, number) : this.#next(state, number)
   }
 
   /** The same after a name that was decoded. One with dots or brackets is one name, and those that it is made of. */
   belowText(state: PathState, name: string): PathState {
-    const whole = this.#next(state, this.#numberOfText(name))
-    if (!separators.test(name)) return whole
-    const parts = partsOf(name)
+    const { number, isIndex, parts } = this.#readText(name)
+    const whole = isIndex ? this.#element(state, number) : this.#next(state, number)
+    if (parts.length === 0) return whole
     const places = new Set(whole.places)
     let last = state
     for (const [at, part] of parts.entries()) {
-      last = this.#next(last, this.#numberOfText(part))
+      last = this.#next(last, part)
       // What is in something hidden is hidden.
       const isLast = at === parts.length - 1
       for (const place of last.places) if (isLast || this.#places[place]?.name === END) places.add(place)
     }
     return this.#state([...places])
+  }
+
+  /** What patterns know of a name. Documents have the same few names over and over. */
+  #readText(written: string): TextName {
+    const known = this.#texts.get(written)
+    if (known !== undefined) return known
+    const name = plainName.test(written) ? written : written.normalize('NFKC')
+    const parts = separators.test(name) ? partsOf(name).map(part => this.#numberOfText(part)) : []
+    const made = { number: this.#numberOfText(name), isIndex: digits.test(seen(name)), parts }
+    if (this.#texts.size >= MAX_TEXTS) this.#texts.clear()
+    if (written.length <= MAX_TEXT_LENGTH) this.#texts.set(written, made)
+    return made
   }
 
   /** Whether a pattern has a name, or one of those that it is made of, wherever that is. */
@@ -142,6 +182,20 @@ export class Paths {
     return found
   }
 
+  /** After a name that may be an index, which has none. */
+  #element(state: PathState, name: number): PathState {
+    const known = name === OTHER_NAME ? state.next[this.#index] : undefined
+    if (known !== undefined) return known
+    const found = this.#state([...this.#after(state, name), ...state.places])
+    if (name === OTHER_NAME && this.#states.get(state.places.join()) === state) state.next[this.#index] = found
+    return found
+  }
+
+  /** A number that no name has. */
+  get #index(): number {
+    return this.#numbers.size + 1
+  }
+
   #numberOf(bytes: Buffer, start: number, end: number): number {
     const length = end - start
     if (this.#lengths[length] !== true) return OTHER_NAME
@@ -156,7 +210,7 @@ export class Paths {
   }
 
   #read(written: string, pattern: string): number {
-    const name = written.toLowerCase()
+    const name = seen(written) || written
     if (name === '') throw new GateError('ERR_GATE_CONFIG', `${JSON.stringify(pattern)} has an empty name`)
     if (name === '*') return ANY_NAME
     if (name === '**') return ANY_NAMES

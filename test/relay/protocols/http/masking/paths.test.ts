@@ -82,12 +82,55 @@ t.test('capitals of any script', async t => {
   t.equal(maskAt(paths, ['kéy']), -1)
 })
 
+t.test('other forms of the same letters', async t => {
+  const paths = new Paths([
+    ['email', 'ssn', 'id', 'strasse', 'user.pan'],
+    ['ﬁle', 'ΟΔΟΣ'],
+  ])
+  for (const name of [
+    'ｅｍａｉｌ',
+    'ſſn',
+    'İd',
+    'ıD',
+    'Straße',
+    'STRAẞE',
+    'e\ufe0fma\u034fil',
+    'user．pan',
+    '𝐞mail',
+    'email\u3164',
+  ])
+    t.equal(maskAt(paths, [name]), 0, name)
+  for (const name of ['file', 'οδος', 'οδοσ']) t.equal(maskAt(paths, [name]), 1, name)
+  for (const name of ['émail', 'еmail', 'sn', 'd', 'user']) t.equal(maskAt(paths, [name]), -1, name)
+})
+
+t.test('a number may be an index, which has no name', async t => {
+  const paths = new Paths([['users.email', 'a.0.b'], ['17']])
+  const cases: readonly (readonly [names: readonly string[], mask: number])[] = [
+    [['users', '0', 'email'], 0],
+    [['users', '3', '\u0035', 'email'], 0],
+    [['users', '１', 'email'], 0],
+    [['0', 'users', 'email'], 0],
+    [['a', '0', 'b'], 0],
+    [['a', '1', 'b'], -1],
+    [['17'], 1],
+    [['3', '17'], 1],
+    [['users', '1a', 'email'], -1],
+    [['users', '', 'email'], -1],
+    [['users', '-1', 'email'], -1],
+  ]
+  for (const [names, mask] of cases) t.equal(maskAt(paths, names), mask, names.join(' / '))
+})
+
 t.test('a pattern with an empty name is a mistake', async t => {
   for (const pattern of ['', 'a..b', '.a', 'a.']) t.throws(() => new Paths([[pattern]]), { code: 'ERR_GATE_CONFIG' })
 })
 
 const name = fc.constantFrom('a', 'b', 'email', 'émail', 'c')
-const written = fc.oneof(name, fc.constantFrom('x', 'A', 'ÉMAIL', 'a.b', 'b[c][1]', 'x.Email', 'a.b.c', '[', 'c.'))
+const written = fc.oneof(
+  name,
+  fc.constantFrom('x', 'A', 'ÉMAIL', 'a.b', 'b[c][1]', 'x.Email', 'a.b.c', '[', 'c.', '0', '12'),
+)
 const pattern = fc.array(fc.oneof(name, fc.constantFrom('*', '**')), { minLength: 1, maxLength: 5 })
 
 t.test('any patterns and names: as if each pattern were tried', async t => {
