@@ -239,7 +239,7 @@ t.test('forms that are too long to be kept are looked through on their way', asy
   t.equal(events.filter(({ type, status }) => type === 'outcome' && status === 'ERR_GATE_PROTOCOL').length, 4)
 })
 
-t.test('a method that hides in encoded JSON', async t => {
+t.test('a method that hides in encoded JSON, or in what is JSON to somebody', async t => {
   const json = (fields: string, body: Buffer): string => sized('POST /a', `application/json${fields}`, body)
   const gzip = '\r\nContent-Encoding: gzip'
   const long = JSON.stringify({ a: randomBytes(2_000_000).toString('hex') })
@@ -250,6 +250,10 @@ t.test('a method that hides in encoded JSON', async t => {
     ['no gzip', json(gzip, Buffer.from('{}'))],
     ['too long when undone', json(gzip, gzipSync('x'.repeat(5_000_000)))],
     ['too long', json(gzip, gzipSync(long))],
+    ['behind a comment', json('', Buffer.from('{/*"*/"_method":"DELETE"}'))],
+    ['in single quotes', json('', Buffer.from("{'_method':'DELETE'}"))],
+    ['UTF-16 that does not say so', json('', Buffer.from('{"_method":"DELETE"}', 'utf16le'))],
+    ['JSON by a parameter', sized('POST /a', 'application/x-www-form-urlencoded; a="/json"', '{/**/"_method":"PUT"}')],
   ] as const) {
     const { answer, asked } = await attack(open, bytes)
     t.same([statuses(answer)[0], asked], [400, []], name)

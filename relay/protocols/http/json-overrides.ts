@@ -61,6 +61,40 @@ export class JsonNames {
   }
 }
 
+/** As names that ask for a method stand in any text. */
+const anyOverride = /_(?:http)?method|x[-_]http[-_]method|x[-_]method[-_]override/i
+/** Of what was looked through so much is kept, so that no name is cut, however it is escaped. */
+const OVERLAP_LENGTH = 1024
+
+/**
+ * Looks for such names anywhere in what is no JSON: readers of comments, single quotes, names without quotes, line
+ * continuations or UTF-16 find them where `JsonNames` does not look.
+ */
+export class NamesAnywhere {
+  #kept = ''
+  #isFound = false
+
+  get isFound(): boolean {
+    return this.#isFound
+  }
+
+  push(bytes: Buffer): void {
+    if (this.#isFound) return
+    const text = (this.#kept + bytes.toString('latin1')).replace(/\0|\\\r?\n/g, '')
+    this.#isFound = anyOverride.test(text.includes('\\') ? withoutEscapes(text) : text)
+    this.#kept = text.slice(-OVERLAP_LENGTH)
+  }
+}
+
+/** Escapes of JSON, JavaScript and YAML undone, each once. */
+function withoutEscapes(text: string): string {
+  return text
+    .replace(/\\+(?:u\{?0*([0-9a-f]{2})\}?|x([0-9a-f]{2})|([0-7]{3}))/gi, (_, ...[long, short, octal]: string[]) =>
+      String.fromCharCode(octal === undefined ? Number.parseInt(long ?? short ?? '', 16) : Number.parseInt(octal, 8)),
+    )
+    .replaceAll('\\', '')
+}
+
 function nextOf(text: string, signs: RegExp, from: number): number {
   signs.lastIndex = from
   return signs.exec(text)?.index ?? text.length

@@ -1,6 +1,8 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
-import { JsonNames } from './json-overrides.ts'
+import { JsonNames, NamesAnywhere } from './json-overrides.ts'
+import { JsonMasker } from './masking/json-masker.ts'
+import { GuardedMasker } from './masking/masker.ts'
 import { decoded, plainName, unescaped } from './members.ts'
 
 /** Of a member's name so much is kept: none that asks for a method is longer, however it is escaped. */
@@ -14,7 +16,7 @@ const OVERLAP_LENGTH = 1024
 const likeHeaders: ReadonlySet<string> = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
 
 /** How a target could read the members of a body. */
-export type FormKind = 'urlencoded' | 'multipart' | 'json'
+export type FormKind = 'urlencoded' | 'multipart' | 'json' | 'urlencoded or json' | 'multipart or json'
 
 /** A body as it comes; what it holds is told by throwing. */
 export interface OverrideScan {
@@ -25,13 +27,14 @@ export interface OverrideScan {
 
 /**
  * Whether targets could take the body for a form. They cut a type at a comma or a blank as well, and some take a POST
- * without a type for a form.
+ * without a type for a form. To some anything is JSON whose type says so anywhere, in a parameter as well.
  */
 export function formKind(contentType: string | undefined): FormKind | undefined {
   const type = /^[^;,\s]*/.exec((contentType ?? '').trim())?.[0].toLowerCase() ?? ''
-  if (type === '' || type === 'application/x-www-form-urlencoded') return 'urlencoded'
-  if (type.startsWith('multipart/')) return 'multipart'
-  return /^(?:application|text)\/(?:json|.+\+json)$/.test(type) ? 'json' : undefined
+  const isJson = /[/+](?:x-)?json/i.test(contentType ?? '')
+  if (type === '' || type === 'application/x-www-form-urlencoded') return isJson ? 'urlencoded or json' : 'urlencoded'
+  if (type.startsWith('multipart/')) return isJson ? 'multipart or json' : 'multipart'
+  return isJson ? 'json' : undefined
 }
 
 /** The same for a request: frameworks take the method of a POST alone from its body. */
@@ -46,8 +49,18 @@ export function isOverride(name: string): boolean {
 }
 
 export function overrideScan(kind: FormKind): OverrideScan {
-  if (kind === 'json') return new JsonScan()
-  return kind === 'urlencoded' ? new UrlencodedScan() : new MultipartScan()
+  switch (kind) {
+    case 'json':
+      return new JsonScan()
+    case 'urlencoded':
+      return new UrlencodedScan()
+    case 'multipart':
+      return new MultipartScan()
+    case 'urlencoded or json':
+      return new AllScans([new UrlencodedScan(), new JsonScan()])
+    case 'multipart or json':
+      return new AllScans([new MultipartScan(), new JsonScan()])
+  }
 }
 
 /** What a look into a body throws; undefined when it throws nothing. */
@@ -71,16 +84,45 @@ function refusal(): GateError {
   })
 }
 
+class AllScans implements OverrideScan {
+  readonly #scans: readonly OverrideScan[]
+
+  constructor(scans: readonly OverrideScan[]) {
+    this.#scans = scans
+  }
+
+  push(bytes: Buffer): void {
+    for (const scan of this.#scans) scan.push(bytes)
+  }
+
+  end(): void {
+    for (const scan of this.#scans) scan.end()
+  }
+}
+
+/** What is valid all read alike; what is not may have no such name anywhere, since nobody knows what a name is to its reader. */
 class JsonScan implements OverrideScan {
   readonly #names = new JsonNames(name => {
     if (isOverride(name)) throw refusal()
   })
+  readonly #anywhere = new NamesAnywhere()
+  readonly #reader = new GuardedMasker(new JsonMasker(undefined, 'many', undefined))
+  #isValid = true
 
   push(bytes: Buffer): void {
     this.#names.push(bytes)
+    this.#anywhere.push(bytes)
+    this.#check(() => this.#reader.push(bytes))
   }
 
-  end(): void {}
+  end(): void {
+    this.#check(() => this.#reader.end())
+  }
+
+  #check(read: () => void): void {
+    this.#isValid &&= thrownBy(read) === undefined
+    if (!this.#isValid && this.#anywhere.isFound) throw refusal()
+  }
 }
 
 class UrlencodedScan implements OverrideScan {

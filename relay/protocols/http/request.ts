@@ -257,7 +257,7 @@ function bodyFault({ method, fields }: ReadHead, { document }: Body, content: Re
     const start = content.isWhole && content.start !== undefined ? undone(content.start, coding) : undefined
     return start === undefined ? unreadable('encoded JSON') : overrideFault(kind, { ...content, start })
   }
-  if (coding !== undefined || (kind === 'urlencoded' && !isAsciiForm(contentType))) return unreadable('a form')
+  if (coding !== undefined || (kind !== 'multipart' && !isAsciiForm(contentType))) return unreadable('a form')
   return overrideFault(kind, content)
 }
 

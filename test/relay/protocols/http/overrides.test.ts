@@ -35,6 +35,19 @@ const forms: readonly [FormKind, string, boolean][] = [
   ['json', '\ufeff{"X-HTTP-Method-Override":"DELETE"}', true],
   ['json', '{"a":{"_method":1},"b":"_method","c":["_method"],"method":1}', false],
   ['json', `{"${'a'.repeat(1_000)}_method":1,"a\\\\":"_method"}`, false],
+  ...[
+    ...['{/*"*/"_method":"DELETE"}', '{"a":1,//"\n"_method":"DELETE"}', "{'_method':'DELETE'}", '{_METHOD:1}'],
+    ...['{"a":NaN,"\\x5fmethod":1}', '{"a":1,\'_met\\\nhod\':1}', '{"a":{"_method":1}', '{\'a\':1,"\\137method":1}'],
+    ...['{\0"\0_\0m\0e\0t\0h\0o\0d\0"\0:\x001\0}\0', "{x-http-method-override:'DELETE'}", '{"a":01,"b":"_method"}'],
+  ].map((body): [FormKind, string, boolean] => ['json', body, true]),
+  ['json', `{"a":NaN,"b":"${'x'.repeat(2_000)}","method":"payment method"}`, false],
+  ['json', '{"index":{}}\n{"a":{"_method":1}}\n', false],
+  ['urlencoded or json', '{"_method":"DELETE"}', true],
+  ['urlencoded or json', 'a=1&_method=DELETE', true],
+  ['urlencoded or json', 'a=1', false],
+  ['multipart or json', '{"_method":"DELETE"}', true],
+  ['multipart or json', multipart('name="_method"'), true],
+  ['multipart or json', multipart('name="a"'), false],
   ['multipart', multipart('name="_method"'), true],
   ['multipart', `${page}${multipart('name="_method"')}`, true],
   ['multipart', `${page}${multipart('name="a"', '_method')}`, false],
@@ -90,6 +103,16 @@ t.test('types and names', async t => {
   t.equal(formKind('application/json; charset=utf-8'), 'json')
   t.equal(formKind('application/vnd.api+json'), 'json')
   t.equal(formKind('application/x-ndjson'), undefined)
+  for (const type of [
+    'application/json5',
+    'text/x-json',
+    'application/jsonrequest',
+    'a/b+jsonx',
+    'text/plain; a=/json',
+  ])
+    t.equal(formKind(type), 'json', type)
+  t.equal(formKind('application/x-www-form-urlencoded; a="/json"'), 'urlencoded or json')
+  t.equal(formKind('multipart/related; type="application/json"; boundary=x'), 'multipart or json')
   for (const name of [
     '_method',
     ' _METHOD',
