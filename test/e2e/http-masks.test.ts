@@ -139,6 +139,23 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
     t.equal(world.service.asked.length, before)
     t.equal((await ask(open, '/users/1', sent('PATCH', [operation], type))).status, 200)
   }
+  const utf16 = Buffer.from('[{"op":"copy","from":"/email","path":"/a"}]', 'utf16le')
+  for (const [body, its] of [
+    [`[{'op':'copy','from':'/email','path':'/a'}]`, type],
+    ['[{"op":/**/"move","from":"/email","path":"/a"}]', type],
+    ['[{"\\u006fp":"c\\x6fpy",from:"/email","path":"/a"}]', 'application/json'],
+    ['{"op":"copy","from":"/email","path":"/a"}', type],
+    ['{"1":{"op":"copy","from":"/email","path":"/a"}}', type],
+    [utf16, `${type}; charset=utf-16`],
+    [utf16, type],
+  ] as const) {
+    const before = world.service.asked.length
+    const init = { method: 'PATCH', headers: { 'content-type': its }, body }
+    t.equal((await ask(masked, '/users/1', init)).status, 403, body.toString())
+    t.equal(world.service.asked.length, before)
+    t.equal((await ask(open, '/users/1', init)).status, 200)
+  }
+  t.equal((await ask(masked, '/users/1', sent('PATCH', 'copy {a} to b', 'text/plain'))).status, 200)
   const plain = [
     { op: 'move', from: '/items/2', path: '/items/0' },
     { op: 'test', path: '/version', value: 3 },

@@ -15,6 +15,7 @@ import {
 } from './graphql.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { everyMember, plainName, readMembers } from './members.ts'
+import { mayHoldPatch } from './patch.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
@@ -36,6 +37,8 @@ export interface Body {
   readonly isKnown: boolean
   /** Whether it may ask for fields under other names (GraphQL's aliases), where masks would not find them. Undefined when it was not read. */
   readonly renames: (() => boolean) | undefined
+  /** Of what was read and is no document: whether somebody could read a patch in it (RFC 6902). */
+  readonly mayPatch?: () => boolean
 }
 
 const MAX_DEPTH = 64
@@ -44,6 +47,9 @@ const MAX_DEPTH = 64
 export function mediaType(contentType: string | undefined): string {
   return (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
 }
+
+/** Parts and pictures are no patch, and hold any words. */
+const isParts = (type: string): boolean => /^(?:multipart|image|audio|video|font|model)\//.test(type)
 
 /** What is known of a body that was not read. `bytes` is undefined when it does not say how long it is. */
 export function unreadBody(contentType: string | undefined, bytes: number | undefined): Body {
@@ -77,7 +83,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
       (type === 'application/graphql'
         ? renamesFields(text)
         : hasRenames(text) || (!isLines(text) && mayHoldRenames(bytes)))
-    return { facts, document: null, isKnown: false, renames }
+    return { facts, document: null, isKnown: false, renames, mayPatch: () => !isParts(type) && mayHoldPatch(bytes) }
   }
   const { document, kind, isPlain } = found
   const graphql = graphqlOf(document, asked)

@@ -1,5 +1,6 @@
 // JSON Patch (RFC 6902): operations that carry a field to where no mask names it, or ask whether it has a value. Pure.
 import type { PathState, Paths } from './masking/paths.ts'
+import { unescaped } from './members.ts'
 
 /**
  * Whether a document is or holds a patch that copies, moves or tests one of these fields, wherever it is; few are, so they are
@@ -12,13 +13,25 @@ export function carriesFields(document: unknown, fieldsOf: () => Paths | undefin
   return fields !== undefined && operations.some(operation => carries(operation, fields))
 }
 
-/** Objects in arrays that have an `op`: some services take a patch among other members. */
+/** Objects that have an `op`: some services take a patch among other members, or one operation alone. */
 function operationsIn(document: unknown): Record<string, unknown>[] {
   if (!isObject(document)) return []
-  const members = Object.values(document)
-  const operations = Array.isArray(document) ? members.filter(isObject).filter(isOperation) : []
-  return [...operations, ...members.flatMap(operationsIn)]
+  const below = Object.values(document).flatMap(operationsIn)
+  return isOperation(document) ? [document, ...below] : below
 }
+
+/**
+ * Whether a text that could not be read as a document may hold such an operation, as some target could read it: JSON with
+ * comments or single quotes, in another charset. Words are enough: what stands between them is anybody's guess.
+ */
+export function mayHoldPatch(bytes: Buffer): boolean {
+  const raw = bytes.toString('latin1').replaceAll('\0', '')
+  const text = unescaped(raw.replace(/\\+(?:u00|x)(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
+  return text.includes('{') && hasWord('op', text) && hasWord('copy|move|test', text)
+}
+
+const hasWord = (words: string, text: string): boolean =>
+  new RegExp(`(?<![a-z0-9_])(?:${words})(?![a-z0-9_])`, 'i').test(text)
 
 const isOperation = (value: Record<string, unknown>): boolean =>
   Object.keys(value).some(name => name.toLowerCase() === 'op')

@@ -31,7 +31,7 @@ export function perform(
       'fields are masked for you, and the request may ask for some under other names',
       'Leave out its aliases.',
     )
-  if (carriesFields(body.document, () => fieldsAnywhere(obligations, routes)))
+  if (carriesFields(body.document, () => fieldsAnywhere(obligations, routes)) || body.mayPatch?.() === true)
     return deny(
       'fields are masked for you, and the patch copies, moves or tests one of them',
       'Leave this operation out of it.',
@@ -46,7 +46,9 @@ export function perform(
 /** Types of which no target makes a text. */
 const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|pdf|wasm|vnd\.(?!.*(?:json|graphql)))/
 
-/** Whether a body that was not read could be GraphQL to a target, whatever it is called. */
+/** Whether a body that was not read could be GraphQL or a patch to a target, whatever it is called. */
 function mayRename(method: string, { facts: { contentType } }: Body): boolean {
-  return method === 'POST' || method === 'QUERY' ? !isNoText.test(contentType) : /json|graphql/.test(contentType)
+  if (method === 'POST' || method === 'QUERY') return !isNoText.test(contentType)
+  // Uploads by PATCH say that they are some; one without a type may be a patch.
+  return /json|graphql/.test(contentType) || (method === 'PATCH' && contentType === '')
 }
