@@ -98,7 +98,11 @@ const namesByFields = new WeakMap<readonly FieldMaskObligation[], ReadonlySet<st
 function maskedNames(fields: readonly FieldMaskObligation[]): ReadonlySet<string> {
   const known = namesByFields.get(fields)
   if (known !== undefined) return known
-  const last = fields.flatMap(mask => mask.fields).map(pattern => (pattern.split('.').at(-1) ?? '').toLowerCase())
+  // Of `ssn.**` that is ssn, as in bodies.
+  const isName = (name: string): boolean => !/^\*+$/.test(name)
+  const last = fields
+    .flatMap(mask => mask.fields)
+    .map(pattern => pattern.toLowerCase().split('.').findLast(isName) ?? '')
   const names = new Set([...fields.flatMap(mask => mask.headers), ...last])
   namesByFields.set(fields, names)
   return names

@@ -73,8 +73,13 @@ t.test('values in texts of GraphQL', async t => {
 
 t.test('headers that masks name, as headers or as fields, and those that log in', async t => {
   const recorded = (name: string, value: string): string =>
-    recordedHeader(name, value, [{ ...fields(['customers.Email']), headers: ['x-owner'] }], maskKey)
-  for (const name of ['x-owner', 'email', 'authorization', 'cookie', 'x-api-key', 'x-vault-token'])
+    recordedHeader(
+      name,
+      value,
+      [{ ...fields(['customers.Email', 'Ssn.**', 'cards.*']), headers: ['x-owner'] }],
+      maskKey,
+    )
+  for (const name of ['x-owner', 'email', 'ssn', 'cards', 'authorization', 'cookie', 'x-api-key', 'x-vault-token'])
     t.equal(recorded(name, 'zebra'), hidden('zebra'), name)
   t.equal(recorded('x-owner', '\xc3\xa9'), hidden('é'), 'bytes are read as UTF-8')
   t.not(recorded('x-owner', '\xfe'), recorded('x-owner', '\xff'))
