@@ -19,9 +19,11 @@ export function lettersOf(names: string): string | undefined {
 /** The place of a column of a table, whose names are often written for people: `E-Mail`, `Password Hash`. */
 export function placeOfColumn(masks: FieldMasks, name: string): PathState {
   const written = placeOfName(masks, name)
-  const letters = written.mask >= 0 ? undefined : lettersOf(name)
-  const plain = letters === undefined ? written : placeOfName(masks, letters)
-  return plain.mask >= 0 ? plain : written
+  if (written.mask >= 0) return written
+  const composed = name.normalize('NFKC')
+  // A star marks what has to be filled in; R and others write dots between words, and some put one at the end.
+  const others = [composed.replaceAll(/[^\p{L}\p{N}.]/gu, ''), composed.replaceAll(/[^\p{L}\p{N}]/gu, '')]
+  return others.map(each => placeOfName(masks, each)).find(({ mask }) => mask >= 0) ?? written
 }
 
 /** The mask of what stands in a place; undefined where it is clear. */

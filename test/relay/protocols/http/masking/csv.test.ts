@@ -56,6 +56,12 @@ t.test('names of columns that are written for people', async t => {
     maskBody('text/csv', masks, 'E-Mail,Password Hash,card_number,Name\n1,2,3,4\n'),
     'E-Mail,Password Hash,card_number,Name\n****,****,****,4\n',
   )
+  for (const names of [
+    'Email*,Password.Hash,card..number',
+    '* E-Mail.,.Password-Hash.,Card.Number',
+    'Ｅ－Ｍａｉｌ,Password\u00a0Hash,Card Number *',
+  ])
+    t.equal(maskBody('text/csv', masks, `${names},n\n1,2,3,4\n`), `${names},n\n****,****,****,4\n`, names)
 })
 
 t.test('a document in a cell', async t => {
