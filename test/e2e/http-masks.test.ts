@@ -155,6 +155,11 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
     t.equal(world.service.asked.length, before)
     t.equal((await ask(open, '/users/1', init)).status, 200)
   }
+  const socket = new WebSocket(`ws://127.0.0.1:${masked.port}/socket`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const closed = new Promise(resolve => socket.once('close', resolve).once('message', resolve))
+  socket.send('{"op":"copy","from":"/email","path":"/a"}')
+  t.equal(await closed, 1008, 'nor does a message')
   t.equal((await ask(masked, '/users/1', sent('PATCH', 'copy {a} to b', 'text/plain'))).status, 200)
   const plain = [
     { op: 'move', from: '/items/2', path: '/items/0' },

@@ -282,6 +282,8 @@ t.test('what a message says is known to rules, as text and as bytes', async t =>
     [gate.port, '/a', query, query],
     [gate.port, '/a', graphql('mutation {pay}'), 1008],
     [gate.port, '/a', Buffer.from(graphql('mutation {pay}')), 1008],
+    [gate.port, '/a', graphql('mutation {pay}').replace('{', '{/**/'), 1008],
+    [gate.port, '/a', `42["ask",${graphql('mutation {pay}')}]`, 1008],
     [gate.port, '/a', Buffer.from('forbidden'), 1008],
     [gate.port, '/a', Buffer.from([0, 255]), 1008],
     [gate.port, '/roles', '{"role":"user"}', '{"role":"user"}'],

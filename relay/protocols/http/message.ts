@@ -3,8 +3,9 @@ import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
-import { masksFields } from './masking/body.ts'
+import { fieldsAnywhere, masksFields } from './masking/body.ts'
 import { ofBody, ofContent } from './operation.ts'
+import { carriesFields } from './patch.ts'
 
 export type Direction = 'sent' | 'received'
 
@@ -69,10 +70,13 @@ export function messageOperation(
   }
 }
 
-/** What rules cannot know of it. Text that is no JSON holds no members and no GraphQL. */
+/**
+ * What rules cannot know of it. Text that is no JSON and has no brace holds no members and no GraphQL; with one it may to others
+ * (`42["event",{…}]`, comments).
+ */
 function unknownOf(text: string | undefined, isSent: boolean, body: Body | undefined): Pick<Operation, 'unknown'> {
   if (text === undefined) return { unknown: isSent ? ofBody : ['text'] }
-  if (!isSent || body?.facts.bodyKind === 'other' || body?.isKnown === true) return {}
+  if (!isSent || body?.isKnown === true || (body?.facts.bodyKind === 'other' && !text.includes('{'))) return {}
   return { unknown: ofContent }
 }
 
@@ -84,11 +88,16 @@ export function renamingRefusal(
   { bytes, body }: Message,
 ): Deny | undefined {
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
-  if (body?.renames?.() === false) return undefined
-  return {
-    effect: 'deny',
-    rule: 'http',
-    reason: 'fields are masked for you, and the message may ask for some under other names',
-    hint: 'Leave out its aliases.',
-  }
+  const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
+  if (body?.renames?.() !== false)
+    return deny(
+      'fields are masked for you, and the message may ask for some under other names',
+      'Leave out its aliases.',
+    )
+  const isPatch = carriesFields(body.document, () => fieldsAnywhere(obligations, routes)) || body.mayPatch?.() === true
+  if (!isPatch) return undefined
+  return deny(
+    'fields are masked for you, and the patch copies, moves or tests one of them',
+    'Leave this operation out of it.',
+  )
 }
