@@ -126,6 +126,7 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
     { op: 'copy', from: '/email', path: '/nickname' },
     { op: 'move', from: '/users/0/EMAIL', path: '/nickname' },
     { OP: 'Copy', From: 'email', Path: 'nickname' },
+    { op: 'copy', from: '#/%65mail', path: '/nickname' },
     { op: 'test', path: '/vin', value: SECRET },
     { op: 'test', path: '/cars/0', value: { vin: SECRET } },
   ]) {
@@ -216,6 +217,21 @@ t.test('other names asked for in a text that is a document', async t => {
   const start = (query: string): unknown => ({ id: '1', type: 'start', payload: { data: JSON.stringify({ query }) } })
   t.equal((await ask(masked, '/graphql', sent('POST', start('subscription { e: email }')))).status, 403)
   t.equal((await ask(masked, '/graphql', sent('POST', start('subscription { email }')))).status, 200)
+})
+
+t.test('other names asked for in a query, whatever its parameter is called', async t => {
+  const inQuery = (name: string, value: string): string => `/graphql?n=1&${new URLSearchParams({ [name]: value })}`
+  const request = (query: string): string => JSON.stringify({ requests: [{ query }] })
+  for (const [name, value] of [
+    ['q', '{e:email}'],
+    ['payload', request('{ e: email }')],
+    ['operations', request('{ e: email ')],
+  ] as const) {
+    t.equal((await ask(masked, inQuery(name, value))).status, 403, value)
+    t.equal((await ask(open, inQuery(name, value))).status, 200)
+  }
+  for (const value of ['{email}', request('{ email }'), '{"a":{"b":"c: {d}"}}', '{__name__=~"a:b"}'])
+    t.equal((await ask(masked, inQuery('q', value))).status, 200, value)
 })
 
 t.test('tags of bodies open nothing where something is masked', async t => {

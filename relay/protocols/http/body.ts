@@ -7,6 +7,7 @@ import {
   graphqlFacts,
   graphqlOf,
   hasRenames,
+  holdsRenames,
   isAllListed,
   MAX_LISTED,
   mayHoldRenames,
@@ -66,7 +67,10 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
   const type = mediaType(contentType)
   const base = { contentType: type, bodyBytes: bytes.length }
   const asked = askedIn(query)
-  const inQuery = (): boolean => asked.some(text => renamesFields(text))
+  // Services call it otherwise as well, or put a whole request into one parameter.
+  const inQuery = (): boolean =>
+    asked.some(text => renamesFields(text)) ||
+    (/%7b/i.test(query) && everyMember(query).some(([, value]) => holdsRenames(value)))
   if (bytes.length === 0) {
     const graphql = graphqlFacts(asked, true)
     const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }

@@ -84,6 +84,11 @@ export function hasRenames(text: string): boolean {
   return document !== undefined && hasAliases(document)
 }
 
+/** The same of a value that is not called a query: a document in it counts as one anywhere, and GraphQL where it is valid. */
+export function holdsRenames(text: string): boolean {
+  return hasRenames(text) || anyRenames(innerDocument(text))
+}
+
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
 export function anyRenames(document: unknown, depth = 0): boolean {
   if (typeof document === 'string') return renamesFields(document, depth + 1)

@@ -52,9 +52,9 @@ function carries(operation: Record<string, unknown>, fields: Paths): boolean {
 
 const isHidden = (place: PathState | undefined): boolean => place === undefined || place.mask >= 0
 
-/** Where a pointer leads (RFC 6901), with a slash before it or none; undefined where that is in something hidden. An index has no name. */
+/** Where a pointer leads (RFC 6901), with a slash before it or none, or as a fragment, which is encoded; undefined where that is in something hidden. An index has no name. */
 function placeOf(pointer: string, fields: Paths): PathState | undefined {
-  const names = pointer.split('/').filter(name => name !== '')
+  const names = (pointer.startsWith('#') ? unescaped(pointer.slice(1)) : pointer).split('/').filter(name => name !== '')
   let place = fields.start
   for (const name of names.map(each => each.replaceAll('~1', '/').replaceAll('~0', '~'))) {
     if (place.mask >= 0) return undefined
