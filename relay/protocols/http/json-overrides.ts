@@ -89,8 +89,10 @@ export class NamesAnywhere {
 /** Escapes of JSON, JavaScript and YAML undone, each once. */
 function withoutEscapes(text: string): string {
   return text
-    .replace(/\\+(?:u\{?0*([0-9a-f]{2})\}?|x([0-9a-f]{2})|([0-7]{3}))/gi, (_, ...[long, short, octal]: string[]) =>
-      String.fromCharCode(octal === undefined ? Number.parseInt(long ?? short ?? '', 16) : Number.parseInt(octal, 8)),
+    .replace(
+      /(?<!\\)\\+(?:u\{?0*([0-9a-f]{2})\}?|x([0-9a-f]{2})|([0-7]{3}))/gi,
+      (_, ...[long, short, octal]: string[]) =>
+        String.fromCharCode(octal === undefined ? Number.parseInt(long ?? short ?? '', 16) : Number.parseInt(octal, 8)),
     )
     .replaceAll('\\', '')
 }

@@ -26,7 +26,7 @@ function operationsIn(document: unknown): Record<string, unknown>[] {
  */
 export function mayHoldPatch(bytes: Buffer): boolean {
   const raw = bytes.toString('latin1').replaceAll('\0', '')
-  const text = unescaped(raw.replace(/\\+(?:u00|x)(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
+  const text = unescaped(raw.replace(/(?<!\\)\\+(?:u00|x)(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
   return text.includes('{') && hasWord('op', text) && hasWord('copy|move|test', text)
 }
 

@@ -105,7 +105,7 @@ export function maskText(text: string, paths: Paths, documents: () => DocumentMa
 /** Whether a text has a name in quotes, escaped or not, that patterns have. Others than JSON's writers put it in single ones, or an arrow behind it. */
 function holdsName(text: string, paths: Paths): boolean {
   const plain = text
-    .replace(/\\+u00([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+    .replace(/(?<!\\)\\+u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
     .replaceAll('\\', '')
   for (const names of [/"([^"]*)"\s*(?::|=>)/g, /'([^']*)'\s*(?::|=>)/g])
     for (const [, name = ''] of plain.matchAll(names)) if (paths.holds(name)) return true

@@ -69,14 +69,20 @@ const cases: readonly (readonly [name: string, patterns: readonly string[], clea
       ...['\u001e', '\0', '\u00a0', '\u2028\u200b', '1\n', '-1.5e3 null\ntrue ', ")]}',\n", '"a"\n', '// '].map(
         each => `${each}{"email":"x","b":1}`,
       ),
-      ...['{"b":1}\u001e{"email":"x"}', "{'email': 'x'}", '{ /* "b" */ "email":"x"}', '[{"Email" => "x"}]'],
+      ...[
+        '{"b":1}\u001e{"email":"x"}',
+        "{'email': 'x'}",
+        '{"a":NaN,"\\uff45mail":"x"}',
+        '{ /* "b" */ "email":"x"}',
+        '[{"Email" => "x"}]',
+      ],
       ...['12 "b" {}', 'note 1 {"email"', 'trueish {"email":1}', `${'1,'.repeat(200)}{"email":1}`],
     ]),
     JSON.stringify([
       ...['\u001e', '\0', '\u00a0', '\u2028\u200b', '1\n', '-1.5e3 null\ntrue ', ")]}',\n", '"a"\n', '// '].map(
         each => `${each}{"email":"****","b":1}`,
       ),
-      ...['****', '****', '****', '****'],
+      ...['****', '****', '****', '****', '****'],
       ...['12 "b" {}', 'note 1 {"email"', 'trueish {"email":1}', `${'1,'.repeat(200)}{"email":1}`],
     ]),
   ],
@@ -301,6 +307,11 @@ t.test('a long text leaves as it comes unless it may be a document', async t => 
   )
   const deep = JSON.stringify({ a: `${'['.repeat(600)}{"email":1}${']'.repeat(600)}` })
   t.equal(maskBody(JSON_TYPE, email, deep), '{"a":"****"}')
+})
+
+t.test('texts of nothing but backslashes are read in one go', async t => {
+  const text = `{"a":NaN,${'\\'.repeat(400_000)}`
+  t.equal(maskBody(JSON_TYPE, email, JSON.stringify({ text })), JSON.stringify({ text }))
 })
 
 t.test('after a failure there is nothing more', async t => {
