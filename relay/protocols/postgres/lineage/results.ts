@@ -55,9 +55,17 @@ export function renamed({ columns, exact }: Result, names: readonly string[]): R
   return exact ? { columns: rename(columns, names), exact } : undefined
 }
 
-/** What changes from one round of a recursive query to the next. */
+/**
+ * What changes from one round of a recursive query to the next. As many columns may be others: where the query has a WITH of
+ * its own, the names in its first part may have meant something else in the round before.
+ */
 export function settled(result: Result | undefined): string {
-  return JSON.stringify(result?.columns.map(({ flows, plain, whole }) => [flows.size, plain, whole]))
+  return JSON.stringify(
+    result?.columns.map(({ flows, plain, whole, perhapsClear }) => [
+      [...flows].map(({ label, mask }) => `${label} ${mask.with}`).sort(),
+      ...[plain, whole, perhapsClear === true],
+    ]),
+  )
 }
 
 /** A column whose values come from two queries. */
