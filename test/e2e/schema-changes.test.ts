@@ -13,6 +13,9 @@ insert into customers select i, 'name ' || i, 'user' || i || '@secret.example', 
 create table billing.customers (id int, name text, email text, salary int, memo text);
 create table mirror (id int, email text);
 create table own.clear (id int, word text);
+create table own.later (id int);
+insert into own.later values (1);
+create view own.over_later as select id from own.later;
 grant all on schema public, own to public;
 analyze;
 `
@@ -22,7 +25,7 @@ targets:
   - match: { labels: { env: prod } }
     allow: { groups: [support] }
     rules: [{ name: everything, allow: [support] }]
-    mask: [{ columns: [public.customers.email, public.customers.salary], with: redact }]
+    mask: [{ columns: [public.customers.email, public.customers.salary, "*.token"], with: redact }]
 `
 
 const table = "create temp table mine as select 'x'::text as email"
@@ -110,6 +113,21 @@ t.test('what another session changes meanwhile is not taken for what it was', as
   t.match(said, /was changed while it waited|gate: /)
   await two.query('alter table own.clear rename other to word')
   await Promise.all([one.end().catch(() => {}), two.end()])
+})
+
+t.test('a column that was added outside gate is not shown before the catalog says what it is', async t => {
+  const client = await open()
+  t.same(await saidOf(client, 'select * from own.later, own.over_later'), '[[[1,1]]]')
+  await world.postgres.query(
+    `alter table own.later add column token text default '${SECRET}', add column word text default 'clear';
+    create or replace view own.over_later as select id, token as word from own.later`,
+    'app',
+  )
+  const said = await saidOf(client, 'select * from own.later, own.over_later')
+  t.notMatch(said, SECRET)
+  t.match(said, '"clear"')
+  t.notMatch(await saidOf(client, 'select word from own.over_later'), SECRET)
+  await client.end()
 })
 
 t.test('work goes on: migrations, temporary tables, and what no change concerns', async t => {

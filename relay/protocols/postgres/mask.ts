@@ -65,8 +65,8 @@ function fieldMask(
   }
   const mask = columns.mask(field.tableOid, field.attributeNumber)
   if (mask !== undefined) return valueMasked(mask, field, key)
-  // A view that cannot be followed, or a table that the catalog does not know: nothing says that the column is clear.
-  const clear = columns.knows(field.tableOid) && !columns.isOpaque(field.tableOid)
+  // A view that cannot be followed, or a table or column that the catalog does not know: nothing says that it is clear.
+  const clear = columns.knows(field.tableOid, field.attributeNumber) && !columns.isOpaque(field.tableOid)
   return clear ? undefined : { constant: null }
 }
 
@@ -82,9 +82,9 @@ function isClearRow(tableOid: number, columns: MaskedColumns): boolean {
 const isHiddenNull = (mask: ValueMask): boolean =>
   'constant' in mask && mask.hidesNull === true && mask.constant !== null
 
-/** Tables in a result that the catalog does not know; it has to be read anew before the rows can be shown. */
-export function unknownTables(fields: readonly Field[], columns: MaskedColumns): boolean {
-  return fields.some(field => field.tableOid !== 0 && !columns.knows(field.tableOid))
+/** Tables or columns in a result that the catalog does not know; it has to be read anew before the rows can be shown. */
+export function areUnknown(fields: readonly Field[], columns: MaskedColumns): boolean {
+  return fields.some(({ tableOid, attributeNumber }) => tableOid !== 0 && !columns.knows(tableOid, attributeNumber))
 }
 
 const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `malformed DataRow: ${what}`)

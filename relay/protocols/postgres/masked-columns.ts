@@ -27,8 +27,8 @@ export interface ColumnMask {
 export interface MaskedColumns {
   /** The mask of a plain column, and whether it keeps NULL; undefined when the column is clear. */
   mask(tableOid: number, attributeNumber: number): ColumnMask | undefined
-  /** Whether the catalog that this was made of knows the relation. */
-  knows(tableOid: number): boolean
+  /** Whether the catalog that this was made of knows the relation, and the column if it is one of its own. */
+  knows(tableOid: number, attributeNumber?: number): boolean
   /** Whether any column of the relation is masked. */
   isMasked(oid: number): boolean
   /** A view over masked columns that cannot be followed: all of it counts as masked. */
@@ -224,8 +224,9 @@ class Resolved implements MaskedColumns {
     return column === undefined || mask === undefined ? undefined : { mask, keepsNull: keepsNull(column) }
   }
 
-  knows(oid: number): boolean {
-    return this.catalog.relation(oid) !== undefined
+  knows(oid: number, number = 0): boolean {
+    const relation = this.catalog.relation(oid)
+    return relation !== undefined && (number <= 0 || relation.columns.has(number))
   }
 
   isMasked(oid: number): boolean {

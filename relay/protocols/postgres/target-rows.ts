@@ -3,7 +3,7 @@ import { GateError } from '@gate/shared/errors'
 import { type Field, readCopyOut, readRowDescription } from './bodies.ts'
 import { D, d, LARGE } from './codec.ts'
 import { createCopyOut } from './copy-out.ts'
-import { type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
+import { areUnknown, type MaskingContext, type RowMask, rewriteRows, rowMask } from './mask.ts'
 import type { Entry, StatementPlan } from './pending.ts'
 import { type Receiving, type Running, wrong } from './receiving.ts'
 import { Slab } from './slab.ts'
@@ -79,9 +79,9 @@ export class TargetRows {
     return this.#receiving.blocked ? 'asked' : holder?.rowMask === 'unknown' ? undefined : holder?.rowMask
   }
 
-  /** Finds the mask of a result; reads the catalog anew first when it does not know a table of it. */
+  /** Finds the mask of a result; reads the catalog anew first when it does not know a table or column of it. */
   #maskFields(fields: readonly Field[], masking: MaskingContext, found: (mask: RowMask | undefined) => void): void {
-    if (!unknownTables(fields, masking.columns)) return found(rowMask(fields, masking))
+    if (!areUnknown(fields, masking.columns)) return found(rowMask(fields, masking))
     this.#receiving.ask({ kind: 'catalog', columns: masking.columns }, answer => {
       if (answer.kind !== 'catalog') throw new GateError('ERR_GATE_INTERNAL', 'expected a catalog')
       found(rowMask(fields, { ...masking, columns: answer.columns }))
