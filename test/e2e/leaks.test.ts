@@ -39,6 +39,15 @@ create table keyed (email text primary key, name text);
 insert into keyed select 'user' || i || '@secret.example', 'name ' || i from generate_series(1, 20) i;
 create view hidden_xml as select table_to_xml('customers', true, false, '')::text t;
 create view hidden_stats as select tablename, attname, most_common_vals::text, histogram_bounds::text from pg_stats;
+create view hidden_query as select query_to_xml('select * from public.customers', true, false, '')::text t;
+create table old (id int);
+insert into old values (1);
+alter table old add column kept text default '${SECRET}';
+create view hidden_row as select a::text t from pg_attribute a where attname = 'kept';
+do $$ declare n text[] := array(select 'n' || row_number() over () from pg_attribute where attrelid = 'pg_attribute'::regclass and attnum > 0);
+begin execute format('create view hidden_names as select %s::text t from pg_attribute a(%s) where n2 = %L',
+  n[cardinality(n)], array_to_string(n, ', '), 'kept'); end $$;
+create view column_names as select attname, format_type(atttypid, atttypmod) from pg_attribute where attrelid = 'old'::regclass and attnum > 0;
 reset role;
 create foreign data wrapper elsewhere;
 create server other foreign data wrapper elsewhere;
@@ -142,6 +151,13 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
   'views that hide what they read': [
     'select * from hidden_xml',
     'select * from hidden_stats',
+    'select * from hidden_row',
+    'select * from hidden_names',
+    // Nobody can read definitions of views over what she has locked.
+    ...['hidden_query', 'hidden_queries', 'hidden_row'].map(
+      view =>
+        `begin;; lock table customers;; savepoint s;; select 1 from no_such_table;; rollback to s;; select * from ${view};; rollback`,
+    ),
     "insert into ruled_view values (1, 'x')",
   ],
   'rules behind names that the open transaction gave': [
@@ -485,6 +501,7 @@ t.test('a person from whom columns are masked', async t => {
     const works = [
       'select id, name from customers where id = 7',
       'select * from names_only limit 3',
+      'select * from column_names',
       'select name as email, count(*) from customers group by name order by email limit 2',
       'select x.count, x.lower from (select count(*), lower(name) from customers group by 2) x order by 2 limit 1',
       'select upper.upper from upper((select name from customers where id = 7))',

@@ -24,7 +24,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
  */
 const IDLE_STREAM_MS = 2_000
 
-/** Views beyond these count as masked wherever they read something masked. */
+/** Views beyond these count as masked, and as calling anything. */
 const MAX_FOLLOWED_VIEWS = 5_000
 
 type Definitions = ReadonlyMap<number, { readonly text: string; readonly view: View | undefined }>
@@ -238,8 +238,8 @@ function questions(system: boolean): string[] {
 
 /**
  * PostgreSQL locks each view to read its definition, and the lock can be one that the very session holds which waits for
- * this catalog; and a view over something that is gone makes it fail. Then no view can be followed for now, and those over
- * masked columns count as masked whole.
+ * this catalog; and a view over something that is gone makes it fail. Then no view can be followed for now, and all count as
+ * masked whole: nothing else says which of them read tables by a text.
  * @throws {GateError} when anything else could not be read.
  */
 function rowsOf(answers: readonly (Rows | GateError)[], system: Partial<CatalogRows> | undefined): CatalogRows {

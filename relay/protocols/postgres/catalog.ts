@@ -4,7 +4,8 @@ import { asRead } from './as-read.ts'
 import { type Called, Calling } from './calling.ts'
 import type { MentionKind } from './catalog-mentions.ts'
 import type { CatalogRows } from './catalog-queries.ts'
-import { Functions } from './functions.ts'
+import { FIRST_NORMAL_OBJECT_ID, Functions } from './functions.ts'
+import { hides } from './hidden-reads.ts'
 import type { Change } from './schema-changes.ts'
 
 /** One row of the snapshot query for relations. */
@@ -92,19 +93,6 @@ interface Generated {
   readonly from: number
 }
 
-/**
- * What a view can read without depending on it, since PostgreSQL does not say of its own objects who depends on them: its
- * functions that read others, and its catalogs that hold values or texts of others.
- */
-const hiding = new RegExp(
-  `\\b(${[
-    '(query|cursor|table|schema|database)_to_xml(_and_xmlschema)?|pg_read_\\w+|pg_ls_\\w+|pg_stat_file|lo_get|loread|ts_stat',
-    'pg_logical_\\w+|pg_stats|pg_stats_ext\\w*|pg_statistic\\w*|pg_stat_activity|pg_stat_get_activity|pg_prepared_statements?',
-    'pg_cursors?|pg_largeobject|pg_authid|pg_shadow|_?pg_user_mappings?|user_mapping_options|pg_subscription|attmissingval',
-    'pg_stat_wal|pg_replication_slots|pg_stat_replication|pg_replication_origin_status|pg_stat_progress_copy|pg_locks|pg_lock_status',
-  ].join('|')})\\b`,
-)
-
 export class Catalog {
   readonly #byOid = new Map<number, Relation>()
   readonly #byName = new Map<string, Relation[]>()
@@ -113,7 +101,7 @@ export class Catalog {
   readonly #dependencies: readonly Dependency[]
   /** What the definitions of views read, directly. */
   readonly #read = new Map<number, Set<number>>()
-  /** Views that call functions or operators which are not PostgreSQL's own, or what of its own reads others. */
+  /** Views that call functions or operators which are not PostgreSQL's own, or what of its own reads others, or that could not be read. */
   readonly callers: ReadonlySet<number>
   /** Relations with rules for what is written to them. */
   readonly ruled: ReadonlySet<number>
@@ -161,7 +149,7 @@ export class Catalog {
       this.#relate(Number(child), Number(parent))
       this.#relate(Number(parent), Number(child))
     }
-    const hidden = rows.definitions.filter(([, text]) => hiding.test(text ?? ''))
+    const hidden = rows.definitions.filter(([, text]) => hides(text ?? ''))
     this.ruled = new Set(rows.ruledViews.map(([view]) => Number(view)))
     this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
     for (const [oid, name, castByFunction] of rows.types) {
@@ -189,7 +177,14 @@ export class Catalog {
     const showing = [...views].flatMap(([oid, view]) =>
       view.called.functions.some(name => this.functions.showsOthers(name)) ? [oid] : [],
     )
-    this.callers = new Set([...[...rows.callers, ...hidden].map(([view]) => Number(view)), ...showing])
+    // On PostgreSQL's own functions and catalogs views do not depend, so only their definitions say that they read nothing.
+    const unread = [...this.#byOid.values()].filter(
+      ({ oid, kind }) => oid >= FIRST_NORMAL_OBJECT_ID && viewKinds.has(kind) && !views.has(oid),
+    )
+    this.callers = new Set([
+      ...[...rows.callers, ...hidden].map(([view]) => Number(view)),
+      ...[...showing, ...unread.map(({ oid }) => oid)],
+    ])
     const called = new Map([...views].map(([oid, view]) => [oid, view.called] as const))
     const known = (): Calling => new Calling(rows, this.functions, called)
     this.calling = known()
