@@ -1,7 +1,7 @@
 // Ways around what is followed: names, places, casts, counts, errors and definitions that a statement does not seem to use.
 import pg from 'pg'
 import t from 'tap'
-import { SECRET, tryAll } from '../support/asking.ts'
+import { ask, SECRET, tryAll } from '../support/asking.ts'
 import { startTwins } from '../support/twins.ts'
 import { startWorld } from '../support/world.ts'
 
@@ -46,6 +46,20 @@ create view twice_over as select * from over_leaking;
 create materialized view kept_over as select * from over_leaking;
 create function of_ints(int, int) returns text language sql stable as 'select email from public.customers where id = $1';
 create operator ### (leftarg = int, rightarg = int, function = of_ints);
+create type mood as enum ('a', 'b');
+create function mood_text(mood) returns text language sql stable as 'select email from public.customers where id = 7';
+create cast (mood as text) with function mood_text(mood) as implicit;
+create domain feeling as mood;
+create domain deeper as feeling;
+create type pair as (n int, felt deeper);
+create type moods as range (subtype = mood);
+create table felt (id int, deep deeper, several feeling[], held pair, span moods);
+insert into felt values (1, 'a', array['a'::feeling], row(1, 'a')::pair, '[a,b]');
+create table felt_rows (kept felt);
+insert into felt_rows select felt from felt;
+create type plain as (n int, word text);
+create table plains (held plain);
+insert into plains values (row(1, 'plain')::plain);
 analyze;
 `
 
@@ -96,6 +110,14 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'select 7 ### 7',
     'select 7 operator(public.###) 7',
     'select (7::wrapped).v',
+    // Of what a type is made, nothing in the statement says.
+    ...['deep', 'several[1]', '(held).felt', 'lower(span)'].map(value => `select upper(${value}) from felt`),
+    "select array_to_string(several::text[], '') from felt",
+    'select upper((kept).deep) from felt_rows',
+    "select upper('a'::deeper)",
+    "select upper(('{a}'::deeper[])[1])",
+    "select upper(('(1,a)'::pair).felt)",
+    "select upper(lower('[a,b]'::moods))",
     'select cast(7 as wrapped)',
     "select '{}'::wrapped[]",
     'insert into boxes values (7) returning w',
@@ -193,6 +215,11 @@ t.test('a person from whom columns are masked', async t => {
     ])
       await t.rejects(client.query(sql), { code: '42501' }, sql)
     t.same((await client.query('select count(email) from customers')).rows, [{ count: '9' }])
+  })
+
+  await t.test('a composite of what nothing converts is read as ever', async t => {
+    const { text } = await ask(gate.port, ['select upper((held).word) from plains'], false, false)
+    t.match(text, '[["PLAIN"]]')
   })
 
   await t.test('nothing was carried to where it could be read', async t => {

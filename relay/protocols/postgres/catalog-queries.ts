@@ -41,8 +41,27 @@ const typeOf = (type: string): string =>
   `case when ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} or ${type}.typtype not in ('r', 'm', 'c')
       and ${type}.typelem < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
 
-const anyCast = (which: string): string =>
-  ['t.oid', 't.typbasetype', 't.typelem'].map(type => `(${castByFunction(type, which)})`).join(' or ')
+/** Whose values are, or hold, values of others: domains and arrays, composites, ranges and multiranges. */
+const typeParts = `select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typbasetype >= ${FIRST_NORMAL_OBJECT_ID}
+    union select t.oid, t.typelem from pg_catalog.pg_type t where t.typelem >= ${FIRST_NORMAL_OBJECT_ID}
+    union select t.oid, a.atttypid from pg_catalog.pg_type t
+      join pg_catalog.pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+      where t.typtype = 'c' and a.atttypid >= ${FIRST_NORMAL_OBJECT_ID}
+    union select r.rngtypid, r.rngsubtype from pg_catalog.pg_range r where r.rngsubtype >= ${FIRST_NORMAL_OBJECT_ID}
+    union select d.objid, d.refobjid from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refclassid = d.classid and d.deptype = 'i'`
+
+/** Types that such functions convert, or what their values are or hold, however far: nothing says that `(c).f` is of another. */
+const withConverted = `with recursive parts (type, part) as (${typeParts}),
+    held (type, part) as (
+      select t.oid, t.oid from pg_catalog.pg_type t where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
+      union select h.type, p.part from held h join parts p on p.type = h.part),
+    converted (type, from_column) as (
+      select h.type, false from held h where ${castByFunction('h.part', 'true')}
+      union select h.type, true from held h where ${castByFunction('h.part', "c.castcontext = 'i'")})`
+
+const isConverted = (fromColumn: boolean): string =>
+  `t.oid in (select f.type from converted f where f.from_column = ${fromColumn})`
 
 /**
  * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
@@ -99,17 +118,17 @@ export function catalogQueries(system: boolean) {
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass`,
     // Those that somebody made whose values are checked or converted by code: domains, composites, ranges, arrays of them;
     // and those that could be taken for PostgreSQL's own by their names.
-    types: `select t.oid::text, t.typname::text, (${anyCast('true')})::text, u.functions
+    types: `${withConverted} select t.oid::text, t.typname::text, (${isConverted(false)})::text, u.functions
     from pg_catalog.pg_type t left join (select c.type, pg_catalog.string_agg(c.castfunc::text, ' ')
       from (select castsource, castfunc from pg_catalog.pg_cast where castfunc >= ${FIRST_NORMAL_OBJECT_ID}
         union select casttarget, castfunc from pg_catalog.pg_cast where castfunc >= ${FIRST_NORMAL_OBJECT_ID}) c (type, castfunc)
       group by c.type) u (type, functions) on u.type = t.oid
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
-      and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${anyCast('true')}
+      and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${isConverted(false)}
         or t.typname in (${wholeTextTypes.map(name => `'${name}'`).join(', ')}))`,
     // A value of such a type can be converted in any expression, and nothing there says so.
-    castTables: `select a.attrelid::text from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-    where a.attnum > 0 and not a.attisdropped and (${anyCast("c.castcontext = 'i'")})
+    castTables: `${withConverted} select a.attrelid::text from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attnum > 0 and not a.attisdropped and ${isConverted(true)}
     union select t.typrelid::text from pg_catalog.pg_type t
     where t.typrelid <> 0 and ${castByFunction('t.oid', "c.castcontext = 'i'")}`,
     definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
@@ -151,15 +170,7 @@ export function catalogQueries(system: boolean) {
       and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}`,
     // Foreign keys: whose rows refer to those of which table.
     references: `select distinct k.conrelid::text, k.confrelid::text from pg_catalog.pg_constraint k where k.contype = 'f'`,
-    // Whose values hold values of others: domains and arrays, composites, ranges and multiranges.
-    typeParts: `select t.oid::text, t.typbasetype::text from pg_catalog.pg_type t where t.typbasetype >= ${FIRST_NORMAL_OBJECT_ID}
-    union select t.oid::text, t.typelem::text from pg_catalog.pg_type t where t.typelem >= ${FIRST_NORMAL_OBJECT_ID}
-    union select t.oid::text, a.atttypid::text from pg_catalog.pg_type t
-      join pg_catalog.pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-      where t.typtype = 'c' and a.atttypid >= ${FIRST_NORMAL_OBJECT_ID}
-    union select r.rngtypid::text, r.rngsubtype::text from pg_catalog.pg_range r where r.rngsubtype >= ${FIRST_NORMAL_OBJECT_ID}
-    union select d.objid::text, d.refobjid::text from pg_catalog.pg_depend d
-      where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refclassid = d.classid and d.deptype = 'i'`,
+    typeParts: `select p.type::text, p.part::text from (${typeParts}) p (type, part)`,
   } as const
 }
 
