@@ -37,6 +37,10 @@ create function "x.lower"(int) returns text language sql stable as 'select email
 create function "pg_catalog.lower"(int) returns text language sql stable as 'select email from customers where id = $1';
 create table keyed (email text primary key, name text);
 insert into keyed select 'user' || i || '@secret.example', 'name ' || i from generate_series(1, 20) i;
+create domain area as box;
+create domain land as area;
+create table plots (id int primary key, password_hash box);
+create table lands (id int primary key, password_hash land);
 create view hidden_xml as select table_to_xml('customers', true, false, '')::text t;
 create view hidden_stats as select tablename, attname, most_common_vals::text, histogram_bounds::text from pg_stats;
 create view hidden_query as select query_to_xml('select * from public.customers', true, false, '')::text t;
@@ -467,6 +471,12 @@ t.test('a person from whom columns are masked', async t => {
       "copy notes from program 'echo 1'",
       "copy notes to program 'cat'",
       "copy notes from '/etc/hostname'",
+      // Boxes are compared by their area.
+      "select id from plots where password_hash = box '((0,0),(2,3))'",
+      "select id from plots where (select password_hash from plots where id = 7) = box '((0,0),(2,3))'",
+      "select (select password_hash from plots where id = 7) = box '((0,0),(2,3))'",
+      "select id from notes where box '((0,0),(2,3))' in (select password_hash from plots)",
+      "select id from lands where password_hash = box '((0,0),(2,3))'",
       // What an index page a value is, or would be, on.
       'select * from pg_lock_status()',
       "select 1 from pg_locks where page = 1 and mode = 'SIReadLock'",

@@ -41,6 +41,11 @@ const typeOf = (type: string): string =>
   `case when ${type}.oid < ${FIRST_NORMAL_OBJECT_ID} or ${type}.typtype not in ('r', 'm', 'c')
       and ${type}.typelem < ${FIRST_NORMAL_OBJECT_ID} then ${type}.oid::text end`
 
+/** Of a domain over domains, the type under all of them. */
+const typeUnderDomains = `(with recursive under as (
+      select b.* union all select d.* from under u join pg_catalog.pg_type d on u.typtype = 'd' and d.oid = u.typbasetype)
+    select ${typeOf('u')} from under u where u.typtype <> 'd')`
+
 /** Whose values are, or hold, values of others: domains and arrays, composites, ranges and multiranges. */
 const typeParts = `select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typbasetype >= ${FIRST_NORMAL_OBJECT_ID}
     union select t.oid, t.typelem from pg_catalog.pg_type t where t.typelem >= ${FIRST_NORMAL_OBJECT_ID}
@@ -77,7 +82,7 @@ export function catalogQueries(system: boolean) {
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid >= ${from}`,
     columns: `select a.attrelid::text, a.attnum::text, a.attname::text,
-      case when t.typtype <> 'd' then ${typeOf('t')} when b.typtype <> 'd' then ${typeOf('b')} end,
+      case when t.typtype <> 'd' then ${typeOf('t')} when b.typtype <> 'd' then ${typeOf('b')} else ${typeUnderDomains} end,
       (a.atthasdef and (select attgenerated <> '' from pg_catalog.pg_attribute g
         where g.attrelid = a.attrelid and g.attnum = a.attnum))::text
     from (select ''::"char" as attgenerated) before_version_12 cross join pg_catalog.pg_attribute a

@@ -19,7 +19,7 @@ export interface Relation {
   readonly kind: string
   /** Columns by number; numbers below 1 are system columns and hold no data of the table. */
   readonly columns: ReadonlyMap<number, string>
-  /** OIDs of their types, of a domain that of the type under it; absent where that is a domain again, or made of others by somebody. */
+  /** OIDs of their types, of a domain that of the type under it; absent where that is made of others by somebody. */
   readonly types: ReadonlyMap<number, number>
   /** Columns that are GENERATED ALWAYS AS. */
   readonly generated: ReadonlySet<number>

@@ -80,7 +80,7 @@ export class Predicates {
     if (form === 'subquery' && query !== undefined) {
       // A subquery of whole values compares as those do; what is computed from its value is another one.
       const { columns } = this.#evaluation.query(query, scope, tables)
-      const whole = columns.every(column => column.whole)
+      const whole = columns.every(column => column.whole && isComparedWhole(column))
       return { flows: flowsOf(columns), whole, masked: whole && columns.every(isMasked), constant: false }
     }
     const { flows } = this.#evaluation.value(operand.expression, scope, tables)

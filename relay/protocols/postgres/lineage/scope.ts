@@ -272,8 +272,9 @@ export function isDetermined({ origin }: Column, others: readonly (Column | unde
   )
 }
 
-/** The type that all of them have; undefined when they have several, or it is not known. */
+/** The type that all of them have; undefined when they have several, or it is not known. One that `=` compares in part stays that. */
 export function typeOf(columns: readonly Column[]): number | undefined {
   const [first, ...others] = columns
-  return others.every(column => column.type === first?.type) ? first?.type : undefined
+  if (others.every(column => column.type === first?.type)) return first?.type
+  return columns.find(column => !isComparedWhole(column))?.type
 }
