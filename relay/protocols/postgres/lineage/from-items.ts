@@ -11,6 +11,7 @@ import {
   computed,
   flowsOf,
   fromAnew,
+  isComparedWhole,
   mayBeAny,
   noFlows,
   type Scope,
@@ -135,7 +136,7 @@ export class FromItems {
     return (names ?? []).map((name): Column => {
       const both = [...left.sure, ...right.sure].filter(column => column.name === name)
       const flows = flowsOf(both)
-      const whole = both.every(column => column.whole)
+      const whole = both.every(column => column.whole && isComparedWhole(column))
       const perhapsClear = arePerhapsClear(both)
       if (flows.size > 0 && (perhapsClear || !whole)) this.#findings.undivided('JOIN … USING', flows)
       else this.#findings.compared('JOIN … USING', flows, 1)

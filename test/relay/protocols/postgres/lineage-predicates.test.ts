@@ -61,6 +61,7 @@ both(
     "select id from notes where (select plot from stays where id = 'a') = '(1,1),(0,0)'": used('WHERE'),
     "select (select plot from stays where id = 'a') = '(1,1),(0,0)'": /stays\.plot is masked for you, and/,
     "select id from notes where '(1,1),(0,0)' in (select plot from stays)": used('WHERE'),
+    'select a.id from stays a join stays b using (plot)': used('JOIN … USING'),
     "select id, 'a' <> all(rooms) from stays": /stays\.rooms is masked for you, and/,
     'select num_nulls(variadic rooms) from stays': /stays\.rooms is masked for you, and/,
     'select count(id order by 1 / (length(email) - 12)) from customers': used('ORDER BY'),
