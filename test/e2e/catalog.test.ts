@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { catalogQueries } from '@gate/relay/protocols/postgres/catalog-queries'
 import t from 'tap'
-import { hasPsql, psql, startWorld } from '../support/world.ts'
+import { direct, hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
 
 const policy = `
 targets:
@@ -11,6 +11,9 @@ targets:
     rules:
       - name: everything
         allow: [engineers, dba, support]
+      - name: calls
+        when: op.action == "call"
+        deny: "Nobody calls."
       - name: secrets
         when: op.action == "insert" && "secrets.box" in op.written
         deny: "Nobody writes there."
@@ -53,6 +56,32 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
       'insert into secrets.box values (1)',
     ])
     t.match(moved.stderr, /gate: Nobody writes there\./)
+  })
+
+  await t.test('a lock is in the way of views over what is locked, and of no others', async t => {
+    const made = [
+      'create table locked (a int)',
+      'create view over_locked as select a from locked',
+      'create view apart as select 7 as a',
+    ]
+    for (const sql of [...made, 'create table new_box (a int)'])
+      await world.postgres.query(`set role gate_service; ${sql}`, 'app')
+    await using holding = startPsql(direct(world.postgres), ['-At'])
+    holding.child.stdin?.write("begin; lock table locked; select 'held';\n")
+    await holding.waitFor(/held/)
+    const done = await psql(connection, ['-At', '-c', 'drop table new_box', '-c', 'select * from apart'])
+    t.equal(done.stdout, 'DROP TABLE\n7\n', done.stderr)
+    t.match((await psql(connection, ['-c', 'select * from over_locked'])).stderr, /gate: Nobody calls\./)
+    holding.child.stdin?.write("rollback; select 'free';\n")
+    await holding.waitFor(/free/)
+    const after = await psql(connection, [
+      '-At',
+      '-c',
+      'create table new_box (a int)',
+      '-c',
+      'select count(*) from over_locked',
+    ])
+    t.equal(after.stdout, 'CREATE TABLE\n0\n', after.stderr)
   })
 
   await t.test('a view that the server cannot explain is in nobody’s way', async t => {

@@ -68,6 +68,13 @@ const withConverted = `with recursive parts (type, part) as (${typeParts}),
 const isConverted = (fromColumn: boolean): string =>
   `t.oid in (select f.type from converted f where f.from_column = ${fromColumn})`
 
+/** Of views that neither are locked nor read what is: the definitions of others cannot be had before the lock is gone. */
+export const unlockedDefinitions = (definitions: string): string => `${definitions} and not exists (
+    select from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    join pg_catalog.pg_locks l on l.relation = d.refobjid
+    where r.ev_class = c.oid and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and l.mode = 'AccessExclusiveLock')`
+
 /**
  * Relations, their columns, who inherits from whom, what views are made of, and which functions and operators are not
  * PostgreSQL's own. Operators and immutable functions of extensions count as PostgreSQL's own: only a superuser brings them.

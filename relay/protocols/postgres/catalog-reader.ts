@@ -5,7 +5,7 @@ import type { Log } from '@gate/shared/log'
 import type { TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
 import { Catalog, type View, type Views } from './catalog.ts'
-import { type CatalogRows, catalogQueries, isSystemRow, systemQueries } from './catalog-queries.ts'
+import { type CatalogRows, catalogQueries, isSystemRow, systemQueries, unlockedDefinitions } from './catalog-queries.ts'
 import { CatalogStream, type Rows } from './catalog-stream.ts'
 import { SchemaChanges } from './schema-changes.ts'
 
@@ -148,15 +148,18 @@ export class Catalogs implements Disposable {
 
   /**
    * PostgreSQL reads definitions of views as they are now, not as they were when the transaction began: when something that
-   * a view needs is dropped meanwhile, it fails, and a moment later it does not.
+   * a view needs is dropped meanwhile, it fails, and a moment later it does not. Where a lock is in the way, views that have
+   * nothing to do with it are read all the same.
    */
   async #rows(target: string, open: Open, system: Partial<CatalogRows> | undefined): Promise<CatalogRows> {
     const asked = questions(system === undefined)
     const answers = await this.#ask(target, open, asked)
     const failure = answers.at(LAST_ANSWER)
-    if (!(failure instanceof GateError) || failure.fields?.['C'] === LOCK_NOT_AVAILABLE) return rowsOf(answers, system)
+    if (!(failure instanceof GateError)) return rowsOf(answers, system)
     this.#log.debug('postgres.catalog-failed', { target, error: failure })
-    return rowsOf(await this.#ask(target, open, asked), system)
+    const isLocked = failure.fields?.['C'] === LOCK_NOT_AVAILABLE
+    const again = isLocked ? questions(system === undefined, unlockedDefinitions) : asked
+    return rowsOf(await this.#ask(target, open, again), system)
   }
 
   /** Asks on the stream of the last reading, if there still is one; where that has broken meanwhile, on a new one. */
@@ -231,15 +234,15 @@ const AFTER = ['rollback']
 /** Where the answer to the last question is. */
 const LAST_ANSWER = -1 - AFTER.length
 
-function questions(system: boolean): string[] {
+function questions(system: boolean, last = (query: string): string => query): string[] {
   const queries = catalogQueries(system)
-  return [...BEFORE, ...names.map(name => queries[name]), ...BEFORE_LAST, queries[LAST], ...AFTER]
+  return [...BEFORE, ...names.map(name => queries[name]), ...BEFORE_LAST, last(queries[LAST]), ...AFTER]
 }
 
 /**
  * PostgreSQL locks each view to read its definition, and the lock can be one that the very session holds which waits for
- * this catalog; and a view over something that is gone makes it fail. Then no view can be followed for now, and all count as
- * masked whole: nothing else says which of them read tables by a text.
+ * this catalog; and a view over something that is gone makes it fail. Views that are not read cannot be followed for now, and
+ * count as masked whole: nothing else says which of them read tables by a text.
  * @throws {GateError} when anything else could not be read.
  */
 function rowsOf(answers: readonly (Rows | GateError)[], system: Partial<CatalogRows> | undefined): CatalogRows {
