@@ -21,6 +21,8 @@ export interface Copying {
 }
 
 const none: readonly Copying[] = []
+/** A source of more segments may be any path: each of its ends would have to be looked at, and a header has room for thousands. */
+const MAX_SOURCE_SEGMENTS = 64
 /** They give what their bodies name another path as well (RFC 5842, RFC 3253). */
 const bindings: ReadonlySet<string> = new Set(['BIND', 'REBIND', 'MERGE'])
 
@@ -35,8 +37,10 @@ export function copiesOf({ location, destination, sources }: Asking, templates: 
   })
   const here = placeOf(location.plain)
   const anywhere: Place = { routes: templates, below: [], depth: 0 }
-  const placesOf = ({ field, location: { plain } }: CopySource): Place[] =>
-    field === manifestSource ? [anywhere] : endsOf(plain).map(placeOf)
+  const placesOf = ({ field, location: { plain } }: CopySource): Place[] => {
+    const ends = field === manifestSource ? undefined : endsOf(plain)
+    return ends === undefined ? [anywhere] : ends.map(placeOf)
+  }
   return [
     ...(destination === undefined ? [] : [{ from: here, to: placeOf(destination.plain) }]),
     ...sources.flatMap(source => placesOf(source).map(from => ({ from, to: here }))),
@@ -52,11 +56,14 @@ interface Asking {
 
 /**
  * A source in a header has a bucket, an ARN or a base path before what the service's own paths are, or none of them: it is
- * where any end of it is.
+ * where any end of it is. Undefined where there are too many.
  */
-function endsOf(path: string): string[] {
+function endsOf(path: string): string[] | undefined {
   const ends: string[] = []
-  for (let at = 0; at >= 0; at = path.indexOf('/', at + 1)) ends.push(path.slice(at))
+  for (let at = 0; at >= 0; at = path.indexOf('/', at + 1)) {
+    if (ends.length === MAX_SOURCE_SEGMENTS) return undefined
+    ends.push(path.slice(at))
+  }
   return ends
 }
 
