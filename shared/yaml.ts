@@ -104,6 +104,15 @@ function depth(issues: readonly Issue[]): number {
   return Math.max(0, ...issues.map(issue => issue.path.length))
 }
 
+/** Each mistake is one line, whatever the keys and values that it quotes. */
 export function configError(mistakes: readonly string[]): GateError {
-  return new GateError('ERR_GATE_CONFIG', mistakes.join('\n'))
+  return new GateError('ERR_GATE_CONFIG', mistakes.map(oneLine).join('\n'))
+}
+
+/** Control characters as JavaScript writes them: those of a terminal could show something else. */
+function oneLine(mistake: string): string {
+  return mistake.replace(/[\p{Cc}\u2028\u2029]/gu, character => {
+    const code = character.charCodeAt(0).toString(16).padStart(4, '0')
+    return character === '\n' ? '\\n' : `\\u${code}`
+  })
 }

@@ -115,6 +115,8 @@ t.test('bombs are refused before they go off', async t => {
     const text = open.repeat(20_000) + close.repeat(20_000)
     t.not(mistakes(text, z.string()).length, 0, `20,000 times ${open}`)
   }
+  t.match(mistakes('? |\n  a\n\n: [1]\n', z.record(z.string(), z.string())), [/^f\.yaml:\d:\d: a\\n: /])
+  t.match(mistakes('"a\\u001b[2J": 1\n', z.strictObject({})), [/^f\.yaml:1:1: document: .*a\\u001b\[2J/])
   t.match(mistakes('port: 1e999\n', z.object({ port: z.int() })), [/^f\.yaml:1:7: port: /])
   t.match(mistakes('port: 123456789012345678901234567890\n', z.object({ port: z.int() })), [/port: /])
 })
