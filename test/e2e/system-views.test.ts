@@ -6,9 +6,9 @@ import t from 'tap'
 import { run, start } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
 import { until } from '../support/until.ts'
-import { direct, hasPsql, type PsqlTarget, psql, startPsql, startWorld } from '../support/world.ts'
+import { direct, hasPsql, type PsqlTarget, psql, samplePolicy, startPsql, startWorld } from '../support/world.ts'
 
-/** Of extensions, which the server here does not have. */
+/** Of extensions, which a server need not have. */
 const ofExtensions = /^\*\./
 
 const RECEIVER = '/usr/bin/pg_receivewal'
@@ -22,6 +22,9 @@ const activity = `
   grant pg_monitor to gate_service;
   grant select on pg_replication_origin_status to gate_service;
   grant execute on function pg_show_replication_origin_status() to gate_service`
+
+/** Views of extensions call functions. */
+const policy = samplePolicy.replace('op.action == "select"', 'op.action in ["select", "call"]')
 
 /** Each gets a value at the server, and has none for a person from whom something is masked. */
 const shown = [
@@ -42,15 +45,23 @@ const shown = [
 /** The same of servers from some version on. */
 const since: Readonly<Record<string, number>> = { pg_stat_io: 16, 'pg_stat_io.write_bytes': 18 }
 const shownSince = [['pg_stat_io', 'write_bytes']] as const
+const shownByExtension = [
+  ['pg_buffercache', 'bufferid'],
+  ['pg_buffercache', 'relblocknumber'],
+  ['pg_buffercache', 'usagecount'],
+] as const
 
 t.test("the server's views of others", { skip: hasPsql ? false : 'no psql on this machine' }, async t => {
-  await using world = await startWorld({ postgres: { settings } })
+  await using world = await startWorld({ policy, postgres: { settings } })
   const { postgres } = world
   await postgres.query(activity, 'app')
   await postgres.query('analyze', 'app')
   // An older receiver does not replicate from the server, and there is nothing in that view then.
   const received = Number(/ (\d+)/.exec((await run(RECEIVER, ['--version'])).stdout)?.[1]) >= postgres.version
-  const all = [...shown, ...shownSince]
+  const [extension] = await postgres.query("select 1 from pg_available_extensions where name = 'pg_buffercache'", 'app')
+  if (extension === undefined) t.comment('pg_buffercache is not installed: its columns are not looked at')
+  else await postgres.query('create extension pg_buffercache', 'app')
+  const all = [...shown, ...shownSince, ...(extension === undefined ? [] : shownByExtension)]
     .filter(names => postgres.version >= (since[names.join('.')] ?? 0))
     .filter(([view]) => received || view !== 'pg_stat_replication')
   const carol = await world.person('carol')

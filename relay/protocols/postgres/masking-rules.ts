@@ -72,6 +72,8 @@ export const systemMasks: readonly MaskObligation[] = [
       'pg_catalog.pg_stat_progress_copy.bytes_processed',
       // A serializable transaction locks the page of an index where the value is, or would be, that it looked up.
       ...['page', 'tuple'].map(name => `pg_catalog.pg_locks.${name}`),
+      // Whoever looks a value up touches that page as well.
+      ...['bufferid', 'relblocknumber', 'usagecount'].map(name => `*.pg_buffercache.${name}`),
     ],
     detect: [],
     with: 'null',
