@@ -32,7 +32,7 @@ export function readCliConfig(environment: NodeJS.ProcessEnv): CliConfig {
     // https://no-color.org: any value that is not empty.
     color: stdout.isTTY === true && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb',
     interactive: stdout.isTTY === true && stdin.isTTY === true && environment['CI'] === undefined,
-    columns: stdout.columns ?? 100,
+    columns: stdout.columns || 100,
     canOpenBrowser: stdout.isTTY === true && desktop && !remote,
   })
 }

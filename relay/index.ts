@@ -12,6 +12,8 @@ const DEFAULT_CONFIG = 'relay.yaml'
 /** A relay that is told twice to stop stops at once. */
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 const DEFAULT_ENROLMENT_MINUTES = '60'
+/** Each waits some seconds for the state of a relay that starts, or goes down. */
+const ENROLMENT_ATTEMPTS = 5
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -77,10 +79,22 @@ program
     }
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
     const validMs = minutes * 60_000
-    const running = await askForEnrolment(config.state, { agent, targets, validMs })
-    if (running !== undefined) return print(running)
     const { enrolInStore } = await import('./offline.ts')
-    print(await enrolInStore(config, agent, targets, validMs))
+    for (let attempt = 1; ; attempt += 1) {
+      const running = await askForEnrolment(config.state, { agent, targets, validMs })
+      if (running !== undefined) return print(running)
+      try {
+        return print(await enrolInStore(config, agent, targets, validMs))
+      } catch (thrown) {
+        // A relay that starts has its state before it answers.
+        if (asGateError(thrown).code !== 'ERR_GATE_CONFLICT') throw thrown
+        if (attempt === ENROLMENT_ATTEMPTS)
+          throw new GateError('ERR_GATE_CONFLICT', `a relay works in ${config.state}, and does not answer`, {
+            cause: thrown,
+            hint: 'Try again when it says relay.listening.',
+          })
+      }
+    }
   })
 
 try {

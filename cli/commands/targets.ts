@@ -18,7 +18,9 @@ export async function targets(app: App, { json }: { readonly json?: boolean }): 
   )
   if (json === true) return app.print(JSON.stringify(found))
   if (found.length === 0)
-    return app.note('There is no target that you may open. Your groups decide; gate whoami shows them.')
+    return app.note(
+      'There is no target that you may open: your groups decide (gate whoami shows them), or no agent has announced one yet.',
+    )
   const rows = found.map(({ name, protocol, labels, online }) => [
     name,
     protocol,

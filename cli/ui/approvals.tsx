@@ -54,8 +54,9 @@ export function Approvals({ color, now, follow, open, decide }: ApprovalsProps):
     return () => clearInterval(timer)
   }, [follow, exit])
 
-  const columns = stdout.columns ?? 80
-  const height = Math.max(5, (stdout.rows ?? 24) - FRAME_LINES)
+  // Some terminals say that they have no size.
+  const columns = stdout.columns || 80
+  const height = Math.max(5, (stdout.rows || 24) - FRAME_LINES)
   const relayNow = now() + (shown?.aheadMs ?? 0)
   const waiting = (shown?.requests ?? []).filter(request => request.decidable && request.expiresMs > relayNow)
   const matching = filtered(waiting, mode.filter)

@@ -1,6 +1,7 @@
 // Agents: how they join, what they may announce, and every way of logging in to PostgreSQL.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { Cleanup } from '@gate/shared/cleanup'
 import t from 'tap'
 import { createAuthority } from '../support/certificates.ts'
@@ -102,6 +103,23 @@ t.test('joining', async t => {
     t.match(key, /PRIVATE KEY/)
     const { stdout } = await run('grep', ['-rlF', (key.split('\n')[1] ?? '').slice(-20), relay.directory])
     t.equal(stdout, '')
+  })
+
+  await t.test('a token is given while the relay starts', async t => {
+    await relay.kill()
+    const asked = [programs.relay, '--config', relay.config, 'enroll', '--agent', 'early', '--targets', 'prod-*']
+    const [done, after] = await Promise.all([
+      relay
+        .process()
+        .finished()
+        .then(() => run(process.execPath, asked)),
+      wait(100).then(() => run(process.execPath, asked)),
+      relay.restart(),
+    ])
+    for (const { code, stdout, stderr } of [done, after]) {
+      t.equal(code, 0, stderr)
+      t.match(stdout, /^\S+\n$/)
+    }
   })
 })
 
