@@ -1,7 +1,9 @@
 // gate connect: a local port for each target, until Ctrl-C or until the given command ends.
 import { spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { Duplex } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { letHeapGrow } from '@gate/shared/heap'
 import type { OfflineAnswers } from '@gate/shared/model'
@@ -39,6 +41,8 @@ const RENEW_BEFORE_MS = 3 * 60_000
 const RENEW_CHECK_MS = 30_000
 /** Receipts of sessions that ended are fetched this often while ports are open, and at the end. */
 const RECEIPTS_EVERY_MS = 5 * 60_000
+/** Connections of a command that has ended are cut off after so long; one that it left to others may stay open. */
+const LAST_WORDS_MS = 1_000
 
 /** Returns the exit code. */
 export async function connect(
@@ -65,7 +69,11 @@ export async function connect(
   try {
     for (const target of infos) opened.push(await open(connected, target, options))
     const [first] = opened
-    if (command.length > 0 && first !== undefined) return await runCommand(command, first.environment)
+    if (command.length > 0 && first !== undefined) {
+      const code = await runCommand(command, first.environment)
+      await ended(first.streams)
+      return code
+    }
     show(app, opened, options.json === true)
     return await untilInterrupted()
   } finally {
@@ -75,6 +83,11 @@ export async function connect(
     for (const { listener } of opened) await listener[Symbol.asyncDispose]()
     await keepReceipts(connected)
   }
+}
+
+/** A command's last words are on their way when it has ended: cut off, they would look like a connection that was lost. */
+async function ended(streams: ReadonlySet<Promise<void>>): Promise<void> {
+  await Promise.race([Promise.all(streams), wait(LAST_WORDS_MS, undefined, { ref: false })])
 }
 
 /** Receipts that are not to be had now come the next time; a record that was rewritten is said aloud. */
@@ -100,6 +113,8 @@ async function fetchInfo({ client, credentials }: Connected, name: string): Prom
 interface Opened extends FilledHint {
   readonly target: TargetInfo
   readonly listener: Listener
+  /** Connections that are open; what serves them never throws. */
+  readonly streams: ReadonlySet<Promise<void>>
 }
 
 async function open(connected: Connected, target: TargetInfo, options: ConnectOptions): Promise<Opened> {
@@ -108,16 +123,17 @@ async function open(connected: Connected, target: TargetInfo, options: ConnectOp
     options.port === undefined ? await portFor(app.config.home, profile.relay, target.name) : parsePort(options.port)
   const say = throttled(error => complain(app, target.name, error))
   const context = streamContext(connected, target, options, say)
-  const listener = await listen(
-    port,
-    (socket, isKnown) => void serveStream(socket, context, isKnown),
-    why => app.note(`${app.style.bad('!')} ${target.name}: ${why}`),
-  )
+  const streams = new Set<Promise<void>>()
+  const serve = (socket: Socket, isKnown: boolean): void => {
+    const stream = serveStream(socket, context, isKnown).finally(() => streams.delete(stream))
+    streams.add(stream)
+  }
+  const listener = await listen(port, serve, why => app.note(`${app.style.bad('!')} ${target.name}: ${why}`))
   const kept = await credentials.find()
   const user = (kept?.subject.email ?? 'gate').replace(/@.*$/, '').replace(/[^A-Za-z0-9._-]/g, '') || 'gate'
   const host = listener.addresses[0] ?? '127.0.0.1'
   const place = { host, port: String(listener.port), target: target.name, user }
-  return { target, listener, ...(await fillHint(app.config.home, target.hint, place)) }
+  return { target, listener, streams, ...(await fillHint(app.config.home, target.hint, place)) }
 }
 
 function complain(app: App, target: string, error: GateError): void {

@@ -76,6 +76,23 @@ t.test('gate connect', { skip }, async t => {
     t.match(environment.stdout, /^PGUSER=alice$/m)
   })
 
+  await t.test('a command that has ended ends its connections as it closed them', async t => {
+    const before = (await world.relay.events()).length
+    for (let round = 0; round < 8; round += 1)
+      t.equal((await alice.run('connect', 'prod-db', '--', 'psql', '-X', '-At', '-c', 'select 8')).stdout, '8\n')
+    // What it leaves behind is not waited for.
+    const left = await alice.run('connect', 'prod-db', '--', 'sh', '-c', 'psql -X -c "select pg_sleep(20)" & sleep 1')
+    t.equal(left.code, 0, left.stderr)
+    type End = { body: { type: string; code?: string } }
+    const ends = ((await world.relay.events()) as unknown as End[])
+      .slice(before)
+      .flatMap(({ body }) => (body.type === 'session.end' ? [body.code] : []))
+    t.same(
+      ends.slice(0, 8),
+      Array.from({ length: 8 }, () => 'ended'),
+    )
+  })
+
   await t.test('the record says from which address and with which program, whatever headers claim', async t => {
     const elsewhere = '127.0.0.9'
     await using proxy = await startProxy(
