@@ -24,6 +24,11 @@ export function isClientKey(name: string): boolean {
   return key.test(name) || signature.test(name) || impersonation.test(name)
 }
 
+/** Whether it is kept from the service, in the form of `canonical`; what `passed` names is not. */
+export function isWithheldKey(name: string, passed: readonly string[]): boolean {
+  return isClientKey(name) && !passed.some(each => canonical(each) === name)
+}
+
 /**
  * Refuses keys in the query: to take one out would be to send another path than was decided. `passed` are names that may stand
  * there all the same.
@@ -34,10 +39,7 @@ export function refuseClientKeys(path: string, passed: readonly string[]): void 
   if (mark < 0) return
   // Some servers take a semicolon for an ampersand, and `a[]` for `a`.
   const names = [...new URLSearchParams(path.slice(mark + 1).replaceAll(';', '&')).keys()]
-  const found = names.find(name => {
-    const plain = canonical(name).replace(/^-+|-+$/g, '')
-    return isClientKey(plain) && !passed.some(each => canonical(each) === plain)
-  })
+  const found = names.find(name => isWithheldKey(canonical(name).replace(/^-+|-+$/g, ''), passed))
   if (found === undefined) return
   const name = found.slice(0, MAX_SHOWN)
   throw new GateError('ERR_GATE_PROTOCOL', `the query has ${name}, and the agent logs in to this target`, {

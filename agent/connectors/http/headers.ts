@@ -80,8 +80,8 @@ export function valuesOf(raw: RawHeaders, wanted: string): string[] {
 
 /**
  * What of a client's request goes to the service; Host, the framing and the credential are added by others.
- * `withheld` are names, in lower case, that do not go on, such as those that only the credential may set; nor do those that
- * `isWithheld` says, in the form of `canonical`, unless they are among what is passed.
+ * `withheld` are names, in lower case, that do not go on, such as those that only the credential may set; nor do those of
+ * which `isWithheld` says so, in the form of `canonical`.
  */
 export function requestHeaders(
   raw: RawHeaders,
@@ -90,10 +90,8 @@ export function requestHeaders(
   isWithheld: (name: string) => boolean = () => false,
 ): string[] {
   const own = new Set(withheld.map(canonical))
-  const named = new Set(passed.map(canonical))
   const kept = filter(raw, name => {
-    if (requestDrops.has(name) || own.has(name) || name.startsWith('proxy-')) return false
-    if (isWithheld(name) && !named.has(name)) return false
+    if (requestDrops.has(name) || own.has(name) || name.startsWith('proxy-') || isWithheld(name)) return false
     if (name === 'authorization') return passed.includes('authorization')
     // A service may still read what RFC 2965 had.
     return (name !== 'cookie' && name !== 'cookie2') || passed.includes('cookies')

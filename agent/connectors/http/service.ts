@@ -8,7 +8,7 @@ import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
 import { approvedBody } from './approved.ts'
 import { bodyStream, hasBody, MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
-import { isClientKey, refuseClientKeys } from './client-keys.ts'
+import { isWithheldKey, refuseClientKeys } from './client-keys.ts'
 import type { Credential } from './credential.ts'
 import { createClient } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
@@ -108,8 +108,9 @@ export class Service {
     { path, asker, body, connection, upgraded }: Way,
   ): Promise<void> {
     const { method = '' } = request
-    const isWithheld = this.#isLoggedIn ? isClientKey : undefined
-    const passed = requestHeaders(request.rawHeaders, this.#target.pass, this.#withheld, isWithheld)
+    const { pass } = this.#target
+    const isWithheld = (name: string): boolean => this.#isLoggedIn && isWithheldKey(name, pass)
+    const passed = requestHeaders(request.rawHeaders, pass, this.#withheld, isWithheld)
     const scheme = this.#place.origin.startsWith('https:') ? 'https' : 'http'
     const kept = withDestinationAt(this.#place, method, withScheme(passed, scheme))
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)
