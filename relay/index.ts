@@ -6,7 +6,7 @@ import { letHeapGrow } from '@gate/shared/heap'
 import { createLog } from '@gate/shared/log'
 import { Command } from 'commander'
 import { askForEnrolment } from './admin/socket.ts'
-import { checkTransport, readRelayConfig } from './config.ts'
+import { checkTransport, type RelayConfig, readRelayConfig } from './config.ts'
 
 const DEFAULT_CONFIG = 'relay.yaml'
 /** A relay that is told twice to stop stops at once. */
@@ -79,23 +79,28 @@ program
     }
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
     const validMs = minutes * 60_000
-    const { enrolInStore } = await import('./offline.ts')
-    for (let attempt = 1; ; attempt += 1) {
-      const running = await askForEnrolment(config.state, { agent, targets, validMs })
-      if (running !== undefined) return print(running)
-      try {
-        return print(await enrolInStore(config, agent, targets, validMs))
-      } catch (thrown) {
-        // A relay that starts has its state before it answers.
-        if (asGateError(thrown).code !== 'ERR_GATE_CONFLICT') throw thrown
-        if (attempt === ENROLMENT_ATTEMPTS)
-          throw new GateError('ERR_GATE_CONFLICT', `a relay works in ${config.state}, and does not answer`, {
-            cause: thrown,
-            hint: 'Try again when it says relay.listening.',
-          })
-      }
-    }
+    print(await enrolmentToken(config, { agent, targets, validMs }))
   })
+
+/** Of the relay that runs, or of its store where none does. One that starts has its state before it answers. */
+async function enrolmentToken(config: RelayConfig, asked: Parameters<typeof askForEnrolment>[1]): Promise<string> {
+  for (let attempt = 1; ; attempt += 1) {
+    const running = await askForEnrolment(config.state, asked)
+    if (running !== undefined) return running
+    // The store is not read where the relay answers.
+    const { enrolInStore } = await import('./offline.ts')
+    try {
+      return await enrolInStore(config, asked.agent, asked.targets, asked.validMs)
+    } catch (cause) {
+      if (asGateError(cause).code !== 'ERR_GATE_CONFLICT') throw cause
+      if (attempt === ENROLMENT_ATTEMPTS)
+        throw new GateError('ERR_GATE_CONFLICT', `a relay works in ${config.state}, and does not answer`, {
+          cause,
+          hint: 'Try again when it says relay.listening.',
+        })
+    }
+  }
+}
 
 try {
   await program.parseAsync()
