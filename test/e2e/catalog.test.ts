@@ -23,6 +23,7 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
   await using world = await startWorld({ policy, relay: { log: 'debug' } })
   const alice = await world.person('alice')
   await using connection = await alice.connect('prod-db')
+  const readings = (): number => world.relay.process().stderr().split('"event":"postgres.catalog-read"').length
   const streams = async (): Promise<number> => {
     const [row] = await world.postgres.query(
       `select count(*) from pg_stat_activity where application_name = 'gate catalog'`,
@@ -105,7 +106,6 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
   })
 
   await t.test('BEGIN and COMMIT do not make gate look', async t => {
-    const readings = (): number => world.relay.process().stderr().split('"event":"postgres.catalog-read"').length
     const before = readings()
     const made = [1, 2, 3].flatMap(number => [
       '-c',
@@ -121,7 +121,6 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
   })
 
   await t.test('a migration in one transaction makes gate look when it is over, and not in its middle', async t => {
-    const readings = (): number => world.relay.process().stderr().split('"event":"postgres.catalog-read"').length
     await psql(connection, ['-c', 'drop table if exists secrets.box', '-c', 'create table old_box (a int)'])
     const before = readings()
     const columns = Array.from({ length: 30 }, (_, at) => `alter table old_box add column c${at} int`)

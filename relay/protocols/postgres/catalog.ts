@@ -51,22 +51,21 @@ const noColumns: Columns = { columns: new Map(), types: new Map(), generated: ne
 
 /** In the order of their numbers, in which `*` and COPY give them: the server's rows come in the order of its pages. */
 function columnsByRelation(rows: CatalogRows['columns']): ReadonlyMap<number, Columns> {
-  const grouped = new Map<string | null, [number, CatalogRows['columns'][number]][]>()
+  const grouped = new Map<number, CatalogRows['columns'][number][]>()
   for (const row of rows) {
-    const [oid = null, number] = row
+    const oid = Number(row[0])
     const known = grouped.get(oid)
-    if (known === undefined) grouped.set(oid, [[Number(number), row]])
-    else known.push([Number(number), row])
+    if (known === undefined) grouped.set(oid, [row])
+    else known.push(row)
   }
-  const found = new Map<number, Columns>()
-  for (const [oid, columns] of grouped)
-    found.set(Number(oid), columnsOf(columns.sort(([one], [another]) => one - another)))
-  return found
+  return new Map([...grouped].map(([oid, ofRelation]) => [oid, columnsOf(ofRelation)]))
 }
 
-function columnsOf(ordered: readonly (readonly [number, CatalogRows['columns'][number]])[]): Columns {
+function columnsOf(rows: CatalogRows['columns']): Columns {
   const [columns, types, generated] = [new Map<number, string>(), new Map<number, number>(), new Set<number>()]
-  for (const [number, [, , name, type, isGenerated]] of ordered) {
+  const ordered = [...rows].sort(([, one], [, another]) => Number(one) - Number(another))
+  for (const [, attributeNumber, name, type, isGenerated] of ordered) {
+    const number = Number(attributeNumber)
     columns.set(number, name ?? '')
     if (typeof type === 'string') types.set(number, Number(type))
     if (isGenerated === 'true') generated.add(number)
