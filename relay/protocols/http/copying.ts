@@ -67,13 +67,19 @@ function endsOf(path: string): string[] | undefined {
   return ends
 }
 
-/** Whether masks of these obligations would be left behind. */
-export function leavesMasks(method: string, copies: readonly Copying[], obligations: readonly Obligation[]): boolean {
-  if (copies.length === 0 && !bindings.has(method)) return false
+/** Whether masks of these obligations would be left behind; what is copied is asked for only where one has routes. */
+export function leavesMasks(
+  method: string,
+  copies: () => readonly Copying[],
+  obligations: readonly Obligation[],
+): boolean {
   const masks = obligations.filter(
     (each): each is FieldMaskObligation => each.kind === 'mask-fields' && each.routes.length > 0,
   )
-  return masks.some(({ routes }) => bindings.has(method) || copies.some(copying => leaves(routes, copying)))
+  if (masks.length === 0) return false
+  if (bindings.has(method)) return true
+  const found = copies()
+  return masks.some(({ routes }) => found.some(copying => leaves(routes, copying)))
 }
 
 function leaves(routes: readonly string[], { from, to }: Copying): boolean {

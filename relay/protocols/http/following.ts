@@ -4,6 +4,7 @@ import type { Deny, Obligation } from '@gate/shared/model'
 import type { Gate, Verdict } from '../protocol.ts'
 import { masksOf } from './masking/body.ts'
 import { maskingOf } from './masking-of.ts'
+import { deny } from './perform.ts'
 import type { Masking } from './plan.ts'
 import type { Decidable } from './request.ts'
 
@@ -98,7 +99,7 @@ export class Following {
     if (!this.#isBegun) return undefined
     const before = JSON.stringify(masksOf(this.#obligations, this.#routes))
     if (JSON.stringify(masksOf(obligations, routes)) === before) return undefined
-    return { effect: 'deny', rule: 'http', reason: 'other parts of the answer are masked now', hint: undefined }
+    return deny('other parts of the answer are masked now', undefined)
   }
 
   /** Asks from time to time, and tells why it may not go on; gives what ends that. */

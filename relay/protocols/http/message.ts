@@ -3,9 +3,9 @@ import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
-import { fieldsAnywhere, masksFields } from './masking/body.ts'
+import { masksFields } from './masking/body.ts'
 import { ofBody, ofContent } from './operation.ts'
-import { carriesFields } from './patch.ts'
+import { deny, patchRefusal } from './perform.ts'
 
 export type Direction = 'sent' | 'received'
 
@@ -88,16 +88,6 @@ export function renamingRefusal(
   { bytes, body }: Message,
 ): Deny | undefined {
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
-  const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
-  if (body?.renames?.() !== false)
-    return deny(
-      'fields are masked for you, and the message may ask for some under other names',
-      'Leave out its aliases.',
-    )
-  const isPatch = carriesFields(body.document, () => fieldsAnywhere(obligations, routes)) || body.mayPatch?.() === true
-  if (!isPatch) return undefined
-  return deny(
-    'fields are masked for you, and the patch copies, moves or tests one of them',
-    'Leave this operation out of it.',
-  )
+  if (body?.renames?.() === false) return patchRefusal(obligations, routes, body)
+  return deny('fields are masked for you, and the message may ask for some under other names', 'Leave out its aliases.')
 }

@@ -13,14 +13,13 @@ export function perform(
   body: Body,
   copies: () => readonly Copying[],
 ): Deny | undefined {
-  const deny = (reason: string, hint: string): Deny => ({ effect: 'deny', rule: 'http', reason, hint })
   if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
     return deny(
       'policy masks columns on this target, and an HTTP service has none',
       'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
     )
   }
-  if (leavesMasks(method, copies(), obligations))
+  if (leavesMasks(method, copies, obligations))
     return deny(
       'parts of what it copies, moves or binds are masked for you, and would not be there',
       'Copy it to where the same masks apply, or have them not limited to routes.',
@@ -31,17 +30,35 @@ export function perform(
       'fields are masked for you, and the request may ask for some under other names',
       'Leave out its aliases.',
     )
-  if (carriesFields(body.document, () => fieldsAnywhere(obligations, routes)) || body.mayPatch?.() === true)
-    return deny(
-      'fields are masked for you, and the patch copies, moves or tests one of them',
-      'Leave this operation out of it.',
-    )
+  const patches = patchRefusal(obligations, routes, body)
+  if (patches !== undefined) return patches
   if (body.renames !== undefined || !mayRename(method, body)) return undefined
   return deny(
     'fields are masked for you, and gate cannot read whether the body asks for some under other names',
     'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
   )
 }
+
+/** The refusal of a body that is or may be a patch of what is masked; undefined where it is none. */
+export function patchRefusal(
+  obligations: readonly Obligation[],
+  routes: readonly string[],
+  { document, mayPatch }: Body,
+): Deny | undefined {
+  if (!carriesFields(document, () => fieldsAnywhere(obligations, routes)) && mayPatch?.() !== true) return undefined
+  return deny(
+    'fields are masked for you, and the patch copies, moves or tests one of them',
+    'Leave this operation out of it.',
+  )
+}
+
+/** A refusal of the room's own, which no rule of the policy is. */
+export const deny = (reason: string, hint: string | undefined): Deny => ({
+  effect: 'deny',
+  rule: 'http',
+  reason,
+  hint,
+})
 
 /** Types of which no target makes a text. */
 const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|pdf|wasm|vnd\.(?!.*(?:json|graphql)))/

@@ -16,7 +16,7 @@ import { type KeptInPaths, type Location, readLocation, refusedLocation } from '
 import { charsetOf } from './masking/media-type.ts'
 import { operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
-import { perform } from './perform.ts'
+import { deny, perform } from './perform.ts'
 import { recordedHeaders, recordedRequest } from './recording.ts'
 import { compileRoutes, withRoutesOfMasks } from './routes.ts'
 
@@ -283,5 +283,5 @@ function overrideFault(kind: FormKind, { start, isWhole }: ReadContent): GateErr
 }
 
 function faultDeny(fault: GateError): Deny {
-  return { effect: 'deny', rule: 'http', reason: fault.message, hint: fault.hint }
+  return deny(fault.message, fault.hint)
 }

@@ -45,9 +45,10 @@ export function compileRoutes(templates: readonly string[]): Routes {
     const others = named.has(exact) ? [] : withoutSuffixes(path.toLowerCase()).map(anyCase)
     return [...new Set([exact, ...others].flatMap(route => alike.get(route) ?? []))]
   }
+  const small = templates.map(template => readRoute(plainTemplate(template).toLowerCase(), template))
   const routesBelow = (path: string): readonly string[] => {
     const segments = segmentsOf(withoutSlash(path.toLowerCase())).filter(segment => segment !== '')
-    return templates.filter(template => reaches(readRoute(plainTemplate(template).toLowerCase(), template), segments))
+    return small.filter(route => reaches(route, segments)).map(({ template }) => template)
   }
   const made = { routeOf, maskRoutesOf, routesBelow }
   compiled.set(templates, made)
