@@ -12,8 +12,8 @@ const DEFAULT_CONFIG = 'relay.yaml'
 /** A relay that is told twice to stop stops at once. */
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 const DEFAULT_ENROLMENT_MINUTES = '60'
-/** Each waits some seconds for the state of a relay that starts, or goes down. */
-const ENROLMENT_ATTEMPTS = 5
+/** Each waits a second for the state of a relay that starts, or goes down. */
+const ENROLMENT_ATTEMPTS = 30
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -93,6 +93,7 @@ async function enrolmentToken(config: RelayConfig, asked: Parameters<typeof askF
       return await enrolInStore(config, asked.agent, asked.targets, asked.validMs)
     } catch (cause) {
       if (asGateError(cause).code !== 'ERR_GATE_CONFLICT') throw cause
+      if (attempt === 1) process.stderr.write('gate-relay: waiting for the relay that works there to answer\n')
       if (attempt === ENROLMENT_ATTEMPTS)
         throw new GateError('ERR_GATE_CONFLICT', `a relay works in ${config.state}, and does not answer`, {
           cause,

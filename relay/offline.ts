@@ -15,6 +15,9 @@ import { abilitiesOf, storeConfig, vocabularyOf } from './relay.ts'
 import { lockState, readMaskKey } from './state.ts'
 import { openStore } from './store/store.ts'
 
+/** A relay that has the directory for longer is one to ask, as soon as it answers. */
+const LOCK_WAIT_MS = 1_000
+
 /**
  * Reads the policy as a relay would.
  * @throws {GateError} ERR_GATE_CONFIG with every mistake and its place.
@@ -51,7 +54,7 @@ export async function enrolInStore(
   validMs: number,
 ): Promise<string> {
   await mkdir(config.state, { recursive: true, mode: 0o700 })
-  await using _lock = await lockState(config.state, systemClock)
+  await using _lock = await lockState(config.state, LOCK_WAIT_MS, systemClock, () => {})
   await using store = await openStore(await storeConfig(config), systemClock, createLog('relay', 'warn'))
   return await new Enrolments(store, systemClock).create(agent, targets, validMs)
 }

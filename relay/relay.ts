@@ -45,7 +45,7 @@ import type { RecordTerms } from './session/recorded-text.ts'
 import { Sessions } from './session/sessions.ts'
 import { fileSink, httpSink, type Sink } from './sinks/sink.ts'
 import { Sinks } from './sinks/sinks.ts'
-import { lockState, readMaskKey, readRecordKey, readRelayId } from './state.ts'
+import { lockState, readMaskKey, readRecordKey, readRelayId, START_WAIT_MS } from './state.ts'
 import { openStore, type StoreConfig } from './store/store.ts'
 
 export interface Relay extends AsyncDisposable {
@@ -76,7 +76,9 @@ export async function startRelay(
 ): Promise<Relay> {
   await using opening = new Cleanup()
   await mkdir(config.state, { recursive: true, mode: 0o700 })
-  opening.use(await lockState(config.state, clock))
+  opening.use(
+    await lockState(config.state, START_WAIT_MS, clock, holder => log.info('relay.waiting', { reason: holder })),
+  )
   const relay = await readRelayId(config.state)
   const maskKey = await readMaskKey(config.state)
   const records = join(config.state, 'records')

@@ -7,16 +7,32 @@ import { newId } from '@gate/shared/id'
 import { takeLock } from '@gate/shared/lock'
 import { madeOnce } from '@gate/shared/whole-file'
 
-/** Another relay that is going down has this long to let go of the directory. */
-const LOCK_WAIT_MS = 3_000
+/** Another relay that is going down, or somebody who makes an enrolment, has this long to let go of the directory. */
+export const START_WAIT_MS = 15_000
+/** Whoever waits for longer is told what for. */
+const UNTOLD_WAIT_MS = 1_000
 const MASK_KEY_BYTES = 32
 
-/** @throws {GateError} ERR_GATE_CONFLICT when another relay works in this directory. */
-export async function lockState(state: string, clock: Clock): Promise<AsyncDisposable> {
+/**
+ * Waits up to `waitMs` for the state directory, and says after a second that it does.
+ * @throws {GateError} ERR_GATE_CONFLICT when another relay works in this directory.
+ */
+export async function lockState(
+  state: string,
+  waitMs: number,
+  clock: Clock,
+  waits: (holder: string) => void,
+): Promise<AsyncDisposable> {
+  const path = join(state, 'relay.lock')
+  const untoldMs = Math.min(waitMs, UNTOLD_WAIT_MS)
   try {
-    return await takeLock(join(state, 'relay.lock'), LOCK_WAIT_MS, clock)
+    return await takeLock(path, untoldMs, clock).catch((cause: unknown) => {
+      if (untoldMs === waitMs || !isConflict(cause)) throw cause
+      waits(cause.message)
+      return takeLock(path, waitMs - untoldMs, clock)
+    })
   } catch (cause) {
-    if (cause instanceof GateError && cause.code === 'ERR_GATE_CONFLICT') {
+    if (isConflict(cause)) {
       throw new GateError('ERR_GATE_CONFLICT', `another relay runs in ${state} (${cause.message})`, {
         cause,
         hint: 'Give each relay its own state directory; several relays share a store on a PostgreSQL server.',
@@ -24,6 +40,10 @@ export async function lockState(state: string, clock: Clock): Promise<AsyncDispo
     }
     throw cause
   }
+}
+
+function isConflict(cause: unknown): cause is GateError {
+  return cause instanceof GateError && cause.code === 'ERR_GATE_CONFLICT'
 }
 
 /** The id of the relay that works in this directory; made at first use. @throws {GateError} ERR_GATE_CONFIG. */

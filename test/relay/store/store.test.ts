@@ -353,13 +353,27 @@ t.test('a store that cannot be opened is an error without the password', async t
 t.test('a second relay in the same state directory is refused', async t => {
   await using directory = await temporaryDirectory('state')
   const clock = createHandClock()
-  const first = await lockState(directory.path, clock)
-  const second = lockState(directory.path, clock)
+  const told: string[] = []
+  const lock = (waitMs: number): Promise<AsyncDisposable> =>
+    lockState(directory.path, waitMs, clock, why => told.push(why))
+  const first = await lock(5_000)
+  const second = lock(5_000)
   await clock.sleeping()
-  clock.advance(10_000)
+  clock.advance(1_000)
+  await clock.sleeping()
+  t.match(told, [/relay.lock is held by process/])
+  clock.advance(4_000)
   await t.rejects(second, { code: 'ERR_GATE_CONFLICT', message: /another relay runs in/, hint: /state directory/ })
+  const third = lock(500)
+  await clock.sleeping()
+  clock.advance(500)
+  await t.rejects(third, { code: 'ERR_GATE_CONFLICT' })
+  t.equal(told.length, 1, 'a short wait says nothing')
+  const fourth = lock(5_000)
+  await clock.sleeping()
   await first[Symbol.asyncDispose]()
-  await (await lockState(directory.path, clock))[Symbol.asyncDispose]()
+  clock.advance(50)
+  await (await fourth)[Symbol.asyncDispose]()
 })
 
 /** A real wire to the server that can be cut and mended. */
