@@ -32,7 +32,7 @@ create function leak_cursor() returns refcursor language plpgsql as $$ declare c
 create function tell_change() returns trigger language plpgsql as $$ begin perform pg_notify('changes', to_jsonb(new)::text); return new; end $$;
 create trigger told after update on customers for each row execute function tell_change();
 create operator ~~~~ (leftarg = text, rightarg = text, function = texticlike);
-create function json_scalar(int) returns text language sql stable as 'select email from customers where id = $1';
+create function "json_scalar"(int) returns text language sql stable as 'select email from customers where id = $1';
 create function "x.lower"(int) returns text language sql stable as 'select email from customers where id = $1';
 create function "pg_catalog.lower"(int) returns text language sql stable as 'select email from customers where id = $1';
 create table keyed (email text primary key, name text);

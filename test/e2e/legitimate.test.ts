@@ -133,10 +133,12 @@ t.test('a person from whom columns are masked can do their work', async t => {
       '\\dO',
       '\\d+ events',
     ]
+    // An older psql asks a newer server for columns that are gone; hints, which may quote values, are not shown to masked people.
+    const withoutHint = (text: string): string => text.replace(/^HINT: .*\n/gm, '')
     for (const command of [...commands, ...more, ...rare]) {
       const expected = await psql(straight, ['-c', command])
       const given = await psql({ ...gate, user: 'gate_service' }, ['-c', command])
-      t.equal(given.stderr, expected.stderr, command)
+      t.equal(given.stderr, withoutHint(expected.stderr), command)
       t.equal(given.stdout, expected.stdout, command)
     }
   })
