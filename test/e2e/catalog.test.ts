@@ -1,7 +1,7 @@
 // gate's own look at the catalog: what a session makes is known to the rules from its next statement on, and costs little.
-import { setTimeout as wait } from 'node:timers/promises'
 import { catalogQueries } from '@gate/relay/protocols/postgres/catalog-queries'
 import t from 'tap'
+import { until } from '../support/until.ts'
 import { direct, hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
 
 const policy = `
@@ -176,6 +176,6 @@ t.test("gate's own look at the catalog", { skip: hasPsql ? false : 'no psql on t
     const done = await psql(connection, steps.flat())
     t.equal(done.code, 0, done.stderr)
     t.ok((await sessions()) - before < 20, 'sessions of the server')
-    while ((await streams()) > 0) await wait(100)
+    await until('the end of all streams', async () => (await streams()) === 0)
   })
 })

@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { chmod, readFile, stat } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { createAuthority } from '../support/certificates.ts'
 import { createCli, startAgent, startRelay } from '../support/gate.ts'
@@ -11,6 +10,7 @@ import { startOidc } from '../support/oidc.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { run, start } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { until } from '../support/until.ts'
 import { client } from '../support/wire.ts'
 import {
   hasPsql,
@@ -133,7 +133,7 @@ t.test('gate connect', { skip }, async t => {
     await psql(gate, ['-c', "select repeat('x', 100000) union all select pg_sleep(1)::text"])
     await psql(gate, ['-c', 'select pg_sleep(1)'])
     // What no command waits for is written a moment later.
-    while ((await outcomes()).length < before + 2) await wait(50)
+    await until('both outcomes', async () => (await outcomes()).length >= before + 2)
     const [early, late] = (await outcomes()).slice(before)
     t.ok(Number(early?.['firstByteMs']) < Number(early?.['durationMs']), 'rows came before the end')
     t.ok(Number(late?.['firstByteMs']) > 900, 'nothing came before the server woke up')

@@ -8,6 +8,7 @@ import { freePort } from '../support/net.ts'
 import { startOidc } from '../support/oidc.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { run, start } from '../support/process.ts'
+import { until } from '../support/until.ts'
 import {
   hasPsql,
   makeDatabase,
@@ -54,7 +55,7 @@ t.test('lost agents, lost relays, lost targets', { skip }, async t => {
 
   await t.test('an agent that dies in mid-statement ends the statement with a clear error', async t => {
     await using waiting = startPsql(gate, ['-c', 'select pg_sleep(61)'])
-    while (!(await sleeping(61))) await new Promise(resolve => setTimeout(resolve, 50))
+    await until('the statement that sleeps', () => sleeping(61))
     await world.agent.kill('SIGKILL')
     const done = await waiting.finished()
     t.not(done.code, 0)
@@ -78,7 +79,7 @@ t.test('lost agents, lost relays, lost targets', { skip }, async t => {
     'a relay that is killed in mid-statement: psql ends, the port stays, and says at once that no relay is there',
     async t => {
       await using waiting = startPsql(gate, ['-c', 'select pg_sleep(62)'])
-      while (!(await sleeping(62))) await new Promise(resolve => setTimeout(resolve, 50))
+      await until('the statement that sleeps', () => sleeping(62))
       await world.relay.kill('SIGKILL')
       const done = await waiting.finished()
       t.not(done.code, 0)
@@ -104,7 +105,7 @@ t.test('lost agents, lost relays, lost targets', { skip }, async t => {
 
   await t.test('a relay that is told to stop says goodbye in the protocol', async t => {
     await using waiting = startPsql(gate, ['-c', 'select pg_sleep(63)'])
-    while (!(await sleeping(63))) await new Promise(resolve => setTimeout(resolve, 50))
+    await until('the statement that sleeps', () => sleeping(63))
     const stopped = await world.relay.kill('SIGTERM')
     t.equal(stopped.code, 0)
     t.match((await waiting.finished()).stderr, /FATAL: {2}gate: the relay is going down/)

@@ -8,6 +8,7 @@ import type { DiskTrouble } from '../support/failing-disk.ts'
 import type { RelayProcess } from '../support/gate.ts'
 import type { PostgresServer } from '../support/postgres.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { until } from '../support/until.ts'
 import { hasPsql, openPolicy, psql, startPsql, startWorld } from '../support/world.ts'
 
 const skip = hasPsql ? false : 'no psql on this machine'
@@ -105,7 +106,7 @@ t.test('a disk that fails or does not answer', { skip }, async t => {
     t.equal(await counted(), before)
     await disk('')
     // What the disk failed to keep may first have to be kept elsewhere.
-    while ((await psql(gate, ['-c', insert()])).code !== 0) await wait(100)
+    await until('a record that can be written', async () => (await psql(gate, ['-c', insert()])).code === 0)
     t.equal(await counted(), before + 1)
     t.ok(inOrder(await recordedIn(relay)))
   })
@@ -115,7 +116,7 @@ t.test('a disk that fails or does not answer', { skip }, async t => {
     await disk('stuck')
     say(insert())
     const waiting = `m${mark}_`
-    while (!(await marksIn(relay)).has(waiting)) await wait(20)
+    await until('what waits, in the record', async () => (await marksIn(relay)).has(waiting))
     t.equal((await psql(gate, ['-Atc', "select 'read'"])).stdout, 'read\n', 'reading goes on meanwhile')
     t.notOk(marksAt(postgres).has(waiting))
     t.equal(await counted(), before)
@@ -133,7 +134,7 @@ t.test('a disk that fails or does not answer', { skip }, async t => {
       await disk('stuck')
       say(insert())
       const waiting = `m${mark}_`
-      while (!(await marksIn(relay)).has(waiting)) await wait(20)
+      await until('what waits, in the record', async () => (await marksIn(relay)).has(waiting))
       await relay.kill('SIGKILL')
       await disk('')
       await relay.restart()

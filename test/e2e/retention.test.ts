@@ -3,7 +3,6 @@ import { createPrivateKey } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { EventBody, StoredEvent } from '@gate/relay/record/events'
 import { Recorder } from '@gate/relay/record/recorder'
 import { silentLog } from '@gate/shared/log'
@@ -12,6 +11,7 @@ import t from 'tap'
 import { createHandClock } from '../support/clock.ts'
 import { createCli, type RelayProcess, startRelay } from '../support/gate.ts'
 import { type OidcProvider, startOidc } from '../support/oidc.ts'
+import { until } from '../support/until.ts'
 import { openPolicy } from '../support/world.ts'
 
 const DAY_MS = 86_400_000
@@ -75,7 +75,7 @@ t.test('events that are too old are deleted by a running relay, and whoever asks
 
   const listed = async (): Promise<string[]> =>
     (JSON.parse((await alice.runInProcess('sessions', '--json')).stdout) as { id: string }[]).map(({ id }) => id)
-  while ((await listed()).length < 2) await wait(50)
+  await until('both sessions', async () => (await listed()).length === 2)
   t.same(
     (await listed()).sort(),
     [OLD, YOUNG].sort(),
@@ -87,7 +87,10 @@ t.test('events that are too old are deleted by a running relay, and whoever asks
   await relay.kill()
   await appendFile(relay.config, '  retention: 30d\n')
   await relay.restart()
-  while (existsSync(join(records, bundlePath(1))) || (await listed()).includes(OLD)) await wait(50)
+  await until(
+    'the end of the old session',
+    async () => !existsSync(join(records, bundlePath(1))) && !(await listed()).includes(OLD),
+  )
   const today = new Date().toISOString().slice(0, 10)
   const tail = await bob.run('audit', 'tail')
   const events = tail.stdout

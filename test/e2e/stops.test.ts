@@ -5,6 +5,7 @@ import t from 'tap'
 import { tokenOf } from '../support/approver.ts'
 import { createCli, startRelay } from '../support/gate.ts'
 import { startPostgres } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
 import { hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
 
 const people = [
@@ -110,15 +111,14 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
 
   await t.test('a command that is running is cut off too', async t => {
     await using client = startPsql(gate, ['-c', 'select pg_sleep(60)'])
-    let id = ''
-    while (id === '') {
+    const id = await until('the session that runs a command', async () => {
       const found = JSON.parse((await bob.runInProcess('sessions', '--json')).stdout) as {
         id: string
         endedMs: number | null
         commands: number
       }[]
-      id = found.find(({ endedMs, commands }) => endedMs === null && commands === 1)?.id ?? ''
-    }
+      return found.find(({ endedMs, commands }) => endedMs === null && commands === 1)?.id
+    })
     t.equal((await bob.runInProcess('sessions', 'kill', id, '--reason', 'too long')).code, 0)
     t.match((await client.finished()).stderr, /FATAL: {2}gate: bob@example\.com ended this session: too long/)
   })
@@ -300,8 +300,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
   await t.test('a lock ends by itself when its time is over', async t => {
     t.equal((await carol.runInProcess('lock', 'target', 'prod-db', '--reason', 'briefly', '--until', '2s')).code, 0)
     t.match((await psql(gate, ['-c', 'select 1'])).stderr, /is locked until/)
-    let answer = ''
-    while (answer !== '1\n') answer = (await psql(gate, ['-At', '-c', 'select 1'])).stdout
+    await until('the end of the lock', async () => (await psql(gate, ['-At', '-c', 'select 1'])).stdout === '1\n')
     t.equal((await carol.runInProcess('locks')).stdout, '')
     t.equal((await carol.runInProcess('lock', 'target', 'prod-db', '--reason', 'x', '--until', '2020-01-01')).code, 2)
     t.equal((await carol.runInProcess('lock', 'planet', 'earth', '--reason', 'x')).code, 2)

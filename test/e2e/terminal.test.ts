@@ -3,6 +3,7 @@ import t from 'tap'
 import { hasScript, atTerminal as terminal } from '../support/at-terminal.ts'
 import { programs } from '../support/gate.ts'
 import { run } from '../support/process.ts'
+import { until } from '../support/until.ts'
 import { hasPsql, psql, startPsql, startWorld } from '../support/world.ts'
 
 const skip = !hasScript ? 'no script(1) on this machine' : hasPsql ? false : 'no psql on this machine'
@@ -28,7 +29,7 @@ t.test('a replay', { skip }, async t => {
     // Keys that come together would be one to the terminal's reader.
     const before = replay.stdout().length
     replay.child.stdin?.write('\r')
-    while (replay.stdout().length === before) await new Promise(resolve => setTimeout(resolve, 50))
+    await until('another picture', () => replay.stdout().length > before)
     replay.child.stdin?.write('+')
     await replay.waitFor(/0\.5×/)
     replay.child.stdin?.write('q')

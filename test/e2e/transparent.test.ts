@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { run } from '../support/process.ts'
 import { temporaryDirectory } from '../support/tmp.ts'
+import { until } from '../support/until.ts'
 import {
   direct,
   hasPsql,
@@ -199,7 +200,7 @@ drop table travelled;
           )
         )[0]?.[0],
       )
-    while ((await running()) < 2) await new Promise(resolve => setTimeout(resolve, 50))
+    await until('both statements', async () => (await running()) >= 2)
     mine.kill('SIGINT')
     const cancelled = await mine.finished()
     t.match(cancelled.stderr, /ERROR: {2}canceling statement due to user request/)

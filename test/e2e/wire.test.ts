@@ -7,6 +7,7 @@ import { dialChannel } from '@gate/shared/websocket/dial'
 import pg from 'pg'
 import t from 'tap'
 import { tokenOf } from '../support/approver.ts'
+import { until } from '../support/until.ts'
 import { client, errorFields, messages, types } from '../support/wire.ts'
 import { openPolicy, startWorld, type World } from '../support/world.ts'
 
@@ -291,7 +292,7 @@ t.test('broken bytes', async t => {
     await locking.query('begin; lock table pg_catalog.pg_inherits')
     const looks = `select 1 from pg_locks where relation = 'pg_inherits'::regclass and not granted`
     connection.socket.write(client.query('select 1 from nowhere'))
-    while ((await locking.query(looks)).rows.length === 0) await wait(20)
+    await until('the look into the catalog', async () => (await locking.query(looks)).rows.length > 0)
     const request = await raw(gate.port)
     request.socket.write(client.cancel(key.readInt32BE(0), key.subarray(4)))
     await request.closed
