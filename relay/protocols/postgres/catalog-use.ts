@@ -20,6 +20,9 @@ import {
 } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
+/** An answer that comes within this is one to what was judged; a later one may be to what names mean by then. */
+const SOON_MS = 250
+
 /** How often a session looks for relations that the snapshot does not know. */
 const LOOK_AGAIN_MS = 5_000
 
@@ -35,6 +38,15 @@ export interface CatalogSource {
   catalogChanges(): void
   /** Those of all sessions with the target that are not committed, or just were. */
   readonly changes: SchemaChanges
+}
+
+/** A snapshot in which more counts than it shows. */
+interface Derived {
+  readonly from: Catalog
+  readonly change: Change | undefined
+  readonly made: ReadonlySet<string>
+  readonly key: string
+  readonly catalog: Catalog
 }
 
 /** Says that a change of this session is over. */
@@ -92,7 +104,7 @@ export class CatalogUse {
   #holds = false
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
-  #derived: { readonly from: Catalog; readonly key: string; readonly catalog: Catalog } | undefined
+  #derived: Derived | undefined
 
   constructor(source: CatalogSource, clock: Clock) {
     this.#source = source
@@ -172,7 +184,7 @@ export class CatalogUse {
     const names = change === undefined || change === 'all' ? change : [...change].sort()
     const key = JSON.stringify([names ?? null, [...made].sort()])
     if (this.#derived?.from !== from || this.#derived.key !== key)
-      this.#derived = { from, key, catalog: from.while(change, new Set(made)) }
+      this.#derived = { from, change, made: new Set(made), key, catalog: from.while(change, new Set(made)) }
     return this.#derived.catalog
   }
 
@@ -225,6 +237,21 @@ export class CatalogUse {
   currency(statement: StatementFacts): () => boolean {
     const since = this.#since
     return () => !this.#source.changes.concernedSince(since, namesOf(statement), this)
+  }
+
+  /** For a statement that was judged just now by a catalog: whether its answer comes so late that it has to be judged once more, and by which. */
+  again(statement: StatementFacts, catalog: Catalog): { isDue(): boolean; read(): Promise<Catalog> } | undefined {
+    if (namesOf(statement).length + statement.functions.length === 0) return undefined
+    const judgedMs = this.#clock.monotonic()
+    const derived = this.#derived?.catalog === catalog ? this.#derived : undefined
+    const from = derived?.from ?? catalog
+    return {
+      isDue: () => this.#clock.monotonic() - judgedMs > SOON_MS || this.#source.freshCatalog() !== from,
+      read: async () => {
+        const now = await this.#source.readCatalog()
+        return derived === undefined ? now : now.while(derived.change, derived.made)
+      },
+    }
   }
 
   /** Says of what was judged by a snapshot whether it would be judged by the same one now. */

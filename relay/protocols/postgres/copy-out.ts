@@ -43,6 +43,17 @@ export function createCopyOut(
   return new CopyOut(form, masks, columns?.map(({ name }) => name) ?? [])
 }
 
+/** Whether two judgements of one COPY mask the same columns in the same way. */
+export function copiesAlike(one: MaskingContext, other: MaskingContext): boolean {
+  const masks = ({ computed, copyOut }: MaskingContext): string =>
+    JSON.stringify([
+      computed === 'clear'
+        ? computed
+        : copyOut?.columns?.map(column => [maskOf(column), keepsNull(column), column.type]),
+    ])
+  return masks(one) === masks(other)
+}
+
 function columnMask(column: Column, format: number, key: Uint8Array): ValueMask {
   const mask = maskOf(column)
   if (mask === undefined || !keepsNull(column) || column.type === undefined) return { constant: null }

@@ -100,7 +100,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
       const answer = this.#answer(question, tell, signal)
       if (!(answer instanceof Promise)) return answer
       const settled = answer.catch(refuse)
-      if (question.kind === 'catalog' || question.kind === 'rows') return settled
+      if (question.kind === 'catalog' || question.kind === 'rows' || question.kind === 'again') return settled
       return this.#waits.cancellable(settled, answer => this.#cancelled(answer.plans))
     } catch (thrown) {
       return refuse(thrown)
@@ -134,6 +134,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
           kind: 'catalog',
           columns: this.#judging.maskedColumns(question.columns.obligations, catalog),
         }))
+      case 'again':
+        return question.again.judge().then(carried => ({ kind: 'carried', carried }))
       case 'rows':
         return this.#judging.rows(question, tell, signal)
     }

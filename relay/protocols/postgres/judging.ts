@@ -14,7 +14,7 @@ import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import { calledBefore, showParameters } from './operation.ts'
-import type { StatementPlan } from './pending.ts'
+import type { Again, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
 import {
@@ -216,7 +216,7 @@ export class Judging {
     this.#pathChanged ||= statements.some(({ effective }) => changesPath(effective))
     for (const [index, { effective }] of statements.entries())
       this.#catalogs.runs(effective, plans[index]?.commands ?? [], catalog, this.#around.gate)
-    return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index])) }
+    return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index], catalog)) }
   }
 
   /** What somebody from whom columns are masked makes must not be found before what others made. */
@@ -233,11 +233,25 @@ export class Judging {
     })
   }
 
-  #marked(plan: StatementPlan, statement: Resolved | undefined): StatementPlan {
+  #marked(plan: StatementPlan, statement: Resolved | undefined, catalog: Catalog): StatementPlan {
     const changes = this.#catalogs.changes(plan.commands)
     const marked = changes === undefined ? plan : { ...plan, ...changes }
     if (plan.masking === undefined || statement === undefined) return marked
-    return { ...marked, isCurrent: this.#catalogs.currency(statement.effective) }
+    const isCurrent = this.#catalogs.currency(statement.effective)
+    return { ...marked, isCurrent, again: this.#again(statement, plan.masking.columns, catalog) }
+  }
+
+  #again(statement: Resolved, { obligations }: MaskedColumns, catalog: Catalog): Again | undefined {
+    const snapshots = this.#catalogs.again(statement.effective, catalog)
+    if (snapshots === undefined) return undefined
+    return {
+      isDue: snapshots.isDue,
+      judge: async () => {
+        const now = await snapshots.read()
+        const refused = this.#masks.refusal(statement, obligations, now)
+        return refused === undefined ? this.#masks.of(statement, obligations, now) : undefined
+      },
+    }
   }
 
   #withCatalog(statements: readonly Resolved[], next: (catalog: Catalog) => Maybe<Answer>): Maybe<Answer> {

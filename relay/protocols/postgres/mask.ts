@@ -35,16 +35,27 @@ export interface MaskingContext {
   /** What becomes of texts beside the rows. */
   readonly guard: TextGuard
   readonly key: Uint8Array
+  /** What was decided before the statement was judged once more: what is masked by it stays masked. */
+  readonly before?: MaskingContext | undefined
 }
 
 /** The mask of a result; undefined when every column is clear. */
 export function rowMask(fields: readonly Field[], context: MaskingContext): RowMask | undefined {
-  const masks = fields.map(
-    (field, index) =>
-      fieldMask(field, fedMask(context.computed, index, fields.length), context) ?? context.detecting?.(field),
-  )
+  const { before } = context
+  const masks = fields.map((field, index) => {
+    const mask = maskIn(field, index, fields.length, context)
+    const other = before === undefined ? undefined : maskIn(field, index, fields.length, before)
+    return stricter(mask, other) ?? context.detecting?.(field)
+  })
   return masks.some(mask => mask !== undefined) ? masks : undefined
 }
+
+const maskIn = (field: Field, index: number, count: number, context: MaskingContext): ValueMask | undefined =>
+  fieldMask(field, fedMask(context.computed, index, count), context)
+
+/** Of two masks one that shows nothing of a value, if either does. */
+const stricter = (one: ValueMask | undefined, other: ValueMask | undefined): ValueMask | undefined =>
+  other !== undefined && (one === undefined || 'constant' in other) ? other : one
 
 /** A result with other columns than were followed is not the one that was followed. */
 function fedMask(computed: ComputedColumns, index: number, count: number): FedMask | 'redact' | undefined {

@@ -33,16 +33,24 @@ export interface Bound {
   readonly uninspectedBytes: number
 }
 
+/** How a statement is judged once more whose answer was long in coming: what its names mean may be something else by then. */
+export interface Again {
+  /** Whether it has to be, now. */
+  isDue(): boolean
+  /** How it is to be carried out by the catalog of now; undefined: it must not run. */
+  judge(): Promise<Pick<StatementPlan, 'masking' | 'sensitive' | 'looksUp'> | undefined>
+}
+
 /** How a statement that was allowed is carried out. */
 export interface StatementPlan {
   /** The gate's numbers for its outcome. */
   readonly commands: readonly number[]
   /** Undefined when nothing is masked for this person. */
-  readonly masking: MaskingContext | undefined
+  masking: MaskingContext | undefined
   /** Whether texts of errors and notices can carry masked values. */
-  readonly sensitive: boolean
+  sensitive: boolean
   /** Whether what it computes can look things up by name (`email::regclass`), so that names in texts can be masked values. */
-  readonly looksUp?: boolean
+  looksUp?: boolean
   /** It can change how the server reads the client's texts. */
   readonly changesReading?: StatementFacts['changesReading']
   /** It runs code that gate does not see, which can change settings too. */
@@ -53,6 +61,8 @@ export interface StatementPlan {
   readonly changesCatalog?: boolean
   /** Whether what was decided still holds: no other session has begun to change what the statement names. */
   readonly isCurrent?: () => boolean
+  /** Undefined once it was judged again, or need not be. */
+  again?: Again | undefined
   /** Applied when the server says that the statement is done. */
   readonly naming: StatementFacts['naming'] | undefined
   /** What a name defined by `naming` stands for. */

@@ -4,7 +4,7 @@ import type { RowCount } from '../protocol.ts'
 import type { ErrorFields } from './codec.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import type { Lookup } from './names.ts'
-import type { Prepared, StatementPlan } from './pending.ts'
+import type { Again, Prepared, StatementPlan } from './pending.ts'
 import type { ReadingNow } from './reading.ts'
 import type { Failing } from './unreadable.ts'
 
@@ -65,6 +65,8 @@ export type Question =
   | TooLong
   /** A result comes from a table that the catalog does not know. */
   | { readonly kind: 'catalog'; readonly columns: MaskedColumns }
+  /** The answer to a statement was long in coming. */
+  | { readonly kind: 'again'; readonly again: Again }
   /** Commands under a row limit have run and are not committed; `fault` says why they cannot be, whatever was counted. */
   | { readonly kind: 'rows'; readonly counts: readonly RowCount[]; readonly fault: string | undefined }
 
@@ -75,3 +77,5 @@ export type Answer =
   /** The meaning of a name depends on answers that are on their way. */
   | { readonly kind: 'again' }
   | { readonly kind: 'catalog'; readonly columns: MaskedColumns }
+  /** How a statement is carried out that was judged once more; undefined: it must not run. */
+  | { readonly kind: 'carried'; readonly carried: Awaited<ReturnType<Again['judge']>> }

@@ -5,6 +5,7 @@ import { type ClientHalf, outOfCopy } from './client-half.ts'
 import { A, C, c, D, d, E, G, H, I, IDLE, LARGE, N, n, one, S, s, T, t, three, two, V, Z } from './codec.ts'
 import { Counting } from './counting.ts'
 import type { Inbound } from './inbound.ts'
+import { asksAgain } from './judged-again.ts'
 import type { Entry, StatementPlan } from './pending.ts'
 import type { Answer } from './questions.ts'
 import { Receiving, type TargetEffects, wrong } from './receiving.ts'
@@ -113,6 +114,7 @@ export class TargetHalf {
     // Settings and notifications are told beside the answers.
     if (head !== undefined && 'bytes' in head && type !== S && type !== A) head.firstByteAtMs ??= this.#nowMs
     if (this.#shared.counted !== undefined) this.#counting.meet(this.#shared.counted, head)
+    if (asksAgain(this.#receiving, type, head)) return true
     if (type === D) return this.#rows.dataRows(head, total)
     if (type === d) return this.#rows.copyData(head, total)
     this.#rows.flush()

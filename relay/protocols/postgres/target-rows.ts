@@ -2,7 +2,8 @@
 import { GateError } from '@gate/shared/errors'
 import { type Field, readCopyOut, readRowDescription } from './bodies.ts'
 import { D, d, LARGE } from './codec.ts'
-import { createCopyOut } from './copy-out.ts'
+import { copiesAlike, createCopyOut } from './copy-out.ts'
+import { changed } from './judged-again.ts'
 import { areUnknown, type MaskingContext, type RowMask, rewriteRows, rowMask } from './mask.ts'
 import type { Entry, StatementPlan } from './pending.ts'
 import { type Receiving, type Running, wrong } from './receiving.ts'
@@ -108,6 +109,8 @@ export class TargetRows {
     const masking = this.#receiving.plan(running)?.masking
     if (masking === undefined) return
     checkCurrent(this.#receiving.plan(running))
+    // How its rows are read was decided before.
+    if (masking.before !== undefined && !copiesAlike(masking, masking.before)) throw changed()
     if (masking.computed === 'clear' && masking.detecting === undefined) return
     if (masking.copyOut === undefined) throw wrong('COPY data of masked columns')
     const { form, columns: followed } = masking.copyOut
@@ -120,7 +123,5 @@ export class TargetRows {
 /** The server has read the statement by now, and holds what it reads. */
 function checkCurrent(plan: StatementPlan | undefined): void {
   if (plan?.isCurrent?.() !== false) return
-  throw new GateError('ERR_GATE_REFUSED', 'a table of this statement was changed while it waited at the server', {
-    hint: 'Columns are masked for you, and which ones it shows is not certain any more. Run it again.',
-  })
+  throw changed()
 }
