@@ -83,6 +83,23 @@ create extension hstore;
 create function relabelled() returns int language plpgsql stable as $$ begin insert into marks values (2); return 1; end $$;
 create function lazy() returns int language plpgsql stable as $$ begin return not_yet(); end $$;
 create schema apart;
+create function "ma""rk"() returns int language sql volatile as 'select mark()';
+create function by_quotes() returns int language sql immutable as 'select "ma""rk"()';
+create function ${'m'.repeat(63)}() returns int language sql volatile as 'select mark()';
+create function by_longer() returns int language sql immutable as 'select ${'m'.repeat(70)}()';
+create function by_array() returns text language plpgsql immutable as $$ begin return ('{"(1,1)"}'::_pair)::text; end $$;
+create function of_rows(variadic marks[]) returns int language sql volatile as 'select mark()';
+create type mood as enum ('sad');
+create table moods (id int, m mood);
+create function mood_json(mood) returns json language plpgsql volatile as $$ begin perform mark(); return '1'; end $$;
+create cast (mood as json) with function mood_json(mood);
+create type worth as (v int);
+create table worths (id int, w worth);
+create view worth_view as select id, w from worths;
+create function worth_text(worth) returns text language plpgsql volatile as $$ begin perform mark(); return '1'; end $$;
+create cast (worth as text) with function worth_text(worth) as implicit;
+insert into moods values (1, 'sad');
+insert into worths values (1, row(5));
 create view ticking as select setval('sq', 79) as a;
 create view apart.kept_apart as select a from ticking;
 create view quiet as select 1::bigint as a;
@@ -148,6 +165,15 @@ t.test('functions that may do anything', async t => {
       'select 1 #*# 2',
       'select over_sum(1)',
       "select turned('x', false)",
+      'select by_quotes()',
+      'select by_longer()',
+      'select by_array()',
+      'select m.of_rows from marks m',
+      'select to_json(m) from moods',
+      'select length(w) from worths',
+      'select length(w) from worth_view',
+      "select domain_in('5', 'checked'::regtype, -1) is null",
+      "select array_in('{5}', 'checked'::regtype, -1) is null",
       'explain select folded(1)',
       'explain select 1 ### 2',
       'explain select * from folded_view',

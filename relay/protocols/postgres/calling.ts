@@ -19,6 +19,8 @@ export class Calling {
   readonly #types = new Set<string | number>()
   /** Relations with rules for what is written to them, which call such ever, or when a statement with them is planned. */
   readonly #ruled: Readonly<Record<When, ReadonlySet<number>>>
+  /** Relations with columns, or rows, of types whose casts call such: any expression can convert them, and says nothing of it. */
+  readonly #cast: ReadonlySet<number>
   readonly #views: ReadonlyMap<number, Called>
   readonly #known: Readonly<Record<When, Map<number, boolean>>> = { ever: new Map(), before: new Map() }
 
@@ -34,6 +36,8 @@ export class Calling {
     const planned = rows.ruleCalls.filter(([, called]) => functions.isCallInPlanningByOid(Number(called)))
     this.#ruled = { ever: new Set(callers(rows.ruleCalls)), before: new Set(callers(planned)) }
     const cast = rows.types.flatMap(([oid, , , casts]) => (casts?.split(' ').some(calls) === true ? [Number(oid)] : []))
+    const casting = withWholes(new Set(cast), rows.typeParts)
+    this.#cast = new Set(rows.castTables.flatMap(([oid, type]) => (casting.has(Number(type)) ? [Number(oid)] : [])))
     const calling = withWholes(new Set([...cast, ...callers(rows.domainCalls)]), rows.typeParts)
     for (const [oid, name] of rows.types) if (calling.has(Number(oid))) this.#types.add(Number(oid)).add(name ?? '')
   }
@@ -78,9 +82,9 @@ export class Calling {
     return kind === 'type' ? this.#types.has(name) : this.#operators.has(name)
   }
 
-  /** Whether a relation itself calls such: a view by its definition, any by rules for what is written to it. */
+  /** Whether a relation itself calls such: a view by its definition, any by rules for what is written to it, or by casts of its values. */
   isCaller(oid: number, isView: boolean): boolean {
-    return this.#ruled.ever.has(oid) || this.#viewCalls(oid, isView, 'ever')
+    return this.#ruled.ever.has(oid) || this.#cast.has(oid) || this.#viewCalls(oid, isView, 'ever')
   }
 
   /** Whether it does while a statement with it is planned. */

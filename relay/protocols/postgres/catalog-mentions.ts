@@ -30,27 +30,47 @@ const hiding = '\\m(execute|call|set_config|pg_sleep\\w*|pg_advisory\\w*)\\M|u&"
 export const isLegible = (p: string): string =>
   `(${language(p)} in ('sql', 'plpgsql') and ${p}.prosrc <> '' and ${p}.prosrc !~* '${hiding}')`
 
+/** NAMEDATALEN - 1: of a longer word the server takes the beginning. */
+const NAME_LETTERS = 63
+
+/**
+ * A text in small letters, as the server reads what is not quoted: those of ASCII alone, whatever the locale says of them, or all
+ * of them as it does where a character is one byte.
+ */
+const inSmall = (text: string): string =>
+  `(values (pg_catalog.lower(${text})), (pg_catalog.lower((${text}) collate pg_catalog."C")))`
+
 /**
  * OID of each function that is labelled stable or immutable, what it becomes where the rest may write, and that: every name in
- * its source, in defaults of its parameters and in their types; and the functions that aggregates are made of.
+ * its source, in defaults of its parameters and in their types; and the functions that aggregates are made of. Quotes in names are
+ * doubled there, and types of arrays have names of their own.
  */
-export const mentions = `with named (word, kind, name) as (
-      select pg_catalog.lower(f.proname::text), 'function', f.proname::text from pg_catalog.pg_proc f
-        where f.provolatile = 'v' or ${own('f.oid')} or f.proname ~ '${readers.source}'
-      union select o.oprname::text, 'operator', o.oprname::text from pg_catalog.pg_operator o
-        where ${own('o.oid')} and not ${ofExtension('pg_operator', 'o.oid')}
-      union select pg_catalog.lower(t.typname::text), 'type', t.typname::text from pg_catalog.pg_type t
+export const mentions = `with made_types (oid, name) as (
+      select t.oid, t.typname::text from pg_catalog.pg_type t
         where ${own('t.oid')} and t.typtype in ('d', 'r', 'm') or t.oid in (
           select pg_catalog.unnest(array[c.castsource, c.casttarget]) from pg_catalog.pg_cast c where ${own('c.castfunc')})
         or ${own('t.oid')} and t.typtype = 'c' and exists (select from pg_catalog.pg_attribute a
-          where a.attrelid = t.typrelid and a.attnum > 0 and ${own('a.atttypid')})
-      union select pg_catalog.lower(c.relname::text), 'view', c.oid::text from pg_catalog.pg_class c
+          where a.attrelid = t.typrelid and a.attnum > 0 and ${own('a.atttypid')})),
+    objects (kind, name, spelled) as (
+      select 'function', f.proname::text, f.proname::text from pg_catalog.pg_proc f
+        where f.provolatile = 'v' or ${own('f.oid')} or f.proname ~ '${readers.source}'
+      union select 'operator', o.oprname::text, o.oprname::text from pg_catalog.pg_operator o
+        where ${own('o.oid')} and not ${ofExtension('pg_operator', 'o.oid')}
+      union select 'type', m.name, m.name from made_types m
+      union select 'type', t.typname::text, t.typname::text from made_types m join pg_catalog.pg_type t on t.typelem = m.oid
+      union select 'view', c.oid::text, c.relname::text from pg_catalog.pg_class c
         where c.relkind = 'v' and ${own('c.oid')}),
-    sources (oid, source) as (select p.oid, pg_catalog.lower(pg_catalog.concat_ws(' ', p.prosrc,
-        pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid))) from pg_catalog.pg_proc p
-      where p.provolatile <> 'v' and ${ownCode('p')} and ${isLegible('p')})
+    named (word, kind, name) as (select w.word, o.kind, o.name from objects o
+      cross join lateral ${inSmall(`pg_catalog.replace(o.spelled, '"', '""')`)} w (word)
+      group by w.word, o.kind, o.name),
+    sources (oid, source) as (select p.oid, w.source from pg_catalog.pg_proc p
+      cross join lateral ${inSmall(`pg_catalog.concat_ws(' ', p.prosrc,
+        pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid))`)} w (source)
+      where p.provolatile <> 'v' and ${ownCode('p')} and ${isLegible('p')}
+      group by p.oid, w.source)
     select s.oid::text, 'w', n.kind, n.name from sources s
-      cross join lateral pg_catalog.regexp_split_to_table(s.source, '[^${WORD_LETTERS}]+') w join named n on n.word = w
+      cross join lateral pg_catalog.regexp_split_to_table(s.source, '[^${WORD_LETTERS}]+') w
+      join named n on n.word = pg_catalog.left(w, ${NAME_LETTERS})
     union select s.oid::text, 'w', n.kind, n.name from sources s
       join named n on n.word !~ '^[${WORD_LETTERS}]+$' and pg_catalog.strpos(s.source, n.word) > 0
     union select a.aggfnoid::pg_catalog.oid::text, 'v', 'function', f.proname::text

@@ -139,15 +139,19 @@ export function catalogQueries(system: boolean) {
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${isConverted(false)}
         or t.typname in (${wholeTextTypes.map(name => `'${name}'`).join(', ')}))`,
     // A value of such a type can be converted in any expression, and nothing there says so.
-    castTables: `${withConverted} select a.attrelid::text from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-    where a.attnum > 0 and not a.attisdropped and ${isConverted(true)}
-    union select t.typrelid::text from pg_catalog.pg_type t
-    where t.typrelid <> 0 and ${castByFunction('t.oid', "c.castcontext = 'i'")}`,
+    // `true`: also where the statement does not say into what.
+    castTables: `${withConverted} select a.attrelid::text, t.oid::text, (${isConverted(true)})::text
+    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+    where a.attnum > 0 and not a.attisdropped and ${isConverted(false)}
+    union select t.typrelid::text, t.oid::text, (${castByFunction('t.oid', "c.castcontext = 'i'")})::text
+    from pg_catalog.pg_type t where t.typrelid <> 0 and ${castByFunction('t.oid', 'true')}`,
     definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
     from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= ${FIRST_NORMAL_OBJECT_ID}`,
-    // Types of rows, domains and pseudo-types such as anyelement take a row as their first argument.
+    // Types of rows, domains and pseudo-types such as anyelement take a row as their first argument, and so do arrays of what is
+    // VARIADIC and types that somebody made a cast to.
     functions: `select p.oid::text, n.nspname::text, p.proname::text, ${volatility}, x.extname::text, p.proretset::text,
-      (p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and t.typtype in ('c', 'd', 'p'))::text
+      (p.pronargs > 0 and p.pronargs - p.pronargdefaults <= 1 and (t.typtype in ('c', 'd', 'p') or p.provariadic <> 0
+        or t.oid in (select r.casttarget from pg_catalog.pg_cast r where r.castfunc >= ${FIRST_NORMAL_OBJECT_ID})))::text
     from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     left join pg_catalog.pg_type t on t.oid = p.proargtypes[0]
     left join pg_catalog.pg_depend e on e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = p.oid and e.deptype = 'e'

@@ -150,7 +150,9 @@ export class Catalog {
     }
     const hidden = rows.definitions.filter(([, text]) => hides(text ?? ''))
     this.ruled = new Set(rows.ruledViews.map(([view]) => Number(view)))
-    this.castTables = new Set(rows.castTables.map(([relation]) => Number(relation)))
+    this.castTables = new Set(
+      rows.castTables.flatMap(([relation, , any]) => (any === 'false' ? [] : [Number(relation)])),
+    )
     for (const [oid, name, castByFunction] of rows.types) {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)

@@ -7,8 +7,12 @@ export const FIRST_NORMAL_OBJECT_ID = 16_384
 /** Schemas of PostgreSQL's own: a name with one of them in front can mean no other function. */
 const ownSchemas: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema'])
 
-/** Stable functions that read the tables which a text names, so that nothing in the statement says what they read. */
-export const readers = /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat)$/
+/**
+ * Stable functions that read the tables which a text names, or make a value of the type which it names and so run its checks:
+ * nothing in the statement says what they do.
+ */
+export const readers =
+  /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat|pg_input_(is_valid|error_info)|(domain|array|record|range|multirange)_in)$/
 
 /** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
 const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])

@@ -98,7 +98,7 @@ function viewsOf({ parts }: StatementFacts, catalog: Catalog, calls: (oid: numbe
   const known = names
     .flatMap(name => catalog.resolve(name.schema, name.name))
     .filter(relation => calls(relation.oid))
-    .map(relation => `view ${relation.schema}.${relation.name}`)
+    .map(({ oid, schema, name }) => `${catalog.isView(oid) ? 'view' : 'table'} ${schema}.${name}`)
   return [...known, ...made.map(({ name }) => `view ${name}`)]
 }
 
