@@ -100,6 +100,16 @@ create function worth_text(worth) returns text language plpgsql volatile as $$ b
 create cast (worth as text) with function worth_text(worth) as implicit;
 insert into moods values (1, 'sad');
 insert into worths values (1, row(5));
+create function kept_none() returns int language sql immutable as 'select 1';
+create function kept_one(int) returns int language sql immutable as 'select $1';
+create function kept_two(int, int) returns int language sql immutable as 'select $1 + $2';
+create type calm as enum ('so');
+create table calms (id int, c calm);
+create function kept_calm(calm) returns int language sql immutable as 'select 1';
+create function calm_json(calm) returns json language plpgsql immutable as $$ begin return '1'; end $$;
+create cast (calm as json) with function calm_json(calm);
+create function kept_stamp() returns trigger language plpgsql stable as $$ begin return new; end $$;
+create view kept_view as select kept_none() as a;
 create view ticking as select setval('sq', 79) as a;
 create view apart.kept_apart as select a from ticking;
 create view quiet as select 1::bigint as a;
@@ -319,6 +329,44 @@ t.test('functions that may do anything', async t => {
     const more = shown(await talk.say([client.execute('p', 0), client.sync]))
     t.match(more, /^42501 gate: no calls/, 'the rest of a portal')
     talk.close()
+    t.same(await touched(), before)
+  })
+
+  await t.test('of functions that are made anew where the same transaction has defined what calls them', async t => {
+    const anew = (what: string, returns = 'int'): string =>
+      `create or replace function ${what} returns ${returns} language plpgsql volatile as $$ begin perform mark(); return null; end $$`
+    const defined: Readonly<Record<string, readonly [string, string]>> = {
+      'an operator': [
+        'create operator #@@# (leftarg = int, rightarg = int, function = kept_two)',
+        anew('kept_two(int, int)'),
+      ],
+      'a domain': ['create domain own as int check (kept_one(value) = 1)', anew('kept_one(int)')],
+      'a cast': ['create cast (calm as int) with function kept_calm(calm)', anew('kept_calm(calm)')],
+      'a view': ['create view own as select kept_none()', anew('kept_none()')],
+      'a view over a view': ['create view own as select * from kept_view', anew('kept_none()')],
+      'a rule': ['create rule own as on insert to items do also select kept_none()', anew('kept_none()')],
+      'a default': ['create table own (a int default kept_none())', anew('kept_none()')],
+      'a check': ['alter table items add check (kept_one(id) > 0)', anew('kept_one(int)')],
+      'a policy': ['create policy own on items using (kept_none() = 1)', anew('kept_none()')],
+      'a trigger': [
+        'create trigger own before insert on items for each row execute function kept_stamp()',
+        anew('kept_stamp()', 'trigger'),
+      ],
+      'a table of what a cast converts': ['create table own as select c from calms', anew('calm_json(calm)', 'json')],
+      'a label': ['create view own as select kept_none()', 'alter function kept_none() volatile'],
+    }
+    for (const [name, [define, redefine]] of Object.entries(defined)) {
+      const talk = await Talk.start(engineer.port)
+      await talk.ask('begin')
+      t.equal(await talk.ask(define), '', name)
+      t.match(await talk.ask(redefine), /^42501 gate: no calls/, `${name}, in one transaction`)
+      await talk.ask('rollback')
+      const pipeline = [...run('begin'), ...run(define), ...run(redefine), client.sync]
+      t.match(shown(await talk.say(pipeline)), /42501 gate: no calls/, `${name}, in one pipeline`)
+      await talk.ask('rollback')
+      t.equal(await talk.ask(`begin; ${redefine}; rollback`), '', `${name}: not of itself`)
+      talk.close()
+    }
     t.same(await touched(), before)
   })
 

@@ -4,6 +4,7 @@ import type { Outcome } from '../machine.ts'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
+import { DefinitionsOfCode, definesOfCode } from './definitions-of-code.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
@@ -45,6 +46,7 @@ interface Derived {
   readonly from: Catalog
   readonly change: Change | undefined
   readonly made: ReadonlySet<string>
+  readonly definesOfCode: boolean
   readonly key: string
   readonly catalog: Catalog
 }
@@ -98,6 +100,7 @@ export class CatalogUse {
   /** Names under which commands make what may call, until these end; and those of the open transaction. */
   readonly #making = new Map<number, readonly string[]>()
   readonly #made = new Set<string>()
+  readonly #code = new DefinitionsOfCode()
   #changedInTransaction = false
   /** Commands that declare a cursor WITH HOLD; and whether the open transaction has one. */
   readonly #holding = new Set<number>()
@@ -123,10 +126,13 @@ export class CatalogUse {
     const snapshot = this.#snapshot(statements, gate)
     const mayMake = this.#mayMake(statements)
     const mayChange = (before !== undefined || statements.length > 1) && gate.masked
-    if (!mayChange && !mayMake) return snapshot
+    const redefined = this.#code.isDefined && statements.some(({ effective }) => redefines(effective))
+    if (!mayChange && !mayMake && !redefined) return snapshot
     return then(snapshot, catalog => {
       const change = mayChange ? this.#changeFor(statements, catalog, before) : undefined
-      return mayMake ? this.#whileMaking(statements, change, catalog) : this.#while(change, none, catalog)
+      return mayMake
+        ? this.#whileMaking(statements, change, catalog, redefined)
+        : this.#while(change, none, catalog, redefined)
     })
   }
 
@@ -154,11 +160,11 @@ export class CatalogUse {
   }
 
   /** What is made of what is being made is found in the catalog in which that counts. */
-  #whileMaking(statements: readonly Resolved[], change: Change | undefined, from: Catalog): Catalog {
+  #whileMaking(statements: readonly Resolved[], change: Change | undefined, from: Catalog, defines: boolean): Catalog {
     const before = statements.slice(0, -1)
     const made = new Set([...this.#made, ...[...this.#making.values()].flat()])
     for (;;) {
-      const catalog = this.#while(change, made, from)
+      const catalog = this.#while(change, made, from, defines)
       const known = made.size
       for (const { effective } of before) for (const name of madeBy(effective, catalog, made)) made.add(name)
       if (made.size === known) return catalog
@@ -179,12 +185,15 @@ export class CatalogUse {
   }
 
   /** To resolve masks in a catalog takes a while, and a transaction has many statements. */
-  #while(change: Change | undefined, made: ReadonlySet<string>, from: Catalog): Catalog {
-    if (change === undefined && made.size === 0) return from
+  #while(change: Change | undefined, made: ReadonlySet<string>, from: Catalog, definesOfCode: boolean): Catalog {
+    if (change === undefined && made.size === 0 && !definesOfCode) return from
     const names = change === undefined || change === 'all' ? change : [...change].sort()
-    const key = JSON.stringify([names ?? null, [...made].sort()])
-    if (this.#derived?.from !== from || this.#derived.key !== key)
-      this.#derived = { from, change, made: new Set(made), key, catalog: from.while(change, new Set(made)) }
+    const key = JSON.stringify([names ?? null, [...made].sort(), definesOfCode])
+    if (this.#derived?.from !== from || this.#derived.key !== key) {
+      const counted = new Set(made)
+      const catalog = from.while(change, counted, definesOfCode)
+      this.#derived = { from, change, made: counted, definesOfCode, key, catalog }
+    }
     return this.#derived.catalog
   }
 
@@ -223,6 +232,7 @@ export class CatalogUse {
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
     if (declaresHold(statement)) for (const number of commands) this.#holding.add(number)
     if (!changesCatalog(statement)) return
+    if (definesOfCode(statement, catalog)) this.#code.begins(commands)
     const made = madeBy(statement, catalog)
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const own = gate.masked ? changeOf(statement) : undefined
@@ -249,7 +259,7 @@ export class CatalogUse {
       isDue: () => this.#clock.monotonic() - judgedMs > SOON_MS || this.#source.freshCatalog() !== from,
       read: async () => {
         const now = await this.#source.readCatalog()
-        return derived === undefined ? now : now.while(derived.change, derived.made)
+        return derived === undefined ? now : now.while(derived.change, derived.made, derived.definesOfCode)
       },
     }
   }
@@ -271,6 +281,7 @@ export class CatalogUse {
   /** What others see changes when a command ends and again when its transaction does. */
   ended({ command, status, inTransaction = false }: Outcome): void {
     if (this.#holding.delete(command)) this.#holds = true
+    this.#code.ended(command)
     const changing = this.#changing.get(command)
     if (changing !== undefined) {
       this.#changing.delete(command)
@@ -293,11 +304,13 @@ export class CatalogUse {
     this.#changing.delete(command)
     this.#making.delete(command)
     this.#holding.delete(command)
+    this.#code.unsent(command)
   }
 
   /** A transaction is over: what was changed in it is committed, or never was. */
   over(): void {
     this.#holds = false
+    this.#code.over()
     if (this.#uncommitted.length + this.#made.size === 0 && !this.#changedInTransaction) return
     this.#changedInTransaction = false
     for (const end of this.#uncommitted) end()

@@ -106,6 +106,7 @@ export class Catalog {
   readonly ruled: ReadonlySet<number>
   /** Relations with columns, or rows, of types that casts by functions of somebody's own convert. */
   readonly castTables: ReadonlySet<number>
+  readonly #castColumns: ReadonlySet<number>
   readonly functions: Functions
   /** Whether the server reads names beyond ASCII as gate does. */
   readonly isUtf8: boolean
@@ -121,15 +122,24 @@ export class Catalog {
   readonly #views: Views
   readonly #rows: CatalogRows
   readonly #changing: Change | undefined
+  /** Something was defined that names somebody's code, and no snapshot shows it yet: to make functions anew can be to call them. */
+  readonly definesOfCode: boolean
 
   /**
    * `views` are the definitions of views, as far as they could be read. `changing`: what is being changed while the snapshot
    * does not show it; `made`: the names of functions that are being made.
    */
-  constructor(rows: CatalogRows, views: Views = new Map(), changing?: Change, made?: ReadonlySet<string>) {
+  constructor(
+    rows: CatalogRows,
+    views: Views = new Map(),
+    changing?: Change,
+    made?: ReadonlySet<string>,
+    definesOfCode = false,
+  ) {
     this.#rows = rows
     this.#views = views
     this.#changing = changing
+    this.definesOfCode = definesOfCode
     this.isUtf8 = rows.encoding.every(([encoding]) => encoding === 'UTF8')
     const columns = columnsByRelation(rows.columns)
     const keys = keysByRelation(rows)
@@ -150,6 +160,7 @@ export class Catalog {
     }
     const hidden = rows.definitions.filter(([, text]) => hides(text ?? ''))
     this.ruled = new Set(rows.ruledViews.map(([view]) => Number(view)))
+    this.#castColumns = new Set(rows.castTables.map(([relation]) => Number(relation)))
     this.castTables = new Set(
       rows.castTables.flatMap(([relation, , any]) => (any === 'false' ? [] : [Number(relation)])),
     )
@@ -204,8 +215,8 @@ export class Catalog {
   }
 
   /** The same snapshot while something is being changed, and functions of these names are being made. */
-  while(change: Change | undefined, made: ReadonlySet<string>): Catalog {
-    return new Catalog(this.#rows, this.#views, change, made)
+  while(change: Change | undefined, made: ReadonlySet<string>, definesOfCode: boolean): Catalog {
+    return new Catalog(this.#rows, this.#views, change, made, definesOfCode)
   }
 
   /** With a table its whole family is changed. */
@@ -227,6 +238,11 @@ export class Catalog {
   /** Whether a type of that name, or with that OID, is converted by a function of somebody's own. */
   isCastByFunction(type: string | number): boolean {
     return this.#types.get(type) === true
+  }
+
+  /** Whether it has columns, or rows, of types that somebody's casts convert. */
+  hasCastColumns(oid: number): boolean {
+    return this.#castColumns.has(oid)
   }
 
   /** Whether values of a type are checked or made of others in a way that somebody wrote. */

@@ -130,6 +130,12 @@ export class Functions {
     return (this.#named.get(name) ?? []).some(each => !each.own)
   }
 
+  /** Whether one that the name can mean is neither PostgreSQL's nor of an extension; one that is not known may be. */
+  isSomebodys(name: string): boolean {
+    const meant = this.#meant(name)
+    return meant.length === 0 || meant.some(({ own, extension }) => !own && extension === '')
+  }
+
   /** Whether it may return more than one row. */
   returnsSet(name: string): boolean {
     return this.#meant(name).some(each => each.returnsSet)

@@ -76,6 +76,8 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
 
 /** What runs by itself from now on, in whoever's statements, in place of what ran before. */
 function replacedBy(facts: StatementFacts, catalog: Catalog): string[] {
+  // What was defined in this transaction may call it already, by whatever way.
+  if (catalog.definesOfCode) return [...functionsMadeBy(facts)]
   if (facts.node === 'RenameStmt') return []
   return functionsMadeBy(facts).filter(name => catalog.calling.runsByItself(name))
 }

@@ -1,0 +1,54 @@
+// What the open transaction has defined that names somebody's code: no snapshot shows it, so nothing says what runs it. Pure.
+import type { StatementFacts } from './analysis/facts.ts'
+import type { Catalog, Relation } from './catalog.ts'
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
+import { functionsMadeBy, namesOf } from './schema-changes.ts'
+
+/**
+ * Whether it defines what can run functions that are not PostgreSQL's own: a view, an operator, a cast, a default, a trigger. What is
+ * not known counts as somebody's.
+ */
+export function definesOfCode(statement: StatementFacts, catalog: Catalog): boolean {
+  if (functionsMadeBy(statement).length > 0) return false
+  const { functions, operators, types } = statement
+  return (
+    functions.some(name => catalog.functions.isSomebodys(name)) ||
+    operators.some(name => !catalog.isBuiltInOperator(name)) ||
+    types.some(type => catalog.isMadeType(type)) ||
+    namesOf(statement)
+      .flatMap(({ schema, name }) => catalog.resolve(schema, name))
+      .some(relation => mayRunCode(relation, catalog))
+  )
+}
+
+const mayRunCode = ({ oid }: Relation, catalog: Catalog): boolean =>
+  (oid >= FIRST_NORMAL_OBJECT_ID && catalog.isView(oid)) || catalog.ruled.has(oid) || catalog.hasCastColumns(oid)
+
+/** Whether the open transaction has defined such: then to make functions anew is to say what it calls. */
+export class DefinitionsOfCode {
+  /** Commands that define such, until they end. */
+  readonly #beginning = new Set<number>()
+  #ended = false
+
+  get isDefined(): boolean {
+    return this.#ended || this.#beginning.size > 0
+  }
+
+  begins(commands: readonly number[]): void {
+    for (const number of commands) this.#beginning.add(number)
+  }
+
+  ended(command: number): void {
+    if (this.#beginning.delete(command)) this.#ended = true
+  }
+
+  /** It did not run. */
+  unsent(command: number): void {
+    this.#beginning.delete(command)
+  }
+
+  /** The transaction is over. */
+  over(): void {
+    this.#ended = false
+  }
+}
