@@ -145,7 +145,9 @@ async function catalog(types?: CatalogRows['types']): Promise<Catalog> {
   const read = new Map<number, View>()
   for (const [name, definition] of Object.entries(views)) {
     const [facts] = await statements(definition)
-    if (facts?.lineage.kind === 'query') read.set(Number(oid(name)), { query: facts.lineage.query, called: facts })
+    if (facts?.lineage.kind !== 'query') continue
+    const reads = facts.parts.flatMap(part => part.reads)
+    read.set(Number(oid(name)), { query: facts.lineage.query, called: facts, reads })
   }
   return new Catalog(rows(types), read)
 }

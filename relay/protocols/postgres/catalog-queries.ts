@@ -26,6 +26,9 @@ const castByFunction = (type: string, which: string): string => `${type} >= ${FI
     where c.castfunc >= ${FIRST_NORMAL_OBJECT_ID} and not ${ofExtension('pg_cast', 'c.oid')}
       and not ${ofPlainRange('c.castfunc')})`
 
+/** In place of a column's number: some of them, and nobody has looked which. */
+export const SOME_COLUMN = -1
+
 /** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
 const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
 
@@ -106,13 +109,22 @@ export function catalogQueries(system: boolean) {
         or d.classid = d.refclassid and d.objid = d.refobjid and d.objsubid > 0 and d.objsubid <> d.refobjsubid)`,
     keys: `select i.indrelid::text, k.attnum::text
     from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) with ordinality k(attnum, place)
-    where i.indisprimary and i.indimmediate and k.place <= i.indnkeyatts`,
+    where i.indisprimary and i.indimmediate and i.indisvalid and k.place <= i.indnkeyatts`,
     encoding: `select pg_catalog.current_setting('server_encoding')`,
     inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
+    // On its own catalogs PostgreSQL keeps no dependencies: only the trees of views and rules say that they read them.
     views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      and d.refobjid <> r.ev_class and r.ev_class >= ${from}`,
+      and d.refobjid <> r.ev_class and r.ev_class >= ${from}
+    union select r.ev_class::text, pg_catalog.split_part(reads, ' ', 1), '${SOME_COLUMN}'
+    from pg_catalog.pg_rewrite r
+    cross join lateral pg_catalog.unnest((pg_catalog.string_to_array(r.ev_action::text, ':relid '))[2:]) reads
+    where r.ev_class >= ${from} and r.ev_class < ${FIRST_NORMAL_OBJECT_ID}
+    union select r.ev_class::text, f[1], '0'
+    from pg_catalog.pg_rewrite r cross join lateral pg_catalog.regexp_matches(
+      pg_catalog.concat(r.ev_action, r.ev_qual), ':relid ([1-9][0-9]*)', 'g') f
+    where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID} and f[1]::bigint < ${FIRST_NORMAL_OBJECT_ID}`,
     // Views that may show anything: of functions that are not PostgreSQL's own, and of the long values of any table (pg_toast).
     callers: `select distinct r.ev_class::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid

@@ -4,9 +4,10 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
-import { Catalog, type View, type Views } from './catalog.ts'
+import { Catalog, type View, type Views, viewKinds } from './catalog.ts'
 import { type CatalogRows, catalogQueries, isSystemRow, systemQueries, unlockedDefinitions } from './catalog-queries.ts'
 import { CatalogStream, type Rows } from './catalog-stream.ts'
+import { exceptOf, onlyOf, readableOf } from './damaged-views.ts'
 import { SchemaChanges } from './schema-changes.ts'
 
 /** A snapshot this old is not used any more; changes seen passing make it old at once. */
@@ -38,6 +39,8 @@ interface Known {
   /** Of PostgreSQL's own objects, and when they were read. */
   readonly system: Partial<CatalogRows>
   readonly systemMs: number
+  /** Views that the server could not explain then. */
+  readonly damaged: readonly number[]
 }
 
 type Open = (signal: AbortSignal) => Promise<TargetStream>
@@ -128,7 +131,7 @@ export class Catalogs implements Disposable {
     const before = this.#targets.get(target)
     const system = before !== undefined && began - before.systemMs <= MAX_AGE_MS ? before : undefined
     try {
-      const rows = await this.#rows(target, open, system?.system)
+      const { rows, damaged } = await this.#rows(target, open, system)
       const definitions = await this.#followViews(rows.definitions, before?.definitions)
       const catalog = new Catalog(rows, viewsOf(definitions))
       this.#targets.set(target, {
@@ -138,6 +141,7 @@ export class Catalogs implements Disposable {
         readMs: began > (this.#changedMs.get(target) ?? Number.NEGATIVE_INFINITY) ? began : Number.NEGATIVE_INFINITY,
         system: system?.system ?? systemRows(rows),
         systemMs: system?.systemMs ?? began,
+        damaged,
       })
       this.#log.debug('postgres.catalog-read', { target, durationMs: Math.round(this.#clock.monotonic() - began) })
       return catalog
@@ -151,15 +155,31 @@ export class Catalogs implements Disposable {
    * a view needs is dropped meanwhile, it fails, and a moment later it does not. Where a lock is in the way, views that have
    * nothing to do with it are read all the same.
    */
-  async #rows(target: string, open: Open, system: Partial<CatalogRows> | undefined): Promise<CatalogRows> {
-    const asked = questions(system === undefined)
-    const answers = await this.#ask(target, open, asked)
-    const failure = answers.at(LAST_ANSWER)
-    if (!(failure instanceof GateError)) return rowsOf(answers, system)
+  async #rows(
+    target: string,
+    open: Open,
+    system: Pick<Known, 'system' | 'damaged'> | undefined,
+  ): Promise<{ readonly rows: CatalogRows; readonly damaged: readonly number[] }> {
+    const known = system?.damaged ?? []
+    const others = (query: string): string => (known.length === 0 ? query : exceptOf(query, known))
+    const answers = await this.#ask(target, open, questions(system === undefined, others))
+    const failure = failureOf(answers)
+    if (failure === undefined) return { rows: rowsOf(answers, system?.system), damaged: known }
     this.#log.debug('postgres.catalog-failed', { target, error: failure })
-    const isLocked = failure.fields?.['C'] === LOCK_NOT_AVAILABLE
-    const again = isLocked ? questions(system === undefined, unlockedDefinitions) : asked
-    return rowsOf(await this.#ask(target, open, again), system)
+    const unlocked = (query: string): string => (isLocked(failure) ? unlockedDefinitions(others(query)) : others(query))
+    const again = await this.#ask(target, open, questions(system === undefined, unlocked))
+    const rows = rowsOf(again, system?.system)
+    const second = failureOf(again)
+    if (second === undefined || isLocked(second)) return { rows, damaged: known }
+    this.#log.warn('postgres.view-not-explained', { target, error: second })
+    const { rows: definitions, damaged } = await readableOf(
+      viewsIn(rows, known),
+      async views =>
+        (await this.#ask(target, open, definitionsOf(onlyOf(unlocked(catalogQueries(false)[LAST]), views)))).at(
+          LAST_ANSWER,
+        ) ?? [],
+    )
+    return { rows: { ...rows, [LAST]: definitions }, damaged: [...known, ...damaged] }
   }
 
   /** Asks on the stream of the last reading, if there still is one; where that has broken meanwhile, on a new one. */
@@ -214,6 +234,7 @@ async function readView(analyser: Analyser, text: string): Promise<View | undefi
   return {
     query: lineage.kind === 'query' ? lineage.query : undefined,
     called: { functions, newer, operators, fields, types },
+    reads: statement.parts.flatMap(part => part.reads),
   }
 }
 
@@ -233,6 +254,22 @@ const BEFORE_LAST = [`set local lock_timeout = '${DEFINITION_LOCK_MS}ms'`]
 const AFTER = ['rollback']
 /** Where the answer to the last question is. */
 const LAST_ANSWER = -1 - AFTER.length
+
+const isLocked = ({ fields }: GateError): boolean => fields?.['C'] === LOCK_NOT_AVAILABLE
+
+/** Why definitions could not be read. */
+function failureOf(answers: readonly (Rows | GateError)[]): GateError | undefined {
+  const last = answers.at(LAST_ANSWER)
+  return last instanceof GateError ? last : undefined
+}
+
+const definitionsOf = (query: string): string[] => [...BEFORE, ...BEFORE_LAST, query, ...AFTER]
+
+/** As many views as are followed, without those that are known to be damaged. */
+function viewsIn({ relations }: CatalogRows, damaged: readonly number[]): readonly number[] {
+  const views = relations.filter(row => viewKinds.has(row[3] ?? '') && !isSystemRow(row)).map(([oid]) => Number(oid))
+  return views.filter(oid => !damaged.includes(oid)).slice(0, MAX_FOLLOWED_VIEWS)
+}
 
 function questions(system: boolean, last = (query: string): string => query): string[] {
   const queries = catalogQueries(system)

@@ -1,9 +1,10 @@
 // What gate knows of a database's tables and views: a snapshot of its catalog. Pure.
 import type { Query } from './analysis/lineage.ts'
+import type { RelationName } from './analysis/objects.ts'
 import { asRead } from './as-read.ts'
 import { type Called, Calling } from './calling.ts'
 import type { MentionKind } from './catalog-mentions.ts'
-import type { CatalogRows } from './catalog-queries.ts'
+import { type CatalogRows, SOME_COLUMN } from './catalog-queries.ts'
 import { FIRST_NORMAL_OBJECT_ID, Functions } from './functions.ts'
 import { hides } from './hidden-reads.ts'
 import type { Change } from './schema-changes.ts'
@@ -32,11 +33,12 @@ export interface View {
   /** Undefined where it cannot be followed. */
   readonly query: Query | undefined
   readonly called: Called
+  readonly reads: readonly RelationName[]
 }
 
 export type Views = ReadonlyMap<number, View>
 
-/** A view or rule that reads a column (0: the whole row) of a relation. */
+/** A view or rule that reads a column (0: the whole row; SOME_COLUMN: any of them) of a relation. */
 interface Dependency {
   readonly view: number
   readonly relation: number
@@ -177,11 +179,12 @@ export class Catalog {
     this.#guarded = new Set(rows.guarded.map(([relation]) => Number(relation)))
     this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))
     this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
-    this.#dependencies = rows.views.map(([view, relation, column]) => ({
+    const depending = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
       relation: Number(relation),
       column: Number(column),
     }))
+    this.#dependencies = [...depending, ...[...views].flatMap(([oid, view]) => this.#readsOfOwn(oid, view))]
     for (const { view, relation } of this.#dependencies) {
       const read = this.#read.get(view) ?? new Set()
       this.#read.set(view, read.add(relation))
@@ -193,8 +196,9 @@ export class Catalog {
     const unread = [...this.#byOid.values()].filter(
       ({ oid, kind }) => oid >= FIRST_NORMAL_OBJECT_ID && viewKinds.has(kind) && !views.has(oid),
     )
+    const ruled = rows.ruleCalls.filter(([, called]) => this.functions.showsOthersByOid(Number(called)))
     this.callers = new Set([
-      ...[...rows.callers, ...hidden].map(([view]) => Number(view)),
+      ...[...rows.callers, ...hidden, ...ruled].map(([view]) => Number(view)),
       ...[...showing, ...unread.map(({ oid }) => oid)],
     ])
     const called = new Map([...views].map(([oid, view]) => [oid, view.called] as const))
@@ -202,6 +206,14 @@ export class Catalog {
     this.calling = known()
     // What is found of one function can be what another one names.
     while (this.#doubtLabels()) this.calling = known()
+  }
+
+  /** What a view reads of PostgreSQL's own catalogs, on which it does not depend. */
+  #readsOfOwn(view: number, { reads }: View): Dependency[] {
+    const own = reads
+      .flatMap(({ schema, name }) => this.resolve(schema, name))
+      .filter(({ oid }) => oid < FIRST_NORMAL_OBJECT_ID)
+    return own.map(({ oid }) => ({ view, relation: oid, column: SOME_COLUMN }))
   }
 
   /** Doubts the labels of functions that name what may write; whether there were any. */

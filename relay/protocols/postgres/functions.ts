@@ -125,6 +125,12 @@ export class Functions {
     return !own.every(each => computes(each, base(name), own) || tellers.has(base(name)))
   }
 
+  /** The same of the function with that OID; one that is not known may. */
+  showsOthersByOid(oid: number): boolean {
+    const found = this.#byOid.get(oid)
+    return found === undefined || (found.own && !computes(found, found.name, [found]) && !tellers.has(found.name))
+  }
+
   /** Whether somebody made a function of that name. */
   isMade(name: string): boolean {
     return (this.#named.get(name) ?? []).some(each => !each.own)

@@ -14,7 +14,7 @@ const hiding = new RegExp(
 )
 
 /** Another name for a table or join, and for its columns. */
-const renaming = /(?:\bpg_attribute|\)) (?:\w+|"[^"]+")\(/
+const renaming = /(?:\bpg_attribute|\)) (?:\w+|"(?:[^"]|"")+")\(/
 
 /** A definition names each column of `*`, but not those of a whole row, nor those that an alias gives other names. */
 export const hides = (definition: string): boolean =>

@@ -2,6 +2,7 @@
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import { cut } from './as-read.ts'
 import { type Catalog, type Relation, viewKinds } from './catalog.ts'
+import { SOME_COLUMN } from './catalog-queries.ts'
 import { ColumnPatterns } from './column-patterns.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'
@@ -54,6 +55,19 @@ export function resolveMasks(
   return new Resolved(obligations, catalog, always)
 }
 
+const predicates = ['deny', 'equality', 'allow'] as const
+
+/** What both masks hide, and all that either forbids. */
+function strictest(one: MaskObligation, other: MaskObligation): MaskObligation {
+  const isSame = one.with === other.with && one.fixed === other.fixed
+  return {
+    ...one,
+    with: isSame ? one.with : 'redact',
+    computed: one.computed === other.computed ? one.computed : 'deny',
+    predicates: predicates.find(each => each === one.predicates || each === other.predicates) ?? 'deny',
+  }
+}
+
 const label = (relation: Relation, column: string): string => `${relation.schema}.${relation.name}.${column}`
 
 class Resolved implements MaskedColumns {
@@ -82,19 +96,40 @@ class Resolved implements MaskedColumns {
       }
     }
     this.#spreadToGenerated()
-    this.#readers = this.#findReaders()
+    this.#readers = this.#findReaders(new Set(always))
   }
 
-  /** A column is masked in the whole family: rows of a partition come out under the parent's OID and the other way round. */
+  /**
+   * A column is masked in the whole family: rows of a partition come out under the parent's OID and the other way round. Where
+   * members have masks of their own, all have what is strictest of them.
+   */
   #spread(relation: Relation, column: string, masked: MaskedColumn): void {
+    const both = new Map<MaskedColumn, MaskedColumn>()
     for (const member of this.catalog.family(relation.oid)) {
       for (const [number, name] of this.catalog.relation(member)?.columns ?? []) {
         if (name !== column) continue
         const columns = this.#named.get(member) ?? new Map<number, MaskedColumn>()
-        if (!columns.has(number)) columns.set(number, masked)
+        const known = columns.get(number)
+        if (known === undefined) columns.set(number, masked)
+        else if (known.mask !== masked.mask) {
+          const stricter = both.get(known) ?? this.#stricter(known, masked)
+          both.set(known, stricter)
+          columns.set(number, stricter)
+        }
         this.#named.set(member, columns)
       }
     }
+  }
+
+  #stricter(one: MaskedColumn, other: MaskedColumn): MaskedColumn {
+    const generated = one.generated ?? other.generated
+    const made: MaskedColumn = {
+      label: one.label,
+      mask: strictest(one.mask, other.mask),
+      ...(generated === undefined ? {} : { generated }),
+    }
+    if (generated !== undefined) this.#generated.add(made)
+    return made
   }
 
   /** Of a GENERATED column nothing is shown: a part of a masked one is not its mask. */
@@ -112,13 +147,17 @@ class Resolved implements MaskedColumns {
   }
 
   /** Views over masked columns, views of those views, and so on. */
-  #findReaders(): Set<number> {
+  #findReaders(always: ReadonlySet<MaskObligation>): Set<number> {
+    const named = (relation: number): boolean =>
+      [...(this.#named.get(relation)?.values() ?? [])].some(({ mask }) => !always.has(mask))
     // A function can read anything, so a view that calls one which is not PostgreSQL's own may show anything.
     const readers = new Set<number>(this.catalog.callers)
     for (;;) {
       const before = readers.size
       const found = this.catalog.readers((relation, column) => {
         if (readers.has(relation)) return true
+        // What holds texts of others in views of PostgreSQL's own, and in definitions of others, hidden-reads.ts knows.
+        if (column === SOME_COLUMN) return named(relation)
         const masked = this.#named.get(relation)
         return masked !== undefined && (column === 0 || masked.has(column))
       })

@@ -65,7 +65,10 @@ export class TargetRows {
   }
 
   #maskOf(running: Running): RowMask | undefined | 'asked' {
-    const masking = this.#receiving.plan(running)?.masking
+    const plan = this.#receiving.plan(running)
+    // A server that finds more statements in a text than gate's parser did runs what nobody has decided over.
+    if (plan === undefined) throw wrong('rows of a statement that was not decided over')
+    const { masking } = plan
     if (running.kind === 'function' || masking === undefined) return undefined
     const { rowMask: mask, description } =
       running.kind === 'query' ? running : (running.portal ?? { rowMask: 'unknown', description: undefined })

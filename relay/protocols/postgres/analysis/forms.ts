@@ -2,9 +2,12 @@
 import type { ColumnName, Form, Letters } from './lineage.ts'
 import { as, isWholeText, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
-/** Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. */
+/**
+ * Functions that keep what they are given, send it, or let it be felt; whatever becomes of their value. A sequence that went on says
+ * which it was, and the next random number how many there were before.
+ */
 export const movers =
-  /^(set_config|setval|setseed|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|lo_\w+)$/
+  /^(set_config|setval|nextval|setseed|random(_normal)?|array_(sample|shuffle)|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|lo_\w+)$/
 
 /**
  * Functions that give as many rows as their arguments say: the number of rows tells of the arguments, whatever becomes of
