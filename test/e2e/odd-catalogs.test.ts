@@ -30,6 +30,11 @@ create table plainly_ruled (id int);
 create rule r as on insert to plainly_ruled do also insert into rule_log select upper(now()::text);
 create function gone(int) returns int language sql immutable as 'select 1';
 create view damaged as select gone(1) as one;
+create table history (id int, kept customers);
+insert into history select id, c from customers c;
+create table histories (id int, all_kept customers[]);
+insert into histories select 1, array_agg(c) from customers c;
+create view kept_view as select id, kept from history;
 create view sound as select id, email from customers;
 `
 
@@ -78,6 +83,17 @@ t.test('what a masked person sees of catalogs that were made past gate', async t
   t.same(await query("select from rule_log where q like '%secret%'"), [])
   t.equal(await ask('select email from sound where id = 7'), '****', 'beside a view that the server cannot explain')
   t.match(await ask('select * from damaged'), /^42501 gate: the view public.damaged/)
+
+  t.match(
+    await ask('select id, kept from history where id = 7'),
+    /^7ÿ+$/,
+    'a row of a masked table that is kept in a column',
+  )
+  t.match(await ask('select id, all_kept from histories'), /^1ÿ+$/, 'many of them')
+  t.match(await ask('select id, kept from kept_view where id = 7'), /^7ÿ+$/, 'in a view')
+  t.match(await ask('select (kept).email from history'), /^42501 gate: public.history.kept is masked for you/)
+  t.match(await ask('select to_json(kept) from history'), /^42501 gate: public.history.kept is masked for you/)
+  t.equal(await ask('select count(*) from history'), '9')
 
   t.match(
     await ask("select nextval(('seq_' || left(ssn, 1))::regclass) from customers where id = 7"),

@@ -126,6 +126,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     operators: [],
     ruledViews: [],
     ruleCalls: [],
+    rowColumns: [],
     domainCalls: [],
     typeParts: [],
     used: [],

@@ -113,6 +113,8 @@ export class Catalog {
   /** Whether the server reads names beyond ASCII as gate does. */
   readonly isUtf8: boolean
   readonly generated: readonly Generated[]
+  /** Columns whose values are, or hold, rows of other relations. */
+  readonly rowColumns: readonly { readonly relation: number; readonly column: number; readonly row: number }[]
   readonly #guarded: ReadonlySet<number>
   /** Foreign keys. */
   readonly references: readonly { readonly table: number; readonly refersTo: number }[]
@@ -175,6 +177,11 @@ export class Catalog {
       relation: Number(relation),
       column: Number(column),
       from: Number(from),
+    }))
+    this.rowColumns = rows.rowColumns.map(([relation, column, row]) => ({
+      relation: Number(relation),
+      column: Number(column),
+      row: Number(row),
     }))
     this.#guarded = new Set(rows.guarded.map(([relation]) => Number(relation)))
     this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))

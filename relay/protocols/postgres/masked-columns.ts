@@ -96,6 +96,7 @@ class Resolved implements MaskedColumns {
       }
     }
     this.#spreadToGenerated()
+    this.#spreadToRows()
     this.#readers = this.#findReaders(new Set(always))
   }
 
@@ -144,6 +145,20 @@ class Resolved implements MaskedColumns {
       this.#generated.add(made)
       this.#spread(relation, name, made)
     }
+  }
+
+  /** Rows that are kept in a column hold what is masked where they come from. */
+  #spreadToRows(): void {
+    const found = this.catalog.rowColumns.flatMap(({ relation: oid, column, row }) => {
+      const relation = this.catalog.relation(oid)
+      const name = relation?.columns.get(column)
+      const held = this.catalog.beneath(row).flatMap(each => [...(this.#named.get(each)?.values() ?? [])])
+      const [first, ...others] = held.map(({ mask }) => mask)
+      if (relation === undefined || name === undefined || first === undefined) return []
+      const mask: MaskObligation = { ...others.reduce(strictest, first), with: 'redact' }
+      return [{ relation, name, masked: { label: label(relation, name), mask } }]
+    })
+    for (const { relation, name, masked } of found) this.#spread(relation, name, masked)
   }
 
   /** Views over masked columns, views of those views, and so on. */
