@@ -107,7 +107,9 @@ export class CatalogUse {
   #holds = false
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
-  #derived: Derived | undefined
+  /** The last of each snapshot, and each by itself. A session that does nothing keeps no snapshot alive. */
+  readonly #lastDerived = new WeakMap<Catalog, Derived>()
+  readonly #derived = new WeakMap<Catalog, Derived>()
 
   constructor(source: CatalogSource, clock: Clock) {
     this.#source = source
@@ -189,12 +191,14 @@ export class CatalogUse {
     if (change === undefined && made.size === 0 && !definesOfCode) return from
     const names = change === undefined || change === 'all' ? change : [...change].sort()
     const key = JSON.stringify([names ?? null, [...made].sort(), definesOfCode])
-    if (this.#derived?.from !== from || this.#derived.key !== key) {
-      const counted = new Set(made)
-      const catalog = from.while(change, counted, definesOfCode)
-      this.#derived = { from, change, made: counted, definesOfCode, key, catalog }
-    }
-    return this.#derived.catalog
+    const last = this.#lastDerived.get(from)
+    if (last?.key === key) return last.catalog
+    const counted = new Set(made)
+    const catalog = from.while(change, counted, definesOfCode)
+    const derived: Derived = { from, change, made: counted, definesOfCode, key, catalog }
+    this.#lastDerived.set(from, derived)
+    this.#derived.set(catalog, derived)
+    return catalog
   }
 
   #snapshot(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
@@ -253,7 +257,7 @@ export class CatalogUse {
   again(statement: StatementFacts, catalog: Catalog): { isDue(): boolean; read(): Promise<Catalog> } | undefined {
     if (namesOf(statement).length + statement.functions.length === 0) return undefined
     const judgedMs = this.#clock.monotonic()
-    const derived = this.#derived?.catalog === catalog ? this.#derived : undefined
+    const derived = this.#derived.get(catalog)
     const from = derived?.from ?? catalog
     return {
       isDue: () => this.#clock.monotonic() - judgedMs > SOON_MS || this.#source.freshCatalog() !== from,

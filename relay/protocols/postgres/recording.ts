@@ -64,7 +64,6 @@ function columnsOf(masks: readonly MaskObligation[], catalog: Catalog): MaskedCo
 }
 
 interface Known {
-  readonly columns: MaskedColumns | undefined
   readonly reach: Reach
   readonly text: string
 }
@@ -72,8 +71,9 @@ interface Known {
 export class Recording {
   readonly #masks: () => readonly MaskObligation[]
   readonly #key: Uint8Array
-  /** Of statements that were recorded before. */
-  readonly #known = new WeakMap<StatementFacts, Known>()
+  /** Of statements that were recorded before; by masked columns, since these keep their catalog alive. */
+  readonly #known = new WeakMap<MaskedColumns, WeakMap<StatementFacts, Known>>()
+  readonly #knownUnmasked = new WeakMap<StatementFacts, Known>()
 
   /** `masks` are those that name columns and bind anybody on the target; the same list while policy is the same. */
   constructor(masks: () => readonly MaskObligation[], key: Uint8Array) {
@@ -86,10 +86,7 @@ export class Recording {
     const columns = masks.length === 0 ? undefined : columnsOf(masks, catalog)
     const { facts, effective, text } = statement
     const { recordable } = facts
-    const remembered = facts === effective ? this.#known.get(facts) : undefined
-    const known =
-      remembered !== undefined && remembered.columns === columns ? remembered : this.#make(statement, columns)
-    if (facts === effective) this.#known.set(facts, known)
+    const known = facts === effective ? this.#remembered(statement, columns) : this.#make(statement, columns)
     const redacted = known.text !== text
     return {
       text: known.text,
@@ -116,6 +113,21 @@ export class Recording {
     return this.unread(hideConstants(text, this.#key, wholeBytes !== undefined), wholeBytes)
   }
 
+  #remembered(statement: Recordables, columns: MaskedColumns | undefined): Known {
+    const known = columns === undefined ? this.#knownUnmasked : this.#knownOf(columns)
+    const found = known.get(statement.facts)
+    if (found !== undefined) return found
+    const made = this.#make(statement, columns)
+    known.set(statement.facts, made)
+    return made
+  }
+
+  #knownOf(columns: MaskedColumns): WeakMap<StatementFacts, Known> {
+    const known = this.#known.get(columns) ?? new WeakMap<StatementFacts, Known>()
+    this.#known.set(columns, known)
+    return known
+  }
+
   #make(statement: Recordables, columns: MaskedColumns | undefined): Known {
     const { facts, effective, text, unknown } = statement
     const reach =
@@ -126,8 +138,8 @@ export class Recording {
           : reachOf(facts, effective, columns)
     const { recordable } = facts
     // gate wrote the text itself: it holds a name and nothing else.
-    if (recordable.pieces.length === 0) return { columns, reach, text: hideFound(text, this.#key) }
-    return { columns, reach, text: reach.masked ? compose(recordable, reach, this.#key) : (recordable.clear ?? text) }
+    if (recordable.pieces.length === 0) return { reach, text: hideFound(text, this.#key) }
+    return { reach, text: reach.masked ? compose(recordable, reach, this.#key) : (recordable.clear ?? text) }
   }
 
   #parameters(reach: Reach, { parameters: meetings }: Recordable, values: Values, shown: readonly Parameter[]) {

@@ -18,9 +18,9 @@ import {
 import type { Resolved } from './resolving.ts'
 import { type TextGuard, textGuard } from './texts.ts'
 
-/** Masks of one set of obligations and one catalog, and what became of them. */
+/** Sets of obligations whose masks are remembered for a catalog. */
 const MAX_CACHED_MASKS = 8
-/** Statements of a session for which that is remembered; beyond them all are forgotten. */
+/** Statements of a session for which is remembered what they come to in a catalog; beyond them all are forgotten. */
 const MAX_MASKED_STATEMENTS = 128
 /** Of longer statements none is: their facts would be kept in memory. */
 const MAX_REMEMBERED_STATEMENT_BYTES = 2048
@@ -37,7 +37,6 @@ const nothingMasked: StatementMasking = { masking: undefined, sensitive: false, 
 /** What masks come to for one statement. */
 interface MaskedStatement {
   readonly obligations: readonly Obligation[]
-  readonly catalog: Catalog
   /** Why the masks do not let it run. */
   readonly reason: string | undefined
   /** Worked out when it is carried out. */
@@ -52,11 +51,17 @@ interface Masks {
   readonly guard: TextGuard
 }
 
+/** What a session remembers of one catalog. */
+interface InCatalog {
+  readonly masks: Masks[]
+  readonly statements: Map<StatementFacts, MaskedStatement>
+}
+
 /** The masks of one session, resolved once for each set of obligations and each catalog. */
 export class StatementMasks {
   readonly #maskKey: Uint8Array
-  readonly #masks: Masks[] = []
-  readonly #maskedStatements = new Map<StatementFacts, MaskedStatement>()
+  /** Nothing here keeps a catalog alive: each change of the schema makes another, and a session can be open for weeks. */
+  readonly #inCatalog = new WeakMap<Catalog, InCatalog>()
 
   /** `maskKey` is the key of `hash` masks. */
   constructor(maskKey: Uint8Array) {
@@ -93,27 +98,35 @@ export class StatementMasks {
 
   /** Decisions that are used again oblige to the very same; what is merely equal is looked at anew. */
   #maskedStatement(facts: StatementFacts, obligations: readonly Obligation[], catalog: Catalog): MaskedStatement {
-    const known = this.#maskedStatements.get(facts)
-    if (known?.obligations === obligations && known.catalog === catalog) return known
+    const { statements } = this.#of(catalog)
+    const known = statements.get(facts)
+    if (known?.obligations === obligations) return known
     const reason = maskingRefusal(facts, this.resolve(obligations, catalog).masked)
-    const made = { obligations, catalog, reason, masking: undefined }
+    const made = { obligations, reason, masking: undefined }
     if (facts.length > MAX_REMEMBERED_STATEMENT_BYTES) return made
-    if (this.#maskedStatements.size >= MAX_MASKED_STATEMENTS) this.#maskedStatements.clear()
-    this.#maskedStatements.set(facts, made)
+    if (statements.size >= MAX_MASKED_STATEMENTS) statements.clear()
+    statements.set(facts, made)
     return made
   }
 
   /** Which columns are masked, and what is searched for, in one catalog. */
   resolve(obligations: readonly Obligation[], catalog: Catalog): Masks {
     const key = JSON.stringify(obligations)
-    const known = this.#masks.find(entry => entry.masked.catalog === catalog && entry.key === key)
+    const { masks } = this.#of(catalog)
+    const known = masks.find(entry => entry.key === key)
     if (known !== undefined) return known
     const always = masksColumns(obligations) ? systemMasks : []
     const masked = resolveMasks(obligations, catalog, always)
     const detecting = compileDetecting(obligations, this.#maskKey)
     const made = { key, masked, detecting, guard: textGuard(detecting, masksColumns(obligations)) }
-    this.#masks.unshift(made)
-    this.#masks.length = Math.min(this.#masks.length, MAX_CACHED_MASKS)
+    masks.unshift(made)
+    masks.length = Math.min(masks.length, MAX_CACHED_MASKS)
     return made
+  }
+
+  #of(catalog: Catalog): InCatalog {
+    const known = this.#inCatalog.get(catalog) ?? { masks: [], statements: new Map() }
+    this.#inCatalog.set(catalog, known)
+    return known
   }
 }
