@@ -1,18 +1,26 @@
 // Joining a relay: the one-time token and our new public key, signed with its private half.
-import { asGateError, errorFromBody } from '@gate/shared/errors'
+import { errorFromBody, GateError } from '@gate/shared/errors'
 import { enrolBytes } from '@gate/shared/messages'
+import { relayError, strangeAnswer } from '@gate/shared/relay-error'
 import { Agent, request } from 'undici'
 import * as z from 'zod'
-import { makeKey } from './identity.ts'
+import { forgetKey, hasKey, makeKey } from './identity.ts'
+import { forAgent } from './relay-trust.ts'
 
 const TIMEOUT_MS = 15_000
+const MAX_ANSWER_BYTES = 256 * 1024
 
 const answer = z.union([
   z.object({ agent: z.string(), targets: z.array(z.string()) }),
   z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }),
 ])
 
-/** Returns the targets that the agent may announce. @throws {GateError} what the relay says, or ERR_GATE_RELAY_UNREACHABLE. */
+type Answer = z.infer<typeof answer>
+
+/**
+ * Returns the targets that the agent may announce. A key that was made for this, and that no relay knows, does not stay.
+ * @throws {GateError} what the relay says, ERR_GATE_USAGE without a token, or ERR_GATE_RELAY_UNREACHABLE.
+ */
 export async function enrol(
   relay: string,
   name: string,
@@ -20,22 +28,40 @@ export async function enrol(
   token: string,
   tls: { ca: Buffer } | undefined,
 ): Promise<readonly string[]> {
+  if (token === '')
+    throw new GateError('ERR_GATE_USAGE', 'there is no token', {
+      hint: `Where the relay runs, gate-relay enroll --agent ${name} --targets PATTERN makes one; it goes to standard input here, or to --token.`,
+    })
+  const isNew = !(await hasKey(state))
   const key = await makeKey(state)
   const signature = key.sign(enrolBytes(relay, token, name))
-  let body: z.infer<typeof answer>
+  const body = await ask(relay, { token, agent: name, publicKey: key.publicKey, signature }, tls)
+  if (!('code' in body)) return body.targets
+  // Where no answer came, the relay may know the key already.
+  if (isNew) await forgetKey(state)
+  throw errorFromBody(body)
+}
+
+async function ask(relay: string, enrolment: object, tls: { ca: Buffer } | undefined): Promise<Answer> {
+  let status: number
+  let text: string
   try {
     const response = await request(`${relay}/v1/agent/enroll`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ token, agent: name, publicKey: key.publicKey, signature }),
+      body: JSON.stringify(enrolment),
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,
-      dispatcher: new Agent(tls === undefined ? {} : { connect: tls }),
+      dispatcher: new Agent({ maxResponseSize: MAX_ANSWER_BYTES, ...(tls === undefined ? {} : { connect: tls }) }),
     })
-    body = answer.parse(await response.body.json())
+    status = response.statusCode
+    text = await response.body.text()
   } catch (thrown) {
-    throw asGateError(thrown, 'ERR_GATE_RELAY_UNREACHABLE', `the relay at ${relay} cannot be reached`)
+    throw forAgent(relayError(relay, thrown))
   }
-  if ('code' in body) throw errorFromBody(body)
-  return body.targets
+  try {
+    return answer.parse(JSON.parse(text))
+  } catch (thrown) {
+    throw strangeAnswer(relay, status, thrown)
+  }
 }

@@ -1,6 +1,6 @@
 // The agent's own key pair: made here, never leaves here; its public half is what the relay knows the agent by.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { access, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GateError } from '@gate/shared/errors'
 import { madeOnce } from '@gate/shared/whole-file'
@@ -23,6 +23,19 @@ export async function readKey(state: string): Promise<AgentKey> {
       hint: `Enrol first: gate-agent enroll --token TOKEN (the relay makes one with gate-relay enroll). A damaged ${fileName} has to be removed before.`,
     })
   }
+}
+
+/** Whether there is a key, also one that cannot be read. */
+export async function hasKey(state: string): Promise<boolean> {
+  return access(join(state, fileName)).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Takes away a key that nobody knows. */
+export async function forgetKey(state: string): Promise<void> {
+  await unlink(join(state, fileName))
 }
 
 /** The key in the state directory; a new one when there is none. */

@@ -2,7 +2,8 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { checkServerIdentity, connect, type PeerCertificate } from 'node:tls'
-import { asGateError, GateError } from '@gate/shared/errors'
+import { GateError } from '@gate/shared/errors'
+import { relayError } from '@gate/shared/relay-error'
 import type { TlsOptions } from '@gate/shared/websocket/dial'
 import * as z from 'zod'
 
@@ -33,16 +34,8 @@ export function probe(url: URL): Promise<Pin> {
       rejectUnauthorized: false,
       timeout: PROBE_TIMEOUT_MS,
     })
-    socket.once('timeout', () => socket.destroy(new Error('ETIMEDOUT')))
-    socket.once('error', (cause: NodeJS.ErrnoException) =>
-      reject(
-        asGateError(
-          cause,
-          'ERR_GATE_RELAY_UNREACHABLE',
-          `cannot reach the relay at ${url.host} (${cause.code ?? cause.message})`,
-        ),
-      ),
-    )
+    socket.once('timeout', () => socket.destroy(Object.assign(new Error('no TLS in time'), { code: 'ETIMEDOUT' })))
+    socket.once('error', cause => reject(relayError(url.origin, cause)))
     socket.once('secureConnect', () => {
       const { raw } = socket.getPeerCertificate()
       const certificate = new X509Certificate(raw)

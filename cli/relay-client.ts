@@ -1,6 +1,7 @@
 // The relay's HTTP API, with its certificate pinned.
-import { GateError, relayError } from '@gate/shared/errors'
+import { GateError } from '@gate/shared/errors'
 import { parseRefusal } from '@gate/shared/messages'
+import { relayError, strangeAnswer } from '@gate/shared/relay-error'
 import type { TlsOptions } from '@gate/shared/websocket/dial'
 import { Agent, type Dispatcher, request } from 'undici'
 import type * as z from 'zod'
@@ -32,8 +33,8 @@ export class RelayClient {
   /** @throws {GateError} what the relay says, or ERR_GATE_RELAY_UNREACHABLE. */
   async call<T>(call: Call, schema: z.ZodType<T>): Promise<T> {
     const { statusCode, body } = await this.#send(call)
-    const answer = await this.#json(body)
-    if (statusCode >= 400) throw refusal(answer, statusCode)
+    const answer = await this.#json(body, statusCode)
+    if (statusCode >= 400) throw this.#refusal(answer, statusCode)
     const parsed = schema.safeParse(answer)
     if (parsed.success) return parsed.data
     throw new GateError(
@@ -49,20 +50,20 @@ export class RelayClient {
       await body.dump()
       return undefined
     }
-    if (statusCode >= 400) throw refusal(await this.#json(body), statusCode)
+    if (statusCode >= 400) throw this.#refusal(await this.#json(body, statusCode), statusCode)
     try {
       return Buffer.from(await body.arrayBuffer())
     } catch (thrown) {
-      throw relayError(this.relay, thrown)
+      throw relayError(this.relay, thrown, true)
     }
   }
 
   /** Answers of one JSON value per line, as they come. Empty lines only show that the relay is there. */
   async *lines(call: Call, signal?: AbortSignal): AsyncGenerator<unknown> {
-    const { statusCode, body } = await this.#send(call, signal)
-    if (statusCode >= 400) throw refusal(await this.#json(body), statusCode)
     let rest = ''
     try {
+      const { statusCode, body } = await this.#send(call, signal)
+      if (statusCode >= 400) throw this.#refusal(await this.#json(body, statusCode), statusCode)
       for await (const chunk of body.setEncoding('utf8')) {
         const lines = (rest + (chunk as string)).split('\n')
         rest = lines.pop() ?? ''
@@ -70,7 +71,7 @@ export class RelayClient {
       }
     } catch (thrown) {
       if (signal?.aborted === true) return
-      throw relayError(this.relay, thrown)
+      throw relayError(this.relay, thrown, true)
     }
   }
 
@@ -93,19 +94,25 @@ export class RelayClient {
     }
   }
 
-  async #json(body: Dispatcher.ResponseData['body']): Promise<unknown> {
+  async #json(body: Dispatcher.ResponseData['body'], status: number): Promise<unknown> {
+    let text: string
     try {
-      return await body.json()
+      text = await body.text()
     } catch (thrown) {
-      throw relayError(this.relay, thrown)
+      throw relayError(this.relay, thrown, true)
     }
+    try {
+      return JSON.parse(text)
+    } catch (cause) {
+      throw strangeAnswer(this.relay, status, cause)
+    }
+  }
+
+  #refusal(answer: unknown, status: number): GateError {
+    return parseRefusal(answer) ?? strangeAnswer(this.relay, status)
   }
 
   async close(): Promise<void> {
     await this.#dispatcher.destroy()
   }
-}
-
-function refusal(answer: unknown, status: number): GateError {
-  return parseRefusal(answer) ?? new GateError('ERR_GATE_RELAY_UNREACHABLE', `the relay answered ${status}`)
 }

@@ -188,23 +188,3 @@ export function asGateError(thrown: unknown, code: ErrorCode = 'ERR_GATE_INTERNA
 export function abortReason(signal: AbortSignal): GateError {
   return asGateError(signal.reason, 'ERR_GATE_CANCELLED', 'cancelled')
 }
-
-/** What OpenSSL says of a certificate that it does not believe, as Node reports it. @see https://nodejs.org/api/tls.html#x509-certificate-error-codes */
-const certificateFault =
-  /^(UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH|ERR_TLS_CERT_)/
-
-/** The error of a relay that could not be reached, or whose certificate was not believed. */
-export function relayError(relay: string, thrown: unknown): GateError {
-  const cause = thrown instanceof Error && thrown.cause instanceof GateError ? thrown.cause : thrown
-  if (cause instanceof GateError) return cause
-  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : ''
-  const { origin, host } = new URL(relay)
-  if (certificateFault.test(code)) {
-    return new GateError('ERR_GATE_RELAY_CHANGED', `the certificate of ${host} is not believed (${code})`, {
-      cause,
-      hint: `If it was changed on purpose: gate login --relay ${origin.replace(/^ws/, 'http')} shows its new fingerprint.`,
-    })
-  }
-  const shown = code === '' ? '' : ` (${code})`
-  return new GateError('ERR_GATE_RELAY_UNREACHABLE', `cannot reach the relay at ${host}${shown}`, { cause })
-}

@@ -84,12 +84,13 @@ function clean(fields: LogFields | undefined): Record<string, unknown> {
   return out
 }
 
-/** A GateError's own message is safe to log by its contract; of a foreign error only name, code and stack position are kept. */
+/** A GateError's own message and hint are safe to log by its contract; of a foreign error only name, code and stack position are kept. */
 function describe(error: unknown): Record<string, unknown> {
   if (error instanceof GateError) {
     return {
       code: error.code,
       message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
       ...(error.cause === undefined ? {} : { cause: describe(error.cause) }),
     }
   }

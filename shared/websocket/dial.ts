@@ -2,8 +2,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { ConnectionOptions } from 'node:tls'
 import { WebSocket } from 'ws'
-import { abortReason, type ErrorCode, GateError, relayError } from '../errors.ts'
+import { abortReason, type ErrorCode, type GateError } from '../errors.ts'
 import { parseRefusal } from '../messages.ts'
+import { relayError, strangeAnswer } from '../relay-error.ts'
 import { Channel } from './channel.ts'
 import { ControlSocket } from './control-socket.ts'
 import { MAX_MESSAGE_BYTES } from './limits.ts'
@@ -55,7 +56,7 @@ function dial<T>(url: string, options: DialOptions, wrap: (socket: WebSocket) =>
       reject(relayError(url, thrown))
     })
     socket.once('unexpected-response', (_request, response) => {
-      readRefusal(response)
+      readRefusal(url, response)
         .then(reject, reject)
         .finally(() => socket.terminate())
     })
@@ -71,7 +72,7 @@ export function dialControl(url: string, options: DialOptions): Promise<ControlS
   return dial(url, options, socket => new ControlSocket(socket))
 }
 
-async function readRefusal(response: IncomingMessage): Promise<GateError> {
+async function readRefusal(url: string, response: IncomingMessage): Promise<GateError> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -83,7 +84,7 @@ async function readRefusal(response: IncomingMessage): Promise<GateError> {
     const refusal = parseRefusal(JSON.parse(Buffer.concat(chunks).toString('utf8')))
     if (refusal !== undefined) return refusal
   } catch (cause) {
-    return new GateError('ERR_GATE_RELAY_UNREACHABLE', `the relay answered ${response.statusCode}`, { cause })
+    return strangeAnswer(url, response.statusCode, cause)
   }
-  return new GateError('ERR_GATE_RELAY_UNREACHABLE', `the relay answered ${response.statusCode}`)
+  return strangeAnswer(url, response.statusCode)
 }

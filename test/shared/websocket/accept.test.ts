@@ -97,7 +97,7 @@ t.test('a handshake', async t => {
         socket.end(`HTTP/1.1 418 Teapot\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`),
       )
       const thrown = await failure(dialChannel(server.url, 'ERR_GATE_CANCELLED', dialOptions))
-      t.match(thrown, { code: 'ERR_GATE_RELAY_UNREACHABLE', message: 'the relay answered 418' }, body.slice(0, 40))
+      t.match(thrown, { code: 'ERR_GATE_RELAY_UNREACHABLE', message: /^the relay answered 418, / }, body.slice(0, 40))
     }
   })
 })
