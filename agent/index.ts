@@ -1,6 +1,7 @@
 // gate-agent: joins a relay, and serves its targets from beside them.
 import { readFile } from 'node:fs/promises'
 import { systemClock } from '@gate/shared/clock'
+import { counted } from '@gate/shared/counted'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import { letHeapGrow } from '@gate/shared/heap'
 import { createLog } from '@gate/shared/log'
@@ -18,11 +19,14 @@ const MAX_TOKEN_LENGTH = 4096
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`)
+const note = (text: string): void => void process.stderr.write(`gate-agent: ${text}\n`)
 
 const program = new Command('gate-agent')
   .description('Stands beside private systems, dials out to the relay, and logs in to them')
   .version('0.1.0')
-  .showHelpAfterError('(gate-agent --help shows what there is)')
+  // What the parser says looks like what the program says.
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'gate-agent: ')) })
+  .showHelpAfterError('  gate-agent --help shows what there is.')
   .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)
 
 const config = (): Promise<AgentConfig> => readAgentConfig(program.opts<{ config: string }>().config)
@@ -33,9 +37,11 @@ async function tlsOf({ ca }: AgentConfig): Promise<{ ca: Buffer } | undefined> {
 
 program
   .command('start', { isDefault: true })
-  .description('serve the targets until SIGINT or SIGTERM')
+  .description('serve the targets until SIGINT or SIGTERM (default)')
   .option('--insecure', 'allow a relay beyond loopback without TLS')
-  .action(async ({ insecure }: { insecure?: boolean }) => {
+  .allowExcessArguments()
+  .action(async ({ insecure }: { insecure?: boolean }, command: Command) => {
+    refuseWords(command)
     const settings = await config()
     checkTransport(settings, insecure === true)
     const log = createLog('agent', settings.log)
@@ -73,11 +79,13 @@ program
   .action(async ({ token, insecure }: { token: string; insecure?: boolean }) => {
     const settings = await config()
     checkTransport(settings, insecure === true)
+    if (token === '-' && process.stdin.isTTY) note('waits for the token on standard input; Ctrl-D ends it')
     const secret = token === '-' ? (await readInput()).trim() : token
     // Relays that belong together share what they know of agents: one is enough.
     const [relay = ''] = settings.relays
     const targets = await enrol(relay, settings.name, settings.state, secret, await tlsOf(settings))
     print(`${settings.name} joined ${relay} and may announce ${targets.join(', ')}`)
+    note('an agent of that name that runs already takes this up by itself, but reads agent.yaml only when it starts')
   })
 
 program
@@ -85,8 +93,14 @@ program
   .description('read the configuration, and say what is wrong with it')
   .action(async () => {
     const { targets } = await config()
-    print(`configuration is valid; ${targets.length} targets`)
+    print(`configuration is valid; ${counted(targets.length, 'target')}`)
   })
+
+/** With a default command, a word that is no command is taken for an argument of that one. */
+function refuseWords(command: Command): void {
+  const [word] = command.args
+  if (word !== undefined) command.error(`error: unknown command '${word}'`)
+}
 
 /** Standard input as text; opening it by name fails where it is a socket. */
 async function readInput(): Promise<string> {
@@ -116,6 +130,8 @@ try {
   const error = asGateError(thrown)
   process.stderr.write(`gate-agent: ${error.message}\n`)
   if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`)
-  if (error.cause instanceof Error) process.stderr.write(`  caused by: ${error.cause.message}\n`)
+  // What OpenSSL and the like say of a relay that is not reached is in the message already, in words.
+  const isSaid = error.code === 'ERR_GATE_RELAY_UNREACHABLE' || error.code === 'ERR_GATE_RELAY_CHANGED'
+  if (error.cause instanceof Error && !isSaid) process.stderr.write(`  caused by: ${error.cause.message}\n`)
   process.exitCode = errorCodes[error.code].exit
 }

@@ -2,7 +2,7 @@
 import { setMaxListeners } from 'node:events'
 import { Backoff, type BackoffLimits } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
-import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
+import { asGateError, type ErrorCode, errorFromBody, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { type ControlMessage, helloBytes, PROTOCOL_VERSION, packControl, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
@@ -10,6 +10,7 @@ import type { ControlSocket } from '@gate/shared/websocket/control-socket'
 import { dialChannel, dialControl, type TlsOptions } from '@gate/shared/websocket/dial'
 import type { Checkpoints } from './checkpoints.ts'
 import type { AgentKey } from './identity.ts'
+import { forAgent } from './relay-trust.ts'
 import type { Streams } from './serve.ts'
 
 const DIAL_TIMEOUT_MS = 10_000
@@ -43,7 +44,7 @@ export async function uplink(context: UplinkContext, signal: AbortSignal): Promi
       log.warn('uplink.lost', { url: relay })
     } catch (thrown) {
       if (signal.aborted) return
-      log.warn('uplink.failed', { url: relay, error: thrown })
+      log.warn('uplink.failed', { url: relay, error: forAgent(thrown) })
     }
     if (clock.monotonic() - began > STEADY_MS) backoff.reset()
     // Jitter, so that a restarted relay is not met by all its agents in one moment.
@@ -84,12 +85,7 @@ class Link {
       const welcome = await this.#hello(control)
       this.#dataToken = welcome.dataToken
       this.#context.log.info('uplink.ready', { url: this.#context.relay, count: welcome.idleStreams })
-      for (const target of welcome.refusedTargets) {
-        this.#context.log.error('uplink.target-refused', {
-          target,
-          reason: 'the enrolment does not cover it, or another agent serves it differently',
-        })
-      }
+      this.#sayRefused(welcome)
       for (let index = 0; index < welcome.idleStreams; index += 1) this.#dialIdle()
       this.#holdCheckpoints(control)
       await control.closed
@@ -124,6 +120,26 @@ class Link {
         }
       }
     })
+  }
+
+  #sayRefused({ refusedTargets, contestedTargets = [] }: Extract<ControlMessage, { type: 'welcome' }>): void {
+    const { name, log } = this.#context
+    const say = (targets: readonly string[], code: ErrorCode, message: string, hint: string): void => {
+      for (const target of targets)
+        log.error('uplink.target-refused', { target, error: new GateError(code, message, { hint }) })
+    }
+    say(
+      refusedTargets,
+      'ERR_GATE_FORBIDDEN',
+      'the enrolment does not cover that name',
+      `Where the relay runs: gate-relay enroll --agent ${name} --targets PATTERN…, with every pattern that it is to have; then here gate-agent enroll. No restart is needed.`,
+    )
+    say(
+      contestedTargets,
+      'ERR_GATE_CONFLICT',
+      'another agent serves that name with another protocol, labels or options',
+      'Give both the same protocol, labels and options in agent.yaml, or this one another name; then start this agent again.',
+    )
   }
 
   /** Signs for the relay that we dialled and no other: a relay in between could not use the proof elsewhere. */

@@ -20,14 +20,20 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 const program = new Command('gate-relay')
   .description('The centre of gate: parses, decides, masks, holds and records every command')
   .version('0.1.0')
-  .showHelpAfterError('(gate-relay --help shows what there is)')
+  // What the parser says looks like what the program says.
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'gate-relay: ')) })
+  .showHelpAfterError('  gate-relay --help shows what there is.')
   .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)
 
 program
   .command('start', { isDefault: true })
-  .description('run the relay until SIGINT or SIGTERM')
+  .description('run the relay until SIGINT or SIGTERM (default)')
   .option('--insecure', 'allow listening beyond loopback without TLS, behind a proxy that ends it')
-  .action(async ({ insecure }: { insecure?: boolean }) => {
+  .allowExcessArguments()
+  .action(async ({ insecure }: { insecure?: boolean }, command: Command) => {
+    // With a default command, a word that is no command is taken for an argument of that one.
+    const [word] = command.args
+    if (word !== undefined) command.error(`error: unknown command '${word}'`)
     const config = await readRelayConfig(program.opts<{ config: string }>().config)
     checkTransport(config, insecure === true)
     const log = createLog('relay', config.log)

@@ -106,6 +106,7 @@ export async function startRelay(
     clock,
     log,
   )
+  await agents.followEnrolments()
   const {
     statement_bytes: statementBytes,
     request_head,

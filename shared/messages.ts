@@ -72,7 +72,10 @@ export const controlMessage = z.discriminatedUnion('type', [
     type: z.literal('welcome'),
     dataToken: shortText,
     idleStreams: z.int().min(1).max(64),
+    /** Those that the agent's enrolment does not cover. */
     refusedTargets: z.array(name).max(1000),
+    /** Those that another agent serves as something else. Left out where there are none: agents before it refuse the word. */
+    contestedTargets: z.array(name).max(1000).optional(),
   }),
   z.strictObject({ type: z.literal('refused'), error: errorBody }),
   z.strictObject({ type: z.literal('dial'), count: z.int().min(1).max(64) }),

@@ -71,6 +71,7 @@ export function addApi(app: FastifyInstance, context: ApiContext): void {
   app.post('/v1/agent/enroll', async request => {
     const { token, agent, publicKey, signature } = enrolBody.parse(request.body)
     const enrolled = await context.enrolments.redeem(context.relay, token, agent, publicKey, signature)
+    await context.agents.enrolled(enrolled.name)
     return { agent: enrolled.name, targets: enrolled.targets }
   })
   addTargets(app, context)

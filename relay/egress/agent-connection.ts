@@ -39,6 +39,8 @@ export interface CheckpointSource {
 export class AgentConnection {
   readonly name: string
   readonly targets: readonly Target[]
+  /** Of the enrolment that it came with. */
+  readonly enrolledMs: number
   readonly dataTokenHash: string
   readonly #control: ControlSocket
   readonly #maximumStreams: number
@@ -54,6 +56,7 @@ export class AgentConnection {
     name: string,
     control: ControlSocket,
     targets: readonly Target[],
+    enrolledMs: number,
     dataTokenHash: string,
     maximumStreams: number,
     checkpoints: CheckpointSource,
@@ -61,6 +64,7 @@ export class AgentConnection {
     this.name = name
     this.#control = control
     this.targets = targets
+    this.enrolledMs = enrolledMs
     this.dataTokenHash = dataTokenHash
     this.#maximumStreams = maximumStreams
     this.#checkpoints = checkpoints

@@ -109,10 +109,9 @@ export class Agents {
     }
     const agent = await this.#enrolments.prove(this.#relay, nonce, hello.agent, hello.targets, hello.signature)
     await this.#locks.check({ agent: agent.name })
-    const refused = hello.targets.filter(
-      target => !mayAnnounce(agent.targets, target.name) || this.#conflicts(agent.name, target),
-    )
-    const accepted = hello.targets.filter(target => !refused.includes(target))
+    const refused = hello.targets.filter(target => !mayAnnounce(agent.targets, target.name))
+    const contested = hello.targets.filter(target => !refused.includes(target) && this.#conflicts(agent.name, target))
+    const accepted = hello.targets.filter(target => !refused.includes(target) && !contested.includes(target))
     await storeErrors(() => this.#remember(agent.name, accepted))
     // The agent may have gone while we asked the store.
     if (!control.open) throw new GateError('ERR_GATE_AGENT_LOST', 'the agent left during its hello')
@@ -122,6 +121,7 @@ export class Agents {
       agent.name,
       control,
       accepted,
+      agent.enrolledMs,
       hashSecret(dataToken),
       this.#maximumStreams,
       this.#checkpoints,
@@ -142,11 +142,44 @@ export class Agents {
         dataToken,
         idleStreams: IDLE_STREAMS,
         refusedTargets: refused.map(target => target.name),
+        ...(contested.length === 0 ? {} : { contestedTargets: contested.map(target => target.name) }),
       }),
     )
     this.#log.info('agent.online', { agent: agent.name, count: accepted.length })
-    for (const target of refused) this.#log.warn('agent.target-refused', { agent: agent.name, target: target.name })
+    const warn = (targets: readonly Target[], reason: string): void => {
+      for (const { name } of targets)
+        this.#log.warn('agent.target-refused', { agent: agent.name, target: name, reason })
+    }
+    warn(refused, 'its enrolment does not cover that name')
+    warn(contested, 'another agent that is connected announces that name with another protocol, labels or options')
+    // It may have been enrolled anew since it proved its key.
+    void this.#letComeBack(agent.name)
     return connection
+  }
+
+  /** Lets go of agents that are enrolled anew, here and on the other relays: they come back at once, with what they may announce now. */
+  async followEnrolments(): Promise<void> {
+    await this.#store.listen('agents', name => void this.#letComeBack(name))
+  }
+
+  /** Tells every relay of the store that an agent was enrolled. It never rejects: at the latest a restart of the agent does the same. */
+  async enrolled(name: string): Promise<void> {
+    await this.#store
+      .notify('agents', name)
+      .catch(error => this.#log.warn('agent.notify-failed', { agent: name, error }))
+    await this.#letComeBack(name)
+  }
+
+  async #letComeBack(name: string): Promise<void> {
+    try {
+      const enrolledMs = await this.#enrolments.enrolledMs(name)
+      const connection = this.#connections.get(name)
+      if (connection === undefined || connection.enrolledMs === enrolledMs) return
+      this.#log.info('agent.enrolled-anew', { agent: name })
+      this.#remove(connection)
+    } catch (error) {
+      this.#log.warn('agent.enrolment-unknown', { agent: name, error })
+    }
   }
 
   /** Two agents may serve one target, but only if they mean the same: policy goes by these labels. */

@@ -11,6 +11,7 @@ export interface EnrolledAgent {
   readonly name: string
   readonly publicKey: string
   readonly targets: readonly string[]
+  readonly enrolledMs: number
 }
 
 const agentName = /^[a-z0-9][a-z0-9._-]{0,62}$/
@@ -74,9 +75,15 @@ export class Enrolments {
           .forUpdate()
           .executeTakeFirst()
         if (row === undefined || row.agent !== agent)
-          throw new GateError('ERR_GATE_TOKEN', 'this enrolment token is not known for this agent')
-        if (row.used_ms !== null) throw new GateError('ERR_GATE_EXPIRED', 'this enrolment token was already used')
-        if (row.expires_ms <= now) throw new GateError('ERR_GATE_EXPIRED', 'this enrolment token has expired')
+          throw new GateError('ERR_GATE_TOKEN', 'this enrolment token is not known for this agent', {
+            hint: `Is it whole, and was it made for the agent of that name? ${anotherToken(agent)}`,
+          })
+        if (row.used_ms !== null)
+          throw new GateError('ERR_GATE_EXPIRED', 'this enrolment token was already used', {
+            hint: anotherToken(agent),
+          })
+        if (row.expires_ms <= now)
+          throw new GateError('ERR_GATE_EXPIRED', 'this enrolment token has expired', { hint: anotherToken(agent) })
         await tx.updateTable('enrolments').set({ used_ms: now }).where('token_hash', '=', row.token_hash).execute()
         const values = {
           public_key: publicKey,
@@ -89,9 +96,22 @@ export class Enrolments {
           .values({ name: agent, ...values })
           .onConflict(conflict => conflict.column('name').doUpdateSet(values))
           .execute()
-        return { name: agent, publicKey, targets: row.targets }
+        return { name: agent, publicKey, targets: row.targets, enrolledMs: now }
       }),
     )
+  }
+
+  /** When the agent was last enrolled; undefined when it is not. @throws {GateError} ERR_GATE_STORE. */
+  async enrolledMs(agent: string): Promise<number | undefined> {
+    const row = await storeErrors(() =>
+      this.#store.db
+        .selectFrom('agents')
+        .select('enrolled_ms')
+        .where('name', '=', agent)
+        .where('revoked_ms', 'is', null)
+        .executeTakeFirst(),
+    )
+    return row?.enrolled_ms
   }
 
   /** @throws {GateError} ERR_GATE_UNAUTHENTICATED unless the agent is enrolled and proves its key over this nonce. */
@@ -123,8 +143,13 @@ export class Enrolments {
         hint: 'Enrol it again: gate-relay enroll --agent NAME --targets PATTERN.',
       })
     }
-    return { name: row.name, publicKey: row.public_key, targets: row.targets }
+    return { name: row.name, publicKey: row.public_key, targets: row.targets, enrolledMs: row.enrolled_ms }
   }
+}
+
+function anotherToken(agent: string): string {
+  const name = agentName.test(agent) ? agent : 'NAME'
+  return `Where the relay runs, gate-relay enroll --agent ${name} --targets PATTERN makes another.`
 }
 
 function readPublicKey(text: string): ReturnType<typeof createPublicKey> {

@@ -1,5 +1,5 @@
 // Agents: how they join, what they may announce, and every way of logging in to PostgreSQL.
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Cleanup } from '@gate/shared/cleanup'
@@ -33,7 +33,8 @@ t.test('joining', async t => {
     const token = await relay.enroll('one', 'prod-*')
     const wrongName = await enroll(await config('wrong', 'another'), token)
     t.equal(wrongName.code, 3)
-    t.match(wrongName.stderr, /not known for this agent/)
+    t.match(wrongName.stderr, /not known for this agent\n.*gate-relay enroll --agent another --targets/)
+    t.same(await readdir(join(directory.path, 'wrong')), [], 'no key stays that no relay knows')
     const right = await enroll(await config('right', 'one'), token)
     t.equal(right.code, 0)
     t.match(right.stdout, /one joined .* and may announce prod-\*/)
@@ -44,6 +45,13 @@ t.test('joining', async t => {
 
   await t.test('an invented token is refused', async t => {
     t.equal((await enroll(await config('invented', 'one'), 'invented-token')).code, 3)
+    const none = await enroll(await config('none', 'one'), '')
+    t.equal(none.code, 2)
+    t.match(none.stderr, /there is no token\n.*gate-relay enroll --agent one --targets/)
+    await t.rejects(readdir(join(directory.path, 'none')), { code: 'ENOENT' }, 'not even a key is made')
+    const known = await config('right', 'one')
+    t.equal((await enroll(known, 'invented-token')).code, 3)
+    t.same(await readdir(join(directory.path, 'right')), ['agent.key'], 'a key that a relay knows stays')
   })
 
   await t.test('an agent that never joined, or whose key was replaced, is not let in', async t => {
@@ -73,14 +81,27 @@ t.test('joining', async t => {
         targetYaml({ host: '127.0.0.1', port: 1 }, 'prod-crown-jewels'),
       ].join('\n'),
     })
-    await agent.process().waitFor(/uplink\.target-refused/)
+    const refused = await agent.process().waitFor(/^.*uplink\.target-refused.*$/m)
+    t.match(refused[0], /"target":"prod-crown-jewels".*the enrolment does not cover.*gate-relay enroll --agent limited/)
+    t.notMatch(refused[0], /another agent/)
     await using alice = await createCli()
     await alice.login(relay, oidc, 'alice')
-    const names = (JSON.parse((await alice.run('targets', '--json')).stdout) as { name: string }[]).map(
-      ({ name }) => name,
-    )
-    t.ok(names.includes('test-db'))
-    t.notOk(names.includes('prod-crown-jewels'))
+    const online = async (): Promise<string[]> => {
+      const { stdout } = await alice.runInProcess('targets', '--json')
+      const listed = JSON.parse(stdout) as { name: string; online: boolean }[]
+      return listed.filter(each => each.online).map(({ name }) => name)
+    }
+    t.match(await online(), ['test-db'])
+    // Enrolled anew for more, it serves them without being started again.
+    const again = await run(process.execPath, [programs.agent, '--config', agent.config, 'enroll'], {
+      input: await relay.enroll('limited', 'test-*', 'prod-*'),
+    })
+    t.equal(again.code, 0, again.stderr)
+    t.match(again.stdout, /may announce test-\*, prod-\*/)
+    t.match(again.stderr, /takes this up by itself/)
+    await agent.process().waitFor(/uplink\.ready[\s\S]*uplink\.ready/)
+    t.match(new Set(await online()), new Set(['test-db', 'prod-crown-jewels']))
+    t.notMatch(relay.process().stderr(), /agent\.enrolment-unknown/)
   })
 
   await t.test('two agents that mean different things by one name: the second is not served', async t => {
@@ -94,7 +115,9 @@ t.test('joining', async t => {
       name: 'second',
       targets: targetYaml({ host: '127.0.0.1', port: 1 }, 'shared').replace('env: prod', 'env: test'),
     })
-    await second.process().waitFor(/uplink\.target-refused/)
+    const [refused] = await second.process().waitFor(/^.*uplink\.target-refused.*$/m)
+    t.match(refused, /"target":"shared".*another agent serves that name with another protocol, labels or options/)
+    t.notMatch(refused, /enrolment does not cover/)
     t.notMatch(first.process().stderr(), /target-refused/)
   })
 
@@ -121,6 +144,30 @@ t.test('joining', async t => {
       t.match(stdout, /^\S+\n$/)
     }
   })
+})
+
+t.test('without a command both programs start, and say of a word that is none that it is none', async t => {
+  await using oidc = await startOidc()
+  await using relay = await startRelay({ oidc, policy: openPolicy })
+  await relay.kill()
+  await using started = start(process.execPath, ['--liftoff-only', programs.relay, '--config', relay.config])
+  await started.waitFor(/relay\.listening/)
+  await using agent = await startAgent({ relay, targets: targetYaml({ host: '127.0.0.1', port: 1 }), ready: false })
+  await agent.kill()
+  await using uplink = start(process.execPath, [programs.agent, '--config', agent.config])
+  await uplink.waitFor(/uplink\.ready/)
+  for (const name of ['relay', 'agent'] as const) {
+    const help = await run(process.execPath, [programs[name], '--help'])
+    t.match(help.stdout, /^ +start \[options\] .*\(default\)/m)
+    const wrong = await run(process.execPath, [programs[name], 'no-such-command'])
+    t.equal(wrong.code, 1)
+    t.equal(
+      wrong.stderr,
+      `gate-${name}: unknown command 'no-such-command'\n  gate-${name} --help shows what there is.\n`,
+    )
+    const option = await run(process.execPath, [programs[name], 'check', '--no-such-option'])
+    t.match(option.stderr, new RegExp(`^gate-${name}: unknown option '--no-such-option'`))
+  }
 })
 
 t.test('logging in to PostgreSQL', { skip }, async t => {

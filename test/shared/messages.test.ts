@@ -42,6 +42,13 @@ const control: fc.Arbitrary<ControlMessage> = fc.oneof(
     idleStreams: fc.integer({ min: 1, max: 64 }),
     refusedTargets: fc.array(name, { maxLength: 3 }),
   }),
+  fc.record({
+    type: type('welcome'),
+    dataToken: text,
+    idleStreams: fc.integer({ min: 1, max: 64 }),
+    refusedTargets: fc.array(name, { maxLength: 3 }),
+    contestedTargets: fc.array(name, { minLength: 1, maxLength: 3 }),
+  }),
   fc.record({ type: type('refused'), error }),
   fc.record({ type: type('dial'), count: fc.integer({ min: 1, max: 64 }) }),
   fc.record({ type: type('cancel'), stream: text }),

@@ -40,7 +40,10 @@ t.test('a token works once, and is kept as a hash only', async t => {
     name: 'agent-1',
     publicKey: key.publicKey,
     targets: ['prod-*', 'é😀'],
+    enrolledMs: clock.now(),
   })
+  t.equal(await enrolments.enrolledMs('agent-1'), clock.now())
+  t.equal(await enrolments.enrolledMs('agent-2'), undefined)
   await t.rejects(redeem(token, 'agent-1', key), { code: 'ERR_GATE_EXPIRED', message: /already used/ })
   await t.rejects(redeem(token, 'agent-1', newKey()), { code: 'ERR_GATE_EXPIRED' })
   t.match(await prove('agent-1', key), { name: 'agent-1', targets: ['prod-*', 'é😀'] })
