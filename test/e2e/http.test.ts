@@ -306,7 +306,12 @@ t.test('held for clients that come again', async t => {
   const hurried = { ...post({ amount: 1 }), headers: { 'content-type': 'application/json', prefer: 'respond-async' } }
   const asked = await get(open, '/refunds/20', hurried)
   t.equal(asked.status, 202)
-  const { request } = (await asked.json()) as { request: string }
+  t.equal(asked.headers.get('content-type'), 'application/json', 'what is accepted is no problem')
+  t.equal(asked.headers.get('preference-applied'), 'respond-async')
+  const said = (await asked.json()) as { request: string; title: string; detail: string; code?: string }
+  t.match(said, { title: /accepted the request, which waits for approval/, detail: /waits for .* to approve it/ })
+  t.notOk('code' in said, 'it is no error')
+  const { request } = said
   t.equal((await get(open, '/refunds/20', hurried)).status, 202, 'asked once')
   t.same(await waitingRequests(bob), [request])
   t.equal((await bob.runInProcess('approve', request)).code, 0)

@@ -11,7 +11,7 @@ import { Following } from './following.ts'
 import { targetOf } from './location.ts'
 import { type FormKind, formOf, overrideScan } from './overrides.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
-import { type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
+import { acceptedOf, type Problem, problemMessage, problemOf, refusalOf } from './problem.ts'
 import { bytesToRead, lengthOf, readStart } from './reading.ts'
 import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, readHead } from './request.ts'
 import { RequestBody } from './request-body.ts'
@@ -160,8 +160,9 @@ export class Exchange {
       const { fault } = head
       const refusal = decidable.command.refusal
       // RFC 7240 section 4.1: the client asked for it to be done later.
-      const later = verdict.isPending && prefersAsync(head.fields) ? 202 : 403
-      const status = refusal === undefined ? later : errorCodes[fault?.code ?? 'ERR_GATE_PROTOCOL'].status
+      if (refusal === undefined && verdict.isPending && prefersAsync(head.fields))
+        return this.#tell(acceptedOf(settled, verdict.request, session.id))
+      const status = refusal === undefined ? 403 : errorCodes[fault?.code ?? 'ERR_GATE_PROTOCOL'].status
       return this.#tell(refusalOf(settled, verdict.request, session.id, status))
     }
     if (verdict.recorded !== undefined) await verdict.recorded

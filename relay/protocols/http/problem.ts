@@ -8,7 +8,8 @@ export interface Problem {
   readonly status: number
   readonly title: string
   readonly detail: string
-  readonly code: string
+  /** Of an error; what is accepted has none. */
+  readonly code?: string
   readonly rule?: string
   readonly hint?: string
   readonly request?: string
@@ -16,6 +17,8 @@ export interface Problem {
 }
 
 export const problemType = 'application/problem+json'
+/** The preference of RFC 7240 section 4.1, as it stands in requests and in the answer that follows it. */
+const respondAsync = 'respond-async'
 
 /** Codes whose status says more here than in the relay's own API. */
 const statuses: Readonly<Partial<Record<GateError['code'], number>>> = {
@@ -54,13 +57,21 @@ export function refusalOf(deny: Deny, request: string | undefined, session: stri
   }
 }
 
+/** The answer to a request that waits for people, and whose client asked not to: nothing has gone wrong (RFC 9110 section 15.3.3). */
+export function acceptedOf(deny: Deny, request: string | undefined, session: string): Problem {
+  const { code: _code, ...answer } = refusalOf(deny, request, session, 202)
+  return { ...answer, title: 'gate accepted the request, which waits for approval' }
+}
+
 /** The body, and the fields that go with it: nobody keeps such an answer. */
 export function problemMessage(problem: Problem): { readonly body: Buffer; readonly fields: Record<string, string> } {
-  const body = Buffer.from(`${JSON.stringify({ type: 'about:blank', ...problem })}\n`)
+  const isProblem = problem.status >= 400
+  const body = Buffer.from(`${JSON.stringify(isProblem ? { type: 'about:blank', ...problem } : problem)}\n`)
   return {
     body,
     fields: {
-      'content-type': problemType,
+      'content-type': isProblem ? problemType : 'application/json',
+      ...(isProblem ? {} : { 'preference-applied': respondAsync }),
       'content-length': String(body.length),
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
