@@ -1,7 +1,9 @@
 // An approval request in words: what lists and details show of it, with nothing in it that could deceive.
+import { counted } from '@gate/shared/counted'
 import { formatDuration } from '@gate/shared/duration'
 import type { RequestDetail, RequestView } from './request-view.ts'
 import { oneLine, printable, span } from './text.ts'
+import { utc } from './when.ts'
 
 /** What is known of a request, in the order in which it matters. */
 export function factsOf(request: RequestDetail): [string, string][] {
@@ -19,10 +21,13 @@ export function factsOf(request: RequestDetail): [string, string][] {
         : `${request.action} ${printable(request.resources.map(({ name }) => name).join(', '))}`,
     ],
     ['rows', rows === undefined ? undefined : writtenRows(rows)],
-    ['expects', estimate === undefined ? undefined : `${estimate.rows} rows (${oneLine(estimate.detail, 300)})`],
+    [
+      'expects',
+      estimate === undefined ? undefined : `${counted(estimate.rows, 'row')} (${oneLine(estimate.detail, 300)})`,
+    ],
     ['rule', `${request.rule}: needs ${request.approvers}`],
     ['grants', grantMaxMs === undefined ? undefined : `up to ${formatDuration(grantMaxMs)} (--for)`],
-    ['until', `${new Date(request.expiresMs).toLocaleTimeString()} (${span(request.expiresMs - request.nowMs)})`],
+    ['until', `${utc(request.expiresMs)} (${span(request.expiresMs - request.nowMs)})`],
     ['state', request.state === 'waiting' ? undefined : request.state],
     ['said', said(request)],
   ]
@@ -38,6 +43,18 @@ function said({ decisions }: RequestDetail): string | undefined {
     })
     .join(', ')
 }
+
+/** The people whose word ended a request, with their reasons; undefined when nobody's did. */
+export function saidBy({ state, decisions }: RequestDetail): string | undefined {
+  const verdict = state === 'denied' ? 'deny' : 'approve'
+  const ended = decisions.filter(decision => decision.verdict === verdict)
+  if (ended.length === 0) return undefined
+  return ended
+    .map(({ by, reason }) => `${nameOf(by)}${reason === undefined ? '' : ` (${oneLine(reason, 200)})`}`)
+    .join(', ')
+}
+
+const nameOf = ({ id, email }: RequestDetail['decisions'][number]['by']): string => oneLine(email ?? id, 60)
 
 /** What the same person did before in the same session. */
 export function earlier({ history }: RequestDetail): string[] {
@@ -68,5 +85,5 @@ export function boundValue(value: RequestView['parameters'][number], index: numb
 /** How much of a long value is not shown. */
 function cutValue({ text, bytes, format }: RequestView['parameters'][number]): string {
   if (text === null || format !== 'text' || Buffer.byteLength(text) >= bytes) return ''
-  return ` … (${bytes} bytes)`
+  return ` … (${counted(bytes, 'byte')})`
 }

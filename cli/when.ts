@@ -23,7 +23,12 @@ export function parseTime(option: string, text: string, nowMs: number, direction
   )
 }
 
-/** 2030-01-31 14:00:05Z. */
+/** 2030-01-31 14:00:05Z: the one form in which times are shown, and one that parseTime takes. The same for colleagues in other places. */
 export function utc(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`
+}
+
+/** 14:00:05Z, where the day is known. */
+export function utcTime(ms: number): string {
+  return utc(ms).slice(11)
 }

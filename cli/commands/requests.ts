@@ -3,6 +3,7 @@ import type { Word } from '@gate/shared/approval'
 import { duration, formatDuration } from '@gate/shared/duration'
 import { GateError } from '@gate/shared/errors'
 import { type App, type Connected, connectApp, interruptible } from '../app.ts'
+import { changeJson, changeLine, changesOf } from '../request-changes.ts'
 import { boundValue, earlier, factsOf, headline } from '../request-text.ts'
 import {
   fetchRequest,
@@ -14,6 +15,7 @@ import {
   watchedList,
 } from '../request-view.ts'
 import { oneLine, printable, span, table } from '../text.ts'
+import { utcTime } from '../when.ts'
 
 const DAY_MS = 86_400_000
 const grantDuration = duration(1_000, 30 * DAY_MS)
@@ -109,40 +111,28 @@ function asTable(app: App, found: readonly RequestView[], nowMs: number): string
 }
 
 /** One line for each change, until Ctrl-C: for scripts that react, and for logs. */
-async function watch({ app, client, credentials }: Connected, { mine, json }: RequestsOptions): Promise<void> {
+async function watch(connected: Connected, { mine, json }: RequestsOptions): Promise<void> {
+  const { app, client, credentials } = connected
   const path = `/v1/requests/watch?which=${mine === true ? 'all' : 'decidable'}`
   await interruptible(async signal => {
-    const known = new Map<string, string>()
+    const known = new Map<string, RequestView>()
     for await (const value of client.lines({ method: 'GET', path, token: await credentials.token() }, signal)) {
       if (typeof value === 'object' && value !== null && 'error' in value)
         throw new GateError('ERR_GATE_UNAUTHENTICATED', 'the login has ended', { hint: 'Run gate login.' })
       const parsed = watchedList.safeParse(value)
       if (!parsed.success) throw new GateError('ERR_GATE_PROTOCOL', 'the relay is of another version')
-      for (const request of changes(known, parsed.data.requests)) {
-        if (json === true) app.print(JSON.stringify(request))
-        else app.print(`${new Date().toLocaleTimeString()} ${line(request)}`)
+      for (const change of changesOf(known, parsed.data.requests)) {
+        const end = change.wasKnown ? await endOf(connected, change.request.id) : undefined
+        if (json === true) app.print(JSON.stringify(changeJson(change, end)))
+        else app.print(`${utcTime(app.clock.now())} ${changeLine(change, end)}`)
       }
     }
   })
 }
 
-function line(request: RequestView | { readonly id: string; readonly state: 'gone' }): string {
-  if (request.state === 'gone') return `${request.id} is no longer waiting`
-  const who = oneLine(request.subject.email ?? request.subject.id, 30)
-  return `${request.id} ${request.state} ${who} ${request.target} ${oneLine(headline(request), 120)}`
-}
-
-/** What is new, what changed its state, and what is not there any more. */
-function changes(
-  known: Map<string, string>,
-  found: readonly RequestView[],
-): (RequestView | { readonly id: string; readonly state: 'gone' })[] {
-  const changed = found.filter(request => known.get(request.id) !== request.state)
-  const there = new Set(found.map(request => request.id))
-  const gone = [...known.keys()].filter(id => !there.has(id))
-  for (const id of gone) known.delete(id)
-  for (const request of found) known.set(request.id, request.state)
-  return [...changed, ...gone.map(id => ({ id, state: 'gone' as const }))]
+/** What came of a request that was listed; undefined when this person may not see that, or cannot now. */
+async function endOf(connected: Connected, id: string): Promise<RequestDetail | undefined> {
+  return fetchRequest(connected, id).catch(() => undefined)
 }
 
 export interface WishOptions {

@@ -90,6 +90,23 @@ t.test('approvals that go wrong', { skip: hasPsql ? false : 'no psql' }, async t
     t.equal((await bob.runInProcess('approve', held.id)).code, 0)
     await watching.waitFor(new RegExp(`"id":"${held.id}","state":"gone"|"id":"${held.id}".*"state":"used"`))
     t.equal((await held.running.finished()).stdout, 'DELETE 0\n')
+    await using reading = bob.start(['requests', '--watch'])
+    const ends = [
+      { word: ['approve'], said: /approved by bob@example\.com: alice@example\.com prod-db delete from t/ },
+      { word: ['deny', '--reason', 'not today'], said: /denied by bob@example\.com \(not today\): alice/ },
+      { word: [], said: /withdrawn by who asked: alice/ },
+    ]
+    for (const { word, said } of ends) {
+      const asked = await hold(gate.port, 'delete from t where id = 1000')
+      await reading.waitFor(new RegExp(`^\\d\\d:\\d\\d:\\d\\dZ ${asked.id} waiting alice@example`, 'm'))
+      const [verdict, ...more] = word
+      if (verdict === undefined) asked.running.kill('SIGINT')
+      else t.equal((await bob.runInProcess(verdict, asked.id, ...more)).code, 0)
+      await reading.waitFor(new RegExp(`Z ${asked.id} ${said.source}`, 'm'))
+      await asked.running.finished()
+    }
+    reading.kill('SIGINT')
+    t.match(await reading.finished(), { code: 0, stderr: '' })
   })
 
   await t.test('a signature that was altered, replayed, or made with another key counts for nothing', async t => {
