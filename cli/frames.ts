@@ -2,7 +2,7 @@
 import type { EventView, SessionView } from './session-view.ts'
 import { printable } from './text.ts'
 import { heading, Texts, Timeline, valuesOf } from './timeline.ts'
-import { utc } from './when.ts'
+import { utc, utcTime } from './when.ts'
 
 /** In characters. */
 export interface Size {
@@ -37,7 +37,7 @@ const lines = (text: string): string => `${text.replace(/\r?\n/g, '\r\n')}\r\n`
  * Nothing recorded can do anything to a terminal but show itself.
  */
 export function stepFrames(session: SessionView, events: readonly EventView[]): Frame[] {
-  const timeline = new Timeline(noColour, ms => utc(ms).slice(11, 19))
+  const timeline = new Timeline(noColour, utcTime)
   return [
     { timeMs: 0, text: lines(heading(session, noColour, utc)) },
     ...events.map(event => ({
@@ -84,7 +84,7 @@ export function terminalFrame({ timeMs, body }: EventView): Frame | undefined {
 
 /** The frames of a session as if somebody had typed it: prompt, statement, what came of it. */
 export function typedFrames(session: SessionView, events: readonly EventView[]): Frame[] {
-  const timeline = new Timeline(noColour, ms => utc(ms).slice(11, 19))
+  const timeline = new Timeline(noColour, utcTime)
   const texts = new Texts()
   const frames: Frame[] = []
   const put = (timeMs: number, text: string): void => {

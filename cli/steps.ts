@@ -1,4 +1,5 @@
 // What was done in sessions, step by step: each command with what was decided, who approved it, and what came of it. Pure.
+import { counted } from '@gate/shared/counted'
 import type { EventView, SessionView } from './session-view.ts'
 import { nameOf } from './session-view.ts'
 import { oneLine, printable, type Style } from './text.ts'
@@ -112,7 +113,7 @@ export function result(step: Step): string {
     step.grant === undefined ? '' : `passed with grant ${step.grant}`,
     step.brokeGlass ? 'not approved: the glass was broken' : '',
     step.failed ? `error ${step.status}` : (step.status ?? ''),
-    step.rows === undefined ? '' : `${step.rows} rows`,
+    step.rows === undefined ? '' : counted(step.rows, 'row'),
     tookText(step),
   ]
   const said = parts.filter(Boolean).join(', ')

@@ -1,4 +1,5 @@
 // The events of a session as lines that a person can read. Every kind of event has its own; nothing in them can deceive. Pure.
+import { counted } from '@gate/shared/counted'
 import type { EventView, SessionView } from './session-view.ts'
 import { nameOf } from './session-view.ts'
 import { shownLines } from './terminal-text.ts'
@@ -104,12 +105,12 @@ export class Timeline {
       case 'command':
         return this.#command(body)
       case 'outcome': {
-        const rows = body.rows === undefined ? '' : `, ${body.rows} rows`
+        const rows = body.rows === undefined ? '' : `, ${counted(body.rows, 'row')}`
         const took = tookText(body)
         return [' ', dim(`→ ${body.status ?? ''}${rows}${took === '' ? '' : `, ${took}`}`)]
       }
       case 'hold': {
-        const rows = body.rows === undefined ? '' : `, with ${body.rows} rows written before commit`
+        const rows = body.rows === undefined ? '' : `, with ${counted(body.rows, 'row')} written before commit`
         return [wait('…'), `held for ${body.approvers ?? ''}${rows} (${body.request})`]
       }
       case 'approval': {
@@ -121,7 +122,7 @@ export class Timeline {
         const denied = body.decision?.effect === 'deny'
         const why = denied ? `: ${body.decision?.reason ?? ''}` : ''
         const total = body.total === undefined ? '' : ` (${body.total} in all)`
-        const text = `${body.rows} rows written before commit${total}, limit ${body.limit} of ${body.rule}${why}`
+        const text = `${counted(body.rows ?? 0, 'row')} written before commit${total}, limit ${body.limit} of ${body.rule}${why}`
         return [body.decision?.effect === 'allow' ? good('✓') : bad('✗'), text]
       }
       default:
@@ -137,7 +138,7 @@ export class Timeline {
     const parts = [
       oneLine(this.#texts.of(body), MAX_TEXT_LENGTH),
       values === '' ? '' : dim(` [${oneLine(values, MAX_VALUES_LENGTH)}]`),
-      body.cutFrom === undefined ? '' : dim(` (recorded in part, of ${body.cutFrom} bytes)`),
+      body.cutFrom === undefined ? '' : dim(` (recorded in part, of ${counted(body.cutFrom, 'byte')})`),
       body.prepared === true ? dim(' (prepared)') : '',
       body.grant === undefined ? '' : dim(` (grant ${body.grant})`),
       body.passedByBreakingGlass === true ? bad(' (not approved: the glass was broken)') : '',
@@ -165,7 +166,10 @@ export class Timeline {
       case 'terminal':
         return [' ', dim(`a terminal of ${body.columns}×${body.rows}`)]
       case 'output':
-        return [' ', dim(body.cutFrom === undefined ? 'showed' : `showed ${body.cutFrom} bytes, recorded in part`)]
+        return [
+          ' ',
+          dim(body.cutFrom === undefined ? 'showed' : `showed ${counted(body.cutFrom, 'byte')}, recorded in part`),
+        ]
       case 'view':
         return [' ', dim(`looked at by ${people}`)]
       case 'limit':

@@ -1,5 +1,6 @@
 // gate audit and gate receipts: whether the record is what it was, for who keeps a little of it.
 import { readFile } from 'node:fs/promises'
+import { counted } from '@gate/shared/counted'
 import { GateError } from '@gate/shared/errors'
 import { openCheckpoint, parseVerifier, type Verifier } from '@gate/shared/record/checkpoint'
 import { type ReadFile, readNote, type Verified, verifyRecord } from '@gate/shared/record/verify'
@@ -148,7 +149,7 @@ function show(
   const rate = `${(bytes / 1e6).toFixed(1)} MB in ${(durationMs / 1000).toFixed(1)} s`
   if (findings.length === 0)
     app.print(
-      `${app.style.good('✓')} ${head.size} records of ${printable(head.origin)} are as they were signed (${approvals} signatures of approvers; ${rate})`,
+      `${app.style.good('✓')} ${counted(head.size, 'record')} of ${printable(head.origin)} ${head.size === 1 ? 'is as it was' : 'are as they were'} signed (${counted(approvals, 'signature')} of approvers; ${rate})`,
     )
 }
 
@@ -197,7 +198,11 @@ export async function receipts(app: App, { json }: { readonly json?: boolean }):
     app.print(table(['SESSION', 'ENDED', 'EVENTS', 'RECORD', 'RECEIPT'], rows, app.style))
   }
   await sayElsewhere(app, connected)
-  if (broken.length > 0) throw new GateError('ERR_GATE_TAMPERED', `${broken.length} receipts do not hold`)
+  if (broken.length > 0)
+    throw new GateError(
+      'ERR_GATE_TAMPERED',
+      `${counted(broken.length, 'receipt')} ${broken.length === 1 ? 'does' : 'do'} not hold`,
+    )
 }
 
 const elsewhereAnswer = z.object({
@@ -210,6 +215,8 @@ async function sayElsewhere(app: App, { client, credentials }: Connected): Promi
   const { relays } = await client.call({ method: 'GET', path, token: await credentials.token() }, elsewhereAnswer)
   for (const { relay, url, sessions } of relays) {
     const where = printable(url === null ? relay : `${relay} at ${url}`)
-    app.note(`${sessions} of your sessions ended on ${where}: their receipts come from there.`)
+    app.note(
+      `${sessions} of your sessions ended on ${where}: ${sessions === 1 ? 'its receipt comes' : 'their receipts come'} from there.`,
+    )
   }
 }

@@ -9,7 +9,7 @@ import { type EventView, readSession, type SessionView } from '../session-view.t
 import { oneLine } from '../text.ts'
 import { heading } from '../timeline.ts'
 import type { ReplayProps } from '../ui/replay.tsx'
-import { parseTime } from '../when.ts'
+import { parseTime, utc } from '../when.ts'
 
 const MAX_SPEED = 1_000
 const offset = duration(0, 30 * 86_400_000)
@@ -88,7 +88,7 @@ export async function replaySession(app: App, id: string, options: ReplayOptions
   if (!app.config.interactive) return void process.stdout.write(exported('text', session, events))
   if (terminal !== undefined) sayOthers(app, events, terminal)
   await showReplay({
-    title: heading(session, app.style, ms => new Date(ms).toLocaleString()),
+    title: heading(session, app.style, utc),
     frames: terminal === undefined ? stepFrames(session, events) : terminalFrames(session, events, terminal),
     speed,
     fromMs: options.from === undefined ? 0 : fromMs(session, options.from),

@@ -10,6 +10,7 @@ import { findProfile, type Profile, writeProfile } from '../profile.ts'
 import { type DevicePrompt, deviceLogin, revoke } from '../provider.ts'
 import { RelayClient } from '../relay-client.ts'
 import { printable, span } from '../text.ts'
+import { utc } from '../when.ts'
 
 export interface LoginOptions {
   readonly relay?: string
@@ -52,7 +53,7 @@ export async function login(app: App, options: LoginOptions): Promise<void> {
     app.print(`${app.style.good('✓')} logged in to ${profile.relay} as ${app.style.bold(printable(who))}`)
     app.print(
       app.style.dim(
-        `  groups: ${printable(kept.subject.groups.join(', ')) || 'none'}; at the latest until ${new Date(kept.endsMs).toLocaleString()}`,
+        `  groups: ${printable(kept.subject.groups.join(', ')) || 'none'}; at the latest until ${utc(kept.endsMs)}`,
       ),
     )
     app.print(app.style.dim('  gate targets shows what you may open'))
@@ -108,11 +109,17 @@ async function pinOf(
   })
 }
 
+/** @throws {GateError} ERR_GATE_CANCELLED at Ctrl-C, and where the input ends without an answer. */
 async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  // Both close it; the question alone would then be pending for ever.
+  const closed = new Promise<never>((_resolve, reject) => {
+    terminal.once('close', () => reject(new GateError('ERR_GATE_CANCELLED', 'the login was given up')))
+  })
   try {
-    return /^y(es)?$/i.test((await terminal.question(question)).trim())
+    return /^y(es)?$/i.test((await Promise.race([terminal.question(question), closed])).trim())
   } finally {
+    closed.catch(() => {})
     terminal.close()
   }
 }

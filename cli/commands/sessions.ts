@@ -6,7 +6,7 @@ import { nameOf, readSession, type SessionView, sessionLines, sessionList } from
 import { byTime, type Step, stepsOf, stepText } from '../steps.ts'
 import { jsonLine, oneLine, span, table } from '../text.ts'
 import { heading, Timeline } from '../timeline.ts'
-import { parseTime } from '../when.ts'
+import { parseTime, utc, utcTime } from '../when.ts'
 
 /** Sessions of a task whose steps are shown together, unless --limit says otherwise. */
 const TASK_LIMIT = '200'
@@ -24,9 +24,6 @@ export interface SessionsOptions {
   readonly format?: string
   readonly json?: boolean
 }
-
-const day = (ms: number): string => new Date(ms).toLocaleString()
-const timeOfDay = (ms: number): string => new Date(ms).toLocaleTimeString()
 
 export async function sessions(app: App, options: SessionsOptions): Promise<void> {
   const markdown = isMarkdown(options.format)
@@ -73,9 +70,10 @@ function list(app: App, found: readonly SessionView[]): string {
     String(each.commands),
     String(each.refused),
     String(each.held),
-    oneLine([each.task, each.program].filter(Boolean).join(' '), 40),
+    oneLine(each.program ?? '-', 20),
+    oneLine(each.task ?? '-', 40),
   ])
-  const header = ['SESSION', 'STARTED', 'LASTED', 'WHO', 'TARGET', 'COMMANDS', 'REFUSED', 'HELD', 'TASK']
+  const header = ['SESSION', 'STARTED', 'LASTED', 'WHO', 'TARGET', 'COMMANDS', 'REFUSED', 'HELD', 'PROGRAM', 'TASK']
   return table(header, rows, app.style)
 }
 
@@ -100,7 +98,7 @@ async function task(
   if (markdown) return app.print(report(`Incident report: task ${name}`, all, steps, app.clock.now()))
   app.print(list(app, all))
   app.print('')
-  for (const [index, step] of steps.entries()) app.print(stepText(step, index + 1, app.style, day))
+  for (const [index, step] of steps.entries()) app.print(stepText(step, index + 1, app.style, utc))
 }
 
 export interface ShowOptions {
@@ -115,10 +113,10 @@ export async function showSession(app: App, id: string, { json, format }: ShowOp
     const { session, events } = await readSession(connected, id)
     return app.print(report(`Incident report: session ${id}`, [session], stepsOf(session, events), app.clock.now()))
   }
-  const timeline = new Timeline(app.style, timeOfDay)
+  const timeline = new Timeline(app.style, utcTime)
   for await (const each of sessionLines(connected, id)) {
     if (json === true) app.print(jsonLine(each))
-    else if ('session' in each) app.print(heading(each.session, app.style, day))
+    else if ('session' in each) app.print(heading(each.session, app.style, utc))
     else app.print(timeline.line(each.event))
   }
 }

@@ -6,6 +6,7 @@ import { sessionLines } from '../session-view.ts'
 import { jsonLine } from '../text.ts'
 import { heading, Timeline } from '../timeline.ts'
 import type { Live } from '../ui/live.tsx'
+import { utc, utcTime } from '../when.ts'
 
 /** ink and react take most of a second to load, and only terminals need them. */
 const showLive = (title: string, colour: boolean): Promise<Live> =>
@@ -14,7 +15,7 @@ const showLive = (title: string, colour: boolean): Promise<Live> =>
 /** Ends with the session, or with Ctrl-C. @throws {GateError} what the relay says when it sends no more. */
 export async function watchSession(app: App, id: string, { json }: { readonly json?: boolean }): Promise<void> {
   await using connected = await connectApp(app)
-  const timeline = new Timeline(app.style, ms => new Date(ms).toLocaleTimeString())
+  const timeline = new Timeline(app.style, utcTime)
   let title = ''
   let live: Live | undefined
   await interruptible(async signal => {
@@ -22,7 +23,7 @@ export async function watchSession(app: App, id: string, { json }: { readonly js
       for await (const each of sessionLines(connected, id, true, signal)) {
         if (json === true) app.print(jsonLine(each))
         else if ('session' in each) {
-          title = heading(each.session, app.style, ms => new Date(ms).toLocaleString())
+          title = heading(each.session, app.style, utc)
           app.print(title)
         } else {
           // What is shown on a terminal is looked at on one; where there is none, it is lines like everything else.

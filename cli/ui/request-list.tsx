@@ -1,4 +1,5 @@
 // The rows of the live list.
+import { counted } from '@gate/shared/counted'
 import { Box, Text } from 'ink'
 import type { ReactNode } from 'react'
 import { headline } from '../request-text.ts'
@@ -47,7 +48,7 @@ export function RequestList({ requests, selectedId, color, now, columns, height 
       {requests.slice(first, first + height).map((request, row) => {
         const isSelected = first + row === index
         const left = span(request.expiresMs - now)
-        const rows = request.rows === undefined ? '' : `[${request.rows} rows locked] `
+        const rows = request.rows === undefined ? '' : `[${counted(request.rows, 'row')} locked] `
         const head = `${isSelected ? '›' : ' '} ${request.id} ${left.padStart(4)} ${oneLine(request.subject.email ?? request.subject.id, 24)} ${request.target} ${rows}`
         return (
           <Text key={request.id} inverse={isSelected && color} wrap="truncate">

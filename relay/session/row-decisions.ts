@@ -1,4 +1,5 @@
 // Decides commands under row limits again, by the rows they have written, before they are committed.
+import { counted } from '@gate/shared/counted'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Deny, RowLimitObligation, Settled } from '@gate/shared/model'
 import type { Asked, Command, HoldNotice, RowCount, RowVerdict } from '../protocols/protocol.ts'
@@ -123,8 +124,8 @@ export class RowDecisions {
   }
 
   #overLimit({ limit, rows, earlier }: Tally): Deny {
-    const before = earlier === 0 ? '' : ` after ${earlier} rows of task ${this.#context.task}`
-    const reason = `it changes ${rows} rows${before}, and ${limit.rule} allows ${limit.rows}`
+    const before = earlier === 0 ? '' : ` after ${counted(earlier, 'row')} of task ${this.#context.task}`
+    const reason = `it changes ${counted(rows, 'row')}${before}, and ${limit.rule} allows ${limit.rows}`
     return { effect: 'deny', rule: limit.rule, reason, hint: undefined }
   }
 

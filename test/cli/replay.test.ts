@@ -83,8 +83,8 @@ t.test(
       frames.map(([time]) => time).sort((a, b) => a - b),
     )
     const text = frames.map(([, , written]) => written).join('')
-    t.match(text, /prod-db=> select 1\r\nfrom t;\r\n12:00:01 +1 {2}→ SELECT 1, 1 rows, 4 ms\r\n/)
-    t.match(text, /prod-db=> drop table t;\r\n12:00:20 ✗ +2 {2}drop table t — refused by some-rule: not here\r\n/)
+    t.match(text, /prod-db=> select 1\r\nfrom t;\r\n12:00:01Z +1 {2}→ SELECT 1, 1 row, 4 ms\r\n/)
+    t.match(text, /prod-db=> drop table t;\r\n12:00:20Z ✗ +2 {2}drop table t — refused by some-rule: not here\r\n/)
     t.notMatch(text, /[^\r]\n/, 'every line begins at the left')
     const typing = frames.filter(([time]) => time > 18 && time < 20)
     t.ok(typing.length >= 3, 'the statement is typed before the moment it came')
