@@ -15,7 +15,7 @@ import { errorCodes } from '@gate/shared/errors'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
 import * as z from 'zod'
-import { programs } from '../support/gate.ts'
+import { createCli, programs } from '../support/gate.ts'
 import { freePort } from '../support/net.ts'
 import { startOidc } from '../support/oidc.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -115,7 +115,7 @@ t.test(
         t.equal(code, 0, `${command}: ${stdout}${stderr}`)
         if (command.includes('select 1')) t.match(stdout, /\(1 row\)/)
         if (command === 'gate targets') t.match(stdout, /prod-db +postgres +online +env=prod/)
-        if (command === 'gate sessions') t.match(stdout, /alice@example\.com +prod-db/)
+        if (command === 'gate sessions') t.match(stdout, /alice@example\.com +prod-db .* psql +-$/m, 'psql is no task')
       }
       ran.push(command)
     }
@@ -126,6 +126,11 @@ t.test(
       env: environment,
     })
     t.equal(masked.stdout, 's***@***.org\n', masked.stderr)
+    // Whoever may approve may look at what they approved.
+    await using bob = await createCli()
+    await bob.login({ url: `http://127.0.0.1:${port}` }, oidc, 'bob')
+    const [session] = JSON.parse((await bob.runInProcess('sessions', '--json')).stdout) as { id: string }[]
+    t.match((await bob.runInProcess('sessions', 'show', session?.id ?? '')).stdout, /alice@example\.com on prod-db/)
   },
 )
 
@@ -182,7 +187,8 @@ t.test('the files that the documents show are valid as they stand', async t => {
 t.test('docs/cli.md lists every command with its options, and every exit code', async t => {
   const text = await read('docs/cli.md')
   const help = await run(process.execPath, [programs.gate, '--help'])
-  const listed = [...help.stdout.matchAll(/^ {2}([a-z]+)(?: |$)/gm)]
+  const [commands = ''] = help.stdout.split('\nExamples:')
+  const listed = [...commands.matchAll(/^ {2}([a-z]+)(?: |$)/gm)]
     .map(([, name = '']) => name)
     .filter(name => name !== 'help')
   t.ok(listed.length >= 12)
