@@ -2,6 +2,7 @@
 import tab from '@bomb.sh/tab/commander'
 import type { Command } from 'commander'
 import type { App } from './app.ts'
+import { bashCompletion } from './bash-completion.ts'
 
 /** Completing must never make a person wait for a relay that is away. */
 const PATIENCE_MS = 1_500
@@ -22,6 +23,13 @@ export interface Candidates {
 /** Adds `gate complete <shell>`. */
 export function addCompletion(program: Command): void {
   tab(program)
+  const complete = program.commands.find(command => command.name() === 'complete')
+  complete?.description('print a script that completes commands and names, for bash, zsh, fish or powershell')
+}
+
+/** The script for a shell where it is our own; undefined for the others. */
+export function ownScript([command, shell, ...more]: readonly string[]): string | undefined {
+  return command === 'complete' && shell === 'bash' && more.length === 0 ? bashCompletion : undefined
 }
 
 /** Whether the command line is one that a shell sends to complete another. */

@@ -6,9 +6,10 @@ import { lockNames } from './commands/locks.ts'
 import { requestNames } from './commands/requests.ts'
 import { sessionNames } from './commands/sessions.ts'
 import { targetNames } from './commands/targets.ts'
-import { completeNames, isCompletion } from './completion.ts'
+import { completeNames, isCompletion, ownScript } from './completion.ts'
 import { createProgram } from './program.ts'
 import { printable } from './text.ts'
+import { usageError } from './usage.ts'
 
 /** What follows `--` belongs to another program. */
 function splitArguments(args: readonly string[]): { own: readonly string[]; command: readonly string[] } {
@@ -19,8 +20,9 @@ function splitArguments(args: readonly string[]): { own: readonly string[]; comm
 }
 
 function report(app: App, args: readonly string[], thrown: unknown): number {
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2
-  const error = asGateError(thrown)
+  const error = thrown instanceof CommanderError ? usageError(thrown) : asGateError(thrown)
+  // Help was shown: asked for, or where a command was missing.
+  if (error === undefined) return (thrown as CommanderError).exitCode === 0 ? 0 : errorCodes.ERR_GATE_USAGE.exit
   if (args.includes('--json')) app.note(JSON.stringify({ error: error.toJSON() }))
   else {
     app.note(`${app.style.bad('gate:')} ${printable(error.message)}`)
@@ -49,6 +51,11 @@ export async function main(app: App, args: readonly string[]): Promise<number> {
         app.print(':4')
         return 0
       }
+    }
+    const script = ownScript(own)
+    if (script !== undefined) {
+      app.print(script)
+      return 0
     }
     await createProgram(app, command, exitCode => {
       code = exitCode

@@ -13,6 +13,7 @@ import { sessions, showSession } from './commands/sessions.ts'
 import { targets } from './commands/targets.ts'
 import { killSession, watchSession } from './commands/use.ts'
 import { addCompletion } from './completion.ts'
+import { addExamples } from './examples.ts'
 
 const VERSION = '0.1.0'
 
@@ -25,12 +26,13 @@ export function createProgram(app: App, command: readonly string[], exit: (code:
     .version(VERSION)
     // What stands behind a command is the command's.
     .enablePositionalOptions()
-    .showHelpAfterError('(gate --help shows what there is)')
+    // main.ts says what went wrong, as it does for everything else.
+    .configureOutput({
+      writeOut: text => app.print(text.trimEnd()),
+      writeErr: text => app.note(text.trimEnd()),
+      outputError: () => {},
+    })
     .exitOverride()
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 done, 1 failed, 2 not understood, 3 not logged in, 4 refused, 5 not found, 6 decided or expired, 7 unreachable, 8 port in use, 130 interrupted.',
-    )
   program
     .command('login')
     .description('log in with your identity provider (OpenID Connect device login)')
@@ -130,6 +132,7 @@ export function createProgram(app: App, command: readonly string[], exit: (code:
       .action(async () => exit(await runPart(part, process.argv.slice(3))))
   }
   addCompletion(program)
+  addExamples(program)
   return program
 }
 
