@@ -1,4 +1,5 @@
 // What every command starts from: configuration, profile, keychain, a client for the relay, and where to print.
+import { stripVTControlCharacters } from 'node:util'
 import { type Clock, systemClock } from '@gate/shared/clock'
 import { GateError } from '@gate/shared/errors'
 import { type CliConfig, readCliConfig } from './config.ts'
@@ -34,7 +35,8 @@ export function createApp(): App {
     clock: systemClock,
     style: createStyle(config),
     print: text => void process.stdout.write(`${text}\n`),
-    note: text => void process.stderr.write(`${text}\n`),
+    // Standard error may be a file where standard output is a terminal.
+    note: text => void process.stderr.write(`${process.stderr.isTTY ? text : stripVTControlCharacters(text)}\n`),
   }
 }
 

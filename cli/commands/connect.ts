@@ -41,6 +41,7 @@ const RENEW_BEFORE_MS = 3 * 60_000
 const RENEW_CHECK_MS = 30_000
 /** Receipts of sessions that ended are fetched this often while ports are open, and at the end. */
 const RECEIPTS_EVERY_MS = 5 * 60_000
+const LAST_RECEIPTS_MS = 5_000
 /** Connections of a command that has ended are cut off after so long; one that it left to others may stay open. */
 const LAST_WORDS_MS = 1_000
 
@@ -81,13 +82,18 @@ export async function connect(
     clearInterval(renewing)
     clearInterval(keeping)
     for (const { listener } of opened) await listener[Symbol.asyncDispose]()
-    await keepReceipts(connected)
+    await lastReceipts(connected)
   }
 }
 
 /** A command's last words are on their way when it has ended: cut off, they would look like a connection that was lost. */
 async function ended(streams: ReadonlySet<Promise<void>>): Promise<void> {
   await Promise.race([Promise.all(streams), wait(LAST_WORDS_MS, undefined, { ref: false })])
+}
+
+/** Whoever has said that it is over does not wait long for a relay that does not answer. */
+async function lastReceipts(connected: Connected): Promise<void> {
+  await Promise.race([keepReceipts(connected), wait(LAST_RECEIPTS_MS, undefined, { ref: false })])
 }
 
 /** Receipts that are not to be had now come the next time; a record that was rewritten is said aloud. */
@@ -181,7 +187,7 @@ async function connectStdio(connected: Connected, name: string, options: Connect
   await serveStream(stream, streamContext(connected, target, options, say))
   await closed
   clearInterval(renewing)
-  await keepReceipts(connected)
+  await lastReceipts(connected)
   return code
 }
 

@@ -112,16 +112,18 @@ async function pinOf(
 /** @throws {GateError} ERR_GATE_CANCELLED at Ctrl-C, and where the input ends without an answer. */
 async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  let answer: string | undefined
   // Both close it; the question alone would then be pending for ever.
-  const closed = new Promise<never>((_resolve, reject) => {
-    terminal.once('close', () => reject(new GateError('ERR_GATE_CANCELLED', 'the login was given up')))
+  const closed = new Promise<void>(resolve => terminal.once('close', resolve))
+  const asked = terminal.question(question).then(text => {
+    answer = text
   })
-  try {
-    return /^y(es)?$/i.test((await Promise.race([terminal.question(question), closed])).trim())
-  } finally {
-    closed.catch(() => {})
-    terminal.close()
-  }
+  await Promise.race([asked, closed])
+  terminal.close()
+  if (answer !== undefined) return /^y(es)?$/i.test(answer.trim())
+  // The question still stands on the line.
+  process.stderr.write('\n')
+  throw new GateError('ERR_GATE_CANCELLED', 'the login was given up')
 }
 
 function chooseIssuer<T extends { issuer: string }>(issuers: readonly T[], wanted: string | undefined): T {

@@ -1,6 +1,7 @@
 // Checks a whole record against its signed checkpoint, bundle by bundle, in constant memory; says what was done to it. Pure but for what it is given to read.
 import { hash } from 'node:crypto'
 import { isSignedBy, signedDecision, statementBytes } from '../approval.ts'
+import { counted } from '../counted.ts'
 import { GateError } from '../errors.ts'
 import { openCheckpoint, type TreeHead, type Verifier } from './checkpoint.ts'
 import { type Deleted, Deletions } from './deletions.ts'
@@ -228,7 +229,10 @@ function explain(leaves: readonly Buffer[], tile: readonly Buffer[], first: numb
   }
   const spare = leaves.length - (tile.length + shift)
   if (spare > 0 && tile.length === TILE_WIDTH)
-    findings.add(first + tile.length, `${spare} records were added after record ${first + tile.length - 1}`)
+    findings.add(
+      first + tile.length,
+      `${counted(spare, 'record')} ${spare === 1 ? 'was' : 'were'} added after record ${first + tile.length - 1}`,
+    )
 }
 
 async function compareTile(

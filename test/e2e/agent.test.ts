@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Cleanup } from '@gate/shared/cleanup'
 import t from 'tap'
 import { createAuthority } from '../support/certificates.ts'
-import { createCli, programs, startAgent, startRelay } from '../support/gate.ts'
+import { createCli, programs, type RelayProcess, startAgent, startRelay } from '../support/gate.ts'
 import { startOidc } from '../support/oidc.ts'
 import { type PostgresOptions, type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { run, start } from '../support/process.ts'
@@ -144,6 +144,29 @@ t.test('joining', async t => {
       t.match(stdout, /^\S+\n$/)
     }
   })
+})
+
+t.test('enrolled anew at one of two relays of a store, an agent announces more to both', async t => {
+  await using oidc = await startOidc()
+  await using storage = await startPostgres()
+  await storage.query('create database gate_store')
+  const setup = { oidc, policy: openPolicy, store: storage.url('gate_store') }
+  await using first = await startRelay(setup)
+  await using second = await startRelay(setup)
+  const targets = ['test-db', 'prod-db'].map(name => targetYaml({ host: '127.0.0.1', port: 1 }, name)).join('\n')
+  await using agent = await startAgent({ relay: first, patterns: ['test-*'], targets })
+  await agent.kill()
+  const config = await readFile(agent.config, 'utf8')
+  await writeFile(agent.config, config.replace(/^relay: .*$/m, `relay: [${first.url}, ${second.url}]`))
+  await agent.restart()
+  const served = (relay: RelayProcess): Promise<unknown> =>
+    relay.process().waitFor(/agent-one","count":1,[\s\S]*agent\.enrolled-anew[\s\S]*agent-one","count":2,/)
+  await second.process().waitFor(/agent-one","count":1,/)
+  const again = await run(process.execPath, [programs.agent, '--config', agent.config, 'enroll'], {
+    input: await first.enroll('agent-one', '*'),
+  })
+  t.equal(again.code, 0, again.stderr)
+  await Promise.all([first, second].map(served))
 })
 
 t.test('without a command both programs start, and say of a word that is none that it is none', async t => {

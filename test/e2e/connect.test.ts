@@ -139,7 +139,7 @@ t.test('gate connect', { skip }, async t => {
     t.ok(Number(late?.['firstByteMs']) > 900, 'nothing came before the server woke up')
     t.ok(Number(late?.['firstByteMs']) <= Number(late?.['durationMs']))
     const shown = (await alice.runInProcess('sessions', 'show', String(late?.['session']))).stdout
-    t.match(shown, `→ SELECT 1, 1 rows, ${late?.['durationMs']} ms (first byte after ${late?.['firstByteMs']} ms)`)
+    t.match(shown, `→ SELECT 1, 1 row, ${late?.['durationMs']} ms (first byte after ${late?.['firstByteMs']} ms)`)
   })
 
   await t.test('serves ::1 as well', { skip: existsSync('/proc/net/if_inet6') ? false : 'no IPv6' }, async t => {
@@ -215,6 +215,19 @@ t.test('gate connect', { skip }, async t => {
     await chmod(other.home, 0o777)
     const done = await other.login(world.relay, world.oidc, 'bob').catch((thrown: unknown) => thrown as Error)
     t.match(done instanceof Error ? done.message : done.stderr, /can be written by somebody else/)
+  })
+
+  await t.test('Ctrl-C ends it soon, also while the relay does not answer', async t => {
+    await using connecting = alice.start(['connect', 'prod-db'])
+    await connecting.waitFor(/Ctrl-C closes/)
+    const relay = world.relay.process()
+    relay.kill('SIGSTOP')
+    try {
+      connecting.kill('SIGINT')
+      t.equal((await connecting.finished(13_000)).code, 0, 'before the relay would be given up')
+    } finally {
+      relay.kill('SIGCONT')
+    }
   })
 
   await t.test('with no login: what to do, also as JSON', async t => {

@@ -164,7 +164,7 @@ t.test('stopping', { skip: hasPsql ? false : 'no psql on this machine' }, async 
     await watching.waitFor(/✓ +1 {2}select 'followed'/)
     running.client.child.stdin?.write('select 40 + 2;\n')
     await watching.waitFor(/✓ +2 {2}select 40 \+ 2/)
-    await watching.waitFor(/→ SELECT 1, 1 rows/)
+    await watching.waitFor(/→ SELECT 1, 1 row/)
     running.client.child.stdin?.end()
     const done = await watching.finished()
     t.equal(done.code, 0)

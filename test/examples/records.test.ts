@@ -65,7 +65,7 @@ t.test('the example, from the first command to the last', { skip: hasPsql ? fals
   t.match(answer('--rule never'), /MIG-42\/2/)
   t.match(answer('show SESSION'), /✗ +1 {2}drop table accounts — refused by never/)
   const task = answer('sessions --task MIG-42')
-  t.match(task, /✓ update accounts[\s\S]*→ UPDATE 1, 1 rows[\s\S]*✗ drop table accounts\n +→ refused by never/)
+  t.match(task, /✓ update accounts[\s\S]*→ UPDATE 1, 1 row[\s\S]*✗ drop table accounts\n +→ refused by never/)
   t.match(answer('--task MIG-42 --format markdown'), /^# Incident report: task MIG-42\n[\s\S]*### 2\./)
   t.match(answer('gate locks'), /user +alice@example\.com/)
   t.match(answer('replay'), /looked at by|pg_sleep/)

@@ -245,10 +245,11 @@ t.test('a log', async t => {
 
   await t.test('tells of an error of ours its code and message, and of its causes what may be told', async t => {
     const cause = new GateError('ERR_GATE_STORE', 'no store', { cause: new Error('password=hunter2') })
-    log.error('relay.failed', { error: new GateError('ERR_GATE_RECORD', 'no record', { cause }) })
+    log.error('relay.failed', { error: new GateError('ERR_GATE_RECORD', 'no record', { cause, hint: 'wait' }) })
     t.match(last()['error'], {
       code: 'ERR_GATE_RECORD',
       message: 'no record',
+      hint: 'wait',
       cause: { code: 'ERR_GATE_STORE', cause: { name: 'Error' } },
     })
     t.notMatch(lines.at(-1), 'hunter2')

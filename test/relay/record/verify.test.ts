@@ -93,7 +93,7 @@ t.test('what was done to it is found, and where', async t => {
     ['removed', editRecords(whole, all => all.toSpliced(3, 1)), ['record 260 is missing']],
     ['the last one removed', editRecords(whole, all => all.slice(0, -1)), ['record 512 is missing']],
     ['added', editRecords(whole, all => all.toSpliced(3, 0, spare)), ['a record was added before record 260']],
-    ['added at the end', editRecords(whole, all => [...all, spare]), ['1 records were added after record 512']],
+    ['added at the end', editRecords(whole, all => [...all, spare]), ['1 record was added after record 512']],
     [
       'swapped',
       editRecords(whole, all => swap(all, 3, 10)),
