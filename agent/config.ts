@@ -1,7 +1,7 @@
 // The agent's configuration: which relays it serves, and which targets with which credentials.
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { asGateError } from '@gate/shared/errors'
+import { GateError } from '@gate/shared/errors'
 import { targetName } from '@gate/shared/messages'
 import { parseYaml } from '@gate/shared/yaml'
 import * as z from 'zod'
@@ -74,7 +74,10 @@ export async function readAgentConfig(file: string): Promise<AgentConfig> {
   try {
     text = await readFile(file, 'utf8')
   } catch (cause) {
-    throw asGateError(cause, 'ERR_GATE_CONFIG', `${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`)
+    throw new GateError('ERR_GATE_CONFIG', `${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, {
+      cause,
+      hint: 'Name another file with --config FILE.',
+    })
   }
   const { relay, ...value } = parseYaml(file, text, schema).value
   const path = (relative: string): string => resolve(dirname(file), relative)

@@ -131,7 +131,7 @@ try {
   process.stderr.write(`gate-agent: ${error.message}\n`)
   if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`)
   // What OpenSSL and the like say of a relay that is not reached is in the message already, in words.
-  const isSaid = error.code === 'ERR_GATE_RELAY_UNREACHABLE' || error.code === 'ERR_GATE_RELAY_CHANGED'
+  const isSaid = ['ERR_GATE_CONFIG', 'ERR_GATE_RELAY_UNREACHABLE', 'ERR_GATE_RELAY_CHANGED'].includes(error.code)
   if (error.cause instanceof Error && !isSaid) process.stderr.write(`  caused by: ${error.cause.message}\n`)
   process.exitCode = errorCodes[error.code].exit
 }

@@ -25,7 +25,9 @@ export async function readSecret(source: SecretSource): Promise<string> {
   }
   const value = environment(source.environment)
   if (value === undefined)
-    throw new GateError('ERR_GATE_TARGET_LOGIN', "the environment variable with the target's password is not set")
+    throw new GateError('ERR_GATE_TARGET_LOGIN', "the environment variable with the target's password is not set", {
+      hint: 'Whoever runs the agent sets the one that agent.yaml names, and starts the agent again.',
+    })
   return value
 }
 

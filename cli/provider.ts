@@ -33,7 +33,7 @@ async function discover(issuer: string, clientId: string): Promise<Configuration
     throw new GateError(
       'ERR_GATE_UNAUTHENTICATED',
       `the identity provider ${issuer} does not answer as OpenID Connect says`,
-      { cause },
+      { cause, hint: 'Is it up, does this machine reach it, and is it what relay.yaml names under issuers?' },
     )
   }
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { duration } from '@gate/shared/duration'
-import { asGateError, GateError } from '@gate/shared/errors'
+import { GateError } from '@gate/shared/errors'
 import { parseYaml } from '@gate/shared/yaml'
 import * as z from 'zod'
 import { noticeKinds } from './notices/notice.ts'
@@ -175,7 +175,10 @@ export async function readRelayConfig(file: string): Promise<RelayConfig> {
   try {
     text = await readFile(file, 'utf8')
   } catch (cause) {
-    throw asGateError(cause, 'ERR_GATE_CONFIG', `${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`)
+    throw new GateError('ERR_GATE_CONFIG', `${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, {
+      cause,
+      hint: 'Name another file with --config FILE.',
+    })
   }
   const { value } = parseYaml(file, text, schema)
   const path = (relative: string): string => resolve(dirname(file), relative)

@@ -10,6 +10,8 @@ import { parseTime, utc, utcTime } from '../when.ts'
 
 /** Sessions of a task whose steps are shown together, unless --limit says otherwise. */
 const TASK_LIMIT = '200'
+/** The relay lists no more. */
+const MAX_LIMIT = 1_000
 
 export interface SessionsOptions {
   readonly target?: string
@@ -52,11 +54,17 @@ function queryOf(options: SessionsOptions, nowMs: number): URLSearchParams {
     const value = options[name]
     if (value !== undefined) query.set(name, value)
   }
+  if (options.limit !== undefined && !isLimit(options.limit))
+    throw new GateError('ERR_GATE_USAGE', `--limit: expected 1 to ${MAX_LIMIT}, got "${oneLine(options.limit, 20)}"`)
   if (options.task !== undefined && options.limit === undefined) query.set('limit', TASK_LIMIT)
   const { since, until } = options
   if (since !== undefined) query.set('sinceMs', String(parseTime('--since', since, nowMs, 'before')))
   if (until !== undefined) query.set('untilMs', String(parseTime('--until', until, nowMs, 'before')))
   return query
+}
+
+function isLimit(text: string): boolean {
+  return /^[1-9]\d{0,3}$/.test(text) && Number(text) <= MAX_LIMIT
 }
 
 function list(app: App, found: readonly SessionView[]): string {

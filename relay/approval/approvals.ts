@@ -15,7 +15,7 @@ import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
 import { expireLater, findLater } from './later.ts'
 import { isSamePerson } from './person.ts'
-import { type ApprovalRequest, type Decision, readDecisions, readRequest, readRequests } from './requests.ts'
+import { type ApprovalRequest, type Decision, noRequest, readDecisions, readRequest, readRequests } from './requests.ts'
 import { type Review, Reviews } from './reviews.ts'
 import { type Answer, Waiting } from './waiting.ts'
 
@@ -222,7 +222,7 @@ export class Approvals implements AsyncDisposable {
    */
   async get(subject: Subject, id: string): Promise<{ request: ApprovalRequest; decisions: readonly Decision[] }> {
     const request = await storeErrors(() => readRequest(this.#store, id))
-    if (request.subject.id !== subject.id && !this.mayDecide(subject, request)) throw notFound(id)
+    if (request.subject.id !== subject.id && !this.mayDecide(subject, request)) throw noRequest(id)
     return { request, decisions: await storeErrors(() => readDecisions(this.#store, id)) }
   }
 
@@ -250,7 +250,7 @@ export class Approvals implements AsyncDisposable {
         hint: `Ask ${request.approvers}.`,
       })
     }
-    if (!this.mayDecide(subject, request)) throw notFound(request.id)
+    if (!this.mayDecide(subject, request)) throw noRequest(request.id)
     if (request.state === 'expired' || (request.state === 'waiting' && request.expiresMs <= this.#clock.now())) {
       throw new GateError('ERR_GATE_EXPIRED', `${request.id} has expired`)
     }
@@ -261,10 +261,4 @@ export class Approvals implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#waiting.close()
   }
-}
-
-function notFound(id: string): GateError {
-  return new GateError('ERR_GATE_NOT_FOUND', `there is no request ${id} that you may see`, {
-    hint: 'gate approve lists what waits for you.',
-  })
 }

@@ -60,10 +60,17 @@ const LISTED_TEXT_LENGTH = 400
 
 type Reads = Pick<Store, 'db'>
 
+/** The same of what there is not and of what is not theirs: nobody learns which it is. */
+export function noRequest(id: string): GateError {
+  return new GateError('ERR_GATE_NOT_FOUND', `there is no request ${id} that you may see`, {
+    hint: 'gate requests lists what waits for you, and gate requests --mine what you asked for.',
+  })
+}
+
 /** @throws {GateError} ERR_GATE_NOT_FOUND. */
 export async function readRequest(store: Reads, id: string): Promise<ApprovalRequest> {
   const row = await store.db.selectFrom('requests').selectAll().where('id', '=', id).executeTakeFirst()
-  if (row === undefined) throw new GateError('ERR_GATE_NOT_FOUND', `there is no request ${id} that you may see`)
+  if (row === undefined) throw noRequest(id)
   return toRequest(row)
 }
 

@@ -30,6 +30,15 @@ t.test('what the parser does not understand is said by gate, with the next step'
   t.match(JSON.parse(json.stderr), { error: { code: 'ERR_GATE_USAGE', message: "unknown option '--bogus'" } })
 })
 
+t.test('a limit that is none is said before anybody is asked', async t => {
+  for (const limit of ['abc', '0', '-1', '1001', '1e2'])
+    t.match(await gate('sessions', `--limit=${limit}`), {
+      code: 2,
+      stderr: `--limit: expected 1 to 1000, got "${limit}"`,
+    })
+  t.match(await gate('sessions', '--limit=1000'), { code: 3 }, 'nobody is logged in')
+})
+
 t.test('help is shown where it is asked for, and where a command is missing', async t => {
   const asked = await gate('--help')
   t.match(asked, { code: 0, stderr: '', stdout: /^Usage: gate / })

@@ -180,6 +180,12 @@ t.test('without a command both programs start, and say of a word that is none th
   await using uplink = start(process.execPath, [programs.agent, '--config', agent.config])
   await uplink.waitFor(/uplink\.ready/)
   for (const name of ['relay', 'agent'] as const) {
+    const missing = await run(process.execPath, [programs[name], '--config', '/no/such.yaml', 'check'])
+    t.equal(missing.code, 2)
+    t.equal(
+      missing.stderr,
+      `gate-${name}: /no/such.yaml: cannot be read (ENOENT)\n  Name another file with --config FILE.\n`,
+    )
     const help = await run(process.execPath, [programs[name], '--help'])
     t.match(help.stdout, /^ +start \[options\] .*\(default\)/m)
     const wrong = await run(process.execPath, [programs[name], 'no-such-command'])
@@ -311,7 +317,7 @@ t.test('logging in to PostgreSQL', { skip }, async t => {
     await using gate = await alice.connect('from-nowhere')
     t.match(
       (await psql(gate, ['-c', 'select 1'])).stderr,
-      /the environment variable with the target's password is not set/,
+      /the environment variable with the target's password is not set\n(.*\n)*.*starts the agent again/,
     )
   })
 })

@@ -100,6 +100,13 @@ async function ask(approvals: Approvals, subject: Subject, how = hold(), signal 
   return { id, answer, subject }
 }
 
+/** What an error says, with the id that it is about left out. */
+const said = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'no error',
+    thrown => JSON.parse(JSON.stringify(thrown).replace(/request r_\w+/, 'request ID')) as unknown,
+  )
+
 const code = async (work: Promise<unknown>): Promise<string> =>
   work.then(
     value => String(value),
@@ -184,6 +191,11 @@ for (const [name, open] of stores) {
         t.equal(await code(decide(approvals, other, id, 'approve', undefined)), 'ERR_GATE_NOT_FOUND')
         t.equal(await code(approvals.get(other, id)), 'ERR_GATE_NOT_FOUND')
         t.same(await approvals.list(other, 'all'), [])
+        t.same(
+          await said(approvals.get(other, id)),
+          await said(approvals.get(other, 'r_none')),
+          'also not by the words',
+        )
       }
       for (const unknown of ['', 'r_none', `${id}'`, '\u{1f600}']) {
         t.equal(await code(decide(approvals, person('dba'), unknown, 'approve', undefined)), 'ERR_GATE_NOT_FOUND')
