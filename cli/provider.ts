@@ -1,6 +1,6 @@
 // The identity provider, through openid-client: device login, refresh, revocation.
 import { GateError } from '@gate/shared/errors'
-import type { Configuration } from 'openid-client'
+import type { Configuration, CustomFetch } from 'openid-client'
 
 export interface ProviderTokens {
   readonly idToken: string
@@ -20,16 +20,25 @@ const HTTP_TIMEOUT_SECONDS = 15
 /** The library takes a while to load, and most commands do without it. */
 const library = (): Promise<typeof import('openid-client')> => import('openid-client')
 
-async function discover(issuer: string, clientId: string): Promise<Configuration> {
-  const { allowInsecureRequests, discovery, None } = await library()
+/** With a signal, everything that is asked of the provider ends with it. */
+async function discover(issuer: string, clientId: string, signal?: AbortSignal): Promise<Configuration> {
+  const { allowInsecureRequests, customFetch, discovery, None } = await library()
+  const abortable: CustomFetch = (address, options) =>
+    fetch(address, {
+      ...options,
+      body: options.body ?? null,
+      signal: AbortSignal.any([signal, options.signal].filter(each => each !== undefined)),
+    })
   const url = new URL(issuer)
   const loopback = url.protocol === 'http:' && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname)
   try {
     return await discovery(url, clientId, undefined, None(), {
       timeout: HTTP_TIMEOUT_SECONDS,
       execute: loopback ? [allowInsecureRequests] : [],
+      ...(signal === undefined ? {} : { [customFetch]: abortable }),
     })
   } catch (cause) {
+    if (signal?.aborted === true) throw givenUp()
     throw new GateError(
       'ERR_GATE_UNAUTHENTICATED',
       `the identity provider ${issuer} does not answer as OpenID Connect says`,
@@ -50,7 +59,7 @@ export async function deviceLogin(
   signal: AbortSignal,
 ): Promise<ProviderTokens> {
   const { initiateDeviceAuthorization, pollDeviceAuthorizationGrant } = await library()
-  const provider = await discover(issuer, clientId)
+  const provider = await discover(issuer, clientId, signal)
   if (provider.serverMetadata().device_authorization_endpoint === undefined) {
     throw new GateError('ERR_GATE_UNAUTHENTICATED', `${issuer} offers no device login (RFC 8628)`, {
       hint: 'Enable the device grant for this client at the provider.',
@@ -67,7 +76,7 @@ export async function deviceLogin(
     const tokens = await pollDeviceAuthorizationGrant(provider, started, undefined, { signal })
     return idTokenOf(tokens)
   } catch (thrown) {
-    if (signal.aborted) throw new GateError('ERR_GATE_CANCELLED', 'the login was given up')
+    if (signal.aborted) throw givenUp()
     throw oauthError(thrown, 'the login failed')
   }
 }
@@ -91,6 +100,10 @@ export async function revoke(issuer: string, clientId: string, refreshToken: str
   const provider = await discover(issuer, clientId)
   if (provider.serverMetadata().revocation_endpoint === undefined) return
   await tokenRevocation(provider, refreshToken, { token_type_hint: 'refresh_token' })
+}
+
+function givenUp(): GateError {
+  return new GateError('ERR_GATE_CANCELLED', 'the login was given up')
 }
 
 function idTokenOf(tokens: { id_token?: string; refresh_token?: string }): ProviderTokens {
