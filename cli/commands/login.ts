@@ -113,11 +113,14 @@ async function pinOf(
 async function confirm(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   let answer: string | undefined
-  // Both close it; the question alone would then be pending for ever.
+  // Ctrl-C also rejects the question; the end of the input leaves it pending for ever.
   const closed = new Promise<void>(resolve => terminal.once('close', resolve))
-  const asked = terminal.question(question).then(text => {
-    answer = text
-  })
+  const asked = terminal.question(question).then(
+    text => {
+      answer = text
+    },
+    () => {},
+  )
   await Promise.race([asked, closed])
   terminal.close()
   if (answer !== undefined) return /^y(es)?$/i.test(answer.trim())
