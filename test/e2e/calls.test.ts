@@ -206,6 +206,9 @@ t.test('functions that may do anything', async t => {
       'create or replace function stamp() returns trigger language plpgsql as $$ begin perform mark(); return new; end $$',
       "create or replace function of_note(text) returns text language sql immutable as 'select mark()::text'",
       'alter function stamp() set search_path = apart',
+      "create function own(a pair default '(1,1)') returns int language sql as 'select 1'",
+      "create function own() returns pair language sql as $$ select '(1,1)'::pair $$",
+      "create function own() returns text language sql as E'select ''(1,1)''::\\x70air::text'",
     ]
     for (const text of refused)
       t.match(failure(await converse(engineer.port, client.query(text))) ?? 'may run', /^42501 gate: no calls/, text)

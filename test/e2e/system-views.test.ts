@@ -36,6 +36,7 @@ const shown = [
   ['pg_stat_replication', 'flush_lsn'],
   ['pg_replication_origin_status', 'local_lsn'],
   ['pg_stat_progress_copy', 'bytes_processed'],
+  ['pg_stat_replication_slots', 'total_bytes'],
   ['pg_stat_wal', 'wal_bytes'],
   ['pg_stat_archiver', 'archived_count'],
   ['pg_stat_activity', 'query'],

@@ -4,6 +4,9 @@ import type { MentionKind } from './catalog-mentions.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { FIRST_NORMAL_OBJECT_ID, type Functions } from './functions.ts'
 
+/** NAMEDATALEN - 1: of a longer word the server takes the beginning. */
+const NAME_LETTERS = 63
+
 /** What a statement, or the definition of a view, calls in one way or another. */
 export type Called = Pick<StatementFacts, 'functions' | 'newer' | 'operators' | 'fields' | 'types'>
 
@@ -69,6 +72,20 @@ export class Calling {
       ...called.functions.filter(name => this.#functions.isCallInPlanning(name)),
       ...this.by({ ...called, functions: [] }),
     ]
+  }
+
+  /**
+   * Whether the text of a function may make a value of a type that calls such: the server does when it looks through the function,
+   * for defaults of its parameters and constants in its source. What is spelled by escapes may be any.
+   */
+  mayMakeValues(text: string): boolean {
+    const names = [...this.#types].filter(type => typeof type === 'string')
+    if (names.length === 0) return false
+    const small = text.toLowerCase()
+    const words = new Set(small.split(/[^a-z0-9_$]+/).map(word => word.slice(0, NAME_LETTERS)))
+    const isNamed = (name: string): boolean =>
+      /^[a-z0-9_$]+$/.test(name) ? words.has(name) : small.includes(name.replaceAll('"', '""'))
+    return /u&|\be'/.test(small) || names.some(name => isNamed(name.toLowerCase()))
   }
 
   /** Whether a function of that name runs whenever somebody writes or reads a table: of a trigger, a default, an index. */

@@ -63,6 +63,8 @@ export const systemMasks: readonly MaskObligation[] = [
       ...['restart_lsn', 'confirmed_flush_lsn', 'safe_wal_size'].map(name => `pg_catalog.pg_replication_slots.${name}`),
       ...['sent', 'write', 'flush', 'replay'].map(name => `pg_catalog.pg_stat_replication.${name}_lsn`),
       'pg_catalog.pg_replication_origin_status.local_lsn',
+      // What was decoded of it: rows as they are since.
+      ...['spill', 'stream', 'total'].map(name => `pg_catalog.pg_stat_replication_slots.${name}_bytes`),
       // Since version 18 also that of WAL, and each file of it that is full.
       ...['writes', 'write_bytes', 'write_time'].map(name => `pg_catalog.pg_stat_io.${name}`),
       ...['archived_count', 'last_archived_wal', 'last_archived_time'].map(

@@ -61,7 +61,8 @@ const running = new Set(['CreateTableAsStmt', 'SelectStmt'])
 function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], catalog: Catalog): Part | undefined {
   const [first] = facts.parts
   if (first === undefined || calling.has(first.action)) return undefined
-  const called = namingOnly.has(facts.node) ? replacedBy(facts, catalog) : calledBy(facts, first, catalog)
+  const text = operations[0]?.text ?? ''
+  const called = namingOnly.has(facts.node) ? replacedBy(facts, catalog, text) : calledBy(facts, first, catalog)
   if (called.length === 0 || operations.some(each => each.action === 'call')) return undefined
   return {
     action: 'call',
@@ -74,12 +75,13 @@ function hiddenCalls(facts: StatementFacts, operations: readonly Operation[], ca
   }
 }
 
-/** What runs by itself from now on, in whoever's statements, in place of what ran before. */
-function replacedBy(facts: StatementFacts, catalog: Catalog): string[] {
+/** What runs by itself from now on, in whoever's statements, in place of what ran before; or at once, when the server looks through it. */
+function replacedBy(facts: StatementFacts, catalog: Catalog, text: string): string[] {
   // What was defined in this transaction may call it already, by whatever way.
   if (catalog.definesOfCode) return [...functionsMadeBy(facts)]
   if (facts.node === 'RenameStmt') return []
-  return functionsMadeBy(facts).filter(name => catalog.calling.runsByItself(name))
+  const makesValues = facts.node === 'CreateFunctionStmt' && catalog.calling.mayMakeValues(text)
+  return functionsMadeBy(facts).filter(name => makesValues || catalog.calling.runsByItself(name))
 }
 
 function calledBy(facts: StatementFacts, { action, facts: said }: Part, catalog: Catalog): string[] {
