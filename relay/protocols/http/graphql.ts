@@ -5,8 +5,10 @@ import { decoded } from './members.ts'
 /** More are not listed; the lists then hold one more than they may. */
 export const MAX_LISTED = 200
 const MAX_TOKENS = 20_000
-/** Of objects, arrays and documents in texts; what is deeper may hold anything. */
+/** Of objects and arrays; what is deeper may hold anything. */
 const MAX_DEPTH = 256
+/** A document in a text counts for so many: each costs as much as all that is in it. */
+const TEXT_DEPTH = 16
 
 export interface GraphqlFacts {
   /** query, mutation, subscription; unknown when it cannot be told. */
@@ -71,7 +73,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
  */
 export function renamesFields(text: string, depth = 0): boolean {
   if (!text.includes('{') || !text.includes(':')) return false
-  const document = parsed(text)
+  const document = beginsAsJson.test(text) ? undefined : parsed(text)
   if (document !== undefined) return hasAliases(document)
   const inner = innerDocument(text)
   return inner === undefined ? beginsAsGraphql(text) : anyRenames(inner, depth)
@@ -79,7 +81,7 @@ export function renamesFields(text: string, depth = 0): boolean {
 
 /** The same of a text that only counts where it is GraphQL: a body that does not say so. */
 export function hasRenames(text: string): boolean {
-  if (!text.includes('{') || !text.includes(':')) return false
+  if (!text.includes('{') || !text.includes(':') || beginsAsJson.test(text)) return false
   const document = parsed(text)
   return document !== undefined && hasAliases(document)
 }
@@ -91,7 +93,7 @@ export function holdsRenames(text: string): boolean {
 
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
 export function anyRenames(document: unknown, depth = 0): boolean {
-  if (typeof document === 'string') return renamesFields(document, depth + 1)
+  if (typeof document === 'string') return renamesFields(document, depth + TEXT_DEPTH)
   if (!isObject(document)) return false
   return depth >= MAX_DEPTH || Object.values(document).some(each => anyRenames(each, depth + 1))
 }
@@ -106,6 +108,9 @@ export function mayHoldRenames(bytes: Buffer): boolean {
   const text = decoded(raw.replace(/\\u00(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
   return text.includes('{') && text.includes(':') && /query|operations/i.test(text)
 }
+
+/** What no text of GraphQL begins with. To find that out by reading it takes fifty times as long. */
+const beginsAsJson = /^\s*(?:\[|\{\s*["}])/
 
 /** Blanks, commas and comments mean nothing before the first token. */
 function beginsAsGraphql(text: string): boolean {

@@ -60,7 +60,8 @@ export function readLocation(target: string, keeps: KeptInPaths = {}): Location 
   if (!queryCharacters.test(query))
     throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
   const parameters = parametersOf(path, query)
-  if (parameters.length > MAX_PARAMETERS)
+  // Also those that are empty, and wherever else a server may cut: each is looked into.
+  if (parameters.length > MAX_PARAMETERS || query.split(/[&;]/, MAX_PARAMETERS + 1).length > MAX_PARAMETERS)
     throw new GateError('ERR_GATE_LIMIT', `the request has more than ${MAX_PARAMETERS} parameters`)
   return { path, plain: plainPath(path.replace(/;[^/]*/g, '')), query, parameters, authority }
 }

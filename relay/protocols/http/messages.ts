@@ -182,13 +182,13 @@ async function pass(
   const type = read.text === undefined ? undefined : typeOf(read.text)
   const fields = session.gate.recordFields
   const recorded =
-    type === undefined ? operation.text : hideFound(recordedBody(type, message, fields, keys.recordKey), keys.recordKey)
+    type === undefined ? { text: operation.text, isCut: false } : recordedBody(type, message, fields, keys.recordKey)
   const command = (operation: Operation, { recordedPath, maskRoutes }: PlaceInPolicy): Command => ({
     operation,
     recorded: {
-      text: recorded,
+      text: type === undefined ? recorded.text : hideFound(recorded.text, keys.recordKey),
       ...(recordedPath === path ? {} : recordedPlace(operation, recordedPath)),
-      isCut: false,
+      isCut: recorded.isCut,
       parameters: [],
       parameterCount: 0,
     },

@@ -27,13 +27,12 @@ export function recordedRequest(
   const { masks, key } = hiding
   const { fields, content } = request
   const location = recordedLocation(request.location, hiding)
+  const isText = content?.kind === 'text' && start !== undefined
+  const body = isText ? recordedBody(fields.one('content-type'), start, masks, key) : undefined
   const kept: Request = {
     ...request,
     location: { ...location, path: hideFound(location.path, key) },
-    content:
-      content?.kind !== 'text' || start === undefined
-        ? content
-        : { kind: 'text', shown: recordedBody(fields.one('content-type'), start, masks, key) },
+    content: body === undefined ? content : { kind: 'text', shown: body.text },
   }
   const destination = request.destination && recordedLocation(request.destination, hiding)
   const sources = request.sources.map(source => recordedLocation(source.location, hiding))
@@ -61,7 +60,7 @@ export function recordedRequest(
           },
           resources: operation.resources.map((each, at) => ({ ...each, name: locations[at]?.plain ?? each.name })),
         }),
-    isCut: false,
+    isCut: body?.isCut ?? false,
     parameters: [],
     parameterCount: 0,
   }

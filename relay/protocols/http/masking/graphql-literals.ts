@@ -36,13 +36,14 @@ function hiddenValues(document: ASTNode, fields: Paths): ValueNode[] {
   return found
 }
 
-/** The same for every text in documents of valid JSON. */
+/** The same for every text in documents of valid JSON, or their beginning: a text that is cut off is left out. */
 export function hideLiteralsIn(json: string, fields: Paths, key: Uint8Array): string {
   let shown = ''
   let at = 0
   for (let start = json.indexOf('"'); start !== -1; start = json.indexOf('"', at)) {
     let end = start + 1
     while (end < json.length && json[end] !== '"') end += json[end] === '\\' ? 2 : 1
+    if (end >= json.length) return shown + json.slice(at, start)
     const written = json.slice(start, end + 1)
     shown += json.slice(at, start) + (written.includes('(') ? hiddenIn(written, fields, key) : written)
     at = end + 1

@@ -54,6 +54,9 @@ export type Documents = 'one' | 'many' | 'sequence'
 
 const NO_FIELDS: FieldMasks = { paths: new Paths([]), masks: [] }
 
+/** Texts within texts that are looked through: each costs as much as all that is in it. */
+const MAX_NESTED_TEXTS = 16
+
 const RECORD_SEPARATOR = 0x1e
 const BYTE_ORDER_MARK = Buffer.from('\ufeff')
 
@@ -67,18 +70,21 @@ export class JsonMasker implements BodyMasker {
   #bytes: Buffer = NOTHING
   #nameStart = 0
   readonly #name = new Held('a name in the body', MAX_NAME_BYTES)
+  readonly #nesting: number
 
-  /** `start` is the place that documents stand in. */
+  /** `start` is the place that documents stand in, and `nesting` the number of texts that they stand in. */
   constructor(
     fields: FieldMasks = NO_FIELDS,
     documents: Documents,
     search: JsonSearch | undefined,
     start = fields.paths.start,
+    nesting = 0,
   ) {
     this.#fields = fields
     this.#documents = documents
     this.#output = new JsonOutput(search)
     this.#start = start
+    this.#nesting = nesting
     this.#place = { next: START_OF_BODY, depth: 0, isArray: [], states: [], state: start }
   }
 
@@ -246,11 +252,15 @@ export class JsonMasker implements BodyMasker {
     this.#scan.escape = 0
     const state = this.#place.state
     if (state.alive && !this.#output.isHiding && mayBeDocument(this.#bytes.subarray(at)))
-      this.#output.keep(
-        raw => maskString(raw, this.#fields.paths, () => new JsonMasker(this.#fields, 'many', undefined, state)),
-        at,
-      )
+      this.#output.keep(raw => maskString(raw, this.#fields.paths, () => this.#within(state)), at)
     return this.#inString(at)
+  }
+
+  /** For a text that stands in this place. @throws {GateError} ERR_GATE_LIMIT */
+  #within(state: PathState): JsonMasker {
+    if (this.#nesting === MAX_NESTED_TEXTS)
+      throw new GateError('ERR_GATE_LIMIT', `documents in texts of each other, more than ${MAX_NESTED_TEXTS}`)
+    return new JsonMasker(this.#fields, 'many', undefined, state, this.#nesting + 1)
   }
 
   #inString(at: number): number {

@@ -41,18 +41,42 @@ function compileRecordMasks(fields: readonly FieldMaskObligation[], key: Uint8Ar
   }
 }
 
-/** All of it at once; undefined when it cannot be read. */
-function run(masker: BodyMasker, body: Buffer): string | undefined {
+/** A body as it is recorded: all of it, or its beginning. */
+export interface RecordedBody {
+  readonly text: string
+  readonly isCut: boolean
+}
+
+/**
+ * More of a text is in no event. What is further on is not looked through either: members, rows and texts of a few bytes cost
+ * a thousand times what it takes to send them.
+ */
+const MAX_RECORDED_BYTES = 40 * 1024
+/** So much is looked through at a time. */
+const SLICE_BYTES = 16 * 1024
+
+/** What a masker gives, up to so many bytes; undefined when it cannot be read. */
+function run(masker: BodyMasker, body: Buffer, maxBytes = Number.POSITIVE_INFINITY): RecordedBody | undefined {
+  const shown: Buffer[] = []
+  let length = 0
   try {
-    return Buffer.concat([masker.push(body), masker.end()]).toString('utf8')
+    for (let at = 0; at < body.length; at += SLICE_BYTES) {
+      if (length >= maxBytes) return { text: Buffer.concat(shown).toString('utf8'), isCut: true }
+      const piece = Buffer.from(masker.push(body.subarray(at, at + SLICE_BYTES)))
+      shown.push(piece)
+      length += piece.length
+    }
+    return { text: Buffer.concat([...shown, masker.end()]).toString('utf8'), isCut: false }
   } catch (thrown) {
     if (thrown instanceof GateError) return undefined
     throw thrown
   }
 }
 
+const whole = (text: string): RecordedBody => ({ text, isCut: false })
+
 /**
- * The body of a request as it is recorded. One that is not what its type says is replaced whole. So is one of a type that
+ * The body of a request as it is recorded, or the beginning of a long one. One that is not what its type says is replaced whole. So is one of a type that
  * cannot be read, unless no fields are masked for anybody: then text has only what detectors find replaced.
  * @param key that of placeholders
  */
@@ -61,16 +85,18 @@ export function recordedBody(
   body: Buffer,
   fields: readonly FieldMaskObligation[],
   key: Uint8Array,
-): string {
-  if (body.length === 0) return ''
+): RecordedBody {
+  if (body.length === 0) return whole('')
   const masks = recordMasks(fields, key)
   const masker = bodyMasker(contentType, masks)
   if (!('unreadable' in masker)) {
-    const shown = run(masker, body)
-    if (shown === undefined) return placeholderOf(key, body)
-    return masks.fields === undefined || !isJson(shown) ? shown : hideLiteralsIn(shown, masks.fields.paths, key)
+    const shown = run(masker, body, MAX_RECORDED_BYTES)
+    if (shown === undefined) return whole(placeholderOf(key, body))
+    if (masks.fields === undefined || !isJson(shown.text)) return shown
+    return { ...shown, text: hideLiteralsIn(shown.text, masks.fields.paths, key) }
   }
-  return masks.fields === undefined && isUtf8(body) ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body)
+  const isShown = masks.fields === undefined && isUtf8(body)
+  return whole(isShown ? hideFound(body.toString('utf8'), key) : placeholderOf(key, body))
 }
 
 /** Strings of it can be told from what stands between them; forms have none. */
@@ -86,7 +112,7 @@ export function recordedParameters(path: string, fields: readonly FieldMaskOblig
 /** The query of a request, without its question mark, as it is recorded; one that cannot be read is replaced whole. */
 export function recordedQuery(query: string, fields: readonly FieldMaskObligation[], key: Uint8Array): string {
   const masker = new FormMasker({ ...recordMasks(fields, key), place: 'query' })
-  return run(new GuardedMasker(masker), Buffer.from(query)) ?? placeholderOf(key, query)
+  return run(new GuardedMasker(masker), Buffer.from(query))?.text ?? placeholderOf(key, query)
 }
 
 /** Headers with which one logs in: whoever has read their values can. */

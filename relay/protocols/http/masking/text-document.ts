@@ -90,14 +90,15 @@ export function maskText(text: string, paths: Paths, documents: () => DocumentMa
   const first = before.exec(text)?.[0] ?? ''
   const rest = text.slice(first.length)
   if (!start.test(rest)) return undefined
-  const masker = documents()
+  let masker: DocumentMasker | undefined
   try {
+    masker = documents()
     const left = Buffer.from(masker.push(Buffer.from(rest)))
     const shown = Buffer.concat([left, masker.end()])
     return masker.hasHidden ? `${first}${shown.toString('utf8')}` : undefined
   } catch (thrown) {
     if (!(thrown instanceof GateError)) throw thrown
-    const isHidden = masker.hasHidden || thrown.code === 'ERR_GATE_LIMIT' || holdsName(text, paths)
+    const isHidden = masker?.hasHidden === true || thrown.code === 'ERR_GATE_LIMIT' || holdsName(text, paths)
     return isHidden ? REDACTED_TEXT : undefined
   }
 }

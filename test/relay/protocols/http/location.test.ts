@@ -60,6 +60,12 @@ t.test('encoded slashes are kept where the policy says so', async t => {
     t.throws(() => kept(target), { code: 'ERR_GATE_PROTOCOL' }, target)
 })
 
+t.test('parameters are counted wherever a service may cut a query, empty ones as well', async t => {
+  for (const query of ['&'.repeat(1_000), 'a;'.repeat(1_000), 'a=1&'.repeat(1_000)])
+    t.throws(() => readLocation(`/a?${query}`), { code: 'ERR_GATE_LIMIT' }, query.slice(0, 4))
+  t.equal(readLocation(`/a?${'a=1&'.repeat(999)}`).parameters.length, 999)
+})
+
 t.test('parameters of segments are kept where the policy says so, and rules see the path without them', async t => {
   const kept = (target: string): ReturnType<typeof readLocation> => readLocation(target, { keepsPathParameters: true })
   t.match(kept('/cars;color=red;doors=%34/7;v=a=b+c&d?x=1'), {

@@ -1,12 +1,13 @@
 // What is recorded of requests: placeholders in the place of what is masked for anybody, wherever it stands.
 import { placeholderOf } from '@gate/relay/mask/placeholder'
-import { recordedBody, recordedHeader, recordedQuery } from '@gate/relay/protocols/http/masking/recorded'
+import { recordedBody as bodyOf, recordedHeader, recordedQuery } from '@gate/relay/protocols/http/masking/recorded'
 import t from 'tap'
 import { fields, maskKey } from '#support/masking'
 
 const masked = [fields(['customers.email'], 'partial'), { ...fields(['**.ssn', 'billing.*']), routes: ['other'] }]
 const hidden = (clear: string): string => placeholderOf(maskKey, clear)
 const JSON_TYPE = 'application/json'
+const recordedBody = (...of: Parameters<typeof bodyOf>): string => bodyOf(...of).text
 
 t.test('fields of JSON, also without what is around them in answers', async t => {
   t.equal(
@@ -115,4 +116,42 @@ t.test('what cannot be read is replaced whole where fields are masked', async t 
   )
   t.equal(recordedBody(JSON_TYPE, Buffer.from('{"a\\u0040"'), [], maskKey), hidden('{"a\\u0040"'))
   t.equal(recordedBody('image/x', Buffer.from('to ada@example.com'), [], maskKey), `to ${hidden('ada@example.com')}`)
+})
+
+t.test('of a long body the beginning, and nothing further on is looked through', async t => {
+  const forms = 'application/x-www-form-urlencoded'
+  for (const [type, member] of [
+    [forms, '&'],
+    [forms, 'email=%7b&'],
+    ['text/csv', 'email,n\r\n'],
+    ['application/x-ndjson', '{"email":"zebra","a":"{\\"ssn\\":\\"zebra\\"}"}\n'],
+    [JSON_TYPE, '{"a":"{\\"ssn\\":\\"zebra\\"","b":1}'],
+  ] as const) {
+    const members = member.repeat(2 ** 20 / member.length)
+    const long = Buffer.from(type === JSON_TYPE ? `[${members.replaceAll('}{', '},{')}]` : members)
+    const { text, isCut } = bodyOf(type, long, masked, maskKey)
+    t.equal(isCut, true, member)
+    t.ok(text.length > 32 * 1024 && text.length < 256 * 1024, `${text.length}`)
+    t.notMatch(text, 'zebra')
+  }
+  const value = JSON.stringify({ n: 'x'.repeat(2 ** 19), ssn: 'zebra' })
+  t.same(bodyOf(JSON_TYPE, Buffer.from(value), masked, maskKey), {
+    text: value.replace('zebra', hidden('zebra')),
+    isCut: false,
+  })
+  const query = `${'email=1&'.repeat(900)}n=2`
+  t.match(recordedQuery(query, masked, maskKey), /&n=2$/)
+})
+
+t.test('documents in texts of each other are looked through up to a depth', async t => {
+  const nested = (depth: number): string => {
+    let text = '{"n":1}'
+    // A form of escapes that does not double with each text.
+    for (let at = 0; at < depth; at += 1)
+      text = `["${text.replace(/["\\]/g, sign => (sign === '"' ? '\\u0022' : '\\u005c'))}"]`
+    return text
+  }
+  const text = nested(15)
+  t.equal(recordedBody(JSON_TYPE, Buffer.from(text), masked, maskKey), text)
+  t.match(recordedBody(JSON_TYPE, Buffer.from(nested(20)), masked, maskKey), /\*\*\*\*/)
 })
