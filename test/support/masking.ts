@@ -54,16 +54,23 @@ export function isHit(pattern: readonly string[], names: readonly string[]): boo
   const [first, ...rest] = pattern
   if (first === undefined) return names.every(each => /^\d+$/.test(each))
   if (name === undefined) return pattern.every(each => each === '**')
-  const separators = ['.', '[', ']', '\0']
+  const separators = ['.', '[', ']', '\0', ':', '/', '#', '@']
   const parts = separators.some(each => name.includes(each))
     ? separators
         .reduce((texts, each) => texts.flatMap(text => text.split(each)), [name])
         .filter(part => !/^\d*$/.test(part))
     : []
   if (parts.length > 0 && isHitInParts(pattern, parts, others)) return true
+  const [, local] = /[:/#@]([^:/#@]+)$/.exec(name) ?? []
+  if (local !== undefined && (first === '*' || compared(first) === compared(local)) && isHit(rest, others)) return true
   if (/^\d+$/.test(visible(name)) && isHit(pattern, others)) return true
   if (first === '**') return isHit(rest, names) || isHit(pattern, others)
-  return (first === '*' || first.toLowerCase() === visible(name).toLowerCase()) && isHit(rest, others)
+  return (first === '*' || compared(first) === compared(name)) && isHit(rest, others)
+}
+
+const compared = (name: string): string => {
+  const shown = visible(name).toLowerCase()
+  return shown.replaceAll(/[_ -]/g, '') || shown
 }
 
 /** Without what nobody sees, and blanks around it. */

@@ -24,7 +24,7 @@ export function withoutValues(
 function maskedParts(template: string, masks: readonly FieldMaskObligation[]): number[] {
   return template.split('/').flatMap((segment, at) => {
     const names = [...segment.matchAll(/\{([^}]*)\}/g)].map(([, name = '']) => name)
-    return names.some(name => masksName(name.toLowerCase(), masks)) ? [at] : []
+    return names.some(name => masksName(name, masks)) ? [at] : []
   })
 }
 

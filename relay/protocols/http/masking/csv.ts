@@ -13,6 +13,8 @@ export const MAX_ROW_BYTES = 1_048_576
 const [QUOTE, COMMA, CR, LF] = [0x22, 0x2c, 0x0d, 0x0a]
 /** Words, or nothing. */
 const title = /^(?:[\p{L}_][\p{L}\p{N} _./()-]*)?$/u
+/** What values have as well, which must not pass for names: `email:ada@example.com`. */
+const ofAddresses = /[:/#@]/
 /** What others put between columns: in names they say that this is not what it claims to be. */
 const otherSeparators = /[;\t|]/
 
@@ -113,7 +115,8 @@ export class CsvMasker implements BodyMasker {
     if ((cells.length === 1 && first === '') || /^(?:#|sep=)/i.test(first)) throw brokenCsv('a first row without names')
     if (cells.some(({ text }) => otherSeparators.test(text))) throw brokenCsv('columns that no comma separates')
     // A first row of values would pass for names, and all that is to be masked for something else.
-    if (this.#masks.header !== true && columns.every(({ mask }) => mask < 0))
+    const isName = (at: number): boolean => !ofAddresses.test(cells[at]?.text ?? '')
+    if (this.#masks.header !== true && !columns.some(({ mask }, at) => mask >= 0 && isName(at)))
       throw brokenCsv('nothing says whether the first row names the columns, and it names none that is masked')
     return columns
   }

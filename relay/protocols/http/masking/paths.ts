@@ -1,6 +1,17 @@
 // Patterns of fields as an automaton: one step for each name of a document, whatever the number of patterns. Pure.
 import { GateError } from '@gate/shared/errors'
 import type { FieldMask } from './json-values.ts'
+import {
+  comparedBytes,
+  comparedName,
+  isIndexName,
+  LEFT_OUT,
+  localName,
+  ODD,
+  ODD_WORTH,
+  partsOf,
+  worthOfBytes,
+} from './names.ts'
 
 /** Sets of places that are remembered; beyond, they are worked out again. */
 const MAX_STATES = 1024
@@ -11,6 +22,8 @@ const MAX_TEXT_LENGTH = 64
 
 /** The number of a name that no pattern holds. */
 const OTHER_NAME = 0
+/** Of a name that has to be read as a text. */
+const ODD_NAME = -4
 const ANY_NAME = -1
 const ANY_NAMES = -2
 
@@ -45,55 +58,32 @@ interface TextName {
   readonly isIndex: boolean
   /** Numbers of the names that it is made of, where it has separators. */
   readonly parts: readonly number[]
+  /** That of what stands behind its prefix, where it has one. */
+  readonly local: number
 }
 
-/** Bytes with the capitals of ASCII as small letters. */
-const small = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte))
-
 /** Names are short: a loop is faster than a call into the engine. */
-function isSame(name: Buffer, bytes: Buffer, start: number): boolean {
-  for (let at = 0; at < name.length; at += 1) if (name[at] !== small[bytes[start + at] ?? 0]) return false
+function isSame(name: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  let compared = 0
+  for (let at = start; at < end; at += 1) {
+    const byte = comparedBytes[bytes[at] ?? 0] ?? ODD
+    if (byte === LEFT_OUT) continue
+    if (byte !== name[compared]) return false
+    compared += 1
+  }
   return true
+}
+
+/** The first byte that is compared, in this direction. */
+function firstOf(bytes: Buffer, from: number, step: 1 | -1): number {
+  let at = from
+  while (comparedBytes[bytes[at] ?? 0] === LEFT_OUT) at += step
+  return comparedBytes[bytes[at] ?? 0] ?? ODD
 }
 
 /** Buckets by length and both ends: nearly every other name is told apart without being looked at. */
 function bucket(length: number, first: number, last: number): number {
-  return length * 65_536 + (small[first] ?? 0) * 256 + (small[last] ?? 0)
-}
-
-/** What makes more than one name of a name, is left out of it, or has capitals that are not ASCII. */
-const odd = Uint8Array.from({ length: 256 }, (_, byte) =>
-  byte <= 0x20 || byte >= 0x7f || byte === 0x2e || byte === 0x5b || byte === 0x5d ? 1 : 0,
-)
-
-function isOdd(bytes: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at += 1) if (odd[bytes[at] ?? 0] === 1) return true
-  return false
-}
-
-/**
- * The names of which one is made that stands for several, as in `customer[address][0][city]` and `customer.address.city`: an
- * index has no name, as in arrays. A name ends at a NUL to programs in C.
- */
-function partsOf(name: string): string[] {
-  return name.split(separators).filter(part => !/^\d*$/.test(part))
-}
-
-const separators = /[.[\]\0]+/
-
-const plainName = /^[!-~]*$/
-const digits = /^\d+$/
-
-/**
- * A name as it is compared: without what nobody sees, and blanks around it, and with what is another form of a letter as that
- * letter, as databases and programs that ignore case compare: `ｅmail`, `ſsn`, `İd`, `straße` and `STRASSE`.
- */
-function seen(name: string): string {
-  if (plainName.test(name)) return name.toLowerCase()
-  const visible = name.normalize('NFKC').replaceAll(/[\p{Cc}\p{Cf}\p{DI}]+/gu, '')
-  // By way of capitals: several small letters have the same one. A dot stays of the Turkish capital.
-  const folded = visible.toLowerCase().toUpperCase().toLowerCase().replaceAll('i\u0307', 'i')
-  return folded.normalize('NFKC').trim()
+  return length * 65_536 + first * 256 + last
 }
 
 /** Whether a name is a number, as of an element: programs write lists with gaps as objects. */
@@ -107,7 +97,7 @@ const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
 
 /**
  * The patterns of several masks: names joined by dots, `*` for any one name, `**` for any number of them, none included. Names
- * are compared in any case. Memory is limited by the number of places in patterns times a named limit.
+ * are compared in any case and spelling. Memory is limited by the number of places in patterns times a named limit.
  */
 export class Paths {
   readonly start: PathState
@@ -134,17 +124,16 @@ export class Paths {
   /** The state below, after a name in UTF-8. */
   below(state: PathState, bytes: Buffer, start: number, end: number): PathState {
     const number = this.#numberOf(bytes, start, end)
-    if (number === OTHER_NAME && isOdd(bytes, start, end))
-      return this.belowText(state, bytes.toString('utf8', start, end))
+    if (number === ODD_NAME) return this.belowText(state, bytes.toString('utf8', start, end))
     return isIndex(bytes, start, end) ? this.#element(state, number) : this.#next(state, number)
   }
 
   /** The same after a name that was decoded. One with dots or brackets is one name, and those that it is made of. */
   belowText(state: PathState, name: string): PathState {
-    const { number, isIndex, parts } = this.#readText(name)
+    const { number, isIndex, parts, local } = this.#readText(name)
     const whole = isIndex ? this.#element(state, number) : this.#next(state, number)
     if (parts.length === 0) return whole
-    const places = new Set(whole.places)
+    const places = new Set([...whole.places, ...(local === OTHER_NAME ? [] : this.#next(state, local).places)])
     let last = state
     for (const [at, part] of parts.entries()) {
       last = this.#next(last, part)
@@ -159,9 +148,9 @@ export class Paths {
   #readText(written: string): TextName {
     const known = this.#texts.get(written)
     if (known !== undefined) return known
-    const name = plainName.test(written) ? written : written.normalize('NFKC')
-    const parts = separators.test(name) ? partsOf(name).map(part => this.#numberOfText(part)) : []
-    const made = { number: this.#numberOfText(name), isIndex: digits.test(seen(name)), parts }
+    const parts = partsOf(written).map(part => this.#numberOfText(part))
+    const local = this.#numberOfText(localName(written) ?? '')
+    const made = { number: this.#numberOfText(written), isIndex: isIndexName(written), parts, local }
     if (this.#texts.size >= MAX_TEXTS) this.#texts.clear()
     if (written.length <= MAX_TEXT_LENGTH) this.#texts.set(written, made)
     return made
@@ -197,20 +186,24 @@ export class Paths {
   }
 
   #numberOf(bytes: Buffer, start: number, end: number): number {
-    const length = end - start
+    let length = 0
+    for (let at = start; at < end; at += 1) length += worthOfBytes[bytes[at] ?? 0] ?? 0
+    if (length >= ODD_WORTH) return ODD_NAME
+    // Of a name of nothing but dashes they count.
+    if (length === 0) return end === start ? OTHER_NAME : ODD_NAME
     if (this.#lengths[length] !== true) return OTHER_NAME
-    const names = this.#buckets.get(bucket(length, bytes[start] ?? 0, bytes[end - 1] ?? 0))
+    const names = this.#buckets.get(bucket(length, firstOf(bytes, start, 1), firstOf(bytes, end - 1, -1)))
     if (names === undefined) return OTHER_NAME
-    for (const name of names) if (isSame(name.bytes, bytes, start)) return name.number
+    for (const name of names) if (isSame(name.bytes, bytes, start, end)) return name.number
     return OTHER_NAME
   }
 
   #numberOfText(name: string): number {
-    return this.#numbers.get(seen(name)) ?? OTHER_NAME
+    return this.#numbers.get(comparedName(name)) ?? OTHER_NAME
   }
 
   #read(written: string, pattern: string): number {
-    const name = seen(written) || written
+    const name = comparedName(written) || written
     if (name === '') throw new GateError('ERR_GATE_CONFIG', `${JSON.stringify(pattern)} has an empty name`)
     if (name === '*') return ANY_NAME
     if (name === '**') return ANY_NAMES

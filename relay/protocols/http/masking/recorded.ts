@@ -9,6 +9,7 @@ import { recordSearches } from './detecting.ts'
 import { FormMasker } from './form.ts'
 import { hideLiterals, hideLiteralsIn } from './graphql-literals.ts'
 import { type BodyMasker, GuardedMasker } from './masker.ts'
+import { comparedName } from './names.ts'
 
 interface Compiled {
   readonly key: Uint8Array
@@ -120,23 +121,25 @@ const holdsSecret = /^(?:proxy-)?authorization$|^cookie2?$|api-?key|token|secret
 
 const namesByFields = new WeakMap<readonly FieldMaskObligation[], ReadonlySet<string>>()
 
-/** Those that masks name as headers, and as fields: a request may hold these in its head as well as in its query. */
+/**
+ * Those that masks name as headers, and as fields, as they are compared: a request may hold these in its head as well as in its
+ * query.
+ */
 function maskedNames(fields: readonly FieldMaskObligation[]): ReadonlySet<string> {
   const known = namesByFields.get(fields)
   if (known !== undefined) return known
   // Of `ssn.**` that is ssn, as in bodies.
   const isName = (name: string): boolean => !/^\*+$/.test(name)
-  const last = fields
-    .flatMap(mask => mask.fields)
-    .map(pattern => pattern.toLowerCase().split('.').findLast(isName) ?? '')
-  const names = new Set([...fields.flatMap(mask => mask.headers), ...last])
+  const last = fields.flatMap(mask => mask.fields).map(pattern => pattern.split('.').findLast(isName) ?? '')
+  const names = new Set([...fields.flatMap(mask => mask.headers), ...last].map(comparedName))
   namesByFields.set(fields, names)
   return names
 }
 
-/** Whether a mask names it, as a header or as a field. The name is in lower case. */
+/** Whether a mask names it, as a header or as a field: `X-Patient-Id` is `patient_id`. */
 export function masksName(name: string, fields: readonly FieldMaskObligation[]): boolean {
-  return maskedNames(fields).has(name)
+  const names = maskedNames(fields)
+  return names.size > 0 && (names.has(comparedName(name)) || names.has(comparedName(name.replace(/^x-/i, ''))))
 }
 
 /** Whether all of a header of this name, in lower case, is replaced. */

@@ -138,3 +138,10 @@ t.test('any table: the named columns are masked, the rest keeps its bytes', asyn
     ),
   )
 })
+
+t.test('an address that holds a name is no name', async t => {
+  const masks = masksOf(fields(['email']))
+  for (const first of ['email:ada@example.com,1', 'a/email,b', '#email,b'])
+    t.throws(() => maskBody('text/csv', masks, `${first}\r\n`), { code: 'ERR_GATE_TARGET_PROTOCOL' }, first)
+  t.equal(maskBody('text/csv;header=present', masks, 'ns:email,n\nx,1\n'), 'ns:email,n\n****,1\n')
+})

@@ -26,7 +26,13 @@ const cases: readonly (readonly [name: string, patterns: readonly string[], clea
   ['a member', ['a.email'], '{ "a" : {"email":\t"x", "b":1.0e5} }\n', '{ "a" : {"email":\t"****", "b":1.0e5} }\n'],
   ['an escaped name', ['email'], '{"\\u0065m\\u0061il":"x","e\\/":1}', '{"\\u0065m\\u0061il":"****","e\\/":1}'],
   ['a name in any case', ['email'], '{"Email":"x","\\u0045MAIL":"y"}', '{"Email":"****","\\u0045MAIL":"****"}'],
-  ['another name', ['email'], '{"e_mail":"x","e mail":"y","emai":"z"}', '{"e_mail":"x","e mail":"y","emai":"z"}'],
+  ['another name', ['email'], '{"e+mail":"x","emails":"y","emai":"z"}', '{"e+mail":"x","emails":"y","emai":"z"}'],
+  [
+    'words of a name, prefixes and addresses',
+    ['**.patient_id'],
+    '{"patientId":"x","Patient-ID":"x","ns:patient id":"x","http://a.example/#patient_id":"x","_":"y","id":"y"}',
+    '{"patientId":"****","Patient-ID":"****","ns:patient id":"****","http://a.example/#patient_id":"****","_":"y","id":"y"}',
+  ],
   [
     'a name with dots',
     ['user.email', '*.etag'],

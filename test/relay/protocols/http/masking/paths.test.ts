@@ -39,7 +39,29 @@ t.test('what nobody sees of a name is left out of it', async t => {
   for (const name of ['email\0', '\0email', 'email\0x', ' email\t', '\u00a0Email', '\ufeffe\u200bmail', '\u202eemail'])
     t.equal(maskAt(paths, [name]), 0, JSON.stringify(name))
   t.equal(maskAt(paths, ['Pass word ']), 1)
-  for (const name of ['e mail', 'emai', 'password']) t.equal(maskAt(paths, [name]), -1, name)
+  t.equal(maskAt(paths, ['emai']), -1)
+})
+
+t.test('words of a name, however a service puts them together', async t => {
+  const paths = new Paths([['patient_id', 'eMail', 'home-page', 'pass word', '-'], ['**._etag']])
+  const names = ['patientId', 'PatientID', 'patient-id', 'patient id', 'PATIENT_ID', 'patient\u2010id', '_patient__id']
+  for (const name of [...names, 'e_mail', 'E-Mail', 'home_page', 'HomePage', 'passWord', 'pass\u00a0word', '-'])
+    t.equal(maskAt(paths, [name]), 0, name)
+  t.equal(maskAt(paths, ['x', 'eTag']), 1)
+  for (const name of ['patientids', 'patientxid', 'patient', 'id', '_', '--', '', ' ', 'patient+id'])
+    t.equal(maskAt(paths, [name]), -1, name)
+})
+
+t.test('names with prefixes, pointers and addresses', async t => {
+  const paths = new Paths([['customers.email'], ['**.ssn']])
+  for (const name of ['/customers/0/email', '#/customers/email', '/customers/email/work'])
+    t.equal(maskAt(paths, [name]), 0, name)
+  t.equal(maskAt(paths, ['customers', 'crm:email']), 0, 'a prefix is no name around it')
+  t.equal(maskAt(paths, ['customers', 'http://schema.example/email']), 0)
+  t.equal(maskAt(paths, ['customers', 'crm:name']), -1)
+  for (const name of ['ns2:ssn', '@ssn', 'http://schema.example/ssn', 'http://a.example/terms#SSN', '/a/b/ssn'])
+    t.equal(maskAt(paths, [name]), 1, name)
+  for (const name of ['12:30:00', 'text/html', '/', '::', '@', 'ssn+xml']) t.equal(maskAt(paths, [name]), -1, name)
 })
 
 t.test('the first of several masks counts, and two stars alone are everything', async t => {
@@ -129,7 +151,24 @@ t.test('a pattern with an empty name is a mistake', async t => {
 const name = fc.constantFrom('a', 'b', 'email', 'émail', 'c')
 const written = fc.oneof(
   name,
-  fc.constantFrom('x', 'A', 'ÉMAIL', 'a.b', 'b[c][1]', 'x.Email', 'a.b.c', '[', 'c.', '0', '12'),
+  fc.constantFrom(
+    'x',
+    'A',
+    'ÉMAIL',
+    'E_mail',
+    '-a',
+    '_',
+    'x:a',
+    '/a/b/',
+    'a.b',
+    'b[c][1]',
+    'x.Email',
+    'a.b.c',
+    '[',
+    'c.',
+    '0',
+    '12',
+  ),
 )
 const pattern = fc.array(fc.oneof(name, fc.constantFrom('*', '**')), { minLength: 1, maxLength: 5 })
 

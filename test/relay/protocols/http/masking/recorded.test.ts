@@ -77,10 +77,21 @@ t.test('headers that masks name, as headers or as fields, and those that log in'
     recordedHeader(
       name,
       value,
-      [{ ...fields(['customers.Email', 'Ssn.**', 'cards.*']), headers: ['x-owner'] }],
+      [{ ...fields(['customers.Email', 'Ssn.**', 'cards.*', 'patient_id']), headers: ['x-owner'] }],
       maskKey,
     )
-  for (const name of ['x-owner', 'email', 'ssn', 'cards', 'authorization', 'cookie', 'x-api-key', 'x-vault-token'])
+  for (const name of [
+    'x-owner',
+    'email',
+    'ssn',
+    'cards',
+    'authorization',
+    'cookie',
+    'x-api-key',
+    'x-vault-token',
+    'patient-id',
+    'x-patientid',
+  ])
     t.equal(recorded(name, 'zebra'), hidden('zebra'), name)
   t.equal(recorded('x-owner', '\xc3\xa9'), hidden('é'), 'bytes are read as UTF-8')
   t.not(recorded('x-owner', '\xfe'), recorded('x-owner', '\xff'))
