@@ -1,4 +1,5 @@
 // Whether what is under way may go on: decided anew when policy has changed, or the person's groups have.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Deny, Obligation } from '@gate/shared/model'
 import type { Gate, Verdict } from '../protocol.ts'
@@ -10,6 +11,8 @@ import type { Decidable } from './request.ts'
 
 /** What is silent, or only takes, ends so soon; no byte goes to a client by the policy of before in any case. */
 const FOLLOW_MS = 1_000
+/** Others wait no longer than this, and one decision. */
+const TURN_MS = 10
 
 /**
  * All that is under way: nearly every request is over before anybody would look, so one timer looks at those that are not,
@@ -18,20 +21,41 @@ const FOLLOW_MS = 1_000
 class Watched {
   readonly #looks = new Set<() => void>()
   #timer: NodeJS.Timeout | undefined
+  #isLooking = false
 
   /** Has it called about every second, for the first time within one; gives what ends that. */
   add(look: () => void): () => void {
     this.#looks.add(look)
-    this.#timer ??= setInterval(() => this.#look(), FOLLOW_MS).unref()
+    this.#timer ??= setInterval(() => void this.#look(), FOLLOW_MS).unref()
     return () => this.#looks.delete(look)
   }
 
-  #look(): void {
-    for (const look of this.#looks) look()
+  async #look(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    try {
+      await this.#lookAtAll()
+    } finally {
+      this.#isLooking = false
+    }
     // Only now and not when the last one ends: the next request is often not far.
     if (this.#looks.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
+  }
+
+  /**
+   * When policy has changed each look decides anew: thousands of them would keep all others waiting, so they are done a few at a
+   * time. What is added meanwhile has its turn a second later.
+   */
+  async #lookAtAll(): Promise<void> {
+    let began = performance.now()
+    for (const look of [...this.#looks]) {
+      if (this.#looks.has(look)) look()
+      if (performance.now() - began < TURN_MS) continue
+      await nextTurn()
+      began = performance.now()
+    }
   }
 }
 
