@@ -13,10 +13,12 @@ import {
   mayHoldRenames,
   noGraphql,
   renamesFields,
+  requestsIn,
 } from './graphql.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { everyMember, plainName, readMembers } from './members.ts'
 import { mayHoldPatch } from './patch.ts'
+import { isPersisted, isPersistedIn } from './persisted.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
@@ -38,6 +40,8 @@ export interface Body {
   readonly isKnown: boolean
   /** Whether it may ask for fields under other names (GraphQL's aliases), where masks would not find them. Undefined when it was not read. */
   readonly renames: (() => boolean) | undefined
+  /** Whether it asks for a query of GraphQL by its name, so that nobody here knows its fields. */
+  readonly isPersisted?: boolean
   /** Of what was read and is no document: whether somebody could read a patch in it (RFC 6902). */
   readonly mayPatch?: () => boolean
 }
@@ -71,10 +75,12 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
   const inQuery = (): boolean =>
     asked.some(text => renamesFields(text)) ||
     (/%7b/i.test(query) && everyMember(query).some(([, value]) => holdsRenames(value)))
+  const isPersistedInQuery = persistedInQuery(query)
   if (bytes.length === 0) {
-    const graphql = graphqlFacts(asked, true)
+    const graphql = withUnknown(graphqlFacts(asked, true), isPersistedInQuery)
     const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }
-    return { facts, document: null, isKnown: isAllListed(graphql), renames: inQuery }
+    const isKnown = isAllListed(graphql)
+    return { facts, document: null, isKnown, renames: inQuery, isPersisted: isPersistedInQuery }
   }
   const text = bytes.toString('utf8')
   const found = isUtf8(bytes) && isReadable(contentType) ? readDocument(type, text) : undefined
@@ -82,25 +88,40 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     const graphql = graphqlFacts(type === 'application/graphql' ? [...asked, text] : asked, true)
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
+    const isForeign = hasForeignLetters(contentType)
     const renames = (): boolean =>
       inQuery() ||
+      isForeign ||
       (type === 'application/graphql'
         ? renamesFields(text)
         : hasRenames(text) || (!isLines(text) && mayHoldRenames(bytes)))
-    return { facts, document: null, isKnown: false, renames, mayPatch: () => !isParts(type) && mayHoldPatch(bytes) }
+    const mayPatch = (): boolean => !isParts(type) && (isForeign || mayHoldPatch(bytes))
+    return { facts, document: null, isKnown: false, renames, mayPatch, isPersisted: isPersistedInQuery }
   }
   const { document, kind, isPlain } = found
-  const graphql = graphqlOf(document, asked)
+  const isByName = isPersistedInQuery || requestsIn(document).some(isPersisted)
+  const graphql = withUnknown(graphqlOf(document, asked), isByName)
   const bodyFields = fieldsOf(document)
   return {
     facts: { ...base, bodyKind: kind, bodyFields, ...graphql },
     document,
     isKnown: isPlain && bodyFields.length <= MAX_LISTED && isAllListed(graphql),
+    isPersisted: isByName,
     renames: () =>
       inQuery() ||
       anyRenames(document) ||
       (kind === 'form' && text.includes(';') && everyMember(text).some(([, value]) => renamesFields(value))),
   }
+}
+
+/** A batch may hold a query that is known and one that is not. */
+const withUnknown = (facts: GraphqlFacts, isUnknown: boolean): GraphqlFacts =>
+  isUnknown ? { ...facts, graphqlType: 'unknown' } : facts
+
+/** Whether the query string is a request by the name of a query. */
+function persistedInQuery(query: string): boolean {
+  if (query === '') return false
+  return isPersistedIn(everyMember(query).map(([name, value]) => [plainName(name), value] as const))
 }
 
 /** Texts of GraphQL in a query, wherever a server may look for them. */
@@ -165,6 +186,16 @@ function isExact(document: unknown): boolean {
 /** Targets decode what their type says; in other charsets the same bytes say something else. */
 function isReadable(contentType: string | undefined): boolean {
   return /^(?:utf-?8|us-ascii)$/i.test(charsetOf(contentType) ?? '')
+}
+
+/** Charsets in which letters of ASCII are themselves, perhaps with NULs between them. */
+const likeAscii =
+  /^(?:utf-?(?:8|16|32)(?:[bl]e)?|(?:us-)?ascii|iso-8859-\d{1,2}|latin-?1|(?:windows-|cp)125\d|koi8-[ru]|gb(?:k|2312|18030)|big5|shift[-_]jis|euc-(?:jp|kr))$/i
+
+/** Whether a body is in a charset in which words look otherwise (UTF-7, EBCDIC): what is looked for by its words would not be found. */
+function hasForeignLetters(contentType: string | undefined): boolean {
+  const charset = charsetOf(contentType)
+  return charset !== undefined && !likeAscii.test(charset)
 }
 
 /** Whether an object has two names that differ in case alone: some parsers take them for one. */

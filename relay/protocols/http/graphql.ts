@@ -57,12 +57,24 @@ export function graphqlFacts(texts: readonly string[], isGuess: boolean): Graphq
  * query string's.
  */
 export function graphqlOf(document: unknown, asked: readonly string[]): GraphqlFacts {
-  const requests = [document].flat().flatMap(each => (isObject(each) ? [each, each['payload']] : []))
-  const objects = requests.filter(isObject)
-  const isPersisted = objects.some(({ extensions }) => JSON.stringify(extensions ?? '').includes('"persistedQuery"'))
-  const texts = objects.flatMap(({ query }) => [query].flat().filter(each => typeof each === 'string'))
-  const facts = graphqlFacts([...asked, ...texts], texts.length === 0)
-  return facts.graphqlType === '' && isPersisted ? { ...facts, graphqlType: 'unknown' } : facts
+  const texts = requestsIn(document)
+    .flatMap(each => valuesOf(each, 'query'))
+    .flat()
+    .filter(each => typeof each === 'string')
+  return graphqlFacts([...asked, ...texts], texts.length === 0)
+}
+
+/** Objects in which a request may stand: a document, the members of a batch, the payload of a message. */
+export function requestsIn(document: unknown): Record<string, unknown>[] {
+  return [document]
+    .flat()
+    .flatMap(each => (isObject(each) ? [each, ...valuesOf(each, 'payload')] : []))
+    .filter(isObject)
+}
+
+/** Members of this name, which is in lower case: some services take names in any. */
+export function valuesOf(request: Readonly<Record<string, unknown>>, name: string): unknown[] {
+  return Object.entries(request).flatMap(([each, value]) => (each.toLowerCase() === name ? [value] : []))
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
@@ -82,8 +94,8 @@ export function renamesFields(text: string, depth = 0): boolean {
 /** The same of a text that only counts where it is GraphQL: a body that does not say so. */
 export function hasRenames(text: string): boolean {
   if (!text.includes('{') || !text.includes(':') || beginsAsJson.test(text)) return false
-  const document = parsed(text)
-  return document !== undefined && hasAliases(document)
+  const document = read(text, false)
+  return document === 'long' || (document !== undefined && hasAliases(document))
 }
 
 /** The same of a value that is not called a query: a document in it counts as one anywhere, and GraphQL where it is valid. */
@@ -140,10 +152,16 @@ function hasAliases(document: DocumentNode): boolean {
 
 /** A text of GraphQL, with where its parts stand if wanted; undefined for what is none, or too long. */
 export function parsed(text: string, { located = false } = {}): DocumentNode | undefined {
+  const document = read(text, located)
+  return document === 'long' ? undefined : document
+}
+
+/** `long`: it is GraphQL as far as anybody read it. */
+function read(text: string, located: boolean): DocumentNode | 'long' | undefined {
   try {
     return parse(text, { noLocation: !located, maxTokens: MAX_TOKENS })
-  } catch {
-    return undefined
+  } catch (thrown) {
+    return thrown instanceof Error && thrown.message.includes(`${MAX_TOKENS} tokens`) ? 'long' : undefined
   }
 }
 

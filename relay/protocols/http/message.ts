@@ -4,8 +4,8 @@ import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
 import { masksFields } from './masking/body.ts'
-import { ofBody, ofContent } from './operation.ts'
-import { deny, patchRefusal } from './perform.ts'
+import { ofBody, ofContent, unknownIn } from './operation.ts'
+import { deny, patchRefusal, persistedRefusal } from './perform.ts'
 
 export type Direction = 'sent' | 'received'
 
@@ -76,7 +76,8 @@ export function messageOperation(
  */
 function unknownOf(text: string | undefined, isSent: boolean, body: Body | undefined): Pick<Operation, 'unknown'> {
   if (text === undefined) return { unknown: isSent ? ofBody : ['text'] }
-  if (!isSent || body?.isKnown === true || (body?.facts.bodyKind === 'other' && !text.includes('{'))) return {}
+  if (isSent && body?.isKnown === true) return unknownIn(body, true)
+  if (!isSent || (body?.facts.bodyKind === 'other' && !text.includes('{'))) return {}
   return { unknown: ofContent }
 }
 
@@ -88,6 +89,7 @@ export function renamingRefusal(
   { bytes, body }: Message,
 ): Deny | undefined {
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
+  if (body?.isPersisted === true) return persistedRefusal
   if (body?.renames?.() === false) return patchRefusal(obligations, routes, body)
   return deny('fields are masked for you, and the message may ask for some under other names', 'Leave out its aliases.')
 }

@@ -31,6 +31,7 @@ const safe: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** What only a body says. */
 export const ofContent: readonly string[] = ['body', 'bodyFields', 'graphqlType', 'graphqlNames', 'graphqlFields']
+const ofPersisted: readonly string[] = ['graphqlNames', 'graphqlFields']
 export const ofBody: readonly string[] = ['text', ...ofContent]
 
 export interface Request {
@@ -78,8 +79,14 @@ export function operationOf(request: Request, routeOf: RouteOf, shownHeaders: Fi
       direction: '',
     },
     document: body.document,
-    ...(body.isKnown ? {} : { unknown: isShown && body.facts.bodyKind !== 'unread' ? ofContent : ofBody }),
+    ...unknownIn(body, isShown),
   }
+}
+
+/** What rules cannot know: of a query that is persisted its type is `unknown`, which they may ask for. */
+export function unknownIn(body: Body, isShown: boolean): Pick<Operation, 'unknown'> {
+  if (body.isKnown) return body.isPersisted === true ? { unknown: ofPersisted } : {}
+  return { unknown: isShown && body.facts.bodyKind !== 'unread' ? ofContent : ofBody }
 }
 
 export function factsOfParameters(locations: readonly Location[]): { readonly parameters: readonly string[] } {

@@ -25,6 +25,7 @@ export function perform(
       'Copy it to where the same masks apply, or have them not limited to routes.',
     )
   if (!masksFields(obligations, routes)) return undefined
+  if (body.isPersisted === true) return persistedRefusal
   if (body.renames?.() === true)
     return deny(
       'fields are masked for you, and the request may ask for some under other names',
@@ -37,6 +38,15 @@ export function perform(
     'fields are masked for you, and gate cannot read whether the body asks for some under other names',
     'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
   )
+}
+
+/** Of a query that the service has from before: it may hold aliases, which are refused where they can be read. */
+export const persistedRefusal: Deny = {
+  effect: 'deny',
+  rule: 'http',
+  reason:
+    'fields are masked for you, and the request asks for a persisted query, of which gate does not know the fields',
+  hint: 'Send the text of the query, with its hash or without.',
 }
 
 /** The refusal of a body that is or may be a patch of what is masked; undefined where it is none. */

@@ -1,7 +1,9 @@
 // Heads and bodies of requests: what is refused, and what rules see.
+import { createHash } from 'node:crypto'
 import { admit } from '@gate/relay/protocols/http/admission'
 import { readBody, unreadBody } from '@gate/relay/protocols/http/body'
 import { answeredFields, Fields, forwardedFields, prefersAsync } from '@gate/relay/protocols/http/fields'
+import { operationOf } from '@gate/relay/protocols/http/operation'
 import { overrideScan } from '@gate/relay/protocols/http/overrides'
 import { maskedRequestFields } from '@gate/relay/protocols/http/plan'
 import { askedOf, commandOf, readHead } from '@gate/relay/protocols/http/request'
@@ -154,9 +156,53 @@ t.test('GraphQL', async t => {
   t.match(graphql({ query: 'not graphql {' }), { graphqlType: 'unknown' })
   t.match(graphql({ extensions: { persistedQuery: { sha256Hash: 'x' } } }), { graphqlType: 'unknown' })
   t.match(graphql({ query: 'subscription { news }' }), { graphqlType: 'subscription' })
+  t.match(graphql({ Query: 'mutation { pay }' }), { graphqlType: 'mutation' }, 'some services take names in any case')
   t.match(graphql(undefined, 'query=mutation+%7B+pay+%7D'), { graphqlType: 'mutation' })
   t.match(graphql(undefined, 'query=shoes'), { graphqlType: '' })
   t.match(graphql({ query: '{ ...A } fragment A on Q { ...B } fragment B on Q { ...A x }' }), { graphqlFields: ['x'] })
+})
+
+t.test('persisted queries are unknown, wherever they are named', async t => {
+  const text = '{ me { id } }'
+  const sha256Hash = createHash('sha256').update(text).digest('hex')
+  const persistedQuery = { version: 1, sha256Hash }
+  const extensions = JSON.stringify({ persistedQuery })
+  const form = (members: Record<string, string>): string => new URLSearchParams(members).toString()
+  const read = (value: unknown, query = '', type = 'application/json'): ReturnType<typeof readBody> =>
+    readBody(type, Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)), query)
+  for (const body of [
+    read({ extensions: { persistedQuery } }),
+    read({ extensions }),
+    read({ Extensions: { persistedQuery } }),
+    read({ query: '', extensions: { persistedQuery } }),
+    read({ query: '{ other }', extensions: { persistedQuery } }),
+    read([{ query: text }, { extensions: { persistedQuery } }]),
+    read({ type: 'subscribe', payload: { extensions: { persistedQuery } } }),
+    read({ documentId: `sha256:${sha256Hash}` }),
+    read({ doc_id: '12345678', variables: {} }),
+    read(form({ extensions }), '', 'application/x-www-form-urlencoded'),
+    read('', form({ extensions })),
+    read('', form({ documentId: sha256Hash })),
+    read('', `${form({ extensions })}&extensions=%7B%7D`),
+    read('', `${form({ query: '{ other }' })}&${form({ query: text, extensions })}`),
+  ]) {
+    t.match(body, { isPersisted: true, facts: { graphqlType: 'unknown' } })
+    const request = readHead(
+      { method: 'POST', target: '/', raw: ['Host', 'localhost'], isUpgrade: false },
+      'billing-api',
+    )
+    const { unknown } = operationOf({ ...request, body, content: undefined }, () => '', [])
+    t.ok(unknown?.includes('graphqlFields'), 'a rule that asks for its fields is told that nobody knows')
+  }
+  for (const body of [
+    read({ query: text, extensions: { persistedQuery } }),
+    read({ query: text, extensions: { tracing: {} } }),
+    read({ documentId: 'invoice-7', title: 'x' }),
+    read({ variables: {} }),
+    read('', form({ query: text, extensions })),
+    read('', form({ id: sha256Hash })),
+  ])
+    t.equal(body.isPersisted, false)
 })
 
 t.test('what a target may read in another way is not known to rules', async t => {
@@ -201,6 +247,9 @@ t.test('fields under other names, wherever a target may look for them', async t 
     [`a=1;query=${encodeURIComponent(alias)}`, 'application/x-www-form-urlencoded'],
     [alias, 'application/graphql'],
     [alias, 'text/plain'],
+    [`{ x: email ${'n '.repeat(25_000)}}`, 'text/plain'],
+    ['+AHs-x:email+AH0-', 'application/graphql; charset=utf-7'],
+    [Buffer.from([0xc0, 0xa7, 0x7a, 0xc0]), 'application/graphql; charset=ibm037'],
     [`fragment F on U ${alias}\nsubscription { ...F }`, 'text/plain'],
     [
       `--x\r\nContent-Disposition: form-data; name='operations'\r\n\r\n{"query":"${alias}"}\r\n--x--`,
@@ -220,6 +269,9 @@ t.test('fields under other names, wherever a target may look for them', async t 
     ['{"index":{"_id":1}}\n{"name":"query: x"}\n', 'application/x-ndjson'],
     ['email=a%40b&note=Hello%20{name}:', 'application/x-www-form-urlencoded'],
     ['Dear {name}: hello', 'text/plain'],
+    ['Dear {name}: hello', 'text/plain; charset=windows-1252'],
+    [`{ email ${'n '.repeat(9_000)}}`, 'text/plain'],
+    [`{ a: b, ${'n, '.repeat(25_000)} "`.replace('a', '"a"'), 'text/plain'],
     ['', '', 'query=sum(rate(job:x%7Ba%3D%22b%22%7D[5m:1m]))'],
     ['', '', 'query=shoes'],
   ] as const)

@@ -1,0 +1,55 @@
+// Persisted queries of GraphQL: a request that names what it asks for, and does not say it. Pure.
+import { createHash } from 'node:crypto'
+import { valuesOf } from './graphql.ts'
+
+/** As servers call what a query is known by (GraphQL over HTTP, appendix A; Relay and others). */
+const names: ReadonlySet<string> = new Set([
+  ...['documentid', 'docid', 'queryid', 'queryhash', 'persistedqueryid', 'operationhash', 'operationid'],
+])
+/** Of a request of GraphQL and of not much else. */
+const besides: readonly string[] = ['variables', 'operationname', 'extensions']
+/** A hash, with or without its name before it. */
+const hash = /^(?:[a-z0-9]+:)?[0-9a-f]{32,128}$/i
+
+/** Whether a request may ask for what its text does not say: a query that the service has from before. */
+export function isPersisted(request: Readonly<Record<string, unknown>>): boolean {
+  const [query, ...others] = valuesOf(request, 'query').flat()
+  const text = typeof query === 'string' && query !== '' && others.length === 0 ? query : undefined
+  const found = valuesOf(request, 'extensions').flat().flatMap(persistedIn)
+  if (found.length > 0) return text === undefined || !found.every(each => isHashOf(each, text))
+  if (text !== undefined) return false
+  const isRequest = besides.some(each => valuesOf(request, each).length > 0)
+  return Object.entries(request).some(
+    ([name, value]) =>
+      names.has(name.toLowerCase().replaceAll('_', '')) &&
+      (isRequest || [value].flat().some(each => typeof each === 'string' && hash.test(each))),
+  )
+}
+
+/** The same of members of a query string, of which several may have one name. */
+export function isPersistedIn(members: readonly (readonly [name: string, value: string])[]): boolean {
+  const request = new Map<string, string[]>()
+  for (const [name, value] of members) request.set(name, [...(request.get(name) ?? []), value])
+  return isPersisted(Object.fromEntries(request))
+}
+
+/** What extensions say of persisted queries. In a query string and in forms they are a text. */
+function persistedIn(extensions: unknown): unknown[] {
+  if (typeof extensions === 'string') {
+    try {
+      return persistedIn(JSON.parse(extensions))
+    } catch {
+      // To others it may be JSON nevertheless.
+      return extensions.includes('persistedQuery') ? [extensions] : []
+    }
+  }
+  if (typeof extensions !== 'object' || extensions === null) return []
+  return valuesOf(extensions as Record<string, unknown>, 'persistedquery').filter(each => each !== null)
+}
+
+/** Automatic persisted queries: with its text a service checks the hash, so that it can be nothing else. */
+function isHashOf(persisted: unknown, query: string): boolean {
+  if (typeof persisted !== 'object' || persisted === null) return false
+  const { sha256Hash } = persisted as Record<string, unknown>
+  return typeof sha256Hash === 'string' && sha256Hash === createHash('sha256').update(query).digest('hex')
+}

@@ -1,0 +1,126 @@
+// Answers and requests of forms that gate cannot read, where parts of them are masked for somebody, through real processes.
+import { createHash } from 'node:crypto'
+import { request as send } from 'node:http'
+import { text as textOf } from 'node:stream/consumers'
+import t from 'tap'
+import type { Answer } from '../support/http-target.ts'
+import { startHttpWorld } from '../support/http-world.ts'
+
+const policy = `
+targets:
+  - match: { labels: { env: prod, protocol: http } }
+    allow: { groups: [engineers, support] }
+    rules:
+      - { name: everything, allow: [engineers, support] }
+      - { name: no-salaries, when: '"salary" in op.graphqlFields', deny: "No." }
+    mask:
+      - { fields: ["**.email"], for: { groups: [support] }, with: redact }
+`
+const SECRET = 'zebra'
+
+/** Says what it is asked to say. */
+const typed: Answer = (request, response) => {
+  const { 'x-type': type, 'x-status': status = '200', 'x-coding': coding } = request.headers
+  response.writeHead(Number(status), {
+    ...(type === undefined ? {} : { 'content-type': String(type) }),
+    ...(coding === undefined ? {} : { 'content-encoding': String(coding) }),
+    'x-content-digest': SECRET,
+  })
+  response.end(JSON.stringify({ email: SECRET, n: 1 }))
+}
+
+const world = await startHttpWorld({ policy, answers: { '/typed': typed } })
+t.teardown(() => world[Symbol.asyncDispose]())
+const [alice, carol] = [await world.person('alice'), await world.person('carol')]
+const [open, masked] = [await alice.connect('billing-api'), await carol.connect('billing-api')]
+t.teardown(() => Promise.all([open, masked].map(each => each[Symbol.asyncDispose]())))
+
+interface Said {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly head: string
+}
+
+/** fetch knows some codings and statuses itself. */
+const ask = (
+  { port }: { readonly port: number },
+  headers: Record<string, string>,
+  method = 'GET',
+  path = '/typed',
+  body?: string | Buffer,
+): Promise<Said> =>
+  new Promise((resolve, reject) => {
+    const request = send({ host: '127.0.0.1', port, path, method, headers }, response => {
+      const { statusCode = 0, headers: got, rawHeaders } = response
+      void textOf(response).then(
+        text => resolve({ status: statusCode, type: got['content-type'] ?? '', body: text, head: rawHeaders.join() }),
+        reject,
+      )
+    })
+    request.on('error', reject).end(body)
+  })
+
+t.test('types that gate cannot read are refused, whatever the status is', async t => {
+  const types = [
+    ...['application/grpc', 'application/grpc-web+proto', 'application/grpc-web-text', 'application/x-protobuf'],
+    ...['application/msgpack', 'application/vnd.msgpack', 'application/cbor'],
+    ...['application/bson', 'application/avro', 'avro/binary', 'application/vnd.apache.parquet', 'application/zip'],
+    ...['application/vnd.apache.arrow.stream', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet'],
+    ...['application/pdf', 'image/png', 'application/octet-stream', 'multipart/mixed; boundary=x', 'application/yaml'],
+    ...['multipart/byteranges; boundary=x', 'application/fhir+ndjson', 'application/json+protobuf', 'text/xml'],
+    ...['text/tab-separated-values', 'text/x-component', 'application/jose', 'application/jwt', 'application/smile'],
+    ...['application/json, text/html', 'application/json; charset=utf-7', 'application/ion', 'application/ubjson'],
+    ...['json', 'application/json5', 'application/x-json-stream', 'application/vnd.amazon.eventstream', undefined],
+  ]
+  for (const type of types) {
+    const headers = type === undefined ? {} : { 'x-type': type }
+    t.match((await ask(open, headers)).body, SECRET)
+    const said = await ask(masked, headers)
+    t.match(said, { status: 403, type: 'application/problem+json' }, type ?? 'none')
+    t.match(JSON.parse(said.body), { code: 'ERR_GATE_REFUSED' })
+    t.notMatch(said.body + said.head, SECRET)
+    const missing = await ask(masked, { ...headers, 'x-status': '404' })
+    t.match(missing, { status: 404, type: 'application/problem+json' })
+    t.notMatch(missing.body + missing.head, SECRET)
+  }
+  for (const status of ['201', '203', '206', '207', '226', '299', '300', '302', '418', '500', '599']) {
+    const said = await ask(masked, { 'x-type': 'application/json', 'x-status': status })
+    t.equal(said.status, status === '206' ? 403 : Number(status))
+    t.notMatch(said.body + said.head, SECRET, status)
+  }
+  for (const coding of ['compress', 'exi', 'aes128gcm', 'gzip, gzip, gzip', 'dcb', 'x-unknown', ''])
+    t.notMatch((await ask(masked, { 'x-type': 'application/json', 'x-coding': coding })).body, SECRET, coding)
+})
+
+t.test('methods of which a parser knows little', async t => {
+  for (const method of ['PROPFIND', 'REPORT', 'SEARCH', 'M-SEARCH', 'NOTIFY', 'OPTIONS', 'DELETE', 'PATCH', 'LINK']) {
+    const said = await ask(masked, { 'x-type': 'application/json' }, method)
+    t.match(said, { status: 200, body: '{"email":"****","n":1}' }, method)
+    t.equal((await ask(masked, { 'x-type': 'text/xml' }, method)).status, 403)
+  }
+})
+
+t.test('persisted queries hold what nobody here knows', async t => {
+  const query = '{ salary }'
+  const sha256Hash = createHash('sha256').update(query).digest('hex')
+  const extensions = { persistedQuery: { version: 1, sha256Hash } }
+  const json = { 'content-type': 'application/json' }
+  const post = (at: typeof open, body: unknown): Promise<Said> =>
+    ask(at, json, 'POST', '/graphql', Buffer.from(JSON.stringify(body)))
+  for (const body of [
+    { query },
+    { extensions },
+    [{ query: '{ me }' }, { extensions }],
+    { query: '{ me }', extensions },
+  ])
+    t.equal((await post(open, body)).status, 403, 'a rule that denies a field denies what may hold it')
+  const inQuery = `/graphql?${new URLSearchParams({ extensions: JSON.stringify(extensions) })}`
+  t.equal((await ask(open, {}, 'GET', inQuery)).status, 403)
+  const known = { query: '{ me }', extensions: { persistedQuery: { sha256Hash: hashOf('{ me }') } } }
+  for (const at of [open, masked]) t.equal((await post(at, known)).status, 200, 'a hash that is that of its text')
+  t.equal((await post(masked, { documentId: sha256Hash })).status, 403, 'nor may it ask for aliases')
+  t.equal((await post(masked, { documentId: 'invoice-7' })).status, 200)
+})
+
+const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex')
