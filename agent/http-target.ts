@@ -3,7 +3,7 @@ import { duration } from '@gate/shared/duration'
 import { targetName } from '@gate/shared/messages'
 import * as z from 'zod'
 import { approvalFields } from './approvals/config.ts'
-import { isClientKey } from './connectors/http/client-keys.ts'
+import { mayBeKey } from './connectors/http/client-keys.ts'
 import { canonical } from './connectors/http/headers.ts'
 import { type ResolvePath, type SecretSource, secret, secretWithPath } from './secret-source.ts'
 
@@ -96,7 +96,7 @@ export const httpTarget = z.strictObject({
         .string()
         .max(128)
         .refine(
-          name => /^(?:cookies|authorization)$/.test(name) || isClientKey(canonical(name)),
+          name => /^(?:cookies|authorization)$/.test(name) || mayBeKey(canonical(name)),
           'expected cookies, authorization, or the name of a header or parameter that carries a key',
         ),
     )

@@ -74,16 +74,26 @@ t.test('keys of the client’s own do not speak beside the credential, unless th
     asked.push(incoming.url ?? '')
     outgoing.end()
   })
-  await using front = await startFront({ url: service.url, credential, pass: ['private_token'] })
+  await using front = await startFront({ url: service.url, credential, pass: ['private_token', 'jwt'] })
   for (const query of [
     ...['access_token=1', 'a=1&API%5FKEY=2', 'a;apikey=1', 'access_token[]=1', 'accessToken', 'subscription-key=1'],
     ...['X-Amz-Credential=1', 'sudo=root', 'x-api-key=', '?oauth_token=1'],
+    // What stands in it tells.
+    ...[
+      'token=eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.',
+      `a=1;key=AIza${'x'.repeat(35)}`,
+      `Token=ghp_${'x'.repeat(36)}`,
+    ],
+    ...['sv=2024&sr=b&sig=abc%3D', 'token[]=Bearer%20glpat-xxxx'],
   ]) {
     const error = await gateError(await request(`${front.url}/a?${query}`))
     t.match(error, { header: 'ERR_GATE_PROTOCOL', body: { message: /the agent logs in/, hint: /pass: / } }, query)
   }
   t.same(asked, [])
-  for (const query of ['private_token=1', 'token=2', 'key=3', 'a=access_token', 'page_token=1', 'x=?access_token'])
+  for (const query of [
+    ...['private_token=1', 'token=2', 'key=3', 'a=access_token', 'page_token=1', 'x=?access_token'],
+    ...['jwt=eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.', 'token=eyJwYWdlIjoyfQ', 'key=sk-12', 'sig=1', 'se=1&q=AIza'],
+  ])
     t.equal((await request(`${front.url}/a?${query}`)).statusCode, 200, query)
 })
 
