@@ -22,12 +22,14 @@ function operationsIn(document: unknown): Record<string, unknown>[] {
 
 /**
  * Whether a text that could not be read as a document may hold such an operation, as some target could read it: JSON with
- * comments or single quotes, in another charset. Words are enough: what stands between them is anybody's guess.
+ * comments or single quotes, in another charset. Words are enough: what stands between them is anybody's guess. Those that an
+ * operation needs to be one must all be there.
  */
 export function mayHoldPatch(bytes: Buffer): boolean {
   const raw = bytes.toString('latin1').replaceAll('\0', '')
   const text = unescaped(raw.replace(/(?<!\\)\\+(?:u00|x)(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
-  return text.includes('{') && hasWord('op', text) && hasWord('copy|move|test', text)
+  if (!text.includes('{') || !hasWord('op', text) || !hasWord('path', text)) return false
+  return hasWord('test', text) || (hasWord('copy|move', text) && hasWord('from', text))
 }
 
 const hasWord = (words: string, text: string): boolean =>
