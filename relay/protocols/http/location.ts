@@ -112,6 +112,8 @@ function normalisePath(written: string, { keepsEncodedSlashes, keepsPathParamete
   // Undone escapes can be the digits of another.
   if (doubleEscape.test(plain)) throw refuse('is percent-encoded twice')
   const segments = plain.split('/')
+  if (plainPath(plain).split('/').some(isSession))
+    throw refuse('has what some servers take for a session, and out of it')
   if (segments.some(hidesSegments)) throw refuse('has encoded slashes around segments that would be taken out')
   if (segments.some((segment, at) => hidesWithParameters(segment, at === segments.length - 1)))
     throw refuse('has parameters behind a segment that would be taken out, or encoded slashes in one that has some')
@@ -134,6 +136,9 @@ const escapedCharacters = /%(?:21|24|26|27|28|29|2A|2B|2C|3A|3D|40)/g
 export function plainPath(path: string): string {
   return path.replace(escapedCharacters, found => String.fromCharCode(Number.parseInt(found.slice(1), 16)))
 }
+
+/** As ASP.NET writes sessions and logins into paths, `/(S(…))/admin`: it takes them out wherever they stand. */
+const isSession = (segment: string): boolean => /^\((?:[a-z]\([^()]*\))+\)/i.test(segment)
 
 /** Whether a target that undid encoded slashes would resolve a segment. One that is nothing else is a name (RabbitMQ's `/`). */
 function hidesSegments(segment: string): boolean {

@@ -23,7 +23,7 @@ export interface Routes {
   readonly routeOf: RouteOf
   /**
    * The same for masks, which hide too much rather than too little: unless a template without parameters fits, also those that
-   * fit without regard to case, to suffixes such as `.json`, and to dots and blanks at the end.
+   * fit without regard to case, to suffixes such as `.json`, to dots and blanks at the end, and to a script before it.
    */
   readonly maskRoutesOf: (path: string) => readonly string[]
   /** Templates that some path below this one fits, in any case; `/**` also where it fits this one. */
@@ -37,17 +37,17 @@ export function compileRoutes(templates: readonly string[]): Routes {
   const known = compiled.get(templates)
   if (known !== undefined) return known
   const routeOf = matcher(templates.map(template => [plainTemplate(template), template]))
-  const anyCase = matcher(templates.map(template => [plainTemplate(template).toLowerCase(), template]))
+  const anyCase = matcher(templates.map(template => [folded(plainTemplate(template)), template]))
   const named = new Set(templates.filter(template => isPlain(readRoute(template, template))))
   const alike = groupsOf(templates)
   const maskRoutesOf = (path: string): readonly string[] => {
     const exact = routeOf(path)
-    const others = named.has(exact) ? [] : withoutSuffixes(path.toLowerCase()).map(anyCase)
+    const others = named.has(exact) ? [] : pathsLike(path).map(anyCase)
     return [...new Set([exact, ...others].flatMap(route => alike.get(route) ?? []))]
   }
-  const small = templates.map(template => readRoute(plainTemplate(template).toLowerCase(), template))
+  const small = templates.map(template => readRoute(folded(plainTemplate(template)), template))
   const routesBelow = (path: string): readonly string[] => {
-    const segments = segmentsOf(withoutSlash(path.toLowerCase())).filter(segment => segment !== '')
+    const segments = segmentsOf(withoutSlash(folded(path))).filter(segment => segment !== '')
     return small.filter(route => reaches(route, segments)).map(({ template }) => template)
   }
   const made = { routeOf, maskRoutesOf, routesBelow }
@@ -57,9 +57,7 @@ export function compileRoutes(templates: readonly string[]): Routes {
 
 /** Templates that differ in the names of parameters, in case or in a slash at the end have one shape. */
 function shapeOf(template: string): string {
-  return plainTemplate(template)
-    .toLowerCase()
-    .replace(/\{[^}]*\}/g, '{}')
+  return folded(plainTemplate(template)).replace(/\{[^}]*\}/g, '{}')
 }
 
 /** Each template with those of its shape. */
@@ -91,6 +89,28 @@ export function withRoutesOfMasks(
   const made = all.length === templates.length ? templates : all
   byMasks.set(masks, made)
   return made
+}
+
+/** Letters of any script in one case and form: those that are not ASCII are encoded, and a capital otherwise than its small letter. */
+function folded(path: string): string {
+  const decoded = path.replace(/(?:%[89A-Fa-f][0-9A-Fa-f])+/g, bytes => {
+    try {
+      return decodeURIComponent(bytes)
+    } catch {
+      return bytes
+    }
+  })
+  return decoded.normalize('NFC').toLowerCase().toUpperCase().toLowerCase()
+}
+
+/** A script that other paths go through: `/index.php/customers` is `/customers` to what is behind it. */
+const throughScript = /^\/(?:[^/]+\/){0,8}?[^/]+\.(?:php\d?|phtml|f?cgi|pl|wsgi|aspx?|ashx|dll)(?=\/.)/
+
+/** Paths that a service may take for this one, besides what is written otherwise in it. */
+function pathsLike(path: string): string[] {
+  const small = folded(path)
+  const behind = small.replace(throughScript, '')
+  return [...withoutSuffixes(small), ...(behind === small ? [] : withoutSuffixes(behind))]
 }
 
 /** More suffixes than anybody has. */

@@ -39,6 +39,7 @@ t.test('what is refused', async t => {
       '/a%zz',
     ],
     ...['/<script>', '/{id}', '/a`b', '/"', 'ftp://localhost/', 'http://user@localhost/', `/${'a'.repeat(40_000)}`],
+    ...['/(S(abc))/admin', '/a/(s(x)f(y))in', '/%28S%28x%29%29/admin', '/(A(x))'],
     ...['/a?b=%0', '/a?b c', '/?é', '//', '//a', '/a//b', '/a//', '/a/.//b'],
   ]
   for (const target of refused) t.throws(() => path(target), { code: 'ERR_GATE_PROTOCOL' }, target.slice(0, 40))
@@ -50,6 +51,10 @@ t.test('rules see what servers take a path for', async t => {
   t.equal(plain('/u/%40me/%3adelete/%24batch'), '/u/@me/:delete/$batch')
   t.equal(path('/u/%40me/%3adelete'), '/u/%40me/%3Adelete', 'and servers get what was sent')
   t.equal(plain('/a%2Cb%26c%25%20'), '/a,b&c%25%20')
+})
+
+t.test('brackets that are no session stay', async t => {
+  for (const target of ['/products(1)', '/a(b(c))', '/(group)/a', '/(a)(b)', '/()']) t.equal(path(target), target)
 })
 
 t.test('encoded slashes are kept where the policy says so', async t => {
@@ -227,6 +232,18 @@ t.test('masks hide too much rather than too little', async t => {
   ] as const)
     t.same(maskRoutesOf(target), [route], target)
   t.same(maskRoutesOf('/other'), [])
+  for (const [target, route] of [
+    ['/index.php/customers', '/customers'],
+    ['/app/Index.PHP/Customers.json', '/customers'],
+    ['/cgi-bin/app.fcgi/customers/7', '/customers/{id}'],
+  ] as const)
+    t.same(maskRoutesOf(target), [route], target)
+  t.same(maskRoutesOf('/index.php'), [])
+  const script = compileRoutes(['/kunden/größe', '/ΟΔΟΣ/{id}', '/straße'])
+  for (const target of ['/kunden/GR%C3%96SSE', '/Kunden/gr%C3%B6%C3%9Fe', '/kunden/gro%CC%88sse'])
+    t.same(script.maskRoutesOf(target), ['/kunden/größe'], target)
+  t.same(script.maskRoutesOf('/%CE%BF%CE%B4%CE%BF%CF%82/7'), ['/ΟΔΟΣ/{id}'])
+  t.same(script.maskRoutesOf('/%CE%BF%CE%B4%CE%BF/7'), [])
   t.equal(routeOf('/Customers'), '', 'rules go by what is written')
   const alike = compileRoutes(['/cars/{id}', '/cars/{vin}/', '/Cars/{car}', '/cars/{id}/log'])
   t.same(alike.maskRoutesOf('/cars/7'), ['/cars/{id}', '/cars/{vin}/', '/Cars/{car}'], 'whatever parameters are called')
