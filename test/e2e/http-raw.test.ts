@@ -21,6 +21,7 @@ targets:
       - { name: everything, allow: [engineers, support, dba] }
       - { name: never, when: 'op.path.startsWith("/admin")', deny: "no" }
       - { name: tenants, when: '"x-tenant: 7" in op.headers', deny: "Tenant 7 is closed." }
+      - { name: one-tenant, when: 'op.parameters.exists(p, p.startsWith("tenant=") && p != "tenant=7")', deny: "One." }
       - { name: no-deletes, when: 'op.action == "delete"', deny: "Not deleted." }
       - { name: large, when: 'op.route == "/refunds/{id}" && op.body.amount > 100', deny: "Too much." }
       - { name: no-mutations, when: 'op.route == "/graphql" && op.graphqlType == "mutation"', deny: "Only queries." }
@@ -77,6 +78,23 @@ t.test('what is malformed is refused, and nothing of it reaches the service', as
     t.match(answer, 'application/problem+json', name)
     t.equal(statuses(await sendRaw(open.port, probe))[0], 200, `${name}: the next connection works`)
   }
+})
+
+t.test('what a service may read in another way than rules do', async t => {
+  for (const [target, status] of [
+    ['/a?tenant=7', 200],
+    ['/a?tenant=7&tenant=8', 403],
+    ['/a?tenant=7&%74enant=8', 403],
+    ['/(S(abc))/admin', 400],
+    ['/x/(s(abc)f(d))admin', 400],
+    ['/%28S%28abc%29%29/admin', 400],
+  ] as const) {
+    const { answer, asked } = await attack(open, request(`GET ${target}`))
+    t.equal(statuses(answer)[0], status, target)
+    t.equal(asked.length, status === 200 ? 1 : 0)
+  }
+  const twice = await attack(open, request('GET /a', 'X-Tenant: 8\r\nx-tenant: 9'))
+  t.match(twice, { asked: [], answer: /^HTTP\/1\.1 400 [\s\S]*two x-tenant fields/ })
 })
 
 t.test('every method that the parser knows passes or is refused, and others are not implemented', async t => {

@@ -144,6 +144,18 @@ export function disguisedField(fields: Fields, others: readonly string[]): strin
   return found?.[0]
 }
 
+/** Fields that are lists: several are one (RFC 9110 section 5.3). */
+const lists =
+  /^(?:accept(?:-.+)?|cache-control|connection|content-language|cookie|forwarded|if-(?:none-)?match|link|pragma|prefer|te|trailer|via|warning|x-forwarded-for)$/
+
+/**
+ * One of `shown`, by which rules go, that stands twice: an allow for the one value would let the other pass, and which of them
+ * counts is for each server to say.
+ */
+export function repeatedField(fields: Fields, shown: readonly string[]): string | undefined {
+  return shown.find(name => !lists.test(name) && fields.list.filter(([each]) => each === name).length > 1)
+}
+
 /** A field that is for the target, and that `Connection` names nevertheless: rules would see what the target does not. */
 export function hiddenField(fields: Fields): string | undefined {
   for (const name of fields.named) if (fields.one(name) !== undefined && !hopByHop.has(name)) return name

@@ -39,6 +39,14 @@ export function plainName(name: string): string {
   return (name.split(/[\0[]/, 1)[0] ?? '').trim()
 }
 
+/** As PHP names it: with `_` for blanks, dots and a bracket that is not closed. */
+export function phpName(name: string): string {
+  const whole = (name.split('\0', 1)[0] ?? '').replace(/^ +/, '')
+  const open = whole.indexOf('[')
+  const isClosed = open > 0 && whole.includes(']', open)
+  return (isClosed ? whole.slice(0, open) : whole).replace(/[ .[]/g, '_')
+}
+
 /** A name or value of a form as its bytes, one character for each. */
 export function decoded(text: string): string {
   return unescaped(text.replaceAll('+', ' '))

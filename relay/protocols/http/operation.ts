@@ -5,7 +5,7 @@ import type { Body } from './body.ts'
 import type { CopySource } from './copy-source.ts'
 import type { FieldList, Fields } from './fields.ts'
 import { type Location, targetOf } from './location.ts'
-import { everyMember, type Member, plainName } from './members.ts'
+import { everyMember, type Member, phpName, plainName } from './members.ts'
 import type { RouteOf } from './routes.ts'
 
 /** The facts of this room's operations, by type, for policy. */
@@ -110,7 +110,7 @@ function namesIn(location: Location): string[] {
 /** Members of the query as others may read them: cut at semicolons, and with plain names. */
 function membersIn({ query }: Location): Member[] {
   return everyMember(query.slice(1))
-    .map(([name, value]): Member => [plainName(name), value])
+    .flatMap(([name, value]): Member[] => [...new Set([plainName(name), phpName(name)])].map(each => [each, value]))
     .filter(([name]) => name !== '')
 }
 

@@ -10,7 +10,7 @@ import { type Body, readBody, unreadBody } from './body.ts'
 import { type CopySource, readSources, withSources } from './copy-source.ts'
 import { copiesOf } from './copying.ts'
 import { readDestination, withDestination } from './destination.ts'
-import { disguisedField, type FieldList, Fields, hiddenField } from './fields.ts'
+import { disguisedField, type FieldList, Fields, hiddenField, repeatedField } from './fields.ts'
 import { undone } from './json-overrides.ts'
 import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
 import { charsetOf } from './masking/media-type.ts'
@@ -233,6 +233,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
 }
 
 function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | undefined {
+  const twice = repeatedField(fields, shownHeaders)
+  if (twice !== undefined) return new GateError('ERR_GATE_PROTOCOL', `a request with two ${twice} fields`)
   const name = disguisedField(fields, shownHeaders)
   if (name === undefined) return undefined
   return new GateError('ERR_GATE_PROTOCOL', `some servers take the field ${name.slice(0, 100)} for another`, {

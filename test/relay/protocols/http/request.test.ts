@@ -162,6 +162,61 @@ t.test('GraphQL', async t => {
   t.match(graphql({ query: '{ ...A } fragment A on Q { ...B } fragment B on Q { ...A x }' }), { graphqlFields: ['x'] })
 })
 
+t.test('members of a query as PHP names them', async t => {
+  const given = (query: string): Record<string, unknown> => {
+    const raw = ['Host', 'localhost']
+    const head = readHead({ method: 'GET', target: `/?${query}`, raw, isUpgrade: false }, 'billing-api')
+    const { facts } = operationOf(
+      { ...head, body: readBody(undefined, Buffer.alloc(0), query), content: undefined },
+      () => '',
+      [],
+    )
+    return facts
+  }
+  for (const query of [
+    'user.role=admin',
+    'user+role=admin',
+    'user%20role=admin',
+    'user[role=admin',
+    '+user%2Erole=admin',
+  ])
+    t.ok((given(query)['parameters'] as string[]).includes('user_role=admin'), query)
+  t.ok((given('user.role=admin')['query'] as string[]).includes('user_role'))
+  t.same(given('user_role=admin'), {
+    ...given('user_role=admin'),
+    query: ['user_role'],
+    parameters: ['user_role=admin'],
+  })
+  t.same(given('a[b]=1')['parameters'], ['a[b]=1', 'a=1'])
+})
+
+t.test('a header that rules go by stands once', async t => {
+  const gate = { routes: [], headers: ['x-tenant', 'prefer'], recordFields: [] } as unknown as Gate
+  const refusalOf = (...raw: string[]): unknown => {
+    const given = { method: 'GET', target: '/', raw: ['Host', 'localhost', ...raw], isUpgrade: false }
+    const content = { start: undefined, isWhole: true, length: 0 }
+    return commandOf(readHead(given, 'billing-api'), content, gate, Buffer.alloc(32)).command.refusal
+  }
+  t.match(refusalOf('X-Tenant', '7', 'x-tenant', '8'), { reason: /two x-tenant/ })
+  t.equal(refusalOf('X-Tenant', '7', 'X-Other', '1', 'X-Other', '2', 'Prefer', 'a', 'Prefer', 'b'), undefined)
+})
+
+t.test('what may be a patch to some reader', async t => {
+  const mayPatch = (text: string): boolean | undefined => readBody('text/plain', Buffer.from(text), '').mayPatch?.()
+  for (const text of [
+    `[{op:'copy',from:'/email',path:'/a'}]`,
+    `{"path":"/email", op: /**/ "TEST", value: 1,}`,
+    '%7B"op":"move","from":"/email","path":"/a"',
+  ])
+    t.ok(mayPatch(text.replace('%7B', '{')), text)
+  for (const text of [
+    `test('copies', () => { const op = copy(a); expect(op).toBe(1) })`,
+    `function move(path) { return { op: path } }`,
+    'if (op == "test") { run() }',
+  ])
+    t.notOk(mayPatch(text), text)
+})
+
 t.test('persisted queries are unknown, wherever they are named', async t => {
   const text = '{ me { id } }'
   const sha256Hash = createHash('sha256').update(text).digest('hex')
