@@ -127,6 +127,8 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
     { op: 'move', from: '/users/0/EMAIL', path: '/nickname' },
     { OP: 'Copy', From: 'email', Path: 'nickname' },
     { op: 'copy', from: '#/%65mail', path: '/nickname' },
+    { op: 'move', from: '/data', path: '/other' },
+    { op: 'copy', from: '/Users/0', path: '/others/0' },
     { op: 'test', path: '/vin', value: SECRET },
     { op: 'test', path: '/cars/0', value: { vin: SECRET } },
   ]) {
@@ -164,6 +166,8 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
   t.equal((await ask(masked, '/users/1', sent('PATCH', 'copy {a} to b', 'text/plain'))).status, 200)
   const plain = [
     { op: 'move', from: '/items/2', path: '/items/0' },
+    { op: 'move', from: '/data/users/2', path: '/data/users/0' },
+    { op: 'copy', from: '/users/0/position', path: '/users/1/position' },
     { op: 'test', path: '/version', value: 3 },
     { op: 'replace', path: '/email', value: 'x' },
   ]
@@ -232,6 +236,55 @@ t.test('other names asked for in a query, whatever its parameter is called', asy
   }
   for (const value of ['{email}', request('{ email }'), '{"a":{"b":"c: {d}"}}', '{__name__=~"a:b"}'])
     t.equal((await ask(masked, inQuery('q', value))).status, 200, value)
+})
+
+t.test('fields that a query asks for under other names', async t => {
+  for (const query of [
+    ...[
+      'select=v:vin',
+      'select=id,car:cars( v : Vin )',
+      'select=d:data(*)',
+      'fl=v:vin',
+      '$compute=vin as v',
+      '$select=n,vin%20as%20v',
+    ],
+    ...['select=vin.max()', 'select=v:payload->>vin', 'alias[v]=vin', 'aggregate[max]=vin', 'a=1;select=v:vin'],
+    ...['$apply=aggregate(vin+with+max+as+m)', 'fields={"v":"$vin"}', 'select="v":"vin"', 'columns=vin AS v'],
+  ]) {
+    const before = world.service.asked.length
+    const path = `/cars?${query.replaceAll(/[ "{}<>]/g, encodeURIComponent)}`
+    const answer = await ask(masked, path)
+    t.equal(answer.status, 403, query)
+    t.match(await answer.json(), { detail: /under another name/ })
+    t.equal(world.service.asked.length, before)
+    t.equal((await ask(open, path)).status, 200)
+  }
+  for (const query of [
+    ...[
+      'select=id,vin',
+      'select=vin::text',
+      'select=c:cars(name)',
+      'select=n.sum()',
+      'q=in:vin',
+      'fields={"vin":1,"n":true}',
+    ],
+    ...['select=cars!inner(vin,n)', 'fields[cars]=vin,n', 'aggregate[count]=n', 'sort=vin:desc', 'select=vin->0'],
+  ])
+    t.equal((await ask(masked, `/cars?${query.replaceAll(/[ "{}<>]/g, encodeURIComponent)}`)).status, 200, query)
+  for (const body of [
+    { $rename: { vin: 'v' } },
+    { updates: [{ u: { $rename: { 'car.vin': 'v' } } }] },
+    { $rename: { data: 'd' } },
+    { pipeline: [{ $project: { v: '$vin' } }] },
+    { pipeline: [{ $group: { _id: '$$ROOT.car.vin' } }] },
+  ])
+    t.equal((await ask(masked, '/action', sent('POST', body))).status, 403, JSON.stringify(body))
+  for (const body of [
+    { $rename: { n: 'm' } },
+    { pipeline: [{ $project: { vin: 1, v: '$n' } }] },
+    { note: '$vin is it' },
+  ])
+    t.equal((await ask(masked, '/action', sent('POST', body))).status, 200, JSON.stringify(body))
 })
 
 t.test('tags of bodies open nothing where something is masked', async t => {

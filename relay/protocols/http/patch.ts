@@ -1,16 +1,35 @@
-// JSON Patch (RFC 6902): operations that carry a field to where no mask names it, or ask whether it has a value. Pure.
+// Patches (RFC 6902, MongoDB's) that carry a field to where no mask names it, or ask whether it has a value. Pure.
+import type { NamedFields } from './masking/body.ts'
 import type { PathState, Paths } from './masking/paths.ts'
 import { unescaped } from './members.ts'
 
 /**
- * Whether a document is or holds a patch that copies, moves or tests one of these fields, wherever it is; few are, so they are
+ * Whether a document is or holds a patch that copies, moves, renames or tests one of these fields, wherever it is; few are, so they are
  * asked for then.
  */
-export function carriesFields(document: unknown, fieldsOf: () => Paths | undefined): boolean {
+export function carriesFields(document: unknown, fieldsOf: () => NamedFields | undefined): boolean {
   const operations = operationsIn(document)
-  if (operations.length === 0) return false
-  const fields = fieldsOf()
-  return fields !== undefined && operations.some(operation => carries(operation, fields))
+  const references = referencesIn(document)
+  if (operations.length === 0 && references.length === 0) return false
+  const masked = fieldsOf()
+  if (masked === undefined) return false
+  const { fields, names } = masked
+  if (references.some(each => names.holds(each) || fields.belowText(fields.start, each).mask >= 0)) return true
+  return operations.some(operation => carries(operation, masked))
+}
+
+/** A field of what is there, as expressions of MongoDB have it: `"$email"`, `"$$ROOT.email"`. */
+const reference = /^\${1,2}(?:(?:ROOT|CURRENT)\.)?([\p{L}_][\p{L}\p{N}_.-]*)$/u
+
+/** Names of fields that a document refers to, or that its `$rename` gives others. */
+function referencesIn(document: unknown): string[] {
+  if (typeof document === 'string') {
+    const [, name] = document.startsWith('$') ? (reference.exec(document) ?? []) : []
+    return name === undefined ? [] : [name]
+  }
+  if (!isObject(document)) return []
+  const renamed = isObject(document['$rename']) ? Object.keys(document['$rename']) : []
+  return [...renamed, ...Object.values(document).flatMap(referencesIn)]
 }
 
 /** Objects that have an `op`: some services take a patch among other members, or one operation alone. */
@@ -41,26 +60,42 @@ const isOperation = (value: Record<string, unknown>): boolean =>
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
 /** RFC 6902 section 4. Some servers take names of members and operations in any case. */
-function carries(operation: Record<string, unknown>, fields: Paths): boolean {
+function carries(operation: Record<string, unknown>, { fields, names }: NamedFields): boolean {
   const values = (name: string): unknown[] =>
     Object.entries(operation).flatMap(([each, value]) => (each.toLowerCase() === name ? [value] : []))
   const does = (...names: string[]): boolean => values('op').some(op => names.includes(String(op).toLowerCase()))
   const places = (name: string): (PathState | undefined)[] =>
     values(name).flatMap(pointer => (typeof pointer === 'string' ? [placeOf(pointer, fields)] : []))
-  if (does('copy', 'move') && places('from').some(isHidden)) return true
+  if (does('copy', 'move')) {
+    if (places('from').some(isHidden)) return true
+    const to = values('path').map(pointer => namesIn(String(pointer)).join('/'))
+    if (values('from').some(pointer => leavesPattern(namesIn(String(pointer)), to, names))) return true
+  }
   const compared = values('value')
   return does('test') && places('path').some(place => holds(compared, place, fields))
 }
 
 const isHidden = (place: PathState | undefined): boolean => place === undefined || place.mask >= 0
 
-/** Where a pointer leads (RFC 6901), with a slash before it or none, or as a fragment, which is encoded; undefined where that is in something hidden. An index has no name. */
+/** Whether what is around a field goes where no pattern would find it. Elements of one list may change places. */
+function leavesPattern(from: readonly string[], to: readonly string[], names: Paths): boolean {
+  const last = from.at(-1)
+  return last !== undefined && names.holds(last) && !to.every(each => each === from.join('/'))
+}
+
+/** The names of a pointer (RFC 6901), with a slash before it or none, or as a fragment, which is encoded. An index has none. */
+function namesIn(pointer: string): string[] {
+  const written = pointer.startsWith('#') ? unescaped(pointer.slice(1)) : pointer
+  const names = written.split('/').filter(name => !/^(?:\d*|-)$/.test(name))
+  return names.map(each => each.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** Where a pointer leads; undefined where that is in something hidden. */
 function placeOf(pointer: string, fields: Paths): PathState | undefined {
-  const names = (pointer.startsWith('#') ? unescaped(pointer.slice(1)) : pointer).split('/').filter(name => name !== '')
   let place = fields.start
-  for (const name of names.map(each => each.replaceAll('~1', '/').replaceAll('~0', '~'))) {
+  for (const name of namesIn(pointer)) {
     if (place.mask >= 0) return undefined
-    if (!/^(?:\d+|-)$/.test(name)) place = fields.belowText(place, name)
+    place = fields.belowText(place, name)
   }
   return place
 }

@@ -2,8 +2,9 @@
 import type { Deny, Obligation } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import { type Copying, leavesMasks } from './copying.ts'
-import { fieldsAnywhere, masksFields } from './masking/body.ts'
+import { masksFields, namedFields } from './masking/body.ts'
 import { carriesFields } from './patch.ts'
+import { renamesFieldsIn } from './select.ts'
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
 export function perform(
@@ -11,6 +12,7 @@ export function perform(
   routes: readonly string[],
   method: string,
   body: Body,
+  query: string,
   copies: () => readonly Copying[],
 ): Deny | undefined {
   if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
@@ -25,6 +27,11 @@ export function perform(
       'Copy it to where the same masks apply, or have them not limited to routes.',
     )
   if (!masksFields(obligations, routes)) return undefined
+  if (renamesFieldsIn(query, () => namedFields(obligations, routes)?.names))
+    return deny(
+      'fields are masked for you, and the query asks for one of them under another name',
+      'Ask for it as it is.',
+    )
   if (body.isPersisted === true) return persistedRefusal
   if (body.renames?.() === true)
     return deny(
@@ -55,7 +62,7 @@ export function patchRefusal(
   routes: readonly string[],
   { document, mayPatch }: Body,
 ): Deny | undefined {
-  if (!carriesFields(document, () => fieldsAnywhere(obligations, routes)) && mayPatch?.() !== true) return undefined
+  if (!carriesFields(document, () => namedFields(obligations, routes)) && mayPatch?.() !== true) return undefined
   return deny(
     'fields are masked for you, and the patch copies, moves or tests one of them',
     'Leave this operation out of it.',

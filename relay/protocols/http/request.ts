@@ -220,7 +220,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
     operation,
     recorded: recordedRequest(request, operation, shownHeaders, content.start, hiding),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations => perform(obligations, maskRoutes, head.method, body, () => copiesOf(head, templates)),
+    perform: obligations =>
+      perform(obligations, maskRoutes, head.method, body, location.query.slice(1), () => copiesOf(head, templates)),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined

@@ -80,12 +80,21 @@ export function masksFields(obligations: readonly Obligation[], routes: readonly
   return obligations.some(each => each.kind === 'mask-fields' && each.fields.length > 0 && isAbout(each, routes))
 }
 
-/** The fields of these routes' answers that are masked, wherever a request names them. */
-export function fieldsAnywhere(obligations: readonly Obligation[], routes: readonly string[]): Paths | undefined {
+/** Fields that are masked, as a request may name them. */
+export interface NamedFields {
+  /** Wherever they are. */
+  readonly fields: Paths
+  /** Knows the names of what is around them as well: under another name for that no pattern would find them. */
+  readonly names: Paths
+}
+
+/** The fields of these routes' answers that are masked; undefined where none is. */
+export function namedFields(obligations: readonly Obligation[], routes: readonly string[]): NamedFields | undefined {
   const patterns = obligations.flatMap(each =>
-    each.kind === 'mask-fields' && isAbout(each, routes) ? each.fields.map(endOfPattern) : [],
+    each.kind === 'mask-fields' && isAbout(each, routes) ? each.fields : [],
   )
-  return patterns.length === 0 ? undefined : new Paths([patterns])
+  if (patterns.length === 0) return undefined
+  return { fields: new Paths([patterns.map(endOfPattern)]), names: new Paths([patterns]) }
 }
 
 /**

@@ -1,0 +1,29 @@
+// Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
+import type { Paths } from './masking/paths.ts'
+import { everyMember } from './members.ts'
+
+/** As PostgREST, Solr, OData and others call them, without what stands before and in brackets behind. */
+const choosing =
+  /^(?:select|fields?|fl|columns?|projections?|project|compute|apply|attributes|properties|props|returning)$/
+/** What these hold is called otherwise in any case (Directus). */
+const renaming = /^(?:alias|aliases|aggregates?|rename)$/
+/** A name, or several with what joins them. */
+const names = /[\p{L}_][\p{L}\p{N}_.-]*/gu
+/** `e:email`, `"e":"$email"`, `email as e`, `email with max as m`, `email.max()`; two colons are a cast, which renames nothing. */
+const another =
+  /[\p{L}\p{N}_"'\])][ ]{0,8}:(?!:)[ ]{0,8}(?!(?:true|false|null)\b)["']?[\p{L}_$]|[\s"'\])](?:as|with)[\s"'[]|\.[\p{L}_]{1,32}\(\)/iu
+
+/**
+ * Whether a query, without its question mark, names a masked field, or what is around it, where it gives others names: which of
+ * them it is about is for the service to say.
+ */
+export function renamesFieldsIn(query: string, fieldsOf: () => Paths | undefined): boolean {
+  if (query === '') return false
+  return everyMember(query).some(([name, value]) => {
+    const plain = /[\p{L}_]+/u.exec(name)?.[0].toLowerCase() ?? ''
+    const mayRename = renaming.test(plain) || (choosing.test(plain) && another.test(value))
+    if (!mayRename) return false
+    const fields = fieldsOf()
+    return fields !== undefined && [...value.matchAll(names)].some(([found]) => fields.holds(found))
+  })
+}
