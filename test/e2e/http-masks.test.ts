@@ -41,6 +41,7 @@ const answers: Readonly<Record<string, Answer>> = {
       log: `{"vin":"${SECRET}`,
       records: `\u001e{"vin":"${SECRET}"}`,
       lines: `1\n{"vin":"${SECRET}"}`,
+      words: `put {"vin":"${SECRET}"} there`,
     }),
   ),
   '/lines': answerWith('application/x-ndjson', `${JSON.stringify({ type: 'ADDED', object: user })}\n`),

@@ -47,7 +47,7 @@ import { readTokens } from './json-tokens.ts'
 import { kindOf, textOfString } from './json-values.ts'
 import { type BodyMasker, NOTHING } from './masker.ts'
 import { type FieldMasks, type PathState, Paths } from './paths.ts'
-import { maskString, mayBeDocument } from './text-document.ts'
+import { maskString, mayHoldDocument } from './text-document.ts'
 
 /** One value; one value after another; or such, each behind a record separator (RFC 7464). */
 export type Documents = 'one' | 'many' | 'sequence'
@@ -251,9 +251,15 @@ export class JsonMasker implements BodyMasker {
     this.#place.next = IN_STRING
     this.#scan.escape = 0
     const state = this.#place.state
-    if (state.alive && !this.#output.isHiding && mayBeDocument(this.#bytes.subarray(at)))
+    if (state.alive && !this.#output.isHiding && this.#mayHoldDocument(at))
       this.#output.keep(raw => maskString(raw, this.#fields.paths, () => this.#within(state)), at)
     return this.#inString(at)
+  }
+
+  /** Of a text that is cut off nobody knows. */
+  #mayHoldDocument(at: number): boolean {
+    const end = scanString(this.#bytes, at, { escape: 0, hasEscapes: false })
+    return end < 0 || mayHoldDocument(this.#bytes.subarray(at, end))
   }
 
   /** For a text that stands in this place. @throws {GateError} ERR_GATE_LIMIT */

@@ -4,7 +4,7 @@ import { Held } from './held.ts'
 import type { JsonSearch } from './json-search.ts'
 import { type FieldMask, type JsonKind, maskedJson, needsValue } from './json-values.ts'
 import { NOTHING } from './masker.ts'
-import { type MaskText, mayBeDocument } from './text-document.ts'
+import { MAX_WORDED_BYTES, type MaskText, mayBeDocument } from './text-document.ts'
 
 /** A value that has to be kept to be masked: one that is hashed or shown in part. */
 export const MAX_VALUE_BYTES = 1_048_576
@@ -133,7 +133,7 @@ export class JsonOutput {
   finish(): void {
     if (this.#inner !== undefined) {
       this.#value.add(this.#bytes, this.#start)
-      if (!mayBeDocument(this.#value.bytes)) this.#release()
+      if (this.#value.length > MAX_WORDED_BYTES && !mayBeDocument(this.#value.bytes)) this.#release()
     } else if (this.#mask === undefined) this.leave(this.#bytes.length)
     else if (this.#keeps) this.#value.add(this.#bytes, this.#start)
   }

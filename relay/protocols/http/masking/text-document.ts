@@ -57,6 +57,18 @@ export function mayBeDocument(raw: Buffer): boolean {
   return start.test(rest) || word.test(rest)
 }
 
+/** Of a text in which a document may stand behind words so much is kept, since nothing tells at its beginning; longer ones pass. */
+export const MAX_WORDED_BYTES = 65_536
+
+const BRACE = 0x7b
+
+/** The same of a whole string, with its closing quote, in which a document may stand behind words: its names are in escaped quotes. */
+export function mayHoldDocument(raw: Buffer): boolean {
+  if (mayBeDocument(raw)) return true
+  if (raw.length > MAX_WORDED_BYTES || !raw.includes(BACKSLASH)) return false
+  return raw.includes(BRACE) || raw.includes('\\u007')
+}
+
 /** The text of the first characters of a string; an escape that is cut off is left out. */
 function beginningOf(raw: string): string {
   if (!raw.includes('\\')) return raw
@@ -70,7 +82,7 @@ const escapes: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r
 /** What is shown of a string of JSON, from behind its opening quote on, that may be a document; undefined where all of it is. */
 export function maskString(raw: Buffer, paths: Paths, documents: () => DocumentMasker): Buffer | undefined {
   if (beginsBare[raw[0] ?? 0] === 0 && !raw.includes(BACKSLASH)) return undefined
-  if (!mayBeDocument(raw)) return undefined
+  if (!mayBeDocument(raw) && raw.length > MAX_WORDED_BYTES) return undefined
   const shown = maskText(textOfString(Buffer.concat([QUOTE, raw])), paths, documents)
   return shown === undefined ? undefined : Buffer.from(JSON.stringify(shown)).subarray(QUOTE.length)
 }
@@ -83,13 +95,14 @@ const object = /\{|\\u007b/i
 /**
  * The same for a text that stands by itself. One that is a document up to something that is masked, and none afterwards, such
  * as a document that was cut off, is hidden whole; so is one that is nested too deep, and one that is broken before it comes to
- * a name that `paths` hold: programs write NaN, comments and the like into what others read.
+ * a name that `paths` hold: programs write NaN, comments and the like into what others read. So is one that has such a name
+ * behind words: `log: {"email":…}`.
  */
 export function maskText(text: string, paths: Paths, documents: () => DocumentMasker): string | undefined {
   if (!object.test(text)) return undefined
   const first = before.exec(text)?.[0] ?? ''
   const rest = text.slice(first.length)
-  if (!start.test(rest)) return undefined
+  if (!start.test(rest)) return holdsName(text, paths) ? REDACTED_TEXT : undefined
   let masker: DocumentMasker | undefined
   try {
     masker = documents()

@@ -89,7 +89,19 @@ const cases: readonly (readonly [name: string, patterns: readonly string[], clea
         each => `${each}{"email":"****","b":1}`,
       ),
       ...['****', '****', '****', '****', '****'],
-      ...['12 "b" {}', 'note 1 {"email"', 'trueish {"email":1}', `${'1,'.repeat(200)}{"email":1}`],
+      ...['12 "b" {}', 'note 1 {"email"', '****', `${'1,'.repeat(200)}{"email":0}`],
+    ]),
+  ],
+  [
+    'documents in a text behind words',
+    ['**.email'],
+    JSON.stringify([
+      ...['log: {"email":"x"}', 'got {"a":[{"E-Mail" : "x"}]} from b', 'x {\\"email\\":1}', `y {"\\u0065mail":"x"}`],
+      ...['log: {"emails":"x"}', 'say "email" to {b}', '{a} "b": c', 'it is {"a":"b"}'],
+    ]),
+    JSON.stringify([
+      ...['****', '****', '****', '****'],
+      ...['log: {"emails":"x"}', 'say "email" to {b}', '{a} "b": c', 'it is {"a":"b"}'],
     ]),
   ],
   ['members of elements', ['a.b'], '[{"a":[[{"b":1}],{"b":"c"}]}]', '[{"a":[[{"b":0}],{"b":"****"}]}]'],
@@ -311,6 +323,11 @@ t.test('a long text leaves as it comes unless it may be a document', async t => 
     maskPieces(JSON_TYPE, email, pieces(document)),
     document.replace('"x\\"', '"****\\"').replace('\\"x\\"', '\\"****\\"'),
   )
+  const worded = (length: number): string => JSON.stringify({ a: `log ${'y'.repeat(length)}{"email":"x"}` })
+  for (const split of [pieces, (text: string): Buffer[] => [Buffer.from(text)]]) {
+    t.equal(maskPieces(JSON_TYPE, email, split(worded(60_000))), '{"a":"****"}')
+    t.equal(maskPieces(JSON_TYPE, email, split(worded(70_000))), worded(70_000), 'behind so many words nobody looks')
+  }
   const deep = JSON.stringify({ a: `${'['.repeat(600)}{"email":1}${']'.repeat(600)}` })
   t.equal(maskBody(JSON_TYPE, email, deep), '{"a":"****"}')
 })
@@ -328,11 +345,11 @@ t.test('after a failure there is nothing more', async t => {
   t.throws(() => masker.end(), { code: 'ERR_GATE_TARGET_PROTOCOL' })
 })
 
-t.test('what is clear leaves at once', async t => {
+t.test('what is clear leaves at once, a text when its end shows what it holds', async t => {
   const masker = bodyMasker(JSON_TYPE, email)
   if ('unreadable' in masker) throw new Error(masker.unreadable)
-  t.equal(masker.push(Buffer.from('[{"a":"b')).toString(), '[{"a":"b')
-  t.equal(masker.push(Buffer.from('c","email":"x')).toString(), 'c","email":')
+  t.equal(masker.push(Buffer.from('[{"a":"b')).toString(), '[{"a":"')
+  t.equal(masker.push(Buffer.from('c","email":"x')).toString(), 'bc","email":')
   t.equal(masker.push(Buffer.from('y","c":1')).toString(), '"****","c":1')
 })
 
