@@ -135,7 +135,7 @@ t.test('a patch does not carry a masked field to another name, nor ask for its v
   ]) {
     const before = world.service.asked.length
     const patch = [{ op: 'add', path: '/a', value: 1 }, operation]
-    for (const body of [patch, { comment: 'x', changes: { patch } }]) {
+    for (const body of [patch, { comment: 'x', changes: { patch } }, { patch: JSON.stringify({ patch }) }]) {
       const answer = await ask(masked, '/users/1', sent('PATCH', body, type))
       t.equal(answer.status, 403, JSON.stringify(operation))
       t.match(await answer.json(), { rule: 'http', detail: /copies, moves or tests/ })

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { request as send } from 'node:http'
 import { text as textOf } from 'node:stream/consumers'
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { Answer } from '../support/http-target.ts'
 import { startHttpWorld } from '../support/http-world.ts'
@@ -12,7 +13,7 @@ targets:
     allow: { groups: [engineers, support] }
     rules:
       - { name: everything, allow: [engineers, support] }
-      - { name: no-salaries, when: '"salary" in op.graphqlFields', deny: "No." }
+      - { name: no-salaries, when: 'op.path == "/graphql" && "salary" in op.graphqlFields', deny: "No." }
     mask:
       - { fields: ["**.email"], for: { groups: [support] }, with: redact }
 `
@@ -71,6 +72,8 @@ t.test('types that gate cannot read are refused, whatever the status is', async 
     ...['multipart/byteranges; boundary=x', 'application/fhir+ndjson', 'application/json+protobuf', 'text/xml'],
     ...['text/tab-separated-values', 'text/x-component', 'application/jose', 'application/jwt', 'application/smile'],
     ...['application/json, text/html', 'application/json; charset=utf-7', 'application/ion', 'application/ubjson'],
+    ...['application/vnd.amundsen-uber+json', 'application/prs.hal-forms+json', 'application/vnd.siren+json'],
+    ...['application/vnd.collection+json; charset=utf-8', 'application/rdap+json', 'application/sparql-results+json'],
     ...['json', 'application/json5', 'application/x-json-stream', 'application/vnd.amazon.eventstream', undefined],
   ]
   for (const type of types) {
@@ -99,6 +102,17 @@ t.test('methods of which a parser knows little', async t => {
     t.match(said, { status: 200, body: '{"email":"****","n":1}' }, method)
     t.equal((await ask(masked, { 'x-type': 'text/xml' }, method)).status, 403)
   }
+})
+
+t.test('bodies that nobody can read, whatever the method', async t => {
+  const body = gzipSync('{"query":"{ e: email }"}')
+  for (const method of ['POST', 'GET', 'SEARCH', 'REPORT', 'PROPFIND', 'DELETE', 'LOCK']) {
+    const headers = { 'content-encoding': 'gzip', 'content-type': 'text/plain', 'content-length': String(body.length) }
+    t.equal((await ask(masked, headers, method, '/search', body)).status, 403, method)
+    t.equal((await ask(open, headers, method, '/search', body)).status, 200, method)
+  }
+  const headers = { 'content-encoding': 'gzip', 'content-type': 'text/plain', 'content-length': String(body.length) }
+  t.equal((await ask(masked, headers, 'PUT', '/notes/1', body)).status, 200, 'an upload')
 })
 
 t.test('persisted queries hold what nobody here knows', async t => {

@@ -18,6 +18,16 @@ export function carriesFields(document: unknown, fieldsOf: () => NamedFields | u
   return operations.some(operation => carries(operation, masked))
 }
 
+/** A text that is JSON itself, and may hold an operation. */
+function innerPatch(text: string): unknown {
+  if (!/^\s*[[{]/.test(text) || !/op|\\u00/i.test(text)) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** A field of what is there, as expressions of MongoDB have it: `"$email"`, `"$$ROOT.email"`. */
 const reference = /^\${1,2}(?:(?:ROOT|CURRENT)\.)?([\p{L}_][\p{L}\p{N}_.-]*)$/u
 
@@ -32,10 +42,17 @@ function referencesIn(document: unknown): string[] {
   return [...renamed, ...Object.values(document).flatMap(referencesIn)]
 }
 
-/** Objects that have an `op`: some services take a patch among other members, or one operation alone. */
-function operationsIn(document: unknown): Record<string, unknown>[] {
+/** Documents in texts of each other that are looked into; what is deeper nobody reads as a patch. */
+const MAX_TEXTS = 16
+
+/**
+ * Objects that have an `op`: some services take a patch among other members, as a text or as what it is, or one operation
+ * alone.
+ */
+function operationsIn(document: unknown, texts = 0): Record<string, unknown>[] {
+  if (typeof document === 'string') return texts < MAX_TEXTS ? operationsIn(innerPatch(document), texts + 1) : []
   if (!isObject(document)) return []
-  const below = Object.values(document).flatMap(operationsIn)
+  const below = Object.values(document).flatMap(each => operationsIn(each, texts))
   return isOperation(document) ? [document, ...below] : below
 }
 

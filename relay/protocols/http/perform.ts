@@ -82,7 +82,7 @@ const isNoText = /^(?:image|audio|video|font|model)\/|^application\/(?:zip|gzip|
 
 /** Whether a body that was not read could be GraphQL or a patch to a target, whatever it is called. */
 function mayRename(method: string, { facts: { contentType } }: Body): boolean {
-  if (method === 'POST' || method === 'QUERY') return !isNoText.test(contentType)
+  if (method !== 'PUT' && method !== 'PATCH') return !isNoText.test(contentType)
   // Uploads by PATCH say that they are some; one without a type may be a patch.
   return /json|graphql/.test(contentType) || (method === 'PATCH' && contentType === '')
 }

@@ -138,8 +138,19 @@ export function messageMasker(contentType: string | undefined, masks: BodyMasks)
   return bodyMasker(contentType, { ...masks, fields: masks.anywhere })
 }
 
-/** JSON in which `{"path":"/email","value":…}`, `{"name":"email","value":…}` or `["email",{},"text",…]` stand for a field. */
-const namesAsValues = /^application\/(?:json-patch(?:-query)?|vnd\.collection|vcard|calendar|senml|sensml)\+json$/
+/**
+ * JSON in which `{"path":"/email","value":…}`, `{"name":"email","value":…}` or `["email",{},"text",…]` stand for a field, or whose
+ * names are those that a query gives.
+ */
+const namesAsValues = new RegExp(
+  `^application/(?:${[
+    ...['json-patch(?:-query)?', 'vcard', 'rdap', 'calendar', 'senml', 'sensml', 'sparql-results'],
+    ...[
+      'vnd\\.(?:collection|amundsen-uber|uber|siren|sdmx\\.data|dataresource|tabular-data-resource)',
+      'prs\\.hal-forms',
+    ],
+  ].join('|')})\\+json$`,
+)
 
 function unreadable(type: MediaType, form: BodyForm | undefined, masks: BodyMasks): string | undefined {
   if (form === undefined) {
