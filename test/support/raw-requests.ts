@@ -60,6 +60,8 @@ export const malformedRequests: Readonly<Record<string, string>> = {
   'disguised tenant': request('GET /a', 'X_Tenant: 7'),
   'other disguise': request('GET /a', 'X.Tenant: 7'),
   'disguised override': request('POST /a', 'X_HTTP_Method_Override: DELETE\r\nContent-Length: 0'),
+  'disguised method': request('POST /a', 'X_Method: DELETE\r\nContent-Length: 0'),
+  'another disguised method': request('POST /a', 'Http_Method-Override: DELETE\r\nContent-Length: 0'),
   override: request('POST /a', 'X-HTTP-Method-Override: DELETE\r\nContent-Length: 0'),
   'name with a space': request('GET /a', 'X Tenant: 7'),
   'override in a form': sized('POST /a', 'application/x-www-form-urlencoded', '_method=DELETE'),

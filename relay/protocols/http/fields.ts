@@ -1,6 +1,6 @@
 // The header fields of a request or an answer: read strictly, and what of them goes on. Pure.
 import { GateError } from '@gate/shared/errors'
-import { copySources } from '@gate/shared/http-command'
+import { copySources, methodOverrides } from '@gate/shared/http-command'
 
 /** More than servers take by default. */
 const MAX_FIELDS = 200
@@ -139,7 +139,8 @@ export function disguisedField(fields: Fields, others: readonly string[]): strin
   const found = fields.list.find(([name]) => {
     if (plainName.test(name)) return false
     const plain = name.replace(/[^a-z0-9]/g, '-')
-    return single.has(plain) || hopByHop.has(plain) || isOwn(plain) || others.includes(plain)
+    const isGoneBy = single.has(plain) || hopByHop.has(plain) || others.includes(plain)
+    return isGoneBy || isOwn(plain) || methodOverrides.includes(plain)
   })
   return found?.[0]
 }

@@ -66,10 +66,11 @@ export function graphqlOf(document: unknown, asked: readonly string[]): GraphqlF
 
 /** Objects in which a request may stand: a document, the members of a batch, the payload of a message. */
 export function requestsIn(document: unknown): Record<string, unknown>[] {
+  const isRequest = (value: unknown): value is Record<string, unknown> => isObject(value) && !Array.isArray(value)
   return [document]
     .flat()
-    .flatMap(each => (isObject(each) ? [each, ...valuesOf(each, 'payload')] : []))
-    .filter(isObject)
+    .flatMap(each => (isRequest(each) ? [each, ...valuesOf(each, 'payload')] : []))
+    .filter(isRequest)
 }
 
 /** Members of this name, which is in lower case: some services take names in any. */

@@ -11,8 +11,12 @@ const besides: readonly string[] = ['variables', 'operationname', 'extensions']
 /** A hash, with or without its name before it. */
 const hash = /^(?:[a-z0-9]+:)?[0-9a-f]{32,128}$/i
 
+/** What a request has that is persisted: most have nothing of it. */
+const named = /^(?:extensions|.*(?:id|hash))$/is
+
 /** Whether a request may ask for what its text does not say: a query that the service has from before. */
 export function isPersisted(request: Readonly<Record<string, unknown>>): boolean {
+  if (!Object.keys(request).some(name => named.test(name))) return false
   const [query, ...others] = valuesOf(request, 'query').flat()
   const text = typeof query === 'string' && query !== '' && others.length === 0 ? query : undefined
   const found = valuesOf(request, 'extensions').flat().flatMap(persistedIn)
