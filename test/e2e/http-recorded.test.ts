@@ -61,6 +61,16 @@ t.test('people see the whole body, and when the request is over nothing of it is
 t.test('headers that rules see are recorded, and signed, without what is masked for anybody', async t => {
   const owner = ['-H', 'x-owner: zebra-one', '-H', 'x-tenant: 7']
   await curl(open, '/cars', ...owner)
+  await curl(
+    open,
+    '/cars',
+    '-H',
+    'x-owner: zebra-three',
+    '-H',
+    'x-tenant: 8',
+    '-H',
+    'referer: http://localhost/?Vin_=zebra-four',
+  )
   const id = await askLater('/payouts/2', ...owner)
   t.match(await shown(bob, id), /"header x-owner":"‹redacted:[0-9a-f]{16}›","header x-tenant":"7"/)
   t.equal((await bob.runInProcess('approve', id)).code, 0)
@@ -89,6 +99,21 @@ t.test('a request that is refused for its form is recorded without what is maske
   t.match(recorded, /"GET \/\/cars\?of=zebra&vin=‹redacted:/)
   t.match(recorded, /"GET \/cars#vin=‹redacted:/)
   t.notMatch(recorded, VIN)
+})
+
+t.test('of a long body the beginning is recorded, and how long all of it was', async t => {
+  const members = Array.from({ length: 20_000 }, (_, at) => `vin=${VIN}&n=${at}`).join('&')
+  const answer = await fetch(`http://127.0.0.1:${open.port}/long`, {
+    method: 'POST',
+    body: new URLSearchParams(members),
+  })
+  t.equal((await answer.text()).length > members.length, true, 'the service has had all of it')
+  const events = (await world.relay.events()).map(({ body }) => body as Record<string, unknown>)
+  const recorded = events.find(({ text }) => String(text).startsWith('POST /long'))
+  t.match(recorded, { keyedSha256: /^[0-9a-f]{64}$/, text: /vin=‹redacted:[0-9a-f]{16}›&n=3&/ })
+  t.ok(Number(recorded?.['cutFrom']) > members.length)
+  t.ok(String(recorded?.['text']).length > 8_000)
+  t.notMatch(JSON.stringify(recorded), VIN)
 })
 
 t.test('what is signed of a message on a WebSocket holds no more of its path than the record', async t => {
