@@ -20,6 +20,9 @@ const closings: Readonly<Record<string, string>> = {
   EPIPE: 'it closed the connection while the request was being sent',
 }
 
+/** An answer that is none came after the request. */
+const mayBeDone = 'It may have done what was asked: look before you send that again.'
+
 /** What a client asks for and no library writes. */
 const unwritable: ReadonlySet<string> = new Set([
   ...['UND_ERR_INVALID_ARG', 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'ERR_HTTP2_HEADER_SINGLE_VALUE'],
@@ -33,13 +36,15 @@ const codeOf = (thrown: unknown): string =>
 export function targetError(name: string, cause: unknown): GateError {
   if (cause instanceof GateError) return cause
   const code = codeOf(cause)
-  const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} ${what}`, { cause })
+  const broken = (what: string): GateError =>
+    new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} ${what}`, { cause, hint: mayBeDone })
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return lateConnection(name, cause)
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return lateHead(name, cause)
   if (withoutAlpn.test(code)) return noHttp2(name, 'its TLS agrees to no h2 (ALPN)', cause)
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return broken('sent headers that are too long')
-  if (cause instanceof errors.HTTPParserError || /^ERR_(INVALID|HTTP)_/.test(code) || code === 'ERR_HTTP2_ERROR')
-    return broken('sent an answer that is not HTTP')
+  // undici asserts that a status is one.
+  const isForeign = code === 'ERR_HTTP2_ERROR' || code === 'ERR_ASSERTION' || /^ERR_(INVALID|HTTP)_/.test(code)
+  if (cause instanceof errors.HTTPParserError || isForeign) return broken('sent an answer that is not HTTP')
   if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return broken('sent more or less than it said it would')
   if (code === 'UND_ERR_SOCKET' && cause instanceof Error && cause.message.startsWith('bad '))
     return broken('sent an answer that does not belong to the request')
@@ -51,7 +56,7 @@ export function targetError(name: string, cause: unknown): GateError {
     `the agent cannot reach ${name}${why === '' ? '' : ` (${why})`}`,
     {
       cause,
-      ...(code in closings ? { hint: 'It may have done what was asked: look before you send that again.' } : {}),
+      ...(code in closings ? { hint: mayBeDone } : {}),
     },
   )
 }

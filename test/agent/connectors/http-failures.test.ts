@@ -74,6 +74,9 @@ t.test('an answer that is not HTTP is not passed on', async t => {
     ...['gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'xchunked', 'chunked\r\nTransfer-Encoding: gzip'].map(
       (coding): [string, string] => [coding, `HTTP/1.1 200 OK\r\nTransfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n`],
     ),
+    ['no status', 'HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nok'],
+    ['a status below all', 'HTTP/1.1 099 None\r\nContent-Length: 2\r\n\r\nok'],
+    ['what nobody waited for', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
     ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
   ]
   for (const [what, text] of wrong) {
@@ -83,11 +86,11 @@ t.test('an answer that is not HTTP is not passed on', async t => {
       socket.end(text, 'latin1')
     })
     await using front = await startFront({ url: service.url })
-    t.match(
-      await gateError(await request(front.url)),
-      { status: 502, header: 'ERR_GATE_TARGET_PROTOCOL', body: { code: 'ERR_GATE_TARGET_PROTOCOL' } },
-      what,
-    )
+    const error = await gateError(await request(front.url))
+    const code = 'ERR_GATE_TARGET_PROTOCOL'
+    t.match(error, { status: 502, header: code, body: { code } }, what)
+    // What the connector itself finds wrong it says itself.
+    if (!/chunked|gzip|identity/.test(what)) t.match(error, { body: { hint: /look before/ } }, what)
     t.equal(seen, 1, what)
   }
 })
