@@ -59,14 +59,11 @@ const typeParts = `select t.oid, t.typbasetype from pg_catalog.pg_type t where t
     union select d.objid, d.refobjid from pg_catalog.pg_depend d
       where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.refclassid = d.classid and d.deptype = 'i'`
 
-/** Types, each with what its values are or hold, however far. */
-const withHeld = `with recursive parts (type, part) as (${typeParts}),
+/** Types that such functions convert, or what their values are or hold, however far: nothing says that `(c).f` is of another. */
+const withConverted = `with recursive parts (type, part) as (${typeParts}),
     held (type, part) as (
       select t.oid, t.oid from pg_catalog.pg_type t where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
-      union select h.type, p.part from held h join parts p on p.type = h.part)`
-
-/** Types that such functions convert, or what their values are or hold, however far: nothing says that `(c).f` is of another. */
-const withConverted = `${withHeld},
+      union select h.type, p.part from held h join parts p on p.type = h.part),
     converted (type, from_column) as (
       select h.type, false from held h where ${castByFunction('h.part', 'true')}
       union select h.type, true from held h where ${castByFunction('h.part', "c.castcontext = 'i'")})`
@@ -161,10 +158,15 @@ export function catalogQueries(system: boolean) {
     union select t.typrelid::text, t.oid::text, (${castByFunction('t.oid', "c.castcontext = 'i'")})::text
     from pg_catalog.pg_type t where t.typrelid <> 0 and ${castByFunction('t.oid', 'true')}`,
     // Columns whose values are, or hold, rows of a table or view.
-    rowColumns: `${withHeld} select a.attrelid::text, a.attnum::text, r.typrelid::text
-    from held h join pg_catalog.pg_type r on r.oid = h.part and r.typtype = 'c'
+    rowColumns: `with recursive parts (type, part) as (${typeParts}),
+    kept (type, part) as (
+      select a.atttypid, a.atttypid from pg_catalog.pg_attribute a
+        where a.atttypid >= ${FIRST_NORMAL_OBJECT_ID} and a.attnum > 0 and not a.attisdropped
+      union select k.type, p.part from kept k join parts p on p.type = k.part)
+    select a.attrelid::text, a.attnum::text, r.typrelid::text
+    from kept k join pg_catalog.pg_type r on r.oid = k.part and r.typtype = 'c'
     join pg_catalog.pg_class c on c.oid = r.typrelid and c.relkind in ('r', 'p', 'v', 'm', 'f')
-    join pg_catalog.pg_attribute a on a.atttypid = h.type and a.attnum > 0 and not a.attisdropped`,
+    join pg_catalog.pg_attribute a on a.atttypid = k.type and a.attnum > 0 and not a.attisdropped`,
     definitions: `select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)
     from pg_catalog.pg_class c where c.relkind in ('v', 'm') and c.oid >= ${FIRST_NORMAL_OBJECT_ID}`,
     // Types of rows, domains and pseudo-types such as anyelement take a row as their first argument, and so do arrays of what is

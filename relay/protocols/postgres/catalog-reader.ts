@@ -248,8 +248,15 @@ type Name = keyof CatalogRows
 const LAST: Name = 'definitions'
 const names = (Object.keys(catalogQueries(true)) as Name[]).filter(name => name !== LAST)
 
-/** One transaction, so that the answers fit together. Definitions of views then name every table with its schema. */
-const BEFORE = ['begin isolation level repeatable read read only', 'set local search_path = pg_catalog']
+/**
+ * One transaction, so that the answers fit together. Definitions of views then name every table with its schema. To compile these
+ * queries takes the server ten times as long as to run them.
+ */
+const BEFORE = [
+  'begin isolation level repeatable read read only',
+  'set local search_path = pg_catalog',
+  'set local jit = off',
+]
 const BEFORE_LAST = [`set local lock_timeout = '${DEFINITION_LOCK_MS}ms'`]
 const AFTER = ['rollback']
 /** Where the answer to the last question is. */
