@@ -4,21 +4,14 @@ import type { Outcome } from '../machine.ts'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
+import { callsNothing, declaresHold, namesNothing, redefines } from './catalog-bearing.ts'
 import { DefinitionsOfCode, definesOfCode } from './definitions-of-code.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Resolved } from './resolving.ts'
-import {
-  type Change,
-  changeOf,
-  concerns,
-  functionsMadeBy,
-  namesOf,
-  type SchemaChanges,
-  together,
-} from './schema-changes.ts'
+import { type Change, changeOf, concerns, namesOf, type SchemaChanges, together } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
 /** An answer that comes within this is one to what was judged; a later one may be to what names mean by then. */
@@ -64,27 +57,7 @@ interface Changing {
 /** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
 const AFTERMATH_MS = 60_000
 
-/** BEGIN, COMMIT, SHOW and the like mean the same whatever is in the catalog; each CREATE of a migration may stand between two. */
-function namesNothing({ effective: { parts, functions, types }, unknown }: Resolved): boolean {
-  return (
-    unknown === undefined &&
-    parts.length > 0 &&
-    parts.every(({ routine, reads, written }) => routine && reads.length + written.length === 0) &&
-    functions.length + types.length === 0
-  )
-}
-
 const none: ReadonlySet<string> = new Set()
-
-/** A migration makes one function after the other: making one calls none. */
-const callsNothing = (statement: Resolved): boolean =>
-  namesNothing(statement) || statement.effective.node === 'CreateFunctionStmt'
-
-/** Whether it is a cursor WITH HOLD that it declares. */
-const declaresHold = ({ naming }: StatementFacts): boolean => naming?.kind === 'declare' && naming.holdable
-
-/** Whether functions may be others after it. */
-const redefines = (statement: StatementFacts): boolean => functionsMadeBy(statement).length > 0
 
 const beside =
   'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
