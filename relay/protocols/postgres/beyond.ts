@@ -1,6 +1,7 @@
 // The tables that a command is about without naming them, as the catalog has them. Pure.
 import type { Part } from './analysis/facts.ts'
-import type { Catalog, Relation } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Relation } from './catalog-relations.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 
 /** Tables beside those that a part of a statement names: see analysis/beyond.ts. */

@@ -1,6 +1,7 @@
 // What the open transaction has defined that names somebody's code: no snapshot shows it, so nothing says what runs it. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
-import type { Catalog, Relation } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Relation } from './catalog-relations.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { functionsMadeBy, namesOf } from './schema-changes.ts'
 

@@ -1,8 +1,9 @@
 // Which columns of a database are masked for a person: policy's patterns, applied to the catalog and followed through views. Pure.
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import { cut } from './as-read.ts'
-import { type Catalog, type Relation, viewKinds } from './catalog.ts'
+import { type Catalog, viewKinds } from './catalog.ts'
 import { SOME_COLUMN } from './catalog-queries.ts'
+import type { Relation } from './catalog-relations.ts'
 import { ColumnPatterns } from './column-patterns.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'

@@ -2,7 +2,8 @@
 // pg_temp and search_path of whoever caused it, and would carry there what it was to keep. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Making } from './analysis/making.ts'
-import type { Catalog, Relation } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Relation } from './catalog-relations.ts'
 import { settingName } from './settings.ts'
 
 const isTemporary = ({ schema }: Relation): boolean => schema.startsWith('pg_temp_')
