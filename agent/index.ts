@@ -24,7 +24,8 @@ const note = (text: string): void => void process.stderr.write(`gate-agent: ${te
 const program = new Command('gate-agent')
   .description('Stands beside private systems, dials out to the relay, and logs in to them')
   .version('0.1.0')
-  // What the parser says looks like what the program says.
+  // What the parser says looks like what the program says, and ends as that does.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : errorCodes.ERR_GATE_USAGE.exit))
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'gate-agent: ')) })
   .showHelpAfterError('  gate-agent --help shows what there is.')
   .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)

@@ -20,7 +20,8 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`)
 const program = new Command('gate-relay')
   .description('The centre of gate: parses, decides, masks, holds and records every command')
   .version('0.1.0')
-  // What the parser says looks like what the program says.
+  // What the parser says looks like what the program says, and ends as that does.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : errorCodes.ERR_GATE_USAGE.exit))
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'gate-relay: ')) })
   .showHelpAfterError('  gate-relay --help shows what there is.')
   .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)

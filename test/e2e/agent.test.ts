@@ -189,13 +189,15 @@ t.test('without a command both programs start, and say of a word that is none th
     const help = await run(process.execPath, [programs[name], '--help'])
     t.match(help.stdout, /^ +start \[options\] .*\(default\)/m)
     const wrong = await run(process.execPath, [programs[name], 'no-such-command'])
-    t.equal(wrong.code, 1)
+    t.equal(wrong.code, 2)
     t.equal(
       wrong.stderr,
       `gate-${name}: unknown command 'no-such-command'\n  gate-${name} --help shows what there is.\n`,
     )
     const option = await run(process.execPath, [programs[name], 'check', '--no-such-option'])
     t.match(option.stderr, new RegExp(`^gate-${name}: unknown option '--no-such-option'`))
+    t.equal(option.code, 2)
+    t.equal(help.code, 0)
   }
 })
 
