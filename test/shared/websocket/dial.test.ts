@@ -14,7 +14,10 @@ t.test('dialling', async t => {
     const thrown = await failure(
       dialChannel(server.url, 'ERR_GATE_CANCELLED', { ...dialOptions, signal: controller.signal }),
     )
-    t.match(thrown, { code: 'ERR_GATE_RELAY_UNREACHABLE', message: /127\.0\.0\.1:\d+: nothing listens there \(ECONNREFUSED\)/ })
+    t.match(thrown, {
+      code: 'ERR_GATE_RELAY_UNREACHABLE',
+      message: /127\.0\.0\.1:\d+: nothing listens there \(ECONNREFUSED\)/,
+    })
     t.equal(getEventListeners(controller.signal, 'abort').length, 0)
   })
 
