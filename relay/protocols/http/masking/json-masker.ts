@@ -250,16 +250,12 @@ export class JsonMasker implements BodyMasker {
   #atString(at: number): number {
     this.#place.next = IN_STRING
     this.#scan.escape = 0
+    const end = scanString(this.#bytes, at, this.#scan)
     const state = this.#place.state
-    if (state.alive && !this.#output.isHiding && this.#mayHoldDocument(at))
+    // Of a text that is cut off nobody knows.
+    if (state.alive && !this.#output.isHiding && (end < 0 || mayHoldDocument(this.#bytes.subarray(at, end))))
       this.#output.keep(raw => maskString(raw, this.#fields.paths, () => this.#within(state)), at)
-    return this.#inString(at)
-  }
-
-  /** Of a text that is cut off nobody knows. */
-  #mayHoldDocument(at: number): boolean {
-    const end = scanString(this.#bytes, at, { escape: 0, hasEscapes: false })
-    return end < 0 || mayHoldDocument(this.#bytes.subarray(at, end))
+    return end < 0 ? this.#bytes.length : this.#ended(end)
   }
 
   /** For a text that stands in this place. @throws {GateError} ERR_GATE_LIMIT */
