@@ -17,8 +17,6 @@ export interface Problem {
 }
 
 export const problemType = 'application/problem+json'
-/** The preference of RFC 7240 section 4.1, as it stands in requests and in the answer that follows it. */
-const respondAsync = 'respond-async'
 
 /** Codes whose status says more here than in the relay's own API. */
 const statuses: Readonly<Partial<Record<GateError['code'], number>>> = {
@@ -71,7 +69,8 @@ export function problemMessage(problem: Problem): { readonly body: Buffer; reado
     body,
     fields: {
       'content-type': isProblem ? problemType : 'application/json',
-      ...(isProblem ? {} : { 'preference-applied': respondAsync }),
+      // RFC 7240 section 3: which preference the answer follows.
+      ...(isProblem ? {} : { 'preference-applied': 'respond-async' }),
       'content-length': String(body.length),
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
