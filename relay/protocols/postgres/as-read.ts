@@ -1,7 +1,7 @@
 // What names of the catalog are in statements as gate reads them. Pure.
 
-/** NAMEDATALEN - 1 */
-const NAME_BYTES = 63
+/** NAMEDATALEN - 1: of a longer word the server takes the beginning. */
+export const NAME_BYTES = 63
 const BEYOND_ASCII = /[^\0-\x7f]/
 const nameBytes = new TextEncoder()
 

@@ -1,11 +1,9 @@
 // What of a database runs functions that may do more than compute: operators, casts, checks of domains, views, rules. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import { NAME_BYTES } from './as-read.ts'
 import type { MentionKind } from './catalog-mentions.ts'
 import type { CatalogRows } from './catalog-queries.ts'
 import { FIRST_NORMAL_OBJECT_ID, type Functions } from './functions.ts'
-
-/** NAMEDATALEN - 1: of a longer word the server takes the beginning. */
-const NAME_LETTERS = 63
 
 /** What a statement, or the definition of a view, calls in one way or another. */
 export type Called = Pick<StatementFacts, 'functions' | 'newer' | 'operators' | 'fields' | 'types'>
@@ -82,7 +80,7 @@ export class Calling {
     const names = [...this.#types].filter(type => typeof type === 'string')
     if (names.length === 0) return false
     const small = text.toLowerCase()
-    const words = new Set(small.split(/[^a-z0-9_$]+/).map(word => word.slice(0, NAME_LETTERS)))
+    const words = new Set(small.split(/[^a-z0-9_$]+/).map(word => word.slice(0, NAME_BYTES)))
     const isNamed = (name: string): boolean =>
       /^[a-z0-9_$]+$/.test(name) ? words.has(name) : small.includes(name.replaceAll('"', '""'))
     return /u&|\be'/.test(small) || names.some(name => isNamed(name.toLowerCase()))

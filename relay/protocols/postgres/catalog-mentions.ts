@@ -1,4 +1,5 @@
 // What is asked of a server's catalog about functions that are labelled as harmless: what they name, which need not be. Pure.
+import { NAME_BYTES } from './as-read.ts'
 import { FIRST_NORMAL_OBJECT_ID, readers } from './functions.ts'
 
 /** What a word in the source of a function can stand for: a `view` by its OID, others by their names. */
@@ -29,9 +30,6 @@ const hiding = '\\m(execute|call|set_config|pg_sleep\\w*|pg_advisory\\w*)\\M|u&"
  */
 export const isLegible = (p: string): string =>
   `(${language(p)} in ('sql', 'plpgsql') and ${p}.prosrc <> '' and ${p}.prosrc !~* '${hiding}')`
-
-/** NAMEDATALEN - 1: of a longer word the server takes the beginning. */
-const NAME_LETTERS = 63
 
 /**
  * A text in small letters, as the server reads what is not quoted: those of ASCII alone, whatever the locale says of them, or all
@@ -70,7 +68,7 @@ export const mentions = `with made_types (oid, name) as (
       group by p.oid, w.source)
     select s.oid::text, 'w', n.kind, n.name from sources s
       cross join lateral pg_catalog.regexp_split_to_table(s.source, '[^${WORD_LETTERS}]+') w
-      join named n on n.word = pg_catalog.left(w, ${NAME_LETTERS})
+      join named n on n.word = pg_catalog.left(w, ${NAME_BYTES})
     union select s.oid::text, 'w', n.kind, n.name from sources s
       join named n on n.word !~ '^[${WORD_LETTERS}]+$' and pg_catalog.strpos(s.source, n.word) > 0
     union select a.aggfnoid::pg_catalog.oid::text, 'v', 'function', f.proname::text
