@@ -45,6 +45,13 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     `${table};; begin;; alter table mine drop column email;; ${inner}`,
     `${table};; begin;; drop table mine;; create temp table mine as select 1 as f;; ${inner}`,
     `${table};; begin;; alter table mine rename to theirs;; create temp table mine as select 1 as f;; ${inner}`,
+    `create temp table theirs as select 1 as f;; begin;; alter table theirs rename to mine;; ${inner}`,
+    `${table};; create temp table other as select 1 as f;; begin;; alter table mine rename to third;; alter table other rename to mine;; ${inner}`,
+    `create temp view theirs as select 1 as f;; begin;; alter view theirs rename to mine;; ${inner}`,
+    'create temp table other (a int);; begin;; alter table other rename to text;; select email::text from public.customers where id = 7',
+    'create temp table loot (id int, email text);; begin;; alter table loot rename to mirror;; insert into mirror select id, email from public.customers;; select reverse(email) from mirror',
+    'begin;; alter table public.customers rename to clear;; select reverse(email) from public.clear where id = 7',
+    'begin;; alter index public.customers rename to clear;; select reverse(c::text) from public.clear c where id = 7',
     `${table};; begin;; savepoint s;; alter table mine rename email to f;; release s;; ${inner}`,
     `${table};; begin;; alter table mine rename email to f;; create temp table loot as ${inner.replace('reverse(email)', 'email')};; select reverse(email) from loot;; commit;; select * from loot`,
     `create temp table p (id int, email text);; create temp table c () inherits (p);; insert into c values (1, 'x');; begin;; alter table p rename email to f;; ${inner.replace('mine', 'c')}`,
@@ -103,6 +110,13 @@ t.test('what another session changes meanwhile is not taken for what it was', as
   t.match(await saidOf(one, changed), /gate: /, 'when it is')
   await two.query('alter table own.clear rename other to word')
   t.match(await saidOf(one, changed), 'raelc', 'and when it is undone')
+
+  await two.query('begin')
+  await two.query('alter table own.later rename to newer')
+  const described = 'select true from pg_class c join pg_attribute a on a.attrelid = c.oid where a.attnum > 0 limit 1'
+  t.equal(await saidOf(one, described), '[[[true]]]', 'a new name of one relation makes no secret of the others')
+  t.match(await saidOf(two, 'select * from own.newer'), '[[1]]')
+  await two.query('rollback')
 
   // Decided, and then kept at the server by what comes before it in the message.
   const slow = saidOf(one, `select pg_sleep(1); ${changed}`)

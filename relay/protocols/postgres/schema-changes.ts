@@ -29,7 +29,7 @@ const relations: ReadonlySet<string> = new Set(['table', 'view', 'materialized_v
  * What a statement may do to names; undefined: nothing. Of commands that it is not known of, anything. Code (DO, CALL, functions)
  * is left out: where something is masked, none runs that gate does not know.
  */
-export function changeOf({ node, parts, transaction }: StatementFacts): Change | undefined {
+export function changeOf({ node, parts, transaction, makes }: StatementFacts): Change | undefined {
   // What was prepared may be anything; until now only those who prepared it knew of it.
   if (transaction === 'TRANS_STMT_COMMIT_PREPARED') return 'all'
   const changes = parts.flatMap(({ action, written, facts }): Change[] => {
@@ -42,7 +42,8 @@ export function changeOf({ node, parts, transaction }: StatementFacts): Change |
     if (node === 'RenameStmt' && type === 'column') return [names]
     // ALTER INDEX renames tables as well: RenameRelation in src/backend/commands/tablecmds.c.
     if (apart.has(type) && !(node === 'RenameStmt' && type === 'index')) return []
-    if (node === 'RenameStmt') return ['all']
+    // What depends on a relation goes by its OID: only the two names are others afterwards.
+    if (node === 'RenameStmt') return makes === undefined ? ['all'] : [new Set([...names, makes.name])]
     if (!relations.has(type) && !(type === 'type' && action === 'create')) return ['all']
     return alterations.length > 0 && alterations.every(each => harmless.has(String(each))) ? [] : [names]
   })
