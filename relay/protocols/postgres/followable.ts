@@ -12,7 +12,7 @@ const opaque: Readonly<Record<string, string>> = {
   CreateTrigStmt: 'triggers hide what they read',
   CreateEventTrigStmt: 'triggers hide what they read',
   RuleStmt: 'rules hide what they read',
-  DefineStmt: 'operators, aggregates and types run functions',
+  DefineStmt: 'new operators, aggregates, types and collations compute what gate does not follow',
   CreateCastStmt: 'casts run functions',
   CreateDomainStmt: 'domains run functions',
   AlterDomainStmt: 'domains run functions',
