@@ -5,10 +5,11 @@ import { E, type ErrorFields, errorMessage, N, Reader } from './codec.ts'
 import type { Counting } from './counting.ts'
 import type { Entry } from './pending.ts'
 import type { Receiving } from './receiving.ts'
-import { cutTexts, isFatal, withholdTexts } from './refuse.ts'
+import { cutTexts, isFatal } from './refuse.ts'
 import { LOGIN_SEGMENT } from './sending.ts'
 import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'
 import { ownError } from './unreadable.ts'
+import { withholdTexts } from './withheld-texts.ts'
 
 /** Of a longer error or notice only so much is read: what it is comes first, and a text that quotes a value has no limit. */
 export const READ_ERROR_BYTES = 64 * 1024
