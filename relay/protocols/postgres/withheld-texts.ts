@@ -61,11 +61,105 @@ const harmlessMessages = new Set([
   '57P05',
 ])
 
+/** What the server's own code always says in the same words, but for the length that a type was declared with. */
+const fixedMessage = new RegExp(
+  `^(?:${[
+    'division by zero',
+    '(?:smallint|integer|bigint|timestamp|interval) out of range',
+    'value out of range: (?:over|under)flow',
+    'numeric field overflow',
+    'value too long for type (?:character|character varying|bit varying)\\(\\d{1,8}\\)',
+    'cannot take (?:square root|logarithm) of a negative number',
+    'cannot take logarithm of zero',
+  ].join('|')})$`,
+)
+
+/** Names of conditions: src/backend/utils/errcodes.txt. */
+const conditions: Readonly<Record<string, string>> = {
+  '22000': 'data exception',
+  '2202E': 'array subscript error',
+  '22021': 'character not in repertoire',
+  '22008': 'datetime field overflow',
+  '22012': 'division by zero',
+  '22005': 'error in assignment',
+  '2200B': 'escape character conflict',
+  '22022': 'indicator overflow',
+  '22015': 'interval field overflow',
+  '2201E': 'invalid argument for logarithm',
+  '22014': 'invalid argument for ntile function',
+  '22016': 'invalid argument for nth value function',
+  '2201F': 'invalid argument for power function',
+  '2201G': 'invalid argument for width bucket function',
+  '22018': 'invalid character value for cast',
+  '22007': 'invalid datetime format',
+  '22019': 'invalid escape character',
+  '2200D': 'invalid escape octet',
+  '22025': 'invalid escape sequence',
+  '22P06': 'nonstandard use of escape character',
+  '22010': 'invalid indicator parameter value',
+  '22023': 'invalid parameter value',
+  '22013': 'invalid preceding or following size',
+  '2201B': 'invalid regular expression',
+  '2201W': 'invalid row count in limit clause',
+  '2201X': 'invalid row count in result offset clause',
+  '2202H': 'invalid tablesample argument',
+  '2202G': 'invalid tablesample repeat',
+  '22009': 'invalid time zone displacement value',
+  '2200C': 'invalid use of escape character',
+  '2200G': 'most specific type mismatch',
+  '22004': 'null value not allowed',
+  '22002': 'null value no indicator parameter',
+  '22003': 'numeric value out of range',
+  '2200H': 'sequence generator limit exceeded',
+  '22026': 'string data length mismatch',
+  '22001': 'string data right truncation',
+  '22011': 'substring error',
+  '22027': 'trim error',
+  '22024': 'unterminated c string',
+  '2200F': 'zero length character string',
+  '22P01': 'floating point exception',
+  '22P02': 'invalid text representation',
+  '22P03': 'invalid binary representation',
+  '22P04': 'bad copy file format',
+  '22P05': 'untranslatable character',
+  '2200L': 'not an XML document',
+  '2200M': 'invalid XML document',
+  '2200N': 'invalid XML content',
+  '2200S': 'invalid XML comment',
+  '2200T': 'invalid XML processing instruction',
+  '22030': 'duplicate JSON object key value',
+  '22031': 'invalid argument for SQL/JSON datetime function',
+  '22032': 'invalid JSON text',
+  '22033': 'invalid SQL/JSON subscript',
+  '22034': 'more than one SQL/JSON item',
+  '22035': 'no SQL/JSON item',
+  '22036': 'non numeric SQL/JSON item',
+  '22037': 'non unique keys in a JSON object',
+  '22038': 'singleton SQL/JSON item required',
+  '22039': 'SQL/JSON array not found',
+  '2203A': 'SQL/JSON member not found',
+  '2203B': 'SQL/JSON number not found',
+  '2203C': 'SQL/JSON object not found',
+  '2203D': 'too many JSON array elements',
+  '2203E': 'too many JSON object members',
+  '2203F': 'SQL/JSON scalar required',
+  '2203G': 'SQL/JSON item cannot be cast to target type',
+  P0000: 'PL/pgSQL error',
+  P0001: 'error raised by a function',
+  P0002: 'no data found',
+  P0003: 'too many rows',
+  P0004: 'assert failure',
+  XX000: 'internal error',
+  XX001: 'data corrupted',
+  XX002: 'index corrupted',
+}
+
+/** Of conditions without a name here. */
 const classes: Readonly<Record<string, string>> = {
   '22': 'data exception',
   '23': 'integrity constraint violation',
   '42': 'syntax error or access rule violation',
-  P0: 'error raised by a function',
+  P0: 'PL/pgSQL error',
   XX: 'internal error',
 }
 
@@ -87,12 +181,19 @@ export function withholdTexts(error: ReadonlyMap<string, string>, looksUp = fals
   const code = error.get('C') ?? ''
   const isOfRun = looksUp && namesSomething.test(code) && !error.has('P')
   const kept = new Map([...error].filter(([letter]) => harmlessFields.has(letter)))
-  const plain = error.get('W') === undefined && !isOfRun && (harmlessMessages.has(code) || isFatal(error))
-  kept.set(
-    'M',
-    plain
-      ? (error.get('M') ?? '')
-      : `${classes[code.slice(0, 2)] ?? 'message'} (text withheld by gate: masked columns are in reach)`,
-  )
+  const said = error.get('M') ?? ''
+  // With a context it is of a function, which can say anything.
+  const isKnown = harmlessMessages.has(code) || fixedMessage.test(said) || isFatal(error)
+  kept.set('M', isKnown && error.get('W') === undefined && !isOfRun ? said : standardText(code))
   return kept
+}
+
+function standardText(code: string): string {
+  const condition = own(conditions, code) ?? own(classes, code.slice(0, 2)) ?? 'message'
+  return `${condition} (text withheld by gate: masked columns are in reach)`
+}
+
+/** The server's words are no names of what every object has. */
+function own(texts: Readonly<Record<string, string>>, code: string): string | undefined {
+  return Object.hasOwn(texts, code) ? texts[code] : undefined
 }
