@@ -60,6 +60,16 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "create type pg_temp.text as enum ('a');; select email::text from public.customers where id = 7",
     'create temp table text (a int);; select email::text from public.customers where id = 7',
   ],
+  'through what the open transaction makes': [
+    'begin;; create table part (like public.customers);; select 1 from part;; insert into part select * from public.customers;; select * from part',
+    'begin;; create temp table loot (id int, email text);; select * from loot;; insert into loot select id, email from public.customers;; select * from loot',
+    'begin;; create temp table loot as select id, email from public.customers;; select * from loot',
+    'begin;; create temp table loot (id int);; savepoint s;; create temp view seen as select id, email from public.customers;; select * from seen',
+    'begin;; create temp table loot (id int);; select * from loot;; alter table public.customers add column again text generated always as (email) stored;; select * from public.customers where id = 7',
+    'begin;; create temp table loot (id int);; select * from loot;; select c, c.* from public.customers c where id = 7',
+    'begin;; create table loot () inherits (public.customers);; update public.customers set name = name where id = 7;; select * from loot',
+    "begin;; create temp table loot (id int, e text);; select * from loot;; with w as (update public.customers set name = 'x' where id = 7 returning email) insert into loot select 1, email from w;; select * from loot",
+  ],
   'in one message': [
     `${table};; alter table mine rename email to f; ${inner}`,
     `${table};; begin; alter table mine rename email to f; ${inner}; rollback`,

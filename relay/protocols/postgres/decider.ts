@@ -133,6 +133,7 @@ export class Decider implements Answering<Buffer, Question, Answer> {
         return this.#around.readCatalog().then(catalog => ({
           kind: 'catalog',
           columns: this.#judging.maskedColumns(question.columns.obligations, catalog),
+          areOwn: this.#judging.hasOwnRelations,
         }))
       case 'again':
         return question.again.judge().then(carried => ({ kind: 'carried', carried }))

@@ -14,6 +14,7 @@ import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import { calledBefore, showParameters } from './operation.ts'
+import { OwnRelations } from './own-relations.ts'
 import type { Again, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
@@ -78,6 +79,7 @@ export class Judging {
   readonly #waits: Waits
   readonly #masks: StatementMasks
   readonly #catalogs: CatalogUse
+  readonly #own = new OwnRelations()
   #pathChanged: boolean
 
   constructor(around: JudgingSurroundings, recording: Recording, waits: Waits) {
@@ -92,16 +94,24 @@ export class Judging {
   /** A command has ended, which can change the catalog. */
   ended(outcome: Outcome): void {
     this.#catalogs.ended(outcome)
+    this.#own.ended(outcome.command)
   }
 
   /** A command that was let go on did not. */
   unsent(command: number): void {
     this.#catalogs.unsent(command)
+    this.#own.unsent(command)
   }
 
   /** A transaction is over. */
   over(): void {
     this.#catalogs.over()
+    this.#own.over()
+  }
+
+  /** Whether the open transaction has made relations, or columns of some. */
+  get hasOwnRelations(): boolean {
+    return this.#own.areMade
   }
 
   close(): void {
@@ -214,8 +224,11 @@ export class Judging {
     }
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
     this.#pathChanged ||= statements.some(({ effective }) => changesPath(effective))
-    for (const [index, { effective }] of statements.entries())
-      this.#catalogs.runs(effective, plans[index]?.commands ?? [], catalog, this.#around.gate)
+    for (const [index, { effective }] of statements.entries()) {
+      const commands = plans[index]?.commands ?? []
+      this.#catalogs.runs(effective, commands, catalog, this.#around.gate)
+      this.#own.begins(effective, commands)
+    }
     return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index], catalog)) }
   }
 

@@ -39,19 +39,30 @@ export interface MaskingContext {
   readonly before?: MaskingContext | undefined
 }
 
-/** The mask of a result; undefined when every column is clear. */
-export function rowMask(fields: readonly Field[], context: MaskingContext): RowMask | undefined {
+const none: ReadonlySet<number> = new Set()
+
+/** The mask of a result; undefined when every column is clear. `own`: OIDs of what the open transaction has made or altered. */
+export function rowMask(
+  fields: readonly Field[],
+  context: MaskingContext,
+  own: ReadonlySet<number> = none,
+): RowMask | undefined {
   const { before } = context
   const masks = fields.map((field, index) => {
-    const mask = maskIn(field, index, fields.length, context)
-    const other = before === undefined ? undefined : maskIn(field, index, fields.length, before)
+    const mask = maskIn(field, index, fields.length, context, own)
+    const other = before === undefined ? undefined : maskIn(field, index, fields.length, before, own)
     return stricter(mask, other) ?? context.detecting?.(field)
   })
   return masks.some(mask => mask !== undefined) ? masks : undefined
 }
 
-const maskIn = (field: Field, index: number, count: number, context: MaskingContext): ValueMask | undefined =>
-  fieldMask(field, fedMask(context.computed, index, count), context)
+const maskIn = (
+  field: Field,
+  index: number,
+  count: number,
+  context: MaskingContext,
+  own: ReadonlySet<number>,
+): ValueMask | undefined => fieldMask(field, fedMask(context.computed, index, count), context, own)
 
 /** Of two masks one that shows nothing of a value, if either does. */
 const stricter = (one: ValueMask | undefined, other: ValueMask | undefined): ValueMask | undefined =>
@@ -67,18 +78,19 @@ function fieldMask(
   field: Field,
   fed: FedMask | 'redact' | undefined,
   { columns, key }: MaskingContext,
+  own: ReadonlySet<number>,
 ): ValueMask | undefined {
   // A whole row is described as column 0 of its table.
   if (field.tableOid === 0 || field.attributeNumber === 0) {
     if (fed === undefined)
-      return field.tableOid === 0 || isClearRow(field.tableOid, columns) ? undefined : { constant: null }
+      return field.tableOid === 0 || isClearRow(field.tableOid, columns, own) ? undefined : { constant: null }
     return valueMasked(fed === 'redact' ? undefined : fed, field, key)
   }
   const mask = columns.mask(field.tableOid, field.attributeNumber)
   if (mask !== undefined) return valueMasked(mask, field, key)
   // A view that cannot be followed, or a table or column that the catalog does not know: nothing says that it is clear.
-  const clear = columns.knows(field.tableOid, field.attributeNumber) && !columns.isOpaque(field.tableOid)
-  return clear ? undefined : { constant: null }
+  const isKnown = own.has(field.tableOid) || columns.knows(field.tableOid, field.attributeNumber)
+  return isKnown && !columns.isOpaque(field.tableOid) ? undefined : { constant: null }
 }
 
 function valueMasked(mask: ColumnMask | undefined, { typeOid, format }: Field, key: Uint8Array): ValueMask {
@@ -86,16 +98,26 @@ function valueMasked(mask: ColumnMask | undefined, { typeOid, format }: Field, k
   return valueMask(mask.mask, typeOid, format, key)
 }
 
-function isClearRow(tableOid: number, columns: MaskedColumns): boolean {
-  return columns.knows(tableOid) && !columns.isMasked(tableOid)
+function isClearRow(tableOid: number, columns: MaskedColumns, own: ReadonlySet<number>): boolean {
+  return (own.has(tableOid) || columns.knows(tableOid)) && !columns.isMasked(tableOid)
 }
 
 const isHiddenNull = (mask: ValueMask): boolean =>
   'constant' in mask && mask.hidesNull === true && mask.constant !== null
 
 /** Tables or columns in a result that the catalog does not know; it has to be read anew before the rows can be shown. */
-export function areUnknown(fields: readonly Field[], columns: MaskedColumns): boolean {
-  return fields.some(({ tableOid, attributeNumber }) => tableOid !== 0 && !columns.knows(tableOid, attributeNumber))
+export function areUnknown(fields: readonly Field[], columns: MaskedColumns, own: ReadonlySet<number>): boolean {
+  return fields.some(
+    ({ tableOid, attributeNumber }) =>
+      tableOid !== 0 && !own.has(tableOid) && !columns.knows(tableOid, attributeNumber),
+  )
+}
+
+/** Of tables in a result those that, or columns of which, the catalog does not know, and of which nothing is masked. */
+export function unknownTables(fields: readonly Field[], columns: MaskedColumns): readonly number[] {
+  return fields.flatMap(({ tableOid, attributeNumber }) =>
+    tableOid === 0 || columns.knows(tableOid, attributeNumber) || columns.isMasked(tableOid) ? [] : [tableOid],
+  )
 }
 
 const broken = (what: string): GateError => new GateError('ERR_GATE_TARGET_PROTOCOL', `malformed DataRow: ${what}`)

@@ -76,6 +76,7 @@ export type Answer =
   | { readonly kind: 'refuse'; readonly error: ErrorFields; readonly failing?: Failing | undefined }
   /** The meaning of a name depends on answers that are on their way. */
   | { readonly kind: 'again' }
-  | { readonly kind: 'catalog'; readonly columns: MaskedColumns }
+  /** `areOwn`: relations and columns that even this catalog does not know were made by the open transaction. */
+  | { readonly kind: 'catalog'; readonly columns: MaskedColumns; readonly areOwn: boolean }
   /** How a statement is carried out that was judged once more; undefined: it must not run. */
   | { readonly kind: 'carried'; readonly carried: Awaited<ReturnType<Again['judge']>> }

@@ -281,6 +281,7 @@ export class TargetHalf {
     if (status === IDLE) {
       this.#shared.names.transactionEnded()
       this.#texts.sensitiveTransaction = false
+      this.#rows.transactionEnded()
       this.#over()
     }
     this.#inbound.pass(total)

@@ -4,21 +4,30 @@ import { type Field, readCopyOut, readRowDescription } from './bodies.ts'
 import { D, d, LARGE } from './codec.ts'
 import { copiesAlike, createCopyOut } from './copy-out.ts'
 import { changed } from './judged-again.ts'
-import { areUnknown, type MaskingContext, type RowMask, rewriteRows, rowMask } from './mask.ts'
+import { areUnknown, type MaskingContext, type RowMask, rewriteRows, rowMask, unknownTables } from './mask.ts'
 import type { Entry, StatementPlan } from './pending.ts'
 import { type Receiving, type Running, wrong } from './receiving.ts'
 import { Slab } from './slab.ts'
 
 /** A row with a masked column is kept whole, since its length stands before its values. */
 const MAX_MASKED_ROW_BYTES = 64 * 1024 * 1024
+/** Relations of one transaction that are known to be its own; values of others come as NULL. */
+const MAX_OWN_RELATIONS = 1_000
 
 export class TargetRows {
   readonly #receiving: Receiving
+  /** OIDs of what the open transaction has made or altered, as far as results of it came. */
+  readonly #own = new Set<number>()
   /** Rows of the chunk at hand that were rewritten and are not sent yet. */
   #rewritten: Slab | undefined
 
   constructor(receiving: Receiving) {
     this.#receiving = receiving
+  }
+
+  /** What was made is committed, or was never made. */
+  transactionEnded(): void {
+    this.#own.clear()
   }
 
   /** All the rows that are there: which columns are masked is the same for all of them. */
@@ -85,10 +94,13 @@ export class TargetRows {
 
   /** Finds the mask of a result; reads the catalog anew first when it does not know a table or column of it. */
   #maskFields(fields: readonly Field[], masking: MaskingContext, found: (mask: RowMask | undefined) => void): void {
-    if (!areUnknown(fields, masking.columns)) return found(rowMask(fields, masking))
+    if (!areUnknown(fields, masking.columns, this.#own)) return found(rowMask(fields, masking, this.#own))
     this.#receiving.ask({ kind: 'catalog', columns: masking.columns }, answer => {
       if (answer.kind !== 'catalog') throw new GateError('ERR_GATE_INTERNAL', 'expected a catalog')
-      found(rowMask(fields, { ...masking, columns: answer.columns }))
+      // What is committed is in a catalog that was read since the server answered, and the open transaction holds it.
+      for (const oid of answer.areOwn ? unknownTables(fields, answer.columns) : [])
+        if (this.#own.size < MAX_OWN_RELATIONS) this.#own.add(oid)
+      found(rowMask(fields, { ...masking, columns: answer.columns }, this.#own))
     })
   }
 
