@@ -59,7 +59,13 @@ grant usage on foreign server other to gate_service;
 create user mapping for gate_service server other options (password '${SECRET}');
 set role gate_service;
 create view hidden_queries as select pg_stat_get_backend_activity(id) as query from pg_stat_get_backend_idset() id;
+create view row_beside_column as select c.id, to_jsonb(c) as j from customers c;
+create view row_of_join as select j.id, j::text as t from (customers c join notes n using (id)) j;
+create view text_of_row as select u.login, u::text as t from users u;
+create view over_row as select id, j ->> 'email' as e from row_beside_column;
 create view ruled_view as select id, note from notes;
+create view ruled_by_row as select id, note from notes;
+create rule shows as on insert to ruled_by_row do instead select to_jsonb(c) ->> 'email' as note from customers c where c.id = 7;
 create rule shows as on insert to ruled_view do instead select upper(email) as note from customers where id = 7;
 create table kept_log (what text);
 create function keep() returns trigger language plpgsql as $$ begin insert into kept_log values (old::text); return new; end $$;
@@ -163,6 +169,12 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
         `begin;; lock table customers;; savepoint s;; select 1 from no_such_table;; rollback to s;; select * from ${view};; rollback`,
     ),
     "insert into ruled_view values (1, 'x')",
+    // PostgreSQL keeps that such a one depends on a column, and not that it does on the row.
+    ...['row_beside_column', 'row_of_join', 'text_of_row', 'over_row'].map(view => `select * from ${view}`),
+    "select j ->> 'email' from row_beside_column",
+    "select id from row_beside_column where j ->> 'email' like 'user7@%'",
+    "insert into ruled_by_row values (1, 'x') returning note",
+    "insert into ruled_by_row values (1, 'x')",
   ],
   'rules behind names that the open transaction gave': [
     "begin;; alter view ruled_view rename to ruled_too;; insert into ruled_too values (1, 'x');; rollback",

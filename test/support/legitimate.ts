@@ -40,6 +40,7 @@ create function plain_work(int) returns int language sql immutable as 'select $1
 create view customer_view as select id, name, email from customers;
 create view deep_view as select v.id, v.email as mail, o.total from customer_view v join orders o on o.customer_id = v.id;
 create view loud_view as select id, name, upper(email) as shout from customers;
+create view row_view as select c.id, c.name, to_jsonb(c) as document from customers c;
 create view both_view as select id, email as mail from customers union all select id, login from users;
 create materialized view status_counts as select status, count(*) as n from orders group by 1;
 create materialized view customer_kept as select id, email from customers;
@@ -228,6 +229,7 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
     'select json_agg(t) from (select id, name, balance from customers limit 2) t',
     "select coalesce(json_agg(row_to_json(t)), '[]') from (select id, name from customers order by id limit 2) t",
     'select id, name from loud_view order by id',
+    'select id, name from row_view order by id',
     'select status, n from status_counts order by 1',
     'select h.id, h.name from only customers h where h.id < 3 order by 1',
     'select home from customers where id = 1',

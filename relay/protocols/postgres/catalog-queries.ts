@@ -32,6 +32,9 @@ export const SOME_COLUMN = -1
 /** Functions in the tree of an expression as the catalog keeps it: src/backend/nodes/outfuncs.c. */
 const FUNCTIONS_IN_TREE = ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)'
 
+/** A whole row there: of a table, or of a join, which is of several. */
+const WHOLE_ROW_IN_TREE = ':varattno 0 '
+
 /** Labels are believed of code that can be read, as far as what it names does; what that is says `mentions`. */
 const volatility = `case when p.provolatile <> 'v' and ${ownCode('p')} and not ${isLegible('p')} then 'w'
     else p.provolatile::text end`
@@ -112,11 +115,17 @@ export function catalogQueries(system: boolean) {
     where i.indisprimary and i.indimmediate and i.indisvalid and k.place <= i.indnkeyatts`,
     encoding: `select pg_catalog.current_setting('server_encoding')`,
     inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
+    // Of what reads a whole row and a column of the same table PostgreSQL keeps the dependency on the column alone.
     // On its own catalogs PostgreSQL keeps no dependencies: only the trees of views and rules say that they read them.
     views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
       and d.refobjid <> r.ev_class and r.ev_class >= ${from}
+    union select r.ev_class::text, d.refobjid::text, '0'
+    from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+    where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refobjid <> r.ev_class and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}
+      and pg_catalog.strpos(pg_catalog.concat(r.ev_action, r.ev_qual), '${WHOLE_ROW_IN_TREE}') > 0
     union select r.ev_class::text, pg_catalog.split_part(reads, ' ', 1), '${SOME_COLUMN}'
     from pg_catalog.pg_rewrite r
     cross join lateral pg_catalog.unnest((pg_catalog.string_to_array(r.ev_action::text, ':relid '))[2:]) reads
