@@ -9,6 +9,8 @@ create table customers (id int primary key, name text, email text, ssn text);
 insert into customers select i, 'name ' || i, 'user' || i || '@secret.example', '987-65-00' || i from generate_series(1, 9) i;
 create view customer_view as select id, email from customers;
 create view initials as select id, nullif(left(email, 1), 'u') as f from customers;
+create view bands as select id, case when email > 'user5' then 'late' else 'early' end as band, count(*) over w as same
+  from customers window w as (partition by left(email, 5));
 create materialized view customer_mat as select * from customers;
 create table people (id int, email text) partition by range (id);
 create table people_1 partition of people for values from (1) to (100);
@@ -124,6 +126,7 @@ t.test('whether something computed is NULL decides nothing either', async t => {
   const rows = async (text: string): Promise<unknown> => (await client.query({ text, rowMode: 'array' })).rows
   t.same(await rows(`select f is null, x is null, email is null from ${inner} where id = 7`), [[false, false, false]])
   t.same(await rows('select f from initials where id = 7'), [['****']])
+  t.same(await rows('select id, band, same from bands where id = 7'), [[7, '****', '0']])
   t.same(await rows('select count(email), count(c), count(c.*) from customers c where email is not null'), [
     ['9', '9', '9'],
   ])

@@ -41,6 +41,8 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.ruled_view': ['id'],
   'public.over_ruled_view': ['id'],
   'public.other_view': ['a', 'b'],
+  'public.deciding_view': ['id', 'band', 'boss', 'place', 'named', 'above', 'names', 'first', 'found', 'has', 'logins'],
+  'public.counting_view': ['name', 'many', 'all'],
 }
 
 const views: Readonly<Record<string, string>> = {
@@ -53,6 +55,16 @@ const views: Readonly<Record<string, string>> = {
   'public.over_ruled_view': 'SELECT v.id FROM public.ruled_view v',
   'public.calling_view': 'SELECT public.peek(c.id) AS id FROM public.customers c',
   'public.over_calling_view': 'SELECT v.id FROM public.calling_view v',
+  'public.deciding_view': `SELECT c.id, CASE WHEN c.email > 'm' THEN 'late' ELSE 'early' END AS band,
+    CASE c.email WHEN 'a' THEN 1 END AS boss, row_number() OVER (ORDER BY c.email) AS place, count(*) OVER w AS named,
+    (SELECT count(*) FROM public.customers o WHERE o.email > c.email) AS above,
+    ARRAY(SELECT o.name FROM public.customers o ORDER BY o.email) AS names,
+    (SELECT o.name FROM public.customers o ORDER BY o.email LIMIT 1) AS first,
+    EXISTS (SELECT 1 FROM public.notes n WHERE n.note ~~ c.email) AS found, c.email IS NOT NULL AS has,
+    (SELECT u.login FROM public.users u WHERE u.email = c.email) AS logins
+    FROM public.customers c WHERE c.email > 'a' WINDOW v AS (PARTITION BY c.email), w AS (v ORDER BY c.id) ORDER BY c.email`,
+  'public.counting_view': `SELECT c.name, count(*) FILTER (WHERE c.email > 'm') AS many, string_agg(c.name, ',' ORDER BY c.email) AS "all"
+    FROM public.customers c GROUP BY c.name`,
   'public.over_odd_view': 'SELECT o.id, o.secret FROM public.odd_secrets o',
 }
 
@@ -63,6 +75,8 @@ const reads: readonly (readonly [string, string, number])[] = [
   ['public.loud_view', 'public.customers', 3],
   ['public.names', 'public.customers', 1],
   ['public.nested_view', 'public.plain_view', 2],
+  ['public.deciding_view', 'public.customers', 3],
+  ['public.counting_view', 'public.customers', 3],
   ['public.union_view', 'public.customers', 3],
   ['public.calling_view', 'public.customers', 1],
   ['public.over_calling_view', 'public.calling_view', 1],

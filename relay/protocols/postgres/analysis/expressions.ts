@@ -16,6 +16,7 @@ import type { Expression, Operand, Query, Test, Use } from './lineage.ts'
 import { Felt } from './skipped.ts'
 import { isSteady } from './steady.ts'
 import { as, isObject, type Json, type JsonObject, list, node, object, strings } from './tree.ts'
+import { Windows } from './windows.ts'
 
 /** Why a statement cannot be followed; caught where the statement's lineage is made. */
 export class Unfollowed extends Error {}
@@ -50,6 +51,7 @@ export type MakeQuery = (select: Json | undefined) => Query
 export class Expressions {
   readonly #query: MakeQuery
   readonly #felt = new Felt()
+  readonly windows = new Windows()
 
   constructor(query: MakeQuery) {
     this.#query = query
@@ -277,9 +279,8 @@ export class Expressions {
 
   /** PARTITION BY, ORDER BY and the frame of a window. */
   window(content: JsonObject): Use[] {
-    const sorted = list(content['orderClause']).map(item => as(item, 'SortBy')?.['node'] ?? null)
-    const used = [...list(content['partitionClause']), ...sorted, content['startOffset'], content['endOffset']]
-    return [{ kind: 'condition', where: 'OVER', expression: { ...this.expression(...used), ...computed } }]
+    const used = this.expression(...this.windows.used(content))
+    return [{ kind: 'condition', where: 'OVER', expression: { ...used, ...computed } }]
   }
 }
 

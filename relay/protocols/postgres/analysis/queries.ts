@@ -104,7 +104,10 @@ class Queries {
     if (this.#depth > MAX_DEPTH) throw new Unfollowed(`queries are followed to a depth of ${MAX_DEPTH}`)
     try {
       const { tables, recursive } = this.#with(select['withClause'])
-      const { from, body, uses, arrangements, distinct } = this.#select(select)
+      const { from, body, uses, arrangements, distinct } = this.#expressions.windows.within(
+        select['windowClause'],
+        () => this.#select(select),
+      )
       return { tables, recursive, from, body, uses, arrangements, distinct }
     } finally {
       this.#depth -= 1

@@ -227,8 +227,14 @@ class Evaluation implements Evaluating {
       this.#findings.refuse('columns are not followed through so many expressions')
       return computed(noFlows)
     }
+    const { value, told } = this.#findings.within(() => this.#valueOf(expression, scope, tables))
+    return told.size === 0 ? value : computed(union(value.flows, told))
+  }
+
+  #valueOf(expression: Expression, scope: Scope, tables: Tables): Column {
     for (const use of expression.uses) this.#predicates.use(use, scope, tables)
-    const told = expression.tests.map(test => this.#predicates.outcome(test, scope, tables))
+    const compared = this.#findings.isView ? expression.uses.filter(use => use.kind === 'equality') : []
+    const told = [...expression.tests, ...compared].map(test => this.#predicates.outcome(test, scope, tables))
     const columns = expression.columns.map(path => this.column(path, scope))
     const queried = expression.queries.map(query => this.query(query, scope, tables))
     const found =

@@ -2,7 +2,7 @@
 import type { Sink } from '../analysis/lineage.ts'
 import { type Column, type Flows, type MaskedColumn, noFlows } from './scope.ts'
 
-/** A view's conditions and computations are its maker's; a plan is made without looking at values. */
+/** A view's choice of rows and its computations are its maker's; a plan is made without looking at values. */
 export type Purpose = 'statement' | 'plan' | 'view'
 
 /** A name that stands for nothing. */
@@ -22,6 +22,8 @@ export class Findings {
   #refusal: string | undefined
   #missing: Missing | undefined
   #comparisons = 0
+  /** What decides in the value of a view that is looked at. */
+  #deciding: Set<MaskedColumn> | undefined
   /** Whether the statement looks at masked columns at all. */
   touches = false
 
@@ -58,6 +60,19 @@ export class Findings {
     this.touches ||= flows.size > 0
   }
 
+  /** Evaluates a value; `told` is what decides in it, of a view: nobody else is asked about that, so it is as if it flowed in. */
+  within<Value>(evaluate: () => Value): { readonly value: Value; readonly told: Flows } {
+    if (!this.isView) return { value: evaluate(), told: noFlows }
+    const outside = this.#deciding
+    const told = new Set<MaskedColumn>()
+    this.#deciding = told
+    try {
+      return { value: evaluate(), told }
+    } finally {
+      this.#deciding = outside
+    }
+  }
+
   /** Copied to where they would be clear. */
   moved(flows: Flows): void {
     const reason = moveRefusal(flows)
@@ -81,9 +96,10 @@ export class Findings {
 
   /** Used in any other way: an order, a pattern or a part tells of the value. */
   undivided(where: string, flows: Flows): void {
-    if (this.isView) return
-    const denied = [...flows].find(({ mask }) => mask.predicates !== 'allow')
-    if (denied !== undefined) this.refuse(notIn(denied, where))
+    const denied = [...flows].filter(({ mask }) => mask.predicates !== 'allow')
+    const [first] = denied
+    if (this.isView) for (const each of denied) this.#deciding?.add(each)
+    else if (first !== undefined) this.refuse(notIn(first, where))
   }
 }
 

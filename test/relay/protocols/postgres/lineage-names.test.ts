@@ -74,6 +74,20 @@ both(
 
 both(
   t,
+  'what decides in the values of a view is as if it flowed in; which rows it has is its own',
+  ['select id, has, logins from deciding_view where has', 'select name from counting_view'],
+  Object.fromEntries(
+    [
+      ...['band', 'boss', 'place', 'named', 'above', 'names', '"first"', 'found'].map(
+        column => `select ${column} from deciding_view`,
+      ),
+      ...['many', '"all"'].map(column => `select ${column} from counting_view`),
+    ].map(sql => [sql, computed]),
+  ),
+)
+
+both(
+  t,
   'a column that one of the tables of a name lacks may be one from further out',
   [
     'select plain from twice',
