@@ -2,6 +2,9 @@
 import { wholeTextTypes } from './analysis/tree.ts'
 import { isLegible, mentions, ofExtension, ownCode } from './catalog-mentions.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
+import { extended, extensions } from './harmless.ts'
+
+const quoted = (names: Iterable<string>): string => [...names].map(name => `'${name}'`).join(', ')
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
 export const systemQueries = ['relations', 'columns', 'views', 'functions'] as const
@@ -74,6 +77,11 @@ const withConverted = `with recursive parts (type, part) as (${typeParts}),
 const isConverted = (fromColumn: boolean): string =>
   `t.oid in (select f.type from converted f where f.from_column = ${fromColumn})`
 
+/** A function of an extension that is known to be harmless, though it is not immutable. */
+const ofHarmlessExtension = (fn: string, depends: string): string =>
+  `(${fn}.proname in (${quoted(extended)}) and exists (select from pg_catalog.pg_extension x
+        where x.oid = ${depends}.refobjid and x.extname in (${quoted(extensions)})))`
+
 /** Of views that neither are locked nor read what is: the definitions of others cannot be had before the lock is gone. */
 export const unlockedDefinitions = (definitions: string): string => `${definitions} and not exists (
     select from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
@@ -142,7 +150,7 @@ export function catalogQueries(system: boolean) {
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       and d.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
       and d.refobjid >= ${FIRST_NORMAL_OBJECT_ID}
-      and (p.provolatile is distinct from 'i' and p.oid is not null or e.objid is null)
+      and (p.provolatile is distinct from 'i' and p.oid is not null and not ${ofHarmlessExtension('p', 'e')} or e.objid is null)
       and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
         where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)
     union select r.ev_class::text
@@ -158,7 +166,7 @@ export function catalogQueries(system: boolean) {
       group by c.type) u (type, functions) on u.type = t.oid
     where t.oid >= ${FIRST_NORMAL_OBJECT_ID}
       and (t.typtype in ('c', 'd', 'm', 'r') or t.typelem >= ${FIRST_NORMAL_OBJECT_ID} or ${isConverted(false)}
-        or t.typname in (${wholeTextTypes.map(name => `'${name}'`).join(', ')}))`,
+        or t.typname in (${quoted(wholeTextTypes)}))`,
     // A value of such a type can be converted in any expression, and nothing there says so.
     // `true`: also where the statement does not say into what.
     castTables: `${withConverted} select a.attrelid::text, t.oid::text, (${isConverted(true)})::text

@@ -92,7 +92,7 @@ export const extensions: ReadonlySet<string> = new Set([
 ])
 
 /** Functions of those extensions that are not immutable, and harmless too. */
-const extended: ReadonlySet<string> = new Set([
+export const extended: ReadonlySet<string> = new Set([
   ...['unaccent', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4', 'gen_random_uuid', 'gen_random_bytes'],
   ...[
     'gen_salt',
