@@ -102,6 +102,13 @@ t.test('whether something computed is NULL is not shown; what is clear stays cle
     [null, null, '****'],
     ['clear', 'CLEAR', '****'],
   ])
+  // None of these is called name, so that is the table's.
+  t.same(
+    await rows(
+      "select email || '', coalesce(email, ''), case when id > 1 then email else '' end, nullif(email, '')::varchar(3), (array[email])[1], substring(email from 2) from customers order by name limit 1",
+    ),
+    [['****', '****', '****', '****', '****', '****']],
+  )
   t.same(await rows('select k from clear k order by id'), [['(1,)'], ['(2,clear)']])
   await t.rejects(rows('select * from nosuch'), { code: '42P01', message: /nosuch/ })
   await client.end()
