@@ -283,6 +283,8 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
     'create index if not exists fresh_name on customers (name)',
     'prepare p(int) as select * from customers where id = $1;; execute p(7);; deallocate p',
     "prepare p2(text) as select id from customers where email = $1;; execute p2('x');; execute p2('y')",
+    'prepare p4(int) as select id, email from customers where id = $1;; explain (costs off) execute p4(7)',
+    'prepare p5(int) as select id, name from customers where id < $1;; create temp table p5_kept as execute p5(7);; select count(*) from p5_kept',
     "prepare p3(int, text) as update customers set name = $2 where id = $1;; execute p3(7, 'n')",
     'refresh materialized view status_counts;; select count(*) from status_counts',
     'refresh materialized view customer_kept;; select id, email from customer_kept order by id',

@@ -1,5 +1,6 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
 import { noFacts, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
+import type { Lineage } from './analysis/lineage.ts'
 import { identityPartsOf } from './analysis/parts.ts'
 import { plainText } from './analysis/recordable.ts'
 import { isAscii } from './names.ts'
@@ -108,7 +109,13 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
   }
   return own.parts.length === 0
     ? both
-    : { ...both, node: own.node, lineage: own.lineage, parts: [...own.parts, ...meaning.parts] }
+    : { ...both, node: own.node, lineage: lineageOf(own, meaning), parts: [...own.parts, ...meaning.parts] }
+}
+
+/** What becomes of the columns of what was prepared, where its result goes to. */
+function lineageOf({ lineage: own }: StatementFacts, { lineage }: StatementFacts): Lineage {
+  const runs = own.kind === 'unknown' ? own.runs : undefined
+  return runs !== undefined && lineage.kind === 'query' ? { ...lineage, sink: runs } : own
 }
 
 /**

@@ -185,4 +185,5 @@ export type Lineage =
       readonly made: { readonly schema: string | undefined; readonly name: string } | undefined
       readonly reason: string
     }
-  | { readonly kind: 'unknown'; readonly reason: string }
+  /** `runs`: it is that of a prepared statement, whose result goes there. */
+  | { readonly kind: 'unknown'; readonly reason: string; readonly runs?: Sink }

@@ -51,9 +51,10 @@ class Queries {
       case 'CreateTableAsStmt':
       case 'ViewStmt': {
         const select = as(content['query'], 'SelectStmt')
-        if (select === undefined) throw new Unfollowed('what it takes from a prepared statement is not followed')
-        return this.#lineage(select, 'elsewhere')
+        return select === undefined ? prepared('elsewhere') : this.#lineage(select, 'elsewhere')
       }
+      case 'ExecuteStmt':
+        return prepared('client')
       case 'CopyStmt':
         return this.#copy(content)
       default:
@@ -75,7 +76,9 @@ class Queries {
     const inner = this.#inner(content['query'])
     // Of an UPDATE only what is another byte than before is written.
     if (explains(content, 'wal')) throw new Unfollowed('how much WAL a statement writes tells of the rows')
-    return inner.kind === 'query' ? { ...inner, sink: explains(content, 'analyze') ? 'analysis' : 'plan' } : inner
+    const sink = explains(content, 'analyze') ? 'analysis' : 'plan'
+    if (inner.kind === 'unknown' && inner.runs !== undefined) return prepared(sink)
+    return inner.kind === 'query' ? { ...inner, sink } : inner
   }
 
   #copy(content: JsonObject): Lineage {
@@ -255,6 +258,12 @@ class Queries {
     return { versions: [called('OLD', 'old'), called('NEW', 'new')], outputs: this.#outputs(exprs) }
   }
 }
+
+const prepared = (runs: Sink): Lineage => ({
+  kind: 'unknown',
+  reason: 'what it takes from a prepared statement is not followed',
+  runs,
+})
 
 const nothing: Query = {
   tables: [],
