@@ -67,6 +67,11 @@ create view ruled_view as select id, note from notes;
 create view ruled_by_row as select id, note from notes;
 create rule shows as on insert to ruled_by_row do instead select to_jsonb(c) ->> 'email' as note from customers c where c.id = 7;
 create rule shows as on insert to ruled_view do instead select upper(email) as note from customers where id = 7;
+create table copies (what text);
+create rule copied as on update to events do also insert into copies values (old.email);
+create table logins (id int, password_hash text);
+insert into logins values (7, '${SECRET}');
+create rule copied as on delete to logins do also insert into copies values (old::text);
 create table kept_log (what text);
 create function keep() returns trigger language plpgsql as $$ begin insert into kept_log values (old::text); return new; end $$;
 create trigger keeps after update on users for each row execute function keep();
@@ -175,6 +180,10 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "select id from row_beside_column where j ->> 'email' like 'user7@%'",
     "insert into ruled_by_row values (1, 'x') returning note",
     "insert into ruled_by_row values (1, 'x')",
+  ],
+  'rules that copy rows of their own table': [
+    'update events set id = id where id = 1;; select * from copies',
+    'delete from logins where id = 7;; select * from copies',
   ],
   'rules behind names that the open transaction gave': [
     "begin;; alter view ruled_view rename to ruled_too;; insert into ruled_too values (1, 'x');; rollback",

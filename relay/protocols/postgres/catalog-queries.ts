@@ -4,6 +4,9 @@ import { isLegible, mentions, ofExtension, ownCode } from './catalog-mentions.ts
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { extended, extensions } from './harmless.ts'
 
+/** Rules for UPDATE and DELETE meet what is in the table, also in what stays as it was; an INSERT has only what is given. */
+const ofOldRows = (rule: string): string => `${rule}.ev_type in ('2', '4')`
+
 const quoted = (names: Iterable<string>): string => [...names].map(name => `'${name}'`).join(', ')
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
@@ -128,11 +131,11 @@ export function catalogQueries(system: boolean) {
     views: `select distinct r.ev_class::text, d.refobjid::text, d.refobjsubid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      and d.refobjid <> r.ev_class and r.ev_class >= ${from}
+      and (d.refobjid <> r.ev_class or ${ofOldRows('r')} and d.refobjsubid > 0) and r.ev_class >= ${from}
     union select r.ev_class::text, d.refobjid::text, '0'
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      and d.refobjid <> r.ev_class and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}
+      and (d.refobjid <> r.ev_class or ${ofOldRows('r')}) and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID}
       and pg_catalog.strpos(pg_catalog.concat(r.ev_action, r.ev_qual), '${WHOLE_ROW_IN_TREE}') > 0
     union select r.ev_class::text, pg_catalog.split_part(reads, ' ', 1), '${SOME_COLUMN}'
     from pg_catalog.pg_rewrite r
