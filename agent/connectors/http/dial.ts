@@ -4,6 +4,8 @@ import type { Socket } from 'node:net'
 import { GateError } from '@gate/shared/errors'
 import { buildConnector, Client } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
+import { EarlyAnswers } from './early-answers.ts'
+import type { Handler, ServiceConnection, WrittenRequest } from './service-connection.ts'
 
 /** Of an answer's headers, and of a request's. */
 export const MAX_HEADER_BYTES = 64 * 1024
@@ -19,18 +21,51 @@ const MAX_IDLE_MS = 60_000
  * One stream's connection, dialled for the first request and anew when it was closed. Nobody else's requests go there: a
  * service that answers twice, or that logs in a connection, does so to one person. HTTP/1.1.
  */
-export function createClient(target: HttpTarget): Client {
-  return new Client(new URL(target.url).origin, {
-    pipelining: 1,
-    allowH2: false,
-    keepAliveTimeout: IDLE_MS,
-    keepAliveMaxTimeout: MAX_IDLE_MS,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: target.timeouts.headers,
-    // Streams may be silent for hours.
-    bodyTimeout: 0,
-    connect: dialer(target, target.timeouts.connect),
-  })
+export class Http1Connection implements ServiceConnection {
+  readonly #client: Client
+  /** Of the connection that there is. */
+  #early: EarlyAnswers | undefined
+
+  constructor(target: HttpTarget) {
+    const dial = dialer(target, target.timeouts.connect)
+    this.#client = new Client(new URL(target.url).origin, {
+      pipelining: 1,
+      allowH2: false,
+      keepAliveTimeout: IDLE_MS,
+      keepAliveMaxTimeout: MAX_IDLE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: target.timeouts.headers,
+      // Streams may be silent for hours.
+      bodyTimeout: 0,
+      connect: (options, callback) =>
+        dial(options, (...dialled) => {
+          if (dialled[1]) this.#early = passOverEarly(dialled[1])
+          callback(...dialled)
+        }),
+    })
+  }
+
+  dispatch(request: WrittenRequest, handler: Handler): void {
+    this.#early?.begin()
+    this.#client.dispatch(request, handler)
+  }
+
+  destroy(): Promise<void> {
+    return this.#client.destroy()
+  }
+}
+
+/** undici takes what it parses by `read()`. */
+function passOverEarly(socket: Socket): EarlyAnswers {
+  const answers = new EarlyAnswers()
+  const { read } = socket
+  socket.read = function next(size?: number): unknown {
+    const bytes: unknown = read.call(this, size)
+    if (!Buffer.isBuffer(bytes)) return bytes
+    const passed = answers.push(bytes)
+    return passed.length > 0 ? passed : null
+  }
+  return answers
 }
 
 export interface TlsFiles {

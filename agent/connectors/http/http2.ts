@@ -11,9 +11,8 @@ import {
 import { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { asGateError, GateError } from '@gate/shared/errors'
-import type { Client } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
-import { createClient, IDLE_MS, MAX_HEADER_BYTES, readFiles } from './dial.ts'
+import { Http1Connection, IDLE_MS, MAX_HEADER_BYTES, readFiles } from './dial.ts'
 import { lateConnection, lateHead, noHttp2 } from './errors.ts'
 import type { Controller, Handler, ServiceConnection, WrittenRequest } from './service-connection.ts'
 
@@ -31,7 +30,7 @@ const KEEP_ALIVE_MS = 60_000
 export class Http2Connection implements ServiceConnection {
   readonly #target: HttpTarget
   #session: ClientHttp2Session | undefined
-  #upgrades: Client | undefined
+  #upgrades: Http1Connection | undefined
   #idle: NodeJS.Timeout | undefined
   #isDestroyed = false
 
@@ -42,7 +41,7 @@ export class Http2Connection implements ServiceConnection {
   /** WebSockets go over HTTP/1.1: few services have them over HTTP/2 (RFC 8441). */
   dispatch(request: WrittenRequest, handler: Handler): void {
     if (request.upgrade === undefined) return void this.#ask(request, handler)
-    this.#upgrades ??= createClient(this.#target)
+    this.#upgrades ??= new Http1Connection(this.#target)
     this.#upgrades.dispatch(request, handler)
   }
 

@@ -10,7 +10,7 @@ import { approvedBody } from './approved.ts'
 import { bodyStream, hasBody, MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
 import { isWithheldKey, refuseClientKeys } from './client-keys.ts'
 import type { Credential } from './credential.ts'
-import { createClient } from './dial.ts'
+import { Http1Connection } from './dial.ts'
 import { answerError, targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf, withScheme } from './headers.ts'
@@ -68,7 +68,7 @@ export class Service {
 
   /** A connection for one stream; nothing is dialled before the first request. */
   connect(): ServiceConnection {
-    return this.#target.http_version === '2' ? new Http2Connection(this.#target) : createClient(this.#target)
+    return this.#target.http_version === '2' ? new Http2Connection(this.#target) : new Http1Connection(this.#target)
   }
 
   get pass(): readonly Passed[] {

@@ -76,7 +76,8 @@ t.test('an answer that is not HTTP is not passed on', async t => {
     ),
     ['no status', 'HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nok'],
     ['a status below all', 'HTTP/1.1 099 None\r\nContent-Length: 2\r\n\r\nok'],
-    ['what nobody waited for', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
+    ['an early answer with bare LF', 'HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
+    ['an early answer and no more', 'HTTP/1.1 100 Continue\r\nX: 1'.padEnd(70 * 1024, 'x')],
     ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
   ]
   for (const [what, text] of wrong) {
@@ -93,6 +94,38 @@ t.test('an answer that is not HTTP is not passed on', async t => {
     if (!/chunked|gzip|identity/.test(what)) t.match(error, { body: { hint: /look before/ } }, what)
     t.equal(seen, 1, what)
   }
+})
+
+t.test('answers before the answer are passed over, wherever they are cut', async t => {
+  const early = 'HTTP/1.1 100 Continue\r\n\r\n'
+  const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX: \r\n\r\n'
+  const whole = 'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n+more'
+  for (const before of [early, early + early, hints + early, early + hints + early])
+    for (const size of [1, 2, 5, 11, 12, 13, 26, 1_000]) {
+      const pieces = (before + whole).match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []
+      let seen = 0
+      await using service = await startRawService(socket => {
+        seen += 1
+        socket.setNoDelay(true)
+        const say = (from: number): void => {
+          if (from === pieces.length) return
+          socket.write(pieces[from] ?? '', 'latin1')
+          setImmediate(say, from + 1)
+        }
+        say(0)
+      })
+      await using front = await startFront({ url: service.url })
+      const client = new Agent({ connections: 1 })
+      for (const method of ['GET', 'POST', 'GET'] as const) {
+        const answer = await request(front.url, { method, body: method === 'POST' ? 'abc' : null, dispatcher: client })
+        const what = `${method} ${before.length} ${size}`
+        t.equal(answer.statusCode, 200, what)
+        t.equal(await answer.body.text(), 'HTTP/1.1 100 Continue\r\n\r\n+more', what)
+      }
+      t.equal(seen, 3)
+      t.same(front.failures, [])
+      await client.close()
+    }
 })
 
 t.test('an answer without a body may say how long it would be, and nothing after it is believed', async t => {
