@@ -135,6 +135,25 @@ t.test('persisted queries hold what nobody here knows', async t => {
   for (const at of [open, masked]) t.equal((await post(at, known)).status, 200, 'a hash that is that of its text')
   t.equal((await post(masked, { documentId: sha256Hash })).status, 403, 'nor may it ask for aliases')
   t.equal((await post(masked, { documentId: 'invoice-7' })).status, 200)
+  const byId = new URLSearchParams({ id: sha256Hash, variables: '{}' })
+  for (const at of [open, masked]) t.equal((await ask(at, {}, 'GET', `/graphql?${byId}`)).status, 403, 'or by any name')
+  t.equal(
+    (await ask(masked, {}, 'GET', `/blobs?id=${sha256Hash}`)).status,
+    200,
+    'what has nothing of GraphQL beside it',
+  )
+})
+
+t.test('a patch in one of several parts copies nothing that is masked', async t => {
+  const headers = { 'content-type': 'multipart/mixed; boundary=x' }
+  const parts = (operation: string): Buffer =>
+    Buffer.from(`--x\r\nContent-Type: application/json-patch+json\r\n\r\n[${operation}]\r\n--x--\r\n`)
+  const patch = (at: typeof open, operation: string): Promise<Said> =>
+    ask(at, headers, 'PATCH', '/notes/1', parts(operation))
+  const copy = '{"op":"copy","from":"/email","path":"/nickname"}'
+  t.equal((await patch(masked, copy)).status, 403)
+  t.equal((await patch(open, copy)).status, 200)
+  t.equal((await patch(masked, '{"op":"replace","path":"/email","value":"x"}')).status, 200)
 })
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex')

@@ -17,8 +17,8 @@ import {
 } from './graphql.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { everyMember, plainName, readMembers } from './members.ts'
-import { mayHoldPatch } from './patch.ts'
-import { isPersisted, isPersistedIn } from './persisted.ts'
+import { mayHoldOperation, mayHoldPatch } from './patch.ts'
+import { isPersisted, requestOf } from './persisted.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
@@ -53,8 +53,10 @@ export function mediaType(contentType: string | undefined): string {
   return (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
 }
 
-/** Parts and pictures are no patch, and hold any words. */
-const isParts = (type: string): boolean => /^(?:multipart|image|audio|video|font|model)\//.test(type)
+/** Pictures and the like are no patch, and hold any words. */
+const isMedia = (type: string): boolean => /^(?:image|audio|video|font|model)\//.test(type)
+/** Parts hold any words as well, but a patch may be one of them. */
+const isParts = (type: string): boolean => type.startsWith('multipart/')
 
 /** What is known of a body that was not read. `bytes` is undefined when it does not say how long it is. */
 export function unreadBody(contentType: string | undefined, bytes: number | undefined): Body {
@@ -75,7 +77,9 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
   const inQuery = (): boolean =>
     asked.some(text => renamesFields(text)) ||
     (/%7b/i.test(query) && everyMember(query).some(([, value]) => holdsRenames(value)))
-  const isPersistedInQuery = persistedInQuery(query)
+  const inAddress =
+    query === '' ? {} : requestOf(everyMember(query).map(([name, value]) => [plainName(name), value] as const))
+  const isPersistedInQuery = isPersisted(inAddress)
   if (bytes.length === 0) {
     const graphql = withUnknown(graphqlFacts(asked, true), isPersistedInQuery)
     const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }
@@ -95,11 +99,15 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
       (type === 'application/graphql'
         ? renamesFields(text)
         : hasRenames(text) || (!isLines(text) && mayHoldRenames(bytes)))
-    const mayPatch = (): boolean => !isParts(type) && (isForeign || mayHoldPatch(bytes))
+    const mayPatch = (): boolean =>
+      !isMedia(type) && (isForeign || (isParts(type) ? mayHoldOperation(bytes) : mayHoldPatch(bytes)))
     return { facts, document: null, isKnown: false, renames, mayPatch, isPersisted: isPersistedInQuery }
   }
   const { document, kind, isPlain } = found
-  const isByName = isPersistedInQuery || requestsIn(document).some(isPersisted)
+  // Some services put a request together of both.
+  const isByName =
+    isPersistedInQuery ||
+    requestsIn(document).some(each => isPersisted(each) || (query !== '' && isPersisted({ ...inAddress, ...each })))
   const graphql = withUnknown(graphqlOf(document, asked), isByName)
   const bodyFields = fieldsOf(document)
   return {
@@ -117,12 +125,6 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
 /** A batch may hold a query that is known and one that is not. */
 const withUnknown = (facts: GraphqlFacts, isUnknown: boolean): GraphqlFacts =>
   isUnknown ? { ...facts, graphqlType: 'unknown' } : facts
-
-/** Whether the query string is a request by the name of a query. */
-function persistedInQuery(query: string): boolean {
-  if (query === '') return false
-  return isPersistedIn(everyMember(query).map(([name, value]) => [plainName(name), value] as const))
-}
 
 /** Texts of GraphQL in a query, wherever a server may look for them. */
 function askedIn(query: string): string[] {

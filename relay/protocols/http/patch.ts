@@ -62,10 +62,27 @@ function operationsIn(document: unknown, texts = 0): Record<string, unknown>[] {
  * operation needs to be one must all be there.
  */
 export function mayHoldPatch(bytes: Buffer): boolean {
-  const raw = bytes.toString('latin1').replaceAll('\0', '')
-  const text = unescaped(raw.replace(/(?<!\\)\\+(?:u00|x)(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
+  const text = withoutEscapes(bytes)
   if (!text.includes('{') || !hasWord('op', text) || !hasWord('path', text)) return false
   return hasWord('test', text) || (hasWord('copy|move', text) && hasWord('from', text))
+}
+
+/** What may stand between a name, its colon and its value, in a text whose runs of blanks are one: comments, short and few. */
+const between = '(?:[ \\n]|/\\*[^*]{0,100}\\*/|//[^\\n]{0,100}\\n){0,8}'
+/** What gives an operation its name, as JSON and what is like it have it. */
+const operation = new RegExp(`(?<![a-z0-9_])op["'\`]?${between}:${between}["'\`]?(?:copy|move|test)(?![a-z0-9_])`, 'i')
+
+/** The same of parts, of which some may be files: words alone would be found in many of those. */
+export function mayHoldOperation(bytes: Buffer): boolean {
+  const text = withoutEscapes(bytes)
+  if (!text.includes('{') || !hasWord('path', text)) return false
+  return operation.test(text.replace(/\s+/g, blanks => (blanks.includes('\n') ? '\n' : ' ')))
+}
+
+/** Text with its escapes undone, in a charset that has ASCII in its place or with NULs between. */
+function withoutEscapes(bytes: Buffer): string {
+  const raw = bytes.toString('latin1').replaceAll('\0', '')
+  return unescaped(raw.replace(/(?<!\\)\\+(?:u00|x)(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
 }
 
 const hasWord = (words: string, text: string): boolean =>

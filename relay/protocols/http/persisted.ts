@@ -6,6 +6,8 @@ import { valuesOf } from './graphql.ts'
 const names: ReadonlySet<string> = new Set([
   ...['documentid', 'docid', 'queryid', 'queryhash', 'persistedqueryid', 'operationhash', 'operationid'],
 ])
+/** What else it is called, as much else is: these count by a hash that stands beside what GraphQL has. */
+const anyNames: ReadonlySet<string> = new Set(['id', 'hash', 'sha256hash'])
 /** Of a request of GraphQL and of not much else. */
 const besides: readonly string[] = ['variables', 'operationname', 'extensions']
 /** A hash, with or without its name before it. */
@@ -23,18 +25,18 @@ export function isPersisted(request: Readonly<Record<string, unknown>>): boolean
   if (found.length > 0) return text === undefined || !found.every(each => isHashOf(each, text))
   if (text !== undefined) return false
   const isRequest = besides.some(each => valuesOf(request, each).length > 0)
-  return Object.entries(request).some(
-    ([name, value]) =>
-      names.has(name.toLowerCase().replaceAll('_', '')) &&
-      (isRequest || [value].flat().some(each => typeof each === 'string' && hash.test(each))),
-  )
+  return Object.entries(request).some(([name, value]) => {
+    const plain = name.toLowerCase().replaceAll('_', '')
+    const isHash = [value].flat().some(each => typeof each === 'string' && hash.test(each))
+    return (names.has(plain) && (isRequest || isHash)) || (anyNames.has(plain) && isRequest && isHash)
+  })
 }
 
-/** The same of members of a query string, of which several may have one name. */
-export function isPersistedIn(members: readonly (readonly [name: string, value: string])[]): boolean {
+/** Members of a query string as a request: of a name that stands several times the values are a list. */
+export function requestOf(members: readonly (readonly [name: string, value: string])[]): Record<string, string[]> {
   const request = new Map<string, string[]>()
   for (const [name, value] of members) request.set(name, [...(request.get(name) ?? []), value])
-  return isPersisted(Object.fromEntries(request))
+  return Object.fromEntries(request)
 }
 
 /** What extensions say of persisted queries. In a query string and in forms they are a text. */

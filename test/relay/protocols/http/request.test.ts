@@ -217,6 +217,38 @@ t.test('what may be a patch to some reader', async t => {
     t.notOk(mayPatch(text), text)
 })
 
+t.test('a patch may be one of several parts', async t => {
+  const part = (text: string | Buffer, type: string): Buffer =>
+    Buffer.concat([
+      Buffer.from(`--x\r\nContent-Type: ${type}\r\n\r\n`),
+      Buffer.from(text),
+      Buffer.from('\r\n--x--\r\n'),
+    ])
+  const mayPatch = (content: string | Buffer, type = 'application/json-patch+json'): boolean | undefined =>
+    readBody('multipart/related; boundary=x', part(content, type), '').mayPatch?.()
+  const copies = '[{"op":"copy","from":"/email","path":"/a"}]'
+  for (const content of [
+    copies,
+    Buffer.from(copies, 'utf16le'),
+    '[{"path":"/email","value":1,\n  "op" :\n\n      "test"}]',
+    '[{"\\u006fp":"m\\u006fve","from":"/email","path":"/a"}]',
+    `{op: 'copy', from: '/email', path: '/a'}`,
+    '{"op" /* what: "x" */ : // it does\n "copy", "from": "/email", "path": "/a"}',
+    JSON.stringify({ patch: copies }),
+  ])
+    t.equal(mayPatch(content), true, String(content))
+  for (const content of [
+    '[{"op":"replace","path":"/name","value":"a test"}]',
+    `test('copies', () => { const op = path.join(a); expect({ op }).toBe(1) })`,
+    `function move(path) { return { op: path } }`,
+    '{"top":"copy","path":"a"}',
+  ])
+    t.equal(mayPatch(content), false, content)
+  const start = process.hrtime.bigint()
+  t.equal(mayPatch(`{path${'op//'.repeat(250_000)}`), false)
+  t.ok(process.hrtime.bigint() - start < 2_000_000_000n, 'and nothing keeps it long')
+})
+
 t.test('persisted queries are unknown, wherever they are named', async t => {
   const text = '{ me { id } }'
   const sha256Hash = createHash('sha256').update(text).digest('hex')
@@ -238,6 +270,11 @@ t.test('persisted queries are unknown, wherever they are named', async t => {
     read(form({ extensions }), '', 'application/x-www-form-urlencoded'),
     read('', form({ extensions })),
     read('', form({ documentId: sha256Hash })),
+    read('', form({ id: sha256Hash, variables: '{}' })),
+    read({ id: sha256Hash.slice(0, 32), variables: {} }),
+    read({ hash: `sha256:${sha256Hash}`, operationName: 'Me' }),
+    read({ variables: {} }, form({ id: sha256Hash })),
+    read({ documentId: 'me', variables: {} }, form({ query: text })),
     read('', `${form({ extensions })}&extensions=%7B%7D`),
     read('', `${form({ query: '{ other }' })}&${form({ query: text, extensions })}`),
   ]) {
@@ -256,6 +293,10 @@ t.test('persisted queries are unknown, wherever they are named', async t => {
     read({ variables: {} }),
     read('', form({ query: text, extensions })),
     read('', form({ id: sha256Hash })),
+    read({ id: sha256Hash, name: 'x' }),
+    read({ id: '5bb1f2a0-6a3c-4d0e-9d51-2f1f0a4c7b11', variables: {} }),
+    read({ query: text, id: sha256Hash, variables: {} }),
+    read({ query: text, variables: {} }, form({ id: sha256Hash })),
   ])
     t.equal(body.isPersisted, false)
 })
