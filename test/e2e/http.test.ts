@@ -245,6 +245,17 @@ t.test('a broken answer is not a whole one', async t => {
 })
 
 t.test('trailers and redirects', async t => {
+  for (const [te, sent] of [
+    ['trailers', 'trailers'],
+    ['gzip, trailers;q=0.5', 'trailers'],
+    ['gzip', undefined],
+  ] as const) {
+    const head = `Host: localhost\r\nTE: ${te}\r\nConnection: TE, close\r\n\r\n`
+    await sendRaw(open.port, `GET /te HTTP/1.1\r\n${head}`)
+    t.equal(last()?.headers['te'], sent, `whether the client takes trailers: ${te}`)
+    await sendRaw(masked.port, `GET /te HTTP/1.1\r\n${head}`)
+    t.equal(last()?.headers['te'], undefined, 'where something is masked they would not go on')
+  }
   if (existsSync(CURL)) {
     const { stdout } = await promisify(execFile)(CURL, ['-s', '-i', '--raw', `${base(open)}/trailers`])
     t.match(stdout, /x-sum: 42/i)

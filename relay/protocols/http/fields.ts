@@ -182,6 +182,9 @@ export function forwardedFields(
     const kept = name === 'prefer' ? withoutAsync(value) : value
     if (kept !== undefined) passed.push([name, kept])
   }
+  // Of one hop, and this gate passes trailers on: without it services leave them out.
+  if (!except.has('te') && fields.members('te').some(each => each.split(';', 1)[0]?.trim() === 'trailers'))
+    passed.push(['te', 'trailers'])
   passed.push(
     ['host', host],
     ['forwarded', `for=_${session.replace(/[^A-Za-z0-9._-]/g, '-')};host="${host}";proto=http`],

@@ -57,7 +57,8 @@ const isTag = (name: string): boolean => name === 'etag' || name.endsWith('-etag
 /** A part of a body cannot be masked, and the whole is asked for in a form that can be read. */
 export function maskedRequestFields(fields: FieldList, { seal }: Masking): [string, string][] {
   return fields.flatMap(([name, value]): [string, string][] => {
-    if (name === 'range' || name === 'if-range') return []
+    // Nor would trailers go on.
+    if (name === 'range' || name === 'if-range' || name === 'te') return []
     if (name === 'accept-encoding') return [[name, acceptedCodings(value)]]
     if (name === 'if') return [[name, clearConditions(value, seal)]]
     const condition = tagCondition.exec(name)

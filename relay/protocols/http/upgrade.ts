@@ -23,7 +23,7 @@ import type { AnswerHead } from './upstream.ts'
 const HANDSHAKE_TIMEOUT_MS = 30_000
 /** Of a handshake itself, which is made anew on each side; extensions would make frames that cannot be read. */
 const ofHandshake: ReadonlySet<string> = new Set([
-  ...['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions', 'sec-websocket-protocol'],
+  ...['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions', 'sec-websocket-protocol', 'te'],
 ])
 
 const ofFrames = {

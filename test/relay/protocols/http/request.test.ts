@@ -98,6 +98,7 @@ t.test('fields of one hop and those of the gate stay behind', async t => {
     ['x-kept', '1'],
     ['x-kept', '2'],
     ['prefer', ' return=minimal'],
+    ['te', 'trailers'],
     ['host', 'localhost:1234'],
     ['forwarded', 'for=_s_1;host="localhost:1234";proto=http'],
     ['x-forwarded-host', 'localhost:1234'],
