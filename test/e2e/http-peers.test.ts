@@ -292,6 +292,11 @@ t.test('what a message says is known to rules, as text and as bytes', async t =>
     [masked.port, '/a', query, query],
     [masked.port, '/a', graphql('subscription {x:email}'), 1008],
     [masked.port, '/a', graphql('{x:email'), 1008],
+    // What keeps a connection going.
+    ...['', 'ping', 'PONG', '\n'].map(each => [masked.port, '/a', each, each] as const),
+    [masked.port, '/a', '{"email":"x\x1ey"}', 1008],
+    [masked.port, '/a', 'ping x', 1008],
+    [masked.port, '/a', Buffer.from('{"email":"x"}'), 1008],
   ] as const)
     t.equal(await say(port, path, message), expected, `${path} ${String(message)}`)
 })

@@ -7,12 +7,12 @@ import type { RawData, WebSocket } from 'ws'
 import { hideFound } from '../../mask/recorded.ts'
 import type { Command, Session } from '../protocol.ts'
 import type { Following } from './following.ts'
-import { messageMasker } from './masking/body.ts'
+import { maskMessage } from './masking/message.ts'
 import { recordedBody } from './masking/recorded.ts'
+import { isJson } from './masking/whole-text.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Direction, messageOperation, readMessage, renamingRefusal } from './message.ts'
 import type { PlaceInPolicy } from './places.ts'
-import type { Masking } from './plan.ts'
 import type { Keys } from './room.ts'
 
 /** Of one message that comes in fragments, and of one frame that comes in pieces: each costs more than its bytes. */
@@ -179,7 +179,7 @@ async function pass(
   const read = readMessage(direction, message)
   let at = place()
   const operation = messageOperation(path, at.route, direction, read)
-  const type = read.text === undefined ? undefined : typeOf(read.text)
+  const type = read.text === undefined ? undefined : isJson(read.text) ? 'application/json' : 'text/plain'
   const fields = session.gate.recordFields
   const recorded =
     type === undefined ? { text: operation.text, isCut: false } : recordedBody(type, message, fields, keys.recordKey)
@@ -215,8 +215,8 @@ async function pass(
   if (verdict.settled.effect === 'deny') throw new GateError('ERR_GATE_REFUSED', verdict.settled.reason)
   // Policy may have changed since the handshake.
   const masking = maskingOf(verdict.obligations[0] ?? [], at.maskRoutes, keys.maskKey)
-  const readable = isBinary ? undefined : type
-  const passed = direction === 'received' && masking !== undefined ? masked(masking, readable, message) : message
+  const text = isBinary ? undefined : read.text
+  const passed = direction === 'received' && masking !== undefined ? maskMessage(text, message, masking.body) : message
   if (verdict.recorded !== undefined) await verdict.recorded
   const [number = 0] = verdict.commands
   await new Promise<void>((resolve, reject) => {
@@ -229,24 +229,6 @@ async function pass(
 
 function recordedPlace({ facts, resources }: Operation, path: string): Pick<Operation, 'facts' | 'resources'> {
   return { facts: { ...facts, path }, resources: resources.map(each => ({ ...each, name: path })) }
-}
-
-function typeOf(text: string): string {
-  try {
-    JSON.parse(text)
-    return 'application/json'
-  } catch {
-    return 'text/plain'
-  }
-}
-
-/** @throws {GateError} ERR_GATE_REFUSED when it cannot be masked. */
-function masked({ body }: Masking, type: string | undefined, message: Buffer): Buffer {
-  const masker = type === undefined ? { unreadable: 'the message is binary' } : messageMasker(type, body)
-  if ('unreadable' in masker)
-    throw new GateError('ERR_GATE_REFUSED', `parts of messages are masked for you: ${masker.unreadable}`)
-  const first = masker.push(message)
-  return Buffer.concat([first, masker.end()])
 }
 
 function close(side: WebSocket, code: number, reason: string): void {

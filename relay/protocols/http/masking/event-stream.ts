@@ -6,13 +6,12 @@ import { JsonSearch } from './json-search.ts'
 import type { BodyMasker } from './masker.ts'
 import type { FieldMasks } from './paths.ts'
 import { Pieces } from './pieces.ts'
+import { isBare, isJson } from './whole-text.ts'
 
 /** One event: all lines up to an empty one. */
 export const MAX_EVENT_BYTES = 4_194_304
 
 const [CR, LF] = [0x0d, 0x0a]
-/** The data of the event that some streams of JSON end with. */
-const END_MARK = '[DONE]'
 
 export interface EventMasks {
   readonly fields: FieldMasks | undefined
@@ -94,7 +93,7 @@ export class EventStreamMasker implements BodyMasker {
 
   #data(clear: string): string {
     const { fields, searches } = this.#masks
-    if (clear.trim() === '' || clear === END_MARK) return clear
+    if (isBare(clear)) return clear
     if (fields === undefined && !isJson(clear)) return searchText(searches, Buffer.from(clear)).toString('utf8')
     const search = searches.length === 0 ? undefined : new JsonSearch(searches)
     const masker = new JsonMasker(fields, 'one', search)
@@ -121,12 +120,3 @@ function lineOf(raw: string): Line {
 
 /** A comment has no name; an empty line has neither. */
 const knownFields = new Set(['', 'data', 'event', 'id', 'retry'])
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}

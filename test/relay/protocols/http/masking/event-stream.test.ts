@@ -31,6 +31,7 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
   ['no end', 'data: {"email":1}', 'data: {"email":0}\n'],
   ['a byte order mark', '\ufeffdata: {"email":1}\n\n', '\ufeffdata: {"email":0}\n\n'],
   ['the mark of the end', 'data: [DONE]\n\n:\n\n\n', 'data: [DONE]\n\n:\n\n\n'],
+  ['signs of life', 'event: ping\ndata: ping\n\ndata:HEARTBEAT\n\n', 'event: ping\ndata: ping\n\ndata:HEARTBEAT\n\n'],
   ['no data', 'data\n\ndata:\n\nevent: x\n\n', 'data\n\ndata:\n\nevent: x\n\n'],
 ]
 
@@ -50,6 +51,7 @@ t.test('an event leaves when it has ended', async t => {
 t.test('what is no JSON, and fields without a meaning, are refused where fields are masked', async t => {
   for (const text of [
     'data: hello\n\n',
+    'data: ping x\n\n',
     'data: {"email":"x"\n\n',
     'data: {"email":"x"',
     'Data: {"email":"x"}\n\n',
