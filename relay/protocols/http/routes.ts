@@ -23,7 +23,8 @@ export interface Routes {
   readonly routeOf: RouteOf
   /**
    * The same for masks, which hide too much rather than too little: unless a template without parameters fits, also those that
-   * fit without regard to case, to suffixes such as `.json`, to dots and blanks at the end, and to a script before it.
+   * fit without regard to case, to suffixes such as `.json`, to dots and blanks at the end of any segment, to a script before
+   * it, and to how a key is written (OData).
    */
   readonly maskRoutesOf: (path: string) => readonly string[]
   /** Templates that some path below this one fits, in any case; `/**` also where it fits this one. */
@@ -37,7 +38,12 @@ export function compileRoutes(templates: readonly string[]): Routes {
   const known = compiled.get(templates)
   if (known !== undefined) return known
   const routeOf = matcher(templates.map(template => [plainTemplate(template), template]))
-  const anyCase = matcher(templates.map(template => [folded(plainTemplate(template)), template]))
+  const anyCase = matcher(
+    templates.flatMap(template => {
+      const small = folded(plainTemplate(template))
+      return [...new Set([small, keysAsSegments(small)])].map(pattern => [pattern, template] as const)
+    }),
+  )
   const named = new Set(templates.filter(template => isPlain(readRoute(template, template))))
   const alike = groupsOf(templates)
   const maskRoutesOf = (path: string): readonly string[] => {
@@ -110,8 +116,16 @@ const throughScript = /^\/(?:[^/]+\/){0,8}?[^/]+\.(?:php\d?|phtml|f?cgi|pl|wsgi|
 function pathsLike(path: string): string[] {
   const small = folded(path)
   const behind = small.replace(throughScript, '')
-  return [...withoutSuffixes(small), ...(behind === small ? [] : withoutSuffixes(behind))]
+  const written = [small, behind].flatMap(each => [each, trimmed(each), keysAsSegments(each)])
+  return [...new Set(written)].flatMap(withoutSuffixes)
 }
+
+/** Names of files lose dots and blanks at their end on Windows, those of directories too. */
+const trimmed = (path: string): string => path.replace(/(?<![. ]|%20)(?:\.|%20)+(?=\/)/g, '')
+
+/** `/users('7')` as `/users/7`: OData has both (4.01, URL conventions, section 4.3.6). */
+const keysAsSegments = (path: string): string =>
+  path.includes('(') ? path.replace(/(?<=[^/(])\('?([^()/]+?)'?\)(?=\/|$)/g, '/$1') : path
 
 /** More suffixes than anybody has. */
 const MAX_SUFFIXES = 16

@@ -229,9 +229,18 @@ t.test('masks hide too much rather than too little', async t => {
     [`/customers${'.x'.repeat(100)}`, '/customers'],
     [`/customers${'%20'.repeat(100)}/`, '/customers'],
     ['/report.v2.json', '/report.v2'],
+    ['/customers./7', '/customers/{id}'],
+    ['/customers%20.%20/7', '/customers/{id}'],
+    ['/customers(7)', '/customers/{id}'],
+    ["/Customers('7')", '/customers/{id}'],
+    ["/index.php/customers('7')/", '/customers/{id}'],
   ] as const)
     t.same(maskRoutesOf(target), [route], target)
-  t.same(maskRoutesOf('/other'), [])
+  for (const target of ['/other', '/customers()', '/(7)', '/cust.omers/7']) t.same(maskRoutesOf(target), [], target)
+  const keys = compileRoutes(['/users({id})', "/groups('{id}')/members"])
+  for (const target of ['/users/7', '/users(7)', "/Users('7')"])
+    t.same(keys.maskRoutesOf(target), ['/users({id})'], target)
+  t.same(keys.maskRoutesOf('/groups/7/members'), ["/groups('{id}')/members"])
   for (const [target, route] of [
     ['/index.php/customers', '/customers'],
     ['/app/Index.PHP/Customers.json', '/customers'],
