@@ -66,4 +66,5 @@ export const copySources: readonly string[] = [
 /** Headers by which a request asks to be taken for one of another method. */
 export const methodOverrides: readonly string[] = [
   ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-method', 'http-method-override'],
+  'x-tunneled-method',
 ]

@@ -63,6 +63,7 @@ export const malformedRequests: Readonly<Record<string, string>> = {
   'disguised method': request('POST /a', 'X_Method: DELETE\r\nContent-Length: 0'),
   'another disguised method': request('POST /a', 'Http_Method-Override: DELETE\r\nContent-Length: 0'),
   override: request('POST /a', 'X-HTTP-Method-Override: DELETE\r\nContent-Length: 0'),
+  'override by another name': request('POST /a', 'X-Tunneled-Method: DELETE\r\nContent-Length: 0'),
   'name with a space': request('GET /a', 'X Tenant: 7'),
   'override in a form': sized('POST /a', 'application/x-www-form-urlencoded', '_method=DELETE'),
   'override in a chunked form': chunked(
@@ -70,7 +71,7 @@ export const malformedRequests: Readonly<Record<string, string>> = {
     'Content-Type: application/x-www-form-urlencoded\r\n',
   ),
   ...Object.fromEntries(
-    ['a=1;_method=DELETE', '+.method=DELETE', '_method%00=DELETE'].flatMap(form => [
+    ['x-tunneled-method=DELETE', 'a=1;_method=DELETE', '+.method=DELETE', '_method%00=DELETE'].flatMap(form => [
       [`form of ${form}`, sized('POST /a', 'application/x-www-form-urlencoded', form)],
       [`form without a type of ${form}`, sized('POST /a', '', form)],
       [`query of ${form}`, request(`GET /a?${form}`)],

@@ -62,7 +62,7 @@ export class JsonNames {
 }
 
 /** As names that ask for a method stand in any text. */
-const anyOverride = /_(?:http)?method|x[-_]http[-_]method|x[-_]method[-_]override/i
+const anyOverride = /_(?:http)?method|x[-_]http[-_]method|x[-_]method[-_]override|x[-_]tunneled[-_]method/i
 /** Of what was looked through so much is kept, so that no name is cut, however it is escaped. */
 const OVERLAP_LENGTH = 1024
 

@@ -13,7 +13,9 @@ const MAX_PART_HEAD_LENGTH = 64 * 1024
 const OVERLAP_LENGTH = 1024
 
 /** Headers that ask for another method, and that some servers look for in forms as well. */
-const likeHeaders: ReadonlySet<string> = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
+const likeHeaders: ReadonlySet<string> = new Set([
+  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-tunneled-method'],
+])
 
 /** How a target could read the members of a body. */
 export type FormKind = 'urlencoded' | 'multipart' | 'json' | 'urlencoded or json' | 'multipart or json'
