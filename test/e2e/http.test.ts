@@ -181,6 +181,9 @@ t.test('of errors and redirects that cannot be masked all but the body goes on',
   t.notMatch(await moved.text(), 'secret')
   const empty = await get(masked, '/empty-page')
   t.same([empty.status, empty.headers.get('x-kept'), await empty.text()], [200, 'yes', ''])
+  const nothing = await get(masked, '/empty-error')
+  t.same([nothing.status, nothing.headers.get('x-kept'), nothing.headers.get('content-type')], [404, 'yes', null])
+  t.equal(await nothing.text(), '', 'an error without a page has none')
   t.equal((await get(masked, '/customers')).status, 200, 'the connection goes on')
 })
 

@@ -129,6 +129,11 @@ const answers: Readonly<Record<string, Answer>> = {
     response.flushHeaders()
     setTimeout(() => response.end(), 10)
   },
+  '/empty-error': (_request, response) => {
+    response.writeHead(404, { 'x-kept': 'yes' })
+    response.flushHeaders()
+    setTimeout(() => response.end(), 10)
+  },
   '/secrets': (_request, response) =>
     send(response, 'text/plain', 'ok', {
       'set-cookie': 'session=service-cookie',

@@ -124,8 +124,19 @@ export class Answer implements AnswerHandler {
         return
       case 'refuse':
         this.#unreadable = plan
-        if (status >= FIRST_REDIRECT) this.#withhold(plan)
     }
+  }
+
+  /** There is a body, and it cannot be read. */
+  #withoutBody(unread: Refusal): void {
+    if (this.#response.headersSent) {
+      if (this.#bytes > MAX_WITHHELD_BYTES) this.#abort(unreadable(unread.why))
+      return
+    }
+    const refusal = this.#following.refusal()
+    if (refusal !== undefined) this.#end(refusal)
+    else if (this.#status >= FIRST_REDIRECT) this.#withhold(unread)
+    else this.#refuse(unreadable(unread.why))
   }
 
   /** An error or a redirect is worth more than its page: the client gets its status and fields. */
@@ -221,8 +232,7 @@ export class Answer implements AnswerHandler {
       return true
     }
     if (this.#unreadable !== undefined) {
-      if (!this.#response.headersSent) this.#refuse(unreadable(this.#unreadable.why))
-      else if (this.#bytes > MAX_WITHHELD_BYTES) this.#abort(unreadable(this.#unreadable.why))
+      this.#withoutBody(this.#unreadable)
       return true
     }
     if (this.#source === undefined || this.#source.destroyed) return true
@@ -239,6 +249,8 @@ export class Answer implements AnswerHandler {
     if (this.#failure !== undefined) return this.#fail(readFailure(this.#failure))
     // There is nothing in an empty body that would have to be masked.
     if (this.#unreadable !== undefined && !this.#response.headersSent) {
+      const refusal = this.#following.refusal()
+      if (refusal !== undefined) return this.#end(refusal)
       this.#writeHead([...this.#unreadable.fields, ['content-length', '0']])
       this.#response.end()
     }
