@@ -133,7 +133,7 @@ export class Conditions {
       action: operation.action,
       text: operation.text,
       writes: operation.writes,
-      body: operation.document ?? null,
+      body: operation.unknown?.includes('body') === true ? null : tellable(operation.document ?? null),
       read: operation.resources.filter(resource => resource.mode === 'read').map(resource => resource.name),
       written: operation.resources.filter(resource => resource.mode === 'write').map(resource => resource.name),
     }
@@ -153,4 +153,15 @@ export class Conditions {
       now: new Date(context.timeMs),
     }
   }
+}
+
+/**
+ * The evaluator tells types by `constructor`, which members of documents are called as well (of Formula 1, say): conditions about
+ * such an object could not be computed. As a map it says the same.
+ */
+function tellable(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(tellable)
+  const members = Object.entries(value).map(([name, each]) => [name, tellable(each)] as const)
+  return Object.hasOwn(value, 'constructor') ? new Map(members) : Object.fromEntries(members)
 }

@@ -35,6 +35,19 @@ t.test('a condition', async t => {
     }
   })
 
+  await t.test('reads documents whatever their members are called', async t => {
+    const document = JSON.parse(
+      '{"amount":7,"constructor":"x","car":{"constructor":{"name":"y"},"tags":[{"constructor":1}]},"__proto__":{"a":1}}',
+    ) as unknown
+    for (const expression of [
+      'op.body.amount == 7 && !(op.body.amount > 100)',
+      'op.body.constructor == "x" && op.body.car.constructor.name == "y" && has(op.body.car)',
+      'op.body.car.tags.exists(tag, tag.constructor == 1) && "constructor" in op.body',
+    ])
+      t.equal(test(expression, { operation: { document } }), true, expression)
+    t.throws(() => test('op.body.a == 1', { operation: { document } }), 'a prototype is none')
+  })
+
   await t.test('takes a fact that a protocol does not have for empty', async t => {
     for (const expression of ['!op.hasWhere', 'op.objectType == ""', 'op.rows == 0', 'op.columns == []']) {
       t.equal(test(expression), true, expression)
