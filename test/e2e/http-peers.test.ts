@@ -261,6 +261,31 @@ t.test('why a service closes is not told where something is masked', async t => 
   }
 })
 
+t.test('each side is told how the other closed', async t => {
+  const { closed } = world.service
+  const seen = async (): Promise<string | undefined> => {
+    while (closed.length === 0) await wait(10)
+    return closed.shift()
+  }
+  closed.length = 0
+  const ways: readonly [string, (socket: WebSocket) => void][] = [
+    ['1000 bye', socket => socket.close(1000, 'bye')],
+    ['4001 é', socket => socket.close(4001, 'é')],
+    ['1005 ', socket => socket.close()],
+    ['1006 ', socket => socket.terminate()],
+  ]
+  for (const path of ['/echo-socket', '/stream'])
+    for (const [expected, leave] of ways) {
+      const socket = new WebSocket(`ws://127.0.0.1:${gate.port}${path}`)
+      await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+      if (path === '/stream') await new Promise(resolve => socket.once('message', resolve))
+      leave(socket)
+      t.equal(await seen(), expected, path)
+    }
+  const broken = new WebSocket(`ws://127.0.0.1:${gate.port}/break`)
+  t.equal(await new Promise(resolve => broken.once('close', resolve)), 1006, 'a connection that breaks is no farewell')
+})
+
 /** Opens a WebSocket, sends a message, and gives the answer, or the code with which it was closed. */
 async function say(port: number, path: string, message: string | Buffer): Promise<string | number> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`)

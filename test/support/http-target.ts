@@ -24,6 +24,8 @@ export interface HttpService extends AsyncDisposable {
   readonly asked: Asked[]
   /** Requests whose sender went away before they were answered. */
   readonly aborted: string[]
+  /** Code and reason with which WebSockets were closed, as the service was told. */
+  readonly closed: string[]
   readonly server: Server
 }
 
@@ -158,6 +160,7 @@ const answers: Readonly<Record<string, Answer>> = {
 export async function startHttpService(more: Readonly<Record<string, Answer>> = {}): Promise<HttpService> {
   const asked: Asked[] = []
   const aborted: string[] = []
+  const closed: string[] = []
   const all = { ...answers, ...more }
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request
@@ -181,6 +184,12 @@ export async function startHttpService(more: Readonly<Record<string, Answer>> = 
     if (request.url === '/no-socket') return void socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n')
     sockets.handleUpgrade(request, socket, head, client => {
       client.on('message', (data, isBinary) => client.send(data as Buffer, { binary: isBinary }))
+      client.on('close', (code, reason) => closed.push(`${code} ${reason.toString()}`))
+      if (request.url === '/break') setTimeout(() => socket.end(), 50)
+      if (request.url === '/stream') {
+        const timer = setInterval(() => client.send('{"n":1}'), 1)
+        client.on('close', () => clearInterval(timer))
+      }
       if (request.url === '/bye') client.close(4000, 'ann@secret.example')
       if (request.url === '/greeting') client.send('{"email":"ann@secret.example","n":1}')
     })
@@ -190,6 +199,7 @@ export async function startHttpService(more: Readonly<Record<string, Answer>> = 
     port: (server.address() as AddressInfo).port,
     asked,
     aborted,
+    closed,
     server,
     [Symbol.asyncDispose]: async () => {
       for (const client of sockets.clients) client.terminate()

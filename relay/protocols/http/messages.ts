@@ -1,4 +1,5 @@
 // The messages of a WebSocket: each is decided, recorded and masked before it goes on; no frame is copied.
+import type { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asGateError, GateError } from '@gate/shared/errors'
 import type { Operation } from '@gate/shared/model'
@@ -31,8 +32,10 @@ const GOING_AWAY = 1001
 const POLICY_VIOLATION = 1008
 const TOO_BIG = 1009
 const INTERNAL_ERROR = 1011
+/** Ended without a close frame. */
+const BROKEN = 1006
 /** Codes that are never sent (RFC 6455 section 7.4.1). */
-const unsendable: ReadonlySet<number> = new Set([1005, 1006, 1015])
+const unsendable: ReadonlySet<number> = new Set([1005, BROKEN, 1015])
 /** Both sides have this long to say good-bye. */
 const CLOSE_TIMEOUT_MS = 2_000
 /** A reason has this many bytes at most (RFC 6455 section 5.5). */
@@ -56,20 +59,35 @@ export interface Relayed {
   readonly cause: GateError | undefined
 }
 
+/** One end, and the stream that it speaks on. */
+export interface Side {
+  readonly socket: WebSocket
+  readonly stream: Duplex
+}
+
 /** Relays messages between two open WebSockets until both are closed. */
-export async function relayMessages(context: MessageContext, client: WebSocket, target: WebSocket): Promise<Relayed> {
+export async function relayMessages(context: MessageContext, client: Side, target: Side): Promise<Relayed> {
   let bytes = 0
   let cause: GateError | undefined
-  const closed = Promise.all([client, target].map(each => new Promise<void>(resolve => each.once('close', resolve))))
+  const closed = Promise.all(
+    [client, target].map(({ socket }) => new Promise<void>(resolve => socket.once('close', resolve))),
+  )
   const end = (code: number, reason: string): void => {
     for (const side of [client, target]) close(side, code, reason)
   }
   const abort = (): void => {
-    cause ??= asGateError(context.signal.reason)
+    const reason = asGateError(context.signal.reason)
+    if (reason.code === 'ERR_GATE_CANCELLED') return leave(reason)
+    cause ??= reason
     end(POLICY_VIOLATION, cause.message)
   }
+  // A side that closed says with which code, as soon as what it had sent is read: that is what the other is told.
+  const leave = ({ message }: GateError): void =>
+    void setTimeout(() => end(GOING_AWAY, message), CLOSE_TIMEOUT_MS).unref()
   const refuse = (thrown: unknown): void => {
-    cause ??= asGateError(thrown)
+    const error = asGateError(thrown)
+    if (error.code === 'ERR_GATE_CANCELLED') return leave(error)
+    cause ??= error
     // A side that broke the rules was told which of them by its own code; to the target it is a client that leaves.
     if (cause.code === 'ERR_GATE_PROTOCOL') close(target, GOING_AWAY, cause.message)
     end(codeFor(cause), cause.message)
@@ -80,12 +98,12 @@ export async function relayMessages(context: MessageContext, client: WebSocket, 
     bytes += length
   })
   if (context.signal.aborted) abort()
-  target.resume()
+  target.socket.resume()
   const unwatch = context.following.watch(refuse)
   await closed
   unwatch()
   context.signal.removeEventListener('abort', abort)
-  return { bytes, cause: cause?.code === 'ERR_GATE_CANCELLED' ? undefined : cause }
+  return { bytes, cause }
 }
 
 function codeFor({ code, fault }: GateError): number {
@@ -96,8 +114,8 @@ function codeFor({ code, fault }: GateError): number {
 function join(
   context: MessageContext,
   direction: Direction,
-  from: WebSocket,
-  to: WebSocket,
+  { socket: from }: Side,
+  to: Side,
   refuse: (thrown: unknown) => void,
   count: (length: number) => void = () => {},
 ): void {
@@ -113,7 +131,7 @@ function join(
   const passAll = async (): Promise<void> => {
     try {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        await pass(context, direction, next.message, next.isBinary, to)
+        await pass(context, direction, next.message, next.isBinary, to.socket)
         passed += 1
         if (passed % MESSAGES_PER_TURN === 0) await nextTurn()
       }
@@ -219,6 +237,8 @@ async function pass(
   const passed = direction === 'received' && masking !== undefined ? maskMessage(text, message, masking.body) : message
   if (verdict.recorded !== undefined) await verdict.recorded
   const [number = 0] = verdict.commands
+  // Nobody reads what is said to a side that is closing.
+  if (to.readyState !== to.OPEN) throw new GateError('ERR_GATE_CANCELLED', 'the other side has closed')
   await new Promise<void>((resolve, reject) => {
     to.send(passed, { binary: isBinary }, thrown =>
       thrown === null || thrown === undefined ? resolve() : reject(thrown),
@@ -231,14 +251,16 @@ function recordedPlace({ facts, resources }: Operation, path: string): Pick<Oper
   return { facts: { ...facts, path }, resources: resources.map(each => ({ ...each, name: path })) }
 }
 
-function close(side: WebSocket, code: number, reason: string): void {
+function close({ socket: side, stream }: Side, code: number, reason: string): void {
   if (side.readyState === side.CLOSED) return
   side.resume()
   const said = Buffer.from(reason)
     .subarray(0, MAX_REASON_BYTES)
     .toString('utf8')
     .replace(/\ufffd+$/, '')
-  if (unsendable.has(code)) side.close()
+  // Where the connection broke without a word, it does so on this side, behind what was said.
+  if (code === BROKEN) stream.end()
+  else if (unsendable.has(code)) side.close()
   else side.close(code, said)
   setTimeout(() => side.terminate(), CLOSE_TIMEOUT_MS).unref()
 }

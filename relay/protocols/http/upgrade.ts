@@ -10,7 +10,7 @@ import { forwardedFields } from './fields.ts'
 import { Following } from './following.ts'
 import { acceptLines, refusalBytes } from './handshake-answer.ts'
 import { targetOf } from './location.ts'
-import { MAX_FRAGMENTS, relayMessages } from './messages.ts'
+import { MAX_FRAGMENTS, relayMessages, type Side } from './messages.ts'
 import { placesOf } from './places.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
@@ -58,6 +58,7 @@ const agreed = new WeakMap<IncomingMessage, { readonly protocol: string | undefi
 interface Opened extends AnswerHead {
   /** Paused. */
   readonly socket: WebSocket
+  readonly stream: Duplex
   readonly protocol: string | undefined
 }
 
@@ -165,15 +166,19 @@ async function upgrade(
     throw thrown
   }
   if (said.socket === undefined) return observe(String(said.status), said.body?.length ?? 0)
-  const target = said.socket
+  const target: Side = said
   const client = await accept(request, stream, first, messageBytes).catch((thrown: unknown) => {
-    target.terminate()
+    target.socket.terminate()
     observe('cancelled', 0)
     throw thrown
   })
   const { plain: path } = head.location
   const place = placesOf(path, session.gate, keys.recordKey)
-  const relayed = await relayMessages({ session, keys, path, place, following, signal }, client, target)
+  const relayed = await relayMessages(
+    { session, keys, path, place, following, signal },
+    { socket: client, stream },
+    target,
+  )
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
 }
 
@@ -215,7 +220,7 @@ function dial({ port }: TargetStream, handshake: Handshake): Promise<Opened | Re
       maxPayload: messageBytes,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     })
-    let accepted: Omit<Opened, 'socket'> | undefined
+    let accepted: Omit<Opened, 'socket' | 'stream'> | undefined
     const abort = (): void => {
       socket.terminate()
       stream.destroy()
@@ -245,7 +250,7 @@ function dial({ port }: TargetStream, handshake: Handshake): Promise<Opened | Re
     socket.once('open', () => {
       done()
       socket.pause()
-      if (accepted !== undefined) resolve({ ...accepted, socket })
+      if (accepted !== undefined) resolve({ ...accepted, socket, stream })
     })
   })
 }
