@@ -20,6 +20,7 @@ targets:
       - { name: never, when: 'op.path.startsWith("/admin")', deny: "no" }
       - { name: read, when: 'op.route == "/read" && op.body.amount > 100', deny: "no" }
       - { name: quiet, when: 'op.action == "message" && op.text == "forbidden"', deny: "Not that word." }
+      - { name: asks, when: 'op.action == "message" && op.text == "ask first"', hold: { approvers: "1 of dba", expires: 60s } }
       - { name: no-mutations, when: 'op.action == "message" && op.graphqlType == "mutation"', deny: "Only queries." }
       - { name: roles, when: 'op.direction == "sent" && op.path == "/roles" && op.body.role == "admin"', deny: "no" }
     mask:
@@ -284,6 +285,29 @@ t.test('each side is told how the other closed', async t => {
     }
   const broken = new WebSocket(`ws://127.0.0.1:${gate.port}/break`)
   t.equal(await new Promise(resolve => broken.once('close', resolve)), 1006, 'a connection that breaks is no farewell')
+})
+
+t.test('who closes withdraws a message about which people are asked, and not what was sent before', async t => {
+  const { closed } = world.service
+  const waiting = async (): Promise<unknown[]> => {
+    const { stdout } = await alice.runInProcess('requests', '--mine', '--json')
+    return (JSON.parse(stdout) as Body[]).filter(({ state }) => state === 'waiting')
+  }
+  for (const [expected, leave] of [
+    ['4002 ', socket => socket.close(4002)],
+    ['1006 ', socket => socket.terminate()],
+  ] as readonly (readonly [string, (socket: WebSocket) => void])[]) {
+    const socket = new WebSocket(`ws://127.0.0.1:${gate.port}/echo-socket`)
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+    for (const message of ['first', 'ask first', 'behind it']) socket.send(message)
+    t.equal(await new Promise(resolve => socket.once('message', data => resolve(String(data)))), 'first')
+    while ((await waiting()).length === 0) await wait(50)
+    closed.length = 0
+    leave(socket)
+    while (closed.length === 0) await wait(10)
+    t.same(closed, [expected])
+    t.same(await waiting(), [])
+  }
 })
 
 /** Opens a WebSocket, sends a message, and gives the answer, or the code with which it was closed. */

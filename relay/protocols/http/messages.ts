@@ -23,6 +23,8 @@ export const MAX_FRAGMENTS = 16 * 1024
  * read at once: the smallest messages have two bytes.
  */
 const MAX_WAITING = 64 * 1024
+/** While people are asked about a message, so much of what comes behind it is read: a side that leaves says so there. */
+const MAX_HELD_BYTES = 1024 * 1024
 /** Many small messages that came at once must not make others wait. */
 const MESSAGES_PER_TURN = 64
 /** Answers to pings that a side does not read, of 125 bytes at most. */
@@ -123,6 +125,12 @@ function join(
   let passing: Promise<void> | undefined
   let isOver = false
   let passed = 0
+  let isHeld = false
+  let waitingBytes = 0
+  const held = (): void => {
+    isHeld = true
+    if (waitingBytes <= MAX_HELD_BYTES) from.resume()
+  }
   const stop = (thrown: unknown): void => {
     if (!isOver) refuse(thrown)
     isOver = true
@@ -131,7 +139,10 @@ function join(
   const passAll = async (): Promise<void> => {
     try {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        await pass(context, direction, next.message, next.isBinary, to.socket)
+        waitingBytes -= next.message.length
+        await pass(context, direction, next.message, next.isBinary, to.socket, held)
+        if (isHeld) from.pause()
+        isHeld = false
         passed += 1
         if (passed % MESSAGES_PER_TURN === 0) await nextTurn()
       }
@@ -147,8 +158,9 @@ function join(
     if (isOver) return
     if (waiting.size >= MAX_WAITING) return stop(new GateError('ERR_GATE_LIMIT', 'too many messages at once'))
     waiting.push({ message, isBinary })
+    waitingBytes += message.length
     // What is read already comes nevertheless, and waits.
-    from.pause()
+    if (!isHeld || waitingBytes > MAX_HELD_BYTES) from.pause()
     passing ??= passAll()
   })
   // The library would end it as well, and not say why.
@@ -191,6 +203,7 @@ async function pass(
   message: Buffer,
   isBinary: boolean,
   to: WebSocket,
+  held: () => void,
 ): Promise<void> {
   const refusal = following.refusal()
   if (refusal !== undefined) throw refusal
@@ -227,10 +240,14 @@ async function pass(
       context: { path: hideFound(recordedPath, keys.recordKey) },
       estimate: () => Promise.resolve(undefined),
     }),
-    () => {},
+    held,
     () => signal,
   )
-  if (verdict.settled.effect === 'deny') throw new GateError('ERR_GATE_REFUSED', verdict.settled.reason)
+  if (verdict.settled.effect === 'deny') {
+    // Whoever left while people were asked has withdrawn it, and was not refused.
+    signal.throwIfAborted()
+    throw new GateError('ERR_GATE_REFUSED', verdict.settled.reason)
+  }
   // Policy may have changed since the handshake.
   const masking = maskingOf(verdict.obligations[0] ?? [], at.maskRoutes, keys.maskKey)
   const text = isBinary ? undefined : read.text
