@@ -8,8 +8,9 @@ const names: ReadonlySet<string> = new Set([
 ])
 /** What else it is called, as much else is: these count by a hash that stands beside what GraphQL has. */
 const anyNames: ReadonlySet<string> = new Set(['id', 'hash', 'sha256hash'])
+const besidesAny: readonly string[] = ['variables', 'operationname']
 /** Of a request of GraphQL and of not much else. */
-const besides: readonly string[] = ['variables', 'operationname', 'extensions']
+const besides: readonly string[] = [...besidesAny, 'extensions']
 /** A hash, with or without its name before it. */
 const hash = /^(?:[a-z0-9]+:)?[0-9a-f]{32,128}$/i
 
@@ -24,11 +25,11 @@ export function isPersisted(request: Readonly<Record<string, unknown>>): boolean
   const found = valuesOf(request, 'extensions').flat().flatMap(persistedIn)
   if (found.length > 0) return text === undefined || !found.every(each => isHashOf(each, text))
   if (text !== undefined) return false
-  const isRequest = besides.some(each => valuesOf(request, each).length > 0)
+  const has = (members: readonly string[]): boolean => members.some(each => valuesOf(request, each).length > 0)
   return Object.entries(request).some(([name, value]) => {
     const plain = name.toLowerCase().replaceAll('_', '')
     const isHash = [value].flat().some(each => typeof each === 'string' && hash.test(each))
-    return (names.has(plain) && (isRequest || isHash)) || (anyNames.has(plain) && isRequest && isHash)
+    return (names.has(plain) && (isHash || has(besides))) || (anyNames.has(plain) && isHash && has(besidesAny))
   })
 }
 

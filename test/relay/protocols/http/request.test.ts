@@ -295,6 +295,7 @@ t.test('persisted queries are unknown, wherever they are named', async t => {
     read('', form({ query: text, extensions })),
     read('', form({ id: sha256Hash })),
     read({ id: sha256Hash, name: 'x' }),
+    read({ hash: sha256Hash, extensions: ['pdf'] }),
     read({ id: '5bb1f2a0-6a3c-4d0e-9d51-2f1f0a4c7b11', variables: {} }),
     read({ query: text, id: sha256Hash, variables: {} }),
     read({ query: text, variables: {} }, form({ id: sha256Hash })),
