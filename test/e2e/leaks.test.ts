@@ -350,6 +350,8 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     "create table stolen (e text default (current_setting('x.y', true)))",
     "select set_config('x.y', email, false) from customers where id = 7;; select current_setting('x.y')",
     "select pg_notify('c', email) from customers;; select 1",
+    'select pg_terminate_backend(length(email)) from customers where id = 7',
+    'select pg_cancel_backend(pid) from pg_stat_activity, customers c where c.id = 7 and pg_cancel_backend(ascii(c.email))',
     "select setval('s', length(email)) from customers",
     "comment on table notes is 'x'",
     'create sequence s;; select * from s',
@@ -458,20 +460,9 @@ t.test('a person from whom columns are masked', async t => {
     )
     t.match(guess.text, /23505/, 'a unique index tells that a value exists, and no more')
     t.notMatch(guess.text, /Key \(email\)/)
-    const own = await ask(
-      gate.port,
-      [
-        'begin',
-        'create temp table own as select id from customers',
-        'select * from own limit 1',
-        'select count(*) from own',
-        'rollback',
-      ],
-      false,
-      false,
-    )
-    t.match(own.text, '[["id"],[[null]]]', 'a table of the open transaction shows NULL')
-    t.match(own.text, /"count"\],\[\["4\d"/, 'and can be computed with')
+    const own = ['create temp table own (password_hash text)', "insert into own values ('a')", 'select * from own']
+    const made = await ask(gate.port, ['begin', ...own, 'commit', 'select * from own'], false, false)
+    t.match(made.text, /"a".*"\*{4}"/s, 'masks of names begin with COMMIT where a transaction makes the names')
   })
 
   await t.test('a notification comes without its payload', async t => {
