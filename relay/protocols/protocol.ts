@@ -170,6 +170,8 @@ export interface Gate {
     waiting: (notice: HoldNotice) => void,
     signal: AbortSignal,
   ): RowVerdict | Promise<RowVerdict>
+  /** The same value as long as policy and what is known of the person are. */
+  readonly basis: unknown
   /** The same value as long as nothing has changed that decisions depend on; where a rule asks for the time, for some seconds. */
   readonly standing: unknown
   /**

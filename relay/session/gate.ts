@@ -49,6 +49,7 @@ export class SessionGate implements Gate {
   readonly #decisions: Decisions
   /** Holds that people let pass. */
   readonly #passed = new WeakMap<Verdict, readonly Hold[]>()
+  #basis: Omit<Standing, 'time'> | undefined
   #standing: Standing | undefined
   #refused = 0
 
@@ -163,6 +164,13 @@ export class SessionGate implements Gate {
     const verdict = this.#record(again, deny ?? allowOf(again), passage, () => asked, current)
     if (deny === undefined) this.#passed.set(verdict, holds)
     return verdict
+  }
+
+  get basis(): unknown {
+    const policy = this.#context.policy()
+    const subject = this.#context.subject()
+    if (this.#basis?.policy !== policy || this.#basis.subject !== subject) this.#basis = { policy, subject }
+    return this.#basis
   }
 
   get standing(): unknown {

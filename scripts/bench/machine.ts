@@ -32,6 +32,7 @@ interface Case {
 }
 
 const clear: StatementPlan = {
+  basis: undefined,
   commands: [1],
   masking: undefined,
   sensitive: false,

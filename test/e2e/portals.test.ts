@@ -1,6 +1,8 @@
 // Names in SQL and portals of the protocol are one: what a name stands for when something runs is what is decided over.
 import t from 'tap'
 import { converse, errors, query, said } from '../support/messages.ts'
+import { Talk } from '../support/talk.ts'
+import { until } from '../support/until.ts'
 import { client } from '../support/wire.ts'
 import { samplePolicy, startWorld } from '../support/world.ts'
 
@@ -111,4 +113,42 @@ t.test('portals and cursors', async t => {
     t.notMatch(said(executed), 'secret')
     t.equal(said(executed).split('****').length - 1, 3)
   })
+})
+
+t.test('a suspended portal goes on by the policy of then', async t => {
+  await using world = await startWorld({ policy })
+  const carol = await world.person('carol')
+  await using gate = await carol.connect('prod-db')
+  const say = async (talk: Talk, ...units: Buffer[]): Promise<string> => said([await talk.say(units)])
+  const next = [client.execute('p', 2), client.sync]
+  const begin = [client.parse('s', 'select id, name from customers order by id'), client.bind('p', 's')]
+  const [plain, described] = [await Talk.start(gate.port), await Talk.start(gate.port)]
+  const change = async (text: string, sign: string): Promise<void> => {
+    await world.relay.writePolicy(text)
+    const look = query('select name from customers limit 1')
+    await until('another policy', async () => said(await converse(gate.port, look)).includes(sign))
+  }
+
+  for (const talk of [plain, described]) await talk.say(query('begin'))
+  t.match(await say(plain, ...begin, ...next), 'name 2')
+  t.match(await say(described, ...begin, client.describe('P', 'p'), ...next), 'name 2')
+  for (const talk of [plain, described]) t.match(await say(talk, ...next), 'name 4', 'while policy is the same')
+
+  await change(policy.replace('"*.password_hash"', '"*.password_hash", customers.name'), '****')
+  for (const talk of [plain, described]) {
+    const masked = await say(talk, ...next)
+    t.match(masked, '****')
+    t.notMatch(masked, /name \d/)
+  }
+  await change(
+    policy.replace(
+      '- name: wide-writes',
+      '- { name: closed, when: "true", deny: "Closed." }\n      - name: wide-writes',
+    ),
+    'Closed.',
+  )
+  for (const talk of [plain, described]) {
+    t.match(await say(talk, ...next), 'Closed.')
+    talk.close()
+  }
 })

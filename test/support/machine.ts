@@ -13,6 +13,7 @@ export const greeting = Buffer.from('K\0\0\0\x0c\0\0\0\x01\0\0\0\x02', 'latin1')
 const MAX_STATEMENT_BYTES = 64 * 1024
 
 export const clearPlan: StatementPlan = {
+  basis: undefined,
   commands: [1],
   masking: undefined,
   sensitive: false,

@@ -72,6 +72,7 @@ export function plansOf(
   verdict: Verdict,
   catalog: Catalog,
   masks: StatementMasks,
+  basis: unknown,
 ): readonly StatementPlan[] {
   let next = 0
   return statements.map((statement, index): StatementPlan => {
@@ -82,6 +83,7 @@ export function plansOf(
     const counted = countsRows(statement, obligations) ? numbers[0] : undefined
     next += count
     return {
+      basis,
       commands: numbers,
       masking,
       sensitive,

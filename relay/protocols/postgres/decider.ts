@@ -286,7 +286,8 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     tell: (unit: Buffer) => void,
     signal: AbortSignal,
   ): Maybe<Answer> {
-    const { prepared } = question
+    const { prepared, goesOn } = question
+    if (goesOn !== undefined && goesOn.basis === this.#around.gate.basis) return { kind: 'go', plans: [goesOn] }
     if (prepared === undefined) {
       const unknown = unknownName('portal', Buffer.from(question.portal, 'latin1').toString('utf8'))
       return this.#judging.decide([unknown], sentAlone(unknown.text, question.searchPath), tell, signal)

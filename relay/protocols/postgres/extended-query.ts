@@ -127,15 +127,14 @@ export class ExtendedQueries {
     if (lookup === 'unsure') return this.#sending.drain()
     const portal = lookup === 'missing' ? undefined : lookup.found
     // What it calls may have become something else in its transaction: then it is decided over again.
-    const goesOn = portal?.suspended === true && !this.#sending.shared.changesNames
-    if (portal !== undefined && goesOn && portal.plan !== undefined)
-      return this.#executeAllowed(name, portal, portal.plan, total)
+    const goesOn = portal?.suspended === true && !this.#sending.shared.changesNames ? portal.plan : undefined
     const { prepared, parameters = [], uninspectedBytes = 0 } = portal ?? { prepared: undefined }
     this.#sending.question(
       {
         kind: 'execute',
         prepared,
         portal: name,
+        goesOn,
         reading: this.#sending.reading,
         parameters,
         uninspectedBytes,
@@ -162,6 +161,8 @@ export class ExtendedQueries {
   #executeAllowed(name: string, portal: Portal | undefined, plan: StatementPlan | undefined, total: number): void {
     const { segment } = this.#sending.shared
     if (portal !== undefined) {
+      // Which columns are masked may be others by another decision.
+      if (portal.plan !== plan && portal.description !== undefined) portal.rowMask = 'unknown'
       portal.plan = plan
       portal.suspended = false
     }

@@ -222,7 +222,7 @@ export class Judging {
       if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
       return { kind: 'refuse', error: refusalOf(verdict.settled, verdict.request, statements, catalog) }
     }
-    const plans = plansOf(statements, commands, verdict, catalog, this.#masks)
+    const plans = plansOf(statements, commands, verdict, catalog, this.#masks, this.#around.gate.basis)
     this.#pathChanged ||= statements.some(({ effective }) => changesPath(effective))
     for (const [index, { effective }] of statements.entries()) {
       const commands = plans[index]?.commands ?? []

@@ -43,6 +43,8 @@ export interface Again {
 
 /** How a statement that was allowed is carried out. */
 export interface StatementPlan {
+  /** What it was decided by: the gate's basis of then. */
+  readonly basis: unknown
   /** The gate's numbers for its outcome. */
   readonly commands: readonly number[]
   /** Undefined when nothing is masked for this person. */
@@ -86,7 +88,7 @@ export interface Portal extends Bound {
   description: Buffer | undefined
   /** A Describe of this portal is on its way or answered. */
   described: boolean
-  /** Set by the first Execute; an Execute that goes on with a suspended portal is the same command. */
+  /** Set by the first Execute. One that goes on with a suspended portal is the same command, as long as policy is the same. */
   plan: StatementPlan | undefined
   suspended: boolean
   /** The server has answered an Execute of it: what is decided over was run. */

@@ -49,6 +49,8 @@ export type Question =
       /** Undefined when gate did not see the statement being prepared. */
       readonly prepared: Prepared | undefined
       readonly portal: string
+      /** The portal is suspended, and was decided over like this. */
+      readonly goesOn: StatementPlan | undefined
       readonly reading: ReadingNow | undefined
       readonly parameters: readonly BoundValue[]
       readonly uninspectedBytes: number
