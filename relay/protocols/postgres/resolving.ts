@@ -109,7 +109,13 @@ function combine(own: StatementFacts, meaning: StatementFacts): StatementFacts {
   }
   return own.parts.length === 0
     ? both
-    : { ...both, node: own.node, lineage: lineageOf(own, meaning), parts: [...own.parts, ...meaning.parts] }
+    : {
+        ...both,
+        node: own.node,
+        makes: own.makes ?? meaning.makes,
+        lineage: lineageOf(own, meaning),
+        parts: [...own.parts, ...meaning.parts],
+      }
 }
 
 /** What becomes of the columns of what was prepared, where its result goes to. */
