@@ -16,6 +16,23 @@ create table own.clear (id int, word text);
 create table own.later (id int);
 insert into own.later values (1);
 create view own.over_later as select id from own.later;
+create table own.logged (id int primary key, note text, token text);
+insert into own.logged values (7, 'a', '${SECRET}');
+create view own.over_logged as select id, note from own.logged;
+create table own.leading (id int primary key);
+insert into own.leading values (7);
+create table own.following (id int references own.leading on delete cascade, token text);
+insert into own.following values (7, '${SECRET}');
+create function own.keep(id int, value text) returns void language plpgsql as $$ begin
+  execute 'create table if not exists own.kept_2026 (id int, value text)';
+  execute 'insert into own.kept_2026 values ($1, $2)' using id, value;
+end $$;
+create function own.on_change() returns trigger language plpgsql as $$ begin
+  perform own.Keep(old.id, old.token);
+  return coalesce(new, old);
+end $$;
+create trigger log before update or delete on own.logged for each row execute function own.on_change();
+create trigger log before delete on own.following for each row execute function own.on_change();
 grant all on schema public, own to public;
 analyze;
 `
@@ -69,6 +86,17 @@ const attempts: Readonly<Record<string, readonly string[]>> = {
     'begin;; create temp table loot (id int);; select * from loot;; select c, c.* from public.customers c where id = 7',
     'begin;; create table loot () inherits (public.customers);; update public.customers set name = name where id = 7;; select * from loot',
     "begin;; create temp table loot (id int, e text);; select * from loot;; with w as (update public.customers set name = 'x' where id = 7 returning email) insert into loot select 1, email from w;; select * from loot",
+  ],
+  'through what triggers make in the open transaction': [
+    "begin;; update own.logged set note = 'b';; select * from own.kept_2026",
+    "begin;; update own.logged set note = 'b';; create temp table mine (id int);; select * from own.kept_2026",
+    "begin;; create temp table mine (id int);; update own.logged set note = 'b';; select reverse(value) from own.kept_2026",
+    "begin; update own.logged set note = 'b'; select value from own.kept_2026; rollback",
+    "begin;; create table own.kept_2026 (id int, token text);; select * from own.kept_2026;; update own.logged set note = 'b';; select * from own.kept_2026",
+    "begin;; update own.over_logged set note = 'b';; create temp table mine as select * from own.kept_2026;; select * from mine",
+    "begin;; explain analyze update own.logged set note = 'b';; copy own.kept_2026 to stdout",
+    'begin;; delete from own.leading;; select value from own.kept_2026',
+    "prepare p as update own.logged set note = 'b';; begin;; execute p;; declare c cursor for select value from own.kept_2026;; fetch c",
   ],
   'in one message': [
     `${table};; alter table mine rename email to f; ${inner}`,
@@ -154,6 +182,16 @@ t.test('a column that was added outside gate is not shown before the catalog say
   await client.end()
 })
 
+t.test('what EXECUTE gives to a new table is as what a query gives', async t => {
+  const client = await open()
+  await client.query('prepare ids as select id from public.customers where id = 7')
+  t.match(await saidOf(client, 'create temp table mirror as execute ids'), 'in the place of another one')
+  await client.query('begin')
+  await client.query('create temp table listed as execute ids')
+  t.equal(await saidOf(client, 'select * from listed'), '[[[7]]]')
+  await client.end()
+})
+
 t.test('work goes on: migrations, temporary tables, and what no change concerns', async t => {
   const client = await open()
   for (const sql of [
@@ -174,6 +212,17 @@ t.test('work goes on: migrations, temporary tables, and what no change concerns'
     'select id, upper(name), email from public.customers where id = 7',
     'rollback',
     'select c.email, upper(k.word), k.size from own.clear k, public.customers c where c.id = 7',
+    "update own.logged set note = 'b'",
+    'drop table own.kept_2026',
+    'begin',
+    "update own.logged set note = 'c'",
+    'drop table own.kept_2026',
+    'select note from own.logged',
+    'rollback',
+    'begin',
+    'create temp table picked_2 as select 1 as id',
+    'select * from picked_2',
+    'rollback',
   ])
     t.notMatch(await saidOf(client, sql), /gate:|rror/, sql)
   await client.end()

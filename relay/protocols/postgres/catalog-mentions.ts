@@ -75,3 +75,18 @@ export const mentions = `with made_types (oid, name) as (
       from pg_catalog.pg_aggregate a join pg_catalog.pg_proc f on f.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn,
         a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
       where ${own('a.aggfnoid::pg_catalog.oid')}`
+
+/** What makes relations, or hides to which it writes. */
+const making = '\\m(execute|create)\\M|u&"'
+
+/** Tables with triggers that make relations, or write to such as are told by a text, themselves or by functions that they name. */
+export const relationMakers = `with recursive reached (trigger, oid, source) as (
+      select p.oid, p.oid, pg_catalog.lower(p.prosrc) from pg_catalog.pg_proc p
+        where ${ownCode('p')} and p.oid in (select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal)
+      union select r.trigger, p.oid, pg_catalog.lower(p.prosrc) from reached r
+        cross join lateral pg_catalog.regexp_split_to_table(r.source, '[^${WORD_LETTERS}]+') w
+        join pg_catalog.pg_proc p on p.proname = pg_catalog.left(w, ${NAME_BYTES})::name and ${ownCode('p')})
+    select distinct t.tgrelid::text from pg_catalog.pg_trigger t
+    join reached r on r.trigger = t.tgfoid join pg_catalog.pg_proc p on p.oid = r.oid
+    where not t.tgisinternal
+      and (${language('p')} not in ('sql', 'plpgsql') or r.source = '' or r.source ~ '${making}')`

@@ -1,6 +1,6 @@
 // What is asked of a server's catalog. Pure.
 import { wholeTextTypes } from './analysis/tree.ts'
-import { isLegible, mentions, ofExtension, ownCode } from './catalog-mentions.ts'
+import { isLegible, mentions, ofExtension, ownCode, relationMakers } from './catalog-mentions.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { extended, extensions } from './harmless.ts'
 
@@ -221,6 +221,7 @@ export function catalogQueries(system: boolean) {
       and d.classid in (select c.oid from pg_catalog.pg_class c where c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace
         and c.relname in ('pg_trigger', 'pg_event_trigger', 'pg_attrdef', 'pg_constraint', 'pg_class', 'pg_policy', 'pg_type',
           'pg_statistic_ext', 'pg_publication_rel'))`,
+    relationMakers,
     // Tables whose policies call functions or operators that somebody made: nothing in a statement that reads them says so.
     guarded: `select distinct p.polrelid::text from pg_catalog.pg_policy p join pg_catalog.pg_depend d
       on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid

@@ -59,6 +59,8 @@ export class Catalog {
   /** Columns whose values are, or hold, rows of other relations. */
   readonly rowColumns: readonly { readonly relation: number; readonly column: number; readonly row: number }[]
   readonly #guarded: ReadonlySet<number>
+  /** Tables with triggers that make relations. */
+  readonly #makers: ReadonlySet<number>
   /** Foreign keys. */
   readonly references: readonly { readonly table: number; readonly refersTo: number }[]
   /** What runs functions that may do more than compute. */
@@ -115,6 +117,7 @@ export class Catalog {
       row: Number(row),
     }))
     this.#guarded = new Set(rows.guarded.map(([relation]) => Number(relation)))
+    this.#makers = new Set(rows.relationMakers.map(([relation]) => Number(relation)))
     this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))
     this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
     const depending = rows.views.map(([view, relation, column]) => ({
@@ -213,6 +216,18 @@ export class Catalog {
   /** Whether reading it, or what is under it, calls functions of its policies. */
   isGuarded(oid: number): boolean {
     return this.#guarded.size > 0 && this.beneath(oid).some(each => this.#guarded.has(each))
+  }
+
+  /** Whether writing to it can run triggers that make relations, or write to such as nothing names: partitions, keys and rules lead to them. */
+  makesRelations(oid: number): boolean {
+    if (this.#makers.size === 0) return false
+    const reached = new Set([oid])
+    for (const each of reached) {
+      if (this.#makers.has(each)) return true
+      for (const other of [...(this.#relatives.get(each) ?? []), ...(this.#read.get(each) ?? [])]) reached.add(other)
+      for (const { table, refersTo } of this.references) if (refersTo === each) reached.add(table)
+    }
+    return false
   }
 
   /** Whether it is a view or materialised view; what is not known may be one. */

@@ -14,7 +14,7 @@ import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import { calledBefore, showParameters } from './operation.ts'
-import { OwnRelations } from './own-relations.ts'
+import { OwnRelations, triggeredRefusal, triggersMaking } from './own-relations.ts'
 import type { Again, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
@@ -227,7 +227,7 @@ export class Judging {
     for (const [index, { effective }] of statements.entries()) {
       const commands = plans[index]?.commands ?? []
       this.#catalogs.runs(effective, commands, catalog, this.#around.gate)
-      this.#own.begins(effective, commands)
+      this.#own.begins(effective, commands, catalog)
     }
     return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index], catalog)) }
   }
@@ -236,10 +236,14 @@ export class Judging {
   #besideOthers(statements: readonly Resolved[], catalog: Catalog): readonly Resolved[] {
     if (!this.#around.gate.masked) return statements
     let changed = this.#pathChanged
+    let triggered = this.#own.mayBeOfTriggers
     return statements.map(statement => {
       const { effective } = statement
-      const fault = pathRefusal(effective, catalog, { changed, role: this.#around.context['role'] })
+      const path = { changed, role: this.#around.context['role'] }
+      const fault =
+        pathRefusal(effective, catalog, path) ?? (triggered ? triggeredRefusal(effective, catalog) : undefined)
       changed ||= changesPath(effective)
+      triggered ||= triggersMaking(effective, catalog)
       return fault === undefined
         ? statement
         : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
@@ -248,7 +252,10 @@ export class Judging {
 
   #marked(plan: StatementPlan, statement: Resolved | undefined, catalog: Catalog): StatementPlan {
     const changes = this.#catalogs.changes(plan.commands)
-    const marked = changes === undefined ? plan : { ...plan, ...changes }
+    const catalogMarked = changes === undefined ? plan : { ...plan, ...changes }
+    const marked = this.#own.endWithTransaction(plan.commands)
+      ? { ...catalogMarked, changesCatalog: true }
+      : catalogMarked
     if (plan.masking === undefined || statement === undefined) return marked
     const isCurrent = this.#catalogs.currency(statement.effective)
     return { ...marked, isCurrent, again: this.#again(statement, plan.masking.columns, catalog) }
