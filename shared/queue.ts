@@ -21,6 +21,11 @@ export class Queue<T> {
     return this.#entries[this.#head + 1]
   }
 
+  /** Whether it holds of any that waits. */
+  some(holds: (entry: T) => boolean): boolean {
+    return this.#entries.some((entry, index) => index >= this.#head && holds(entry))
+  }
+
   push(entry: T): void {
     this.#entries.push(entry)
   }

@@ -182,6 +182,23 @@ t.test('a column that was added outside gate is not shown before the catalog say
   await client.end()
 })
 
+t.test('what others made and is gone by now is not taken for what the transaction made', async t => {
+  for (const message of [
+    'begin; create temp table mine (id int); select pg_sleep(1); select token from own.staging; drop table own.staging; commit',
+    'create temp table mine (id int); select pg_sleep(1); select token from own.staging; drop table own.staging',
+  ]) {
+    const client = await open()
+    const said = saidOf(client, message)
+    await wait(500)
+    await world.postgres.query(
+      `set role gate_service; create table own.staging as select '${SECRET}'::text as token`,
+      'app',
+    )
+    t.match(await said, '[[null]]', message)
+    await client.end().catch(() => {})
+  }
+})
+
 t.test('what EXECUTE gives to a new table is as what a query gives', async t => {
   const client = await open()
   await client.query('prepare ids as select id from public.customers where id = 7')

@@ -2,7 +2,7 @@
 import { GateError } from '@gate/shared/errors'
 import type { Outcome } from '../machine.ts'
 import { rowsOf } from './bodies.ts'
-import { IDLE } from './codec.ts'
+import { IDLE, IN_TRANSACTION } from './codec.ts'
 import type { Inbound } from './inbound.ts'
 import type { Entry, ExecuteEntry, FunctionEntry, QueryEntry, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
@@ -79,6 +79,11 @@ export class Receiving {
     return head
   }
 
+  /** Whether a transaction block is open at the server, whatever it has read of what is on its way: nothing there ends one. */
+  get holdsLocks(): boolean {
+    return this.shared.status === IN_TRANSACTION && !this.shared.pending.some(endsTransaction)
+  }
+
   plan(head: Entry | undefined): StatementPlan | undefined {
     if (head?.kind === 'query') return head.plans[head.index]
     return head?.kind === 'execute' || head?.kind === 'function' ? head.plan : undefined
@@ -102,4 +107,9 @@ export class Receiving {
       this.effects.observe({ command, rows: rowsOf(tag), bytes, firstByteAtMs, status, inTransaction })
     }
   }
+}
+
+function endsTransaction(entry: Entry): boolean {
+  if (entry.kind === 'query') return entry.plans.some(plan => plan.endsTransaction)
+  return entry.kind === 'injected' || (entry.kind === 'execute' && entry.plan?.endsTransaction === true)
 }

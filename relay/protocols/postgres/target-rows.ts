@@ -97,8 +97,8 @@ export class TargetRows {
     if (!areUnknown(fields, masking.columns, this.#own)) return found(rowMask(fields, masking, this.#own))
     this.#receiving.ask({ kind: 'catalog', columns: masking.columns }, answer => {
       if (answer.kind !== 'catalog') throw new GateError('ERR_GATE_INTERNAL', 'expected a catalog')
-      // What is committed is in a catalog that was read since the server answered, and the open transaction holds it.
-      for (const oid of answer.areOwn ? unknownTables(fields, answer.columns) : [])
+      // What is committed is in a catalog that was read since the server answered, as long as the open transaction holds it.
+      for (const oid of answer.areOwn && this.#receiving.holdsLocks ? unknownTables(fields, answer.columns) : [])
         if (this.#own.size < MAX_OWN_RELATIONS) this.#own.add(oid)
       found(rowMask(fields, { ...masking, columns: answer.columns }, this.#own))
     })
