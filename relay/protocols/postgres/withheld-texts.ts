@@ -156,9 +156,25 @@ const conditions: Readonly<Record<string, string>> = {
 
 /** Of conditions without a name here. */
 const classes: Readonly<Record<string, string>> = {
+  '08': 'connection exception',
+  '0A': 'feature not supported',
+  '21': 'cardinality violation',
   '22': 'data exception',
   '23': 'integrity constraint violation',
+  '24': 'invalid cursor state',
+  '25': 'invalid transaction state',
+  '28': 'invalid authorization specification',
+  '2B': 'dependent objects still exist',
+  '3D': 'invalid catalog name',
+  '3F': 'invalid schema name',
+  '40': 'transaction rollback',
   '42': 'syntax error or access rule violation',
+  '44': 'WITH CHECK OPTION violation',
+  '53': 'insufficient resources',
+  '54': 'program limit exceeded',
+  '55': 'object not in prerequisite state',
+  '57': 'operator intervention',
+  '58': 'system error',
   P0: 'PL/pgSQL error',
   XX: 'internal error',
 }

@@ -33,6 +33,8 @@ t.test('of everything else the name of its condition does', async t => {
     ['22ZZZ', 'secret', 'data exception'],
     ['23ZZZ', 'secret', 'integrity constraint violation'],
     ['P0001', 'secret', 'error raised by a function'],
+    ['0A000', 'secret', 'feature not supported'],
+    ['2BP01', 'secret', 'dependent objects still exist'],
     ['XX000', 'secret', 'internal error'],
     ['ZZZZZ', 'secret', 'message'],
     ['constructor', 'secret', 'message'],
