@@ -79,14 +79,21 @@ export const mentions = `with made_types (oid, name) as (
 /** What makes relations, or hides to which it writes. */
 const making = '\\m(execute|create)\\M|u&"'
 
+/** Functions of somebody's own that the source of one has the names of. */
+const named = (p: string, other: string): string => `cross join lateral (
+      select distinct pg_catalog.left(w, ${NAME_BYTES})::pg_catalog.name as word
+      from pg_catalog.regexp_split_to_table(pg_catalog.lower(${p}.prosrc), '[^${WORD_LETTERS}]+') w) w
+    join pg_catalog.pg_proc ${other} on ${other}.proname = w.word and ${ownCode(other)}`
+
 /** Tables with triggers that make relations, or write to such as are told by a text, themselves or by functions that they name. */
-export const relationMakers = `with recursive reached (trigger, oid, source) as (
-      select p.oid, p.oid, pg_catalog.lower(p.prosrc) from pg_catalog.pg_proc p
+export const relationMakers = `with recursive reached (oid) as (
+      select p.oid from pg_catalog.pg_proc p
         where ${ownCode('p')} and p.oid in (select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal)
-      union select r.trigger, p.oid, pg_catalog.lower(p.prosrc) from reached r
-        cross join lateral pg_catalog.regexp_split_to_table(r.source, '[^${WORD_LETTERS}]+') w
-        join pg_catalog.pg_proc p on p.proname = pg_catalog.left(w, ${NAME_BYTES})::name and ${ownCode('p')})
-    select distinct t.tgrelid::text from pg_catalog.pg_trigger t
-    join reached r on r.trigger = t.tgfoid join pg_catalog.pg_proc p on p.oid = r.oid
-    where not t.tgisinternal
-      and (${language('p')} not in ('sql', 'plpgsql') or r.source = '' or r.source ~ '${making}')`
+      union select o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')}),
+    calls (caller, called) as materialized (
+      select p.oid, o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')}),
+    makers (oid) as (
+      select p.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+        where ${language('p')} not in ('sql', 'plpgsql') or p.prosrc = '' or p.prosrc ~* '${making}'
+      union select c.caller from makers m join calls c on c.called = m.oid)
+    select distinct t.tgrelid::text from pg_catalog.pg_trigger t join makers m on m.oid = t.tgfoid where not t.tgisinternal`
