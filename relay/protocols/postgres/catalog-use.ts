@@ -3,9 +3,10 @@ import type { Clock } from '@gate/shared/clock'
 import type { Outcome } from '../machine.ts'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
+import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
 import { callsNothing, declaresHold, namesNothing, redefines } from './catalog-bearing.ts'
-import { DefinitionsOfCode, definesOfCode } from './definitions-of-code.ts'
+import { definesOfCode } from './definitions-of-code.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
@@ -73,7 +74,8 @@ export class CatalogUse {
   /** Names under which commands make what may call, until these end; and those of the open transaction. */
   readonly #making = new Map<number, readonly string[]>()
   readonly #made = new Set<string>()
-  readonly #code = new DefinitionsOfCode()
+  /** Commands that define what names somebody's code: after them, to make functions anew is to say what it calls. */
+  readonly #code = new Begun()
   #changedInTransaction = false
   /** Commands that declare a cursor WITH HOLD; and whether the open transaction has one. */
   readonly #holding = new Set<number>()
@@ -101,7 +103,7 @@ export class CatalogUse {
     const snapshot = this.#snapshot(statements, gate)
     const mayMake = this.#mayMake(statements)
     const mayChange = (before !== undefined || statements.length > 1) && gate.masked
-    const redefined = this.#code.isDefined && statements.some(({ effective }) => redefines(effective))
+    const redefined = this.#code.isAny && statements.some(({ effective }) => redefines(effective))
     if (!mayChange && !mayMake && !redefined) return snapshot
     return then(snapshot, catalog => {
       const change = mayChange ? this.#changeFor(statements, catalog, before) : undefined
@@ -209,7 +211,7 @@ export class CatalogUse {
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
     if (declaresHold(statement)) for (const number of commands) this.#holding.add(number)
     if (!changesCatalog(statement)) return
-    if (definesOfCode(statement, catalog)) this.#code.begins(commands)
+    if (definesOfCode(statement, catalog)) this.#code.add(commands)
     const made = madeBy(statement, catalog)
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const own = gate.masked ? changeOf(statement) : undefined

@@ -1,4 +1,4 @@
-// What the open transaction has defined that names somebody's code: no snapshot shows it, so nothing says what runs it. Pure.
+// What a statement defines that names somebody's code: no snapshot shows it before COMMIT, so nothing says what runs it. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import type { Relation } from './catalog-relations.ts'
@@ -24,32 +24,3 @@ export function definesOfCode(statement: StatementFacts, catalog: Catalog): bool
 
 const mayRunCode = ({ oid }: Relation, catalog: Catalog): boolean =>
   (oid >= FIRST_NORMAL_OBJECT_ID && catalog.isView(oid)) || catalog.ruled.has(oid) || catalog.hasCastColumns(oid)
-
-/** Whether the open transaction has defined such: then to make functions anew is to say what it calls. */
-export class DefinitionsOfCode {
-  /** Commands that define such, until they end. */
-  readonly #beginning = new Set<number>()
-  #ended = false
-
-  get isDefined(): boolean {
-    return this.#ended || this.#beginning.size > 0
-  }
-
-  begins(commands: readonly number[]): void {
-    for (const number of commands) this.#beginning.add(number)
-  }
-
-  ended(command: number): void {
-    if (this.#beginning.delete(command)) this.#ended = true
-  }
-
-  /** It did not run. */
-  unsent(command: number): void {
-    this.#beginning.delete(command)
-  }
-
-  /** The transaction is over. */
-  over(): void {
-    this.#ended = false
-  }
-}

@@ -1,5 +1,6 @@
 // Whether the open transaction has made tables, views or columns: nobody else sees them, and no snapshot shows them. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
 
 /**
@@ -12,7 +13,7 @@ export class OwnRelations {
 
   /** Whether what a snapshot does not show, though it was read after the server began to answer, is the session's own. */
   get areMade(): boolean {
-    return this.#making.isOver && !this.mayBeOfTriggers
+    return this.#making.isDone && !this.mayBeOfTriggers
   }
 
   /** Whether triggers may have made some, or put into one what nobody has decided over. */
@@ -45,40 +46,6 @@ export class OwnRelations {
   over(): void {
     this.#making.over()
     this.#triggering.over()
-  }
-}
-
-/** Commands of a kind: those under way, and whether one has ended in the open transaction. */
-class Begun {
-  readonly #commands = new Set<number>()
-  #ended = false
-
-  get isOver(): boolean {
-    return this.#ended
-  }
-
-  get isAny(): boolean {
-    return this.#ended || this.#commands.size > 0
-  }
-
-  has(command: number): boolean {
-    return this.#commands.has(command)
-  }
-
-  add(commands: readonly number[]): void {
-    for (const number of commands) this.#commands.add(number)
-  }
-
-  ended(command: number): void {
-    if (this.#commands.delete(command)) this.#ended = true
-  }
-
-  unsent(command: number): void {
-    this.#commands.delete(command)
-  }
-
-  over(): void {
-    this.#ended = false
   }
 }
 
