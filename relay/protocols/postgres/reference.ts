@@ -102,7 +102,7 @@ export const factExamples: Readonly<
   },
   cursor: { says: 'DECLARE CURSOR', example: 'DECLARE c CURSOR FOR SELECT name FROM customers', value: true },
   prepared: {
-    says: 'PREPARE; decided again at each EXECUTE',
+    says: 'PREPARE; each EXECUTE is decided again, and is not `prepared`',
     example: 'PREPARE p AS SELECT name FROM customers',
     value: true,
   },

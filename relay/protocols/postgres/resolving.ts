@@ -1,5 +1,5 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
-import { noFacts, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
+import { noFacts, type Part, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import { identityPartsOf } from './analysis/parts.ts'
 import { plainText } from './analysis/recordable.ts'
@@ -45,7 +45,7 @@ export function resolve(
     const { naming } = facts
     const plain: Resolved = { facts, effective: facts, text: own.trim(), defines: undefined, unknown: undefined }
     if (naming?.kind === 'prepare' || naming?.kind === 'declare') {
-      const inner: StatementFacts = { ...facts, naming: undefined }
+      const inner: StatementFacts = { ...facts, naming: undefined, parts: facts.parts.map(whenItRuns) }
       const defines: Prepared = {
         text: plain.text,
         facts: inner,
@@ -77,6 +77,9 @@ export function resolve(
     resolvedAlone.set(only, { source: text, resolved })
   return resolved
 }
+
+/** What is prepared is not while it runs: rules that let PREPARE be must not let EXECUTE be. */
+const whenItRuns = (part: Part): Part => ({ ...part, facts: { ...part.facts, prepared: false } })
 
 /**
  * Over the protocol any command can be prepared, and EXECUTE runs it: one that defines or drops names, or runs what another
