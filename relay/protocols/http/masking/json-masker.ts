@@ -49,8 +49,8 @@ import { type BodyMasker, NOTHING } from './masker.ts'
 import { type FieldMasks, type PathState, Paths } from './paths.ts'
 import { maskString, mayHoldDocument } from './text-document.ts'
 
-/** One value; one value after another; or such, each behind a record separator (RFC 7464). */
-export type Documents = 'one' | 'many' | 'sequence'
+/** One value; one value after another; such, each behind a record separator (RFC 7464); or such with separators anywhere between. */
+export type Documents = 'one' | 'many' | 'sequence' | 'separated'
 
 const NO_FIELDS: FieldMasks = { paths: new Paths([]), masks: [] }
 
@@ -65,6 +65,8 @@ export class JsonMasker implements BodyMasker {
   readonly #start: PathState
   readonly #output: JsonOutput
   readonly #documents: Documents
+  readonly #mayFollow: boolean
+  readonly #hasSeparators: boolean
   readonly #scan: Scan = { escape: 0, hasEscapes: false, number: 0, word: NOTHING, wordAt: 0 }
   readonly #place: JsonPlace
   #bytes: Buffer = NOTHING
@@ -82,6 +84,8 @@ export class JsonMasker implements BodyMasker {
   ) {
     this.#fields = fields
     this.#documents = documents
+    this.#mayFollow = documents === 'many' || documents === 'separated'
+    this.#hasSeparators = documents === 'sequence' || documents === 'separated'
     this.#output = new JsonOutput(search)
     this.#start = start
     this.#nesting = nesting
@@ -132,7 +136,7 @@ export class JsonMasker implements BodyMasker {
     const bytes = this.#bytes
     let at = from
     while (blanks[bytes[at] ?? 0] === 1) at += 1
-    if (at > from && this.#place.next === BETWEEN && this.#documents === 'many') this.#place.next = VALUE
+    if (at > from && this.#place.next === BETWEEN && this.#mayFollow) this.#place.next = VALUE
     if (at === bytes.length) return at
     const byte = bytes[at] ?? 0
     switch (this.#place.next) {
@@ -150,10 +154,10 @@ export class JsonMasker implements BodyMasker {
       case FIRST_ELEMENT:
         return byte === CLOSE_ARRAY ? this.#close(at + 1) : this.#beginValue(byte, at)
       case VALUE:
-        if (byte === RECORD_SEPARATOR && this.#place.depth === 0 && this.#documents === 'sequence') return at + 1
+        if (byte === RECORD_SEPARATOR && this.#place.depth === 0 && this.#hasSeparators) return at + 1
         return this.#beginValue(byte, at)
       default:
-        if (byte !== RECORD_SEPARATOR || this.#documents !== 'sequence') throw brokenJson('something behind its end')
+        if (byte !== RECORD_SEPARATOR || !this.#hasSeparators) throw brokenJson('something behind its end')
         this.#place.next = VALUE
         return at + 1
     }

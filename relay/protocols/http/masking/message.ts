@@ -1,10 +1,10 @@
 // One message of a WebSocket, masked: JSON, or several documents of it as hubs send them. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
 import { type BodyMasks, messageMasker } from './body.ts'
+import { JsonMasker } from './json-masker.ts'
+import { JsonSearch } from './json-search.ts'
+import type { BodyMasker } from './masker.ts'
 import { isBare, isJson } from './whole-text.ts'
-
-/** Ends each document of SignalR's; in JSON itself it cannot stand. */
-const SEPARATOR = '\x1e'
 
 /**
  * What of a message may be shown. `text` is undefined where it is not sent as one.
@@ -17,8 +17,7 @@ export function maskMessage(text: string | undefined, message: Buffer, masks: Bo
   if (isJson(text)) return masked('application/json', message, masks)
   if (masks.fields === undefined) return masked('text/plain', message, masks)
   try {
-    const documents = text.split(SEPARATOR).map(each => masked('application/x-ndjson', Buffer.from(each), masks))
-    return Buffer.from(documents.map(each => each.toString('utf8')).join(SEPARATOR))
+    return whole(severalMasker(masks), message)
   } catch (thrown) {
     const cause = asGateError(thrown)
     if (cause.code === 'ERR_GATE_LIMIT') throw cause
@@ -26,9 +25,18 @@ export function maskMessage(text: string | undefined, message: Buffer, masks: Bo
   }
 }
 
+/** One masker for all of them: separators are a byte each, and a masker for what is between any two would take seconds. */
+function severalMasker({ anywhere, searches }: BodyMasks): JsonMasker {
+  return new JsonMasker(anywhere, 'separated', searches.length === 0 ? undefined : new JsonSearch(searches))
+}
+
 function masked(type: string, message: Buffer, masks: BodyMasks): Buffer {
   const masker = messageMasker(type, masks)
   if ('unreadable' in masker) throw unmaskable(masker.unreadable)
+  return whole(masker, message)
+}
+
+function whole(masker: BodyMasker, message: Buffer): Buffer {
   const first = masker.push(message)
   return Buffer.concat([first, masker.end()])
 }

@@ -1,11 +1,11 @@
 // What an event or a message is as a whole: JSON, or nothing but a sign that a stream goes on, or is over. Pure.
 
 /** Whole, and in any case: there is no field in it. What stands beside such a word could be anything. */
-const bare = /^\s*(?:\[DONE\]|ping|pong|heartbeat|keep-?alive)?\s*$/i
+const bare = /^\s*(?:\[DONE\]|ping|pong|heartbeat|keep-?alive)\s*$/i
 const MAX_BARE_LENGTH = 64
 
 export function isBare(text: string): boolean {
-  return text.length <= MAX_BARE_LENGTH && bare.test(text)
+  return text.trim() === '' || (text.length <= MAX_BARE_LENGTH && bare.test(text))
 }
 
 export function isJson(text: string): boolean {

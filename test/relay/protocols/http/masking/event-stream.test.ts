@@ -32,6 +32,7 @@ const cases: readonly (readonly [name: string, clear: string, masked: string])[]
   ['a byte order mark', '\ufeffdata: {"email":1}\n\n', '\ufeffdata: {"email":0}\n\n'],
   ['the mark of the end', 'data: [DONE]\n\n:\n\n\n', 'data: [DONE]\n\n:\n\n\n'],
   ['signs of life', 'event: ping\ndata: ping\n\ndata:HEARTBEAT\n\n', 'event: ping\ndata: ping\n\ndata:HEARTBEAT\n\n'],
+  ['blanks', `data: ${' '.repeat(80)}\n\n`, `data: ${' '.repeat(80)}\n\n`],
   ['no data', 'data\n\ndata:\n\nevent: x\n\n', 'data\n\ndata:\n\nevent: x\n\n'],
 ]
 
