@@ -77,9 +77,8 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
   const inQuery = (): boolean =>
     asked.some(text => renamesFields(text)) ||
     (/%7b/i.test(query) && everyMember(query).some(([, value]) => holdsRenames(value)))
-  const inAddress =
-    query === '' ? {} : requestOf(everyMember(query).map(([name, value]) => [plainName(name), value] as const))
-  const isPersistedInQuery = isPersisted(inAddress)
+  const inAddress = query === '' ? [] : everyMember(query).map(([name, value]) => [plainName(name), value] as const)
+  const isPersistedInQuery = isPersisted(requestOf(inAddress))
   if (bytes.length === 0) {
     const graphql = withUnknown(graphqlFacts(asked, true), isPersistedInQuery)
     const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }
@@ -104,10 +103,13 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     return { facts, document: null, isKnown: false, renames, mayPatch, isPersisted: isPersistedInQuery }
   }
   const { document, kind, isPlain } = found
-  // Some services put a request together of both.
+  const requests = requestsIn(document)
+  // Some services put a request together of both. Of a batch nobody does, and with each of its members it would take seconds.
+  const together = Array.isArray(document) || query === '' ? [] : requests
   const isByName =
     isPersistedInQuery ||
-    requestsIn(document).some(each => isPersisted(each) || (query !== '' && isPersisted({ ...inAddress, ...each })))
+    requests.some(isPersisted) ||
+    together.some(each => isPersisted(requestOf([...inAddress, ...Object.entries(each)])))
   const graphql = withUnknown(graphqlOf(document, asked), isByName)
   const bodyFields = fieldsOf(document)
   return {

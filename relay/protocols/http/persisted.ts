@@ -33,10 +33,10 @@ export function isPersisted(request: Readonly<Record<string, unknown>>): boolean
   })
 }
 
-/** Members of a query string as a request: of a name that stands several times the values are a list. */
-export function requestOf(members: readonly (readonly [name: string, value: string])[]): Record<string, string[]> {
-  const request = new Map<string, string[]>()
-  for (const [name, value] of members) request.set(name, [...(request.get(name) ?? []), value])
+/** Members as a request: of a name that stands several times, and what several have, the values are a list. */
+export function requestOf(members: readonly (readonly [name: string, value: unknown])[]): Record<string, unknown[]> {
+  const request = new Map<string, unknown[]>()
+  for (const [name, value] of members) request.set(name, [...(request.get(name) ?? []), ...[value].flat()])
   return Object.fromEntries(request)
 }
 

@@ -275,6 +275,8 @@ t.test('persisted queries are unknown, wherever they are named', async t => {
     read({ id: sha256Hash.slice(0, 32), variables: {} }),
     read({ hash: `sha256:${sha256Hash}`, operationName: 'Me' }),
     read({ variables: {} }, form({ id: sha256Hash })),
+    read({ variables: {}, id: 'x' }, form({ id: sha256Hash })),
+    read({ variables: {}, id: null }, form({ id: sha256Hash })),
     read({ documentId: 'me', variables: {} }, form({ query: text })),
     read('', `${form({ extensions })}&extensions=%7B%7D`),
     read('', `${form({ query: '{ other }' })}&${form({ query: text, extensions })}`),
@@ -301,6 +303,12 @@ t.test('persisted queries are unknown, wherever they are named', async t => {
     read({ query: text, variables: {} }, form({ id: sha256Hash })),
   ])
     t.equal(body.isPersisted, false)
+  const startedMs = performance.now()
+  read(
+    `[${'{},'.repeat(10_000)}{}]`,
+    form(Object.fromEntries(Array.from({ length: 900 }, (_, at) => [`${at}id`, '1']))),
+  )
+  t.ok(performance.now() - startedMs < 1_500, 'a batch is not put together with a long query member by member')
 })
 
 t.test('what a target may read in another way is not known to rules', async t => {
