@@ -116,16 +116,24 @@ const throughScript = /^\/(?:[^/]+\/){0,8}?[^/]+\.(?:php\d?|phtml|f?cgi|pl|wsgi|
 function pathsLike(path: string): string[] {
   const small = folded(path)
   const behind = small.replace(throughScript, '')
-  const written = [small, behind].flatMap(each => [each, trimmed(each), keysAsSegments(each)])
-  return [...new Set(written)].flatMap(withoutSuffixes)
+  const written = [small, behind].flatMap(each => [each, trimmed(each)])
+  return [...new Set(written.flatMap(each => [each, keysAsSegments(each)]))].flatMap(withoutSuffixes)
 }
 
 /** Names of files lose dots and blanks at their end on Windows, those of directories too. */
 const trimmed = (path: string): string => path.replace(/(?<![. ]|%20)(?:\.|%20)+(?=\/)/g, '')
 
-/** `/users('7')` as `/users/7`: OData has both (4.01, URL conventions, section 4.3.6). */
-const keysAsSegments = (path: string): string =>
-  path.includes('(') ? path.replace(/(?<=[^/(])\('?([^()/]+?)'?\)(?=\/|$)/g, '/$1') : path
+/** A key in brackets: a text in quotes, in which quotes are doubled, or anything else that has no brackets. */
+const bracketed = /(?<=[^/(])\((?:'((?:[^'/]|'')+)'|([^()/]*))\)(?=[/.]|%20|$)/g
+
+/** `/users('7')` as `/users/7`, and `/users()` as `/users`: OData has all of them (4.01, URL conventions, section 4.3.6; 2.0). */
+function keysAsSegments(path: string): string {
+  if (!path.includes('(')) return path
+  return path.replace(bracketed, (_, text: string | undefined, key = '') => {
+    const written = text ?? key
+    return written === '' ? '' : `/${written}`
+  })
+}
 
 /** More suffixes than anybody has. */
 const MAX_SUFFIXES = 16

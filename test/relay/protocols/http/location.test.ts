@@ -234,9 +234,18 @@ t.test('masks hide too much rather than too little', async t => {
     ['/customers(7)', '/customers/{id}'],
     ["/Customers('7')", '/customers/{id}'],
     ["/index.php/customers('7')/", '/customers/{id}'],
+    ['/customers()', '/customers'],
+    ['/customers().json', '/customers'],
+    ['/customers(7).json', '/customers/{id}'],
+    ['/customers(7).', '/customers/{id}'],
+    ["/customers('a.b')%20", '/customers/{id}'],
+    ["/customers('O''Hara (jr)')", '/customers/{id}'],
+    ['/customers(name=%27a%27,n=1)', '/customers/{id}'],
+    ['/customers./7/', '/customers/{id}'],
   ] as const)
     t.same(maskRoutesOf(target), [route], target)
-  for (const target of ['/other', '/customers()', '/(7)', '/cust.omers/7']) t.same(maskRoutesOf(target), [], target)
+  for (const target of ['/other', '/customers(7', '/(7)', '/()', '/cust.omers/7', '/other()'])
+    t.same(maskRoutesOf(target), [], target)
   const keys = compileRoutes(['/users({id})', "/groups('{id}')/members"])
   for (const target of ['/users/7', '/users(7)', "/Users('7')"])
     t.same(keys.maskRoutesOf(target), ['/users({id})'], target)
