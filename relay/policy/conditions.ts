@@ -157,11 +157,18 @@ export class Conditions {
 
 /**
  * The evaluator tells types by `constructor`, which members of documents are called as well (of Formula 1, say): conditions about
- * such an object could not be computed. As a map it says the same.
+ * such an object could not be computed. As a map it says the same. Most documents have none, and need no copy.
  */
-function tellable(value: unknown): unknown {
+const tellable = (document: unknown): unknown => (isTellable(document) ? document : withMaps(document))
+
+function isTellable(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return !Object.hasOwn(value, 'constructor') && Object.values(value).every(isTellable)
+}
+
+function withMaps(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(tellable)
-  const members = Object.entries(value).map(([name, each]) => [name, tellable(each)] as const)
+  if (Array.isArray(value)) return value.map(withMaps)
+  const members = Object.entries(value).map(([name, each]) => [name, withMaps(each)] as const)
   return Object.hasOwn(value, 'constructor') ? new Map(members) : Object.fromEntries(members)
 }
