@@ -1,6 +1,7 @@
 // The HTTP room and peers that stall, and WebSockets with frames that no library writes: each costs its own connection only.
 import { connect, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { startHttpWorld } from '../support/http-world.ts'
@@ -90,6 +91,7 @@ const world = await startHttpWorld({
 t.teardown(() => world[Symbol.asyncDispose]())
 const alice = await world.person('alice')
 const carol = await world.person('carol')
+const bob = await world.person('bob')
 const connections = [
   await alice.connect('billing-api'),
   await alice.connect('hostile-api'),
@@ -308,6 +310,30 @@ t.test('who closes withdraws a message about which people are asked, and not wha
     t.same(closed, [expected])
     t.same(await waiting(), [])
   }
+})
+
+t.test('many small messages behind one about which people are asked wait, in their order', async t => {
+  const socket = new WebSocket(`ws://127.0.0.1:${gate.port}/echo-socket`)
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  const seen: string[] = []
+  socket.on('message', data => seen.push(String(data)))
+  const sent = ['ask first', ...Array.from({ length: 70_000 }, (_, at) => String(at % 10))]
+  for (const message of sent) socket.send(message)
+  const isOpen = (): boolean => socket.readyState === socket.OPEN
+  for (const direction of ['sent', 'received']) {
+    let waiting: Body | undefined
+    while (waiting === undefined && isOpen()) {
+      const { stdout } = await alice.runInProcess('requests', '--mine', '--json')
+      waiting = (JSON.parse(stdout) as Body[]).find(({ state }) => state === 'waiting')
+    }
+    await wait(500)
+    t.ok(isOpen(), `what is behind it may be much: ${direction}`)
+    t.same(seen, [])
+    t.equal((await bob.runInProcess('approve', String(waiting?.['id']))).code, 0)
+  }
+  while (seen.length < sent.length && isOpen()) await wait(20)
+  t.ok(isDeepStrictEqual(seen, sent), 'all of them come')
+  socket.close()
 })
 
 /** Opens a WebSocket, sends a message, and gives the answer, or the code with which it was closed. */

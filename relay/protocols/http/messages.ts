@@ -25,6 +25,8 @@ export const MAX_FRAGMENTS = 16 * 1024
 const MAX_WAITING = 64 * 1024
 /** While people are asked about a message, so much of what comes behind it is read: a side that leaves says so there. */
 const MAX_HELD_BYTES = 1024 * 1024
+/** What each of those counts for beside its bytes: of the smallest, MAX_WAITING would come otherwise before they are too long. */
+const HELD_BYTES = 64
 /** Many small messages that came at once must not make others wait. */
 const MESSAGES_PER_TURN = 64
 /** Answers to pings that a side does not read, of 125 bytes at most. */
@@ -139,7 +141,7 @@ function join(
   const passAll = async (): Promise<void> => {
     try {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        waitingBytes -= next.message.length
+        waitingBytes -= next.message.length + HELD_BYTES
         await pass(context, direction, next.message, next.isBinary, to.socket, held)
         if (isHeld) from.pause()
         isHeld = false
@@ -158,7 +160,7 @@ function join(
     if (isOver) return
     if (waiting.size >= MAX_WAITING) return stop(new GateError('ERR_GATE_LIMIT', 'too many messages at once'))
     waiting.push({ message, isBinary })
-    waitingBytes += message.length
+    waitingBytes += message.length + HELD_BYTES
     // What is read already comes nevertheless, and waits.
     if (!isHeld || waitingBytes > MAX_HELD_BYTES) from.pause()
     passing ??= passAll()
