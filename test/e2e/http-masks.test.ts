@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import type { Connection } from '../support/gate.ts'
 import { type Answer, answerWith } from '../support/http-target.ts'
 import { startHttpWorld } from '../support/http-world.ts'
+import { sendRaw } from '../support/raw-http.ts'
 
 const policy = `
 targets:
@@ -26,6 +27,8 @@ const user = { EMail: SECRET, n: 1 }
 
 /** Answers what is asked of /late/1. */
 let late = (): void => {}
+/** Ends the answer of /ends/1, of which there is a part by then. */
+let end: (() => void) | undefined
 
 const answers: Readonly<Record<string, Answer>> = {
   '/case': answerWith('application/json', JSON.stringify({ Data: { users: [user] } })),
@@ -58,6 +61,14 @@ const answers: Readonly<Record<string, Answer>> = {
   '/silent/1': (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     response.write('{"n":1}\n')
+  },
+  '/ends/1': (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain', trailer: 'x-total' })
+    response.write('begun')
+    end = () => {
+      response.addTrailers({ 'x-total': SECRET })
+      response.end()
+    }
   },
   '/late/1': (_request, response) => {
     late = () => total(_request, response, Buffer.alloc(0))
@@ -458,9 +469,15 @@ t.test('what is under way follows policy', async t => {
   t.equal(await (await unanswered).text(), '{"total":"****","n":1}', 'one that had not begun has them')
   const closing = rule(
     'closed',
-    'op.path in ["/streams/1", "/silent/1", "/sockets/9", "/closed"] && op.action != "message"',
+    'op.path in ["/streams/1", "/silent/1", "/sockets/9", "/ends/1", "/closed"] && op.action != "message"',
   )
+  const ending = sendRaw(open.port, 'GET /ends/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  while (end === undefined) await wait(10)
   await change(`${withRule(others + closing)}${mask}`, () => isRefused('/closed'))
+  end()
+  const ended = await ending
+  t.match(ended, /begun/)
+  t.notMatch(ended, /0\r\n|zebra/, 'nor does it end as if it were whole')
   t.same([await masked.over, await silent.over, await closed], ['broken', 'broken', 1008], 'and what is refused by now')
   t.equal(silent.text, '{"n":1}\n')
   const recorded = async (): Promise<Record<string, unknown>[]> =>

@@ -247,10 +247,11 @@ export class Answer implements AnswerHandler {
 
   end(trailers: FieldList): void {
     if (this.#failure !== undefined) return this.#fail(readFailure(this.#failure))
+    // Trailers, and what a masker has kept to the end, are by the policy of this moment as well.
+    const refusal = this.#response.writableEnded ? undefined : this.#following.refusal()
+    if (refusal !== undefined) return this.#end(refusal)
     // There is nothing in an empty body that would have to be masked.
     if (this.#unreadable !== undefined && !this.#response.headersSent) {
-      const refusal = this.#following.refusal()
-      if (refusal !== undefined) return this.#end(refusal)
       this.#writeHead([...this.#unreadable.fields, ['content-length', '0']])
       this.#response.end()
     }
