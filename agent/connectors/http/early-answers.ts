@@ -1,11 +1,13 @@
 // Answers before the answer (RFC 9110 section 15.2), so that undici passes over all of them. Pure.
 
-/** `HTTP/1.1 100`: so much of a head says what it is the head of. */
-const STATUS_LINE_LENGTH = 12
-const early = /^HTTP\/1\.\d 1\d\d$/
+/** So much of a head says what it is the head of; `#` is any digit. */
+const EARLY = 'HTTP/1.# 1##'
 const HEAD_END = '\r\n\r\n'
-const ZERO = 0x30
 const TWO = 0x32
+
+/** What is none from its first bytes on goes on at once: whoever sent it may have no more to say. */
+const beginsEarly = (line: string): boolean =>
+  [...line].every((sign, at) => (EARLY[at] === '#' ? sign >= '0' && sign <= '9' : sign === EARLY[at]))
 
 /**
  * undici breaks off at a 100 that it did not wait for, and passes over a 102 (RFC 9110 section 15.2 has both ignored by who
@@ -34,18 +36,17 @@ export class EarlyAnswers {
     for (;;) {
       if (this.#at === 'early head') from = this.#headEnd(all, from)
       if (from === all.length) return all
-      const line = all.toString('latin1', from, from + STATUS_LINE_LENGTH)
-      if (line.length < STATUS_LINE_LENGTH) {
-        this.#line = Buffer.from(all.subarray(from))
-        return all.subarray(0, from)
-      }
-      if (!early.test(line) || line.endsWith('101')) {
+      const line = all.toString('latin1', from, from + EARLY.length)
+      if (!beginsEarly(line) || line.endsWith('101')) {
         this.#at = 'answer'
         return all
       }
-      const digit = from + STATUS_LINE_LENGTH - 1
-      if (line.endsWith('100') && all[digit] === ZERO) all[digit] = TWO
-      from += STATUS_LINE_LENGTH
+      if (line.length < EARLY.length) {
+        this.#line = Buffer.from(all.subarray(from))
+        return all.subarray(0, from)
+      }
+      if (line.endsWith('100')) all[from + EARLY.length - 1] = TWO
+      from += EARLY.length
       this.#at = 'early head'
     }
   }

@@ -78,6 +78,7 @@ t.test('an answer that is not HTTP is not passed on', async t => {
     ['a status below all', 'HTTP/1.1 099 None\r\nContent-Length: 2\r\n\r\nok'],
     ['an early answer with bare LF', 'HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
     ['an early answer and no more', 'HTTP/1.1 100 Continue\r\nX: 1'.padEnd(70 * 1024, 'x')],
+    ['a few bytes of something else', '-ERR\r\n'],
     ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
   ]
   for (const [what, text] of wrong) {
