@@ -88,6 +88,7 @@ const world = await startHttpWorld({
   policy,
   answers: {
     ...answers,
+    '/cut': answerWith('application/json', '{"n":1,"m":{"k":2}'),
     '/reports': total,
     '/held/1': total,
     '/held/2': total,
@@ -352,6 +353,13 @@ t.test('what is masked for anybody is in no record, however a request says it', 
   const recorded = JSON.stringify(await world.relay.events())
   t.match(recorded, /GET \/cars\/‹redacted:/)
   for (const [line] of recorded.matchAll(new RegExp(`.{80}${VIN}.{20}`, 'g'))) t.fail(line)
+})
+
+t.test('a body that came at once and is broken is a problem, and no connection that breaks', async t => {
+  const answer = await ask(masked, '/cut')
+  t.equal(answer.status, 502)
+  t.match(await answer.json(), { code: 'ERR_GATE_TARGET_PROTOCOL', detail: /it ends too early/ })
+  t.equal(await (await ask(open, '/cut')).text(), '{"n":1,"m":{"k":2}', 'where nothing is masked it is what it is')
 })
 
 t.test('values of parameters wherever a service cuts them', async t => {

@@ -155,13 +155,27 @@ export class Answer implements AnswerHandler {
   /** The way of a body that is masked and not encoded: a stream for each stage would cost more than masking does. */
   #maskedPlain({ fields, masker }: Mask): Sink {
     const response = this.#response
+    // What comes at once leaves at once, when all of it is read: where it is the whole body, and broken, it can be replaced.
+    let first: Buffer | undefined
+    const release = (): void => {
+      if (first === undefined || response.headersSent) return
+      this.#writeHead(fields)
+      response.write(first)
+      first = undefined
+    }
     const masked = (mask: () => Buffer): boolean => {
       try {
         const bytes = mask()
         if (bytes.length === 0) return true
-        if (!response.headersSent) this.#writeHead(fields)
+        if (first === undefined && !response.headersSent) {
+          first = bytes
+          process.nextTick(release)
+          return true
+        }
+        release()
         return response.write(bytes)
       } catch (thrown) {
+        first = undefined
         this.#refuse(asGateError(thrown))
         return true
       }
@@ -171,6 +185,7 @@ export class Answer implements AnswerHandler {
       end: () => {
         masked(() => masker.end())
         if (response.destroyed || response.writableEnded) return
+        release()
         if (!response.headersSent) this.#writeHead(fields)
         response.end()
       },
