@@ -9,6 +9,7 @@ import type { FieldList } from './fields.ts'
 import type { Following } from './following.ts'
 import type { BodyMasker } from './masking/masker.ts'
 import { phraseOf } from './phrase.ts'
+import { plainSink, type Sink } from './plain-sink.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
 import { type Problem, problemMessage, problemOf } from './problem.ts'
 import { type Spelling, spelled } from './spelling.ts'
@@ -40,9 +41,6 @@ const unreadable = (why: string): GateError =>
   new GateError('ERR_GATE_REFUSED', `parts of this answer are masked for you: ${why}`, {
     hint: 'Ask for JSON or another form in which gate finds fields, or have the masks limited to other routes.',
   })
-
-/** What of a stream a body is written to. */
-type Sink = Pick<Writable, 'write' | 'end' | 'destroy' | 'destroyed'>
 
 export class Answer implements AnswerHandler {
   readonly #response: ServerResponse
@@ -152,48 +150,13 @@ export class Answer implements AnswerHandler {
     sendHead(this.#response)
   }
 
-  /** The way of a body that is masked and not encoded: a stream for each stage would cost more than masking does. */
   #maskedPlain({ fields, masker }: Mask): Sink {
-    const response = this.#response
-    // What comes at once leaves at once, when all of it is read: where it is the whole body, and broken, it can be replaced.
-    let first: Buffer | undefined
-    const release = (): void => {
-      if (first === undefined || response.headersSent) return
-      this.#writeHead(fields)
-      response.write(first)
-      first = undefined
-    }
-    const masked = (mask: () => Buffer): boolean => {
-      try {
-        const bytes = mask()
-        if (bytes.length === 0) return true
-        if (first === undefined && !response.headersSent) {
-          first = bytes
-          process.nextTick(release)
-          return true
-        }
-        release()
-        return response.write(bytes)
-      } catch (thrown) {
-        first = undefined
-        this.#refuse(asGateError(thrown))
-        return true
-      }
-    }
-    return {
-      write: (chunk: Buffer) => masked(() => masker.push(chunk)),
-      end: () => {
-        masked(() => masker.end())
-        if (response.destroyed || response.writableEnded) return
-        release()
-        if (!response.headersSent) this.#writeHead(fields)
-        response.end()
-      },
-      destroy: () => {},
-      get destroyed() {
-        return response.destroyed || response.writableEnded
-      },
-    } as unknown as Sink
+    return plainSink(
+      masker,
+      this.#response,
+      () => this.#writeHead(fields),
+      thrown => this.#refuse(thrown),
+    )
   }
 
   /** The way of a body that is masked and encoded. The head goes out with the first masked byte: until then the answer can be replaced. */
