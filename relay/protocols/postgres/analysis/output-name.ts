@@ -1,25 +1,13 @@
 // The name that PostgreSQL gives to an output column without AS: FigureColname in src/backend/parser/parse_target.c. Pure.
 import { as, type Json, list, node, object, strings, text } from './tree.ts'
 
-const fixedNames: Readonly<Record<string, string>> = {
-  CaseExpr: 'case',
-  A_ArrayExpr: 'array',
-  RowExpr: 'row',
-  CoalesceExpr: 'coalesce',
-  GroupingFunc: 'grouping',
-  A_Const: '?column?',
-  ParamRef: '?column?',
-  BoolExpr: '?column?',
-  NullTest: '?column?',
-  BooleanTest: '?column?',
-}
-
 /** Undefined where it is not known; the column may then have any name. */
 export function outputName(value: Json | undefined): string | undefined {
   const known = certainName(value)
   return known === undefined ? guessedName(value) : known.name
 }
 
+/** Of what has no certain name. */
 function guessedName(value: Json | undefined): string | undefined {
   const [name, content] = node(value)
   switch (name) {
@@ -33,13 +21,9 @@ function guessedName(value: Json | undefined): string | undefined {
       const inner = outputName(content['arg'])
       return inner === undefined || inner === '?column?' ? strings(object(content['typeName'])['names']).at(-1) : inner
     }
-    case 'MinMaxExpr':
-      return content['op'] === 'IS_LEAST' ? 'least' : 'greatest'
-    case 'A_Expr':
-      return content['kind'] === 'AEXPR_NULLIF' ? 'nullif' : '?column?'
     case 'CaseExpr': {
       const inner = outputName(content['defresult'])
-      return inner === undefined || inner === '?column?' ? fixedNames[name] : inner
+      return inner === undefined || inner === '?column?' ? 'case' : inner
     }
     case 'A_Indirection': {
       const field = list(content['indirection'])
@@ -49,8 +33,10 @@ function guessedName(value: Json | undefined): string | undefined {
     }
     case 'SubLink':
       return sublinkName(content['subLinkType'], content['subselect'])
+    case 'A_Const':
+      return '?column?'
     default:
-      return Object.hasOwn(fixedNames, name) ? fixedNames[name] : undefined
+      return undefined
   }
 }
 
@@ -99,10 +85,13 @@ function certainName(value: Json | undefined): Certain | undefined {
     case 'MinMaxExpr':
       return own(content['op'] === 'IS_LEAST' ? 'least' : 'greatest')
     case 'CoalesceExpr':
+      return own('coalesce')
     case 'A_ArrayExpr':
+      return own('array')
     case 'RowExpr':
+      return own('row')
     case 'GroupingFunc':
-      return own(fixedNames[name])
+      return own('grouping')
     case 'ParamRef':
     case 'BoolExpr':
     case 'NullTest':
