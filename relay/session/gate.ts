@@ -35,9 +35,13 @@ import { RowDecisions } from './row-decisions.ts'
 const STANDING_MS = 10_000
 
 /** All that decisions depend on beside commands. */
-interface Standing {
+interface Basis {
   readonly policy: Policy
   readonly subject: Subject
+}
+
+interface Standing {
+  readonly basis: Basis
   readonly time: number
 }
 
@@ -49,7 +53,7 @@ export class SessionGate implements Gate {
   readonly #decisions: Decisions
   /** Holds that people let pass. */
   readonly #passed = new WeakMap<Verdict, readonly Hold[]>()
-  #basis: Omit<Standing, 'time'> | undefined
+  #basis: Basis | undefined
   #standing: Standing | undefined
   #refused = 0
 
@@ -166,7 +170,7 @@ export class SessionGate implements Gate {
     return verdict
   }
 
-  get basis(): unknown {
+  get basis(): Basis {
     const policy = this.#context.policy()
     const subject = this.#context.subject()
     if (this.#basis?.policy !== policy || this.#basis.subject !== subject) this.#basis = { policy, subject }
@@ -174,13 +178,9 @@ export class SessionGate implements Gate {
   }
 
   get standing(): unknown {
-    const { clock } = this.#context
-    const policy = this.#context.policy()
-    const subject = this.#context.subject()
-    const time = policy.dependsOnTime ? Math.floor(clock.monotonic() / STANDING_MS) : 0
-    const known = this.#standing
-    if (known?.policy !== policy || known.subject !== subject || known.time !== time)
-      this.#standing = { policy, subject, time }
+    const { basis } = this
+    const time = basis.policy.dependsOnTime ? Math.floor(this.#context.clock.monotonic() / STANDING_MS) : 0
+    if (this.#standing?.basis !== basis || this.#standing.time !== time) this.#standing = { basis, time }
     return this.#standing
   }
 
