@@ -9,8 +9,12 @@ export class Begun {
     return this.#ended
   }
 
+  get isUnderWay(): boolean {
+    return this.#commands.size > 0
+  }
+
   get isAny(): boolean {
-    return this.#ended || this.#commands.size > 0
+    return this.#ended || this.isUnderWay
   }
 
   has(command: number): boolean {

@@ -77,9 +77,8 @@ export class CatalogUse {
   /** Commands that define what names somebody's code: after them, to make functions anew is to say what it calls. */
   readonly #code = new Begun()
   #changedInTransaction = false
-  /** Commands that declare a cursor WITH HOLD; and whether the open transaction has one. */
-  readonly #holding = new Set<number>()
-  #holds = false
+  /** Commands that declare a cursor WITH HOLD. */
+  readonly #holding = new Begun()
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
   /** The last of each snapshot, and each by itself. A session that does nothing keeps no snapshot alive. */
@@ -118,7 +117,7 @@ export class CatalogUse {
    * over it then: the functions that it calls have to stay those that were decided over.
    */
   besideCursors(statements: readonly Resolved[]): readonly Resolved[] {
-    let holds = this.#holds || this.#holding.size > 0
+    let holds = this.#holding.isAny
     return statements.map(statement => {
       const { effective } = statement
       if (holds && redefines(effective))
@@ -209,7 +208,7 @@ export class CatalogUse {
    * who may not call everything has from changing those of functions.
    */
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
-    if (declaresHold(statement)) for (const number of commands) this.#holding.add(number)
+    if (declaresHold(statement)) this.#holding.add(commands)
     if (!changesCatalog(statement)) return
     if (definesOfCode(statement, catalog)) this.#code.add(commands)
     const made = madeBy(statement, catalog)
@@ -250,7 +249,7 @@ export class CatalogUse {
 
   /** What commands that run change; then `over` has to be called when their transaction is. Undefined where they change nothing. */
   changes(commands: readonly number[]): Pick<StatementPlan, 'changesNames' | 'changesCatalog'> | undefined {
-    if (this.#changing.size + this.#holding.size === 0) return undefined
+    if (this.#changing.size === 0 && !this.#holding.isUnderWay) return undefined
     const changesNames = commands.some(
       number => this.#changing.get(number)?.end !== undefined || this.#making.has(number) || this.#holding.has(number),
     )
@@ -259,7 +258,7 @@ export class CatalogUse {
 
   /** What others see changes when a command ends and again when its transaction does. */
   ended({ command, status, inTransaction = false }: Outcome): void {
-    if (this.#holding.delete(command)) this.#holds = true
+    this.#holding.ended(command)
     this.#code.ended(command)
     const changing = this.#changing.get(command)
     if (changing !== undefined) {
@@ -282,13 +281,13 @@ export class CatalogUse {
     this.#changing.get(command)?.end?.()
     this.#changing.delete(command)
     this.#making.delete(command)
-    this.#holding.delete(command)
+    this.#holding.unsent(command)
     this.#code.unsent(command)
   }
 
   /** A transaction is over: what was changed in it is committed, or never was. */
   over(): void {
-    this.#holds = false
+    this.#holding.over()
     this.#code.over()
     if (this.#uncommitted.length + this.#made.size === 0 && !this.#changedInTransaction) return
     this.#changedInTransaction = false
