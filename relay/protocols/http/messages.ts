@@ -10,7 +10,7 @@ import type { Command, Session } from '../protocol.ts'
 import type { Following } from './following.ts'
 import { maskMessage } from './masking/message.ts'
 import { recordedBody } from './masking/recorded.ts'
-import { isJson } from './masking/whole-text.ts'
+import { wholeText } from './masking/whole-text.ts'
 import { maskingOf } from './masking-of.ts'
 import { type Direction, messageOperation, readMessage, renamingRefusal } from './message.ts'
 import type { PlaceInPolicy } from './places.ts'
@@ -212,14 +212,15 @@ async function pass(
   const read = readMessage(direction, message)
   let at = place()
   const operation = messageOperation(path, at.route, direction, read)
-  const type = read.text === undefined ? undefined : isJson(read.text) ? 'application/json' : 'text/plain'
+  const said = read.text === undefined ? undefined : wholeText(read.text)
+  const type = said?.isJson === true ? 'application/json' : 'text/plain'
   const fields = session.gate.recordFields
   const recorded =
-    type === undefined ? { text: operation.text, isCut: false } : recordedBody(type, message, fields, keys.recordKey)
+    said === undefined ? { text: operation.text, isCut: false } : recordedBody(type, message, fields, keys.recordKey)
   const command = (operation: Operation, { recordedPath, maskRoutes }: PlaceInPolicy): Command => ({
     operation,
     recorded: {
-      text: type === undefined ? recorded.text : hideFound(recorded.text, keys.recordKey),
+      text: said === undefined ? recorded.text : hideFound(recorded.text, keys.recordKey),
       ...(recordedPath === path ? {} : recordedPlace(operation, recordedPath)),
       isCut: recorded.isCut,
       parameters: [],
@@ -252,8 +253,8 @@ async function pass(
   }
   // Policy may have changed since the handshake.
   const masking = maskingOf(verdict.obligations[0] ?? [], at.maskRoutes, keys.maskKey)
-  const text = isBinary ? undefined : read.text
-  const passed = direction === 'received' && masking !== undefined ? maskMessage(text, message, masking.body) : message
+  const shown = isBinary ? undefined : said
+  const passed = direction === 'received' && masking !== undefined ? maskMessage(shown, message, masking.body) : message
   if (verdict.recorded !== undefined) await verdict.recorded
   const [number = 0] = verdict.commands
   // Nobody reads what is said to a side that is closing.

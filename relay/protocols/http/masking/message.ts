@@ -4,17 +4,17 @@ import { type BodyMasks, messageMasker } from './body.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
 import type { BodyMasker } from './masker.ts'
-import { isBare, isJson } from './whole-text.ts'
+import { isBare, type WholeText } from './whole-text.ts'
 
 /**
- * What of a message may be shown. `text` is undefined where it is not sent as one.
+ * What of a message may be shown. `said` is undefined where it is not sent as a text.
  * @throws {GateError} ERR_GATE_REFUSED when it cannot be masked; what maskers throw of JSON.
  */
-export function maskMessage(text: string | undefined, message: Buffer, masks: BodyMasks): Buffer {
+export function maskMessage(said: WholeText | undefined, message: Buffer, masks: BodyMasks): Buffer {
   if (message.length === 0) return message
-  if (text === undefined) throw unmaskable('the message is binary')
-  if (isBare(text)) return message
-  if (isJson(text)) return masked('application/json', message, masks)
+  if (said === undefined) throw unmaskable('the message is binary')
+  if (isBare(said.text)) return message
+  if (said.isJson) return masked('application/json', message, masks)
   if (masks.fields === undefined) return masked('text/plain', message, masks)
   try {
     return whole(severalMasker(masks), message)

@@ -4,9 +4,17 @@
 const bare = /^\s*(?:\[DONE\]|ping|pong|heartbeat|keep-?alive)\s*$/i
 const MAX_BARE_LENGTH = 64
 
+/** A text, and whether it is JSON: to find out reads all of it. */
+export interface WholeText {
+  readonly text: string
+  readonly isJson: boolean
+}
+
 export function isBare(text: string): boolean {
   return text.trim() === '' || (text.length <= MAX_BARE_LENGTH && bare.test(text))
 }
+
+export const wholeText = (text: string): WholeText => ({ text, isJson: isJson(text) })
 
 export function isJson(text: string): boolean {
   try {

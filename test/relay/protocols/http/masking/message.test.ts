@@ -1,10 +1,12 @@
 // Messages of WebSockets: one document, several, or a sign of life; everything else is refused where fields are masked.
 import { maskMessage } from '@gate/relay/protocols/http/masking/message'
+import { wholeText } from '@gate/relay/protocols/http/masking/whole-text'
 import t from 'tap'
 import { detect, fields, masksOf } from '#support/masking'
 
 const email = masksOf(fields(['users.email']))
-const mask = (text: string, masks = email): string => maskMessage(text, Buffer.from(text), masks).toString('utf8')
+const mask = (text: string, masks = email): string =>
+  maskMessage(wholeText(text), Buffer.from(text), masks).toString('utf8')
 
 t.test('documents in a message', async t => {
   const cases: readonly (readonly [clear: string, masked: string])[] = [
