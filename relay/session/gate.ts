@@ -34,12 +34,12 @@ import { RowDecisions } from './row-decisions.ts'
 /** Where a rule asks for the time, what is under way is decided anew after so long. */
 const STANDING_MS = 10_000
 
-/** All that decisions depend on beside commands. */
 interface Basis {
   readonly policy: Policy
   readonly subject: Subject
 }
 
+/** All that decisions depend on beside commands. */
 interface Standing {
   readonly basis: Basis
   readonly time: number

@@ -218,9 +218,13 @@ export class Catalog {
     return this.#guarded.size > 0 && this.beneath(oid).some(each => this.#guarded.has(each))
   }
 
+  /** Whether any table has triggers that make relations: in most databases none does. */
+  get hasRelationMakers(): boolean {
+    return this.#makers.size > 0
+  }
+
   /** Whether writing to it can run triggers that make relations, or write to such as nothing names: partitions, keys and rules lead to them. */
   makesRelations(oid: number): boolean {
-    if (this.#makers.size === 0) return false
     const reached = new Set([oid])
     for (const each of reached) {
       if (this.#makers.has(each)) return true

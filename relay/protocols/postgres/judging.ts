@@ -225,9 +225,9 @@ export class Judging {
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks, this.#around.gate.basis)
     this.#pathChanged ||= statements.some(({ effective }) => changesPath(effective))
     for (const [index, { effective }] of statements.entries()) {
-      const commands = plans[index]?.commands ?? []
-      this.#catalogs.runs(effective, commands, catalog, this.#around.gate)
-      this.#own.begins(effective, commands, catalog)
+      const numbers = plans[index]?.commands ?? []
+      this.#catalogs.runs(effective, numbers, catalog, this.#around.gate)
+      this.#own.begins(effective, numbers, catalog)
     }
     return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index], catalog)) }
   }

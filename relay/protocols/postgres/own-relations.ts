@@ -56,6 +56,7 @@ function makesOwn({ node, makes }: StatementFacts): boolean {
 
 /** Whether it writes to what has triggers that make relations. */
 export function triggersMaking({ parts }: StatementFacts, catalog: Catalog): boolean {
+  if (!catalog.hasRelationMakers) return false
   return parts.some(
     ({ action, written }) =>
       writing.has(action) &&
