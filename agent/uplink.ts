@@ -1,5 +1,4 @@
-// The way out to one relay: a control socket that proves who we are, and data sockets dialled ahead.
-import { setMaxListeners } from 'node:events'
+// The way out to one relay: a control socket that proves who we are, and a tunnel in which the relay opens streams.
 import { Backoff, type BackoffLimits } from '@gate/shared/backoff'
 import type { Clock } from '@gate/shared/clock'
 import { asGateError, type ErrorCode, errorFromBody, GateError } from '@gate/shared/errors'
@@ -7,7 +6,8 @@ import type { Log } from '@gate/shared/log'
 import { type ControlMessage, helloBytes, PROTOCOL_VERSION, packControl, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
 import type { ControlSocket } from '@gate/shared/websocket/control-socket'
-import { dialChannel, dialControl, type TlsOptions } from '@gate/shared/websocket/dial'
+import { dialControl, dialTunnel, type TlsOptions } from '@gate/shared/websocket/dial'
+import type { Tunnel } from '@gate/shared/websocket/tunnel'
 import type { Checkpoints } from './checkpoints.ts'
 import type { AgentKey } from './identity.ts'
 import { forAgent } from './relay-trust.ts'
@@ -55,16 +55,13 @@ export async function uplink(context: UplinkContext, signal: AbortSignal): Promi
 class Link {
   readonly #context: UplinkContext
   readonly #signal: AbortSignal
-  /** Aborts with the control socket: data sockets without it are worth nothing. */
+  /** Aborts with the control socket: no stream is opened without it. */
   readonly #over = new AbortController()
-  #dataToken = ''
   #holding: NodeJS.Timeout | undefined
 
   constructor(context: UplinkContext, signal: AbortSignal) {
     this.#context = context
     this.#signal = signal
-    // Every data socket that is dialled ahead listens.
-    setMaxListeners(0, this.#over.signal)
   }
 
   get #base(): string {
@@ -83,12 +80,10 @@ class Link {
     this.#signal.addEventListener('abort', stop, { once: true })
     try {
       const welcome = await this.#hello(control)
-      this.#dataToken = welcome.dataToken
-      this.#context.log.info('uplink.ready', { url: this.#context.relay, count: welcome.idleStreams })
+      this.#context.log.info('uplink.ready', { url: this.#context.relay })
       this.#sayRefused(welcome)
-      for (let index = 0; index < welcome.idleStreams; index += 1) this.#dialIdle()
       this.#holdCheckpoints(control)
-      await control.closed
+      await Promise.race([control.closed, this.#keepTunnel(welcome.dataToken)])
     } finally {
       clearInterval(this.#holding)
       this.#signal.removeEventListener('abort', stop)
@@ -122,7 +117,7 @@ class Link {
     })
   }
 
-  #sayRefused({ refusedTargets, contestedTargets = [] }: Extract<ControlMessage, { type: 'welcome' }>): void {
+  #sayRefused({ refusedTargets, contestedTargets }: Extract<ControlMessage, { type: 'welcome' }>): void {
     const { name, log } = this.#context
     const say = (targets: readonly string[], code: ErrorCode, message: string, hint: string): void => {
       for (const target of targets)
@@ -169,8 +164,7 @@ class Link {
   #receive(control: ControlSocket, bytes: Buffer): void {
     try {
       const message = unpackControl(bytes)
-      if (message.type === 'dial') for (let count = 0; count < message.count; count += 1) this.#dialIdle()
-      else if (message.type === 'cancel') void this.#cancel(control, message.stream)
+      if (message.type === 'cancel') void this.#cancel(control, message.stream)
       else if (message.type === 'checkpoint') void this.#context.checkpoints.take(message)
       else throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`)
     } catch (thrown) {
@@ -191,34 +185,44 @@ class Link {
     control.send(packControl({ type: 'cancelled', stream }))
   }
 
-  /** Dials one data socket and waits on it; when it is put to use, the next one is dialled. */
-  #dialIdle(): void {
-    if (this.#over.signal.aborted) return
-    this.#idle().catch(error => {
-      if (!this.#over.signal.aborted) this.#context.log.warn('uplink.data-failed', { error })
-    })
+  /** Dials a tunnel, and again when it broke, until the control socket is lost. */
+  async #keepTunnel(dataToken: string): Promise<void> {
+    const { clock, log, relay } = this.#context
+    const { signal } = this.#over
+    const backoff = new Backoff(BACKOFF, clock)
+    while (!signal.aborted) {
+      const began = clock.monotonic()
+      try {
+        const tunnel = await this.#dialTunnel(dataToken)
+        // Streams in use go on when the control socket is lost and comes back.
+        const retire = (): void => tunnel.retire()
+        if (signal.aborted) retire()
+        signal.addEventListener('abort', retire, { once: true })
+        await tunnel.closed
+        signal.removeEventListener('abort', retire)
+        if (!signal.aborted) log.warn('uplink.tunnel-lost', { url: relay })
+      } catch (error) {
+        if (!signal.aborted) log.warn('uplink.tunnel-failed', { url: relay, error: forAgent(error) })
+      }
+      if (clock.monotonic() - began > STEADY_MS) backoff.reset()
+      await backoff.wait(signal)
+    }
   }
 
-  async #idle(): Promise<void> {
-    const { tls, streams } = this.#context
-    const channel = await dialChannel(`${this.#base}/v1/agent/data`, 'ERR_GATE_RELAY_UNREACHABLE', {
-      headers: { authorization: `Bearer ${this.#dataToken}` },
-      tls,
-      timeoutMs: DIAL_TIMEOUT_MS,
-      signal: this.#over.signal,
-    })
-    const close = (): void => channel.destroy()
-    this.#over.signal.addEventListener('abort', close, { once: true })
-    channel.onMessage = message => {
-      if (message.type !== 'open')
-        return channel.destroy(new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
-      // A stream in use lives as long as its own socket, even when the control socket is lost and comes back.
-      this.#over.signal.removeEventListener('abort', close)
-      channel.onMessage = () => channel.destroy(new GateError('ERR_GATE_PROTOCOL', 'a stream was opened twice'))
-      this.#dialIdle()
-      streams.serve(channel, message).catch(error => this.#context.log.error('stream.broken', { error }))
-    }
-    await channel.closed
-    this.#over.signal.removeEventListener('abort', close)
+  #dialTunnel(dataToken: string): Promise<Tunnel> {
+    const { tls, streams, log } = this.#context
+    return dialTunnel(
+      `${this.#base}/v1/agent/data`,
+      {
+        lost: 'ERR_GATE_RELAY_UNREACHABLE',
+        opened: (channel, message) => {
+          if (message.type !== 'open')
+            return channel.destroy(new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
+          channel.onMessage = () => channel.destroy(new GateError('ERR_GATE_PROTOCOL', 'a stream was opened twice'))
+          streams.serve(channel, message).catch(error => log.error('stream.broken', { error }))
+        },
+      },
+      { headers: { authorization: `Bearer ${dataToken}` }, tls, timeoutMs: DIAL_TIMEOUT_MS, signal: this.#over.signal },
+    )
   }
 }

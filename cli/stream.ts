@@ -1,17 +1,14 @@
-// One local connection as one WebSocket to the relay. Knows no protocol: bytes go through, refusals come back in them.
+// One local connection as one channel to the relay. Knows no protocol: bytes go through, refusals come back in them.
 import type { Duplex } from 'node:stream'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import type { OfflineAnswers } from '@gate/shared/model'
 import { join, socketPort } from '@gate/shared/port'
 import type { Channel } from '@gate/shared/websocket/channel'
-import { dialChannel, type TlsOptions } from '@gate/shared/websocket/dial'
 import { answerOffline } from './offline.ts'
-
-const DIAL_TIMEOUT_MS = 10_000
+import type { RelayTunnel } from './tunnel.ts'
 
 export interface StreamContext {
-  readonly relay: string
-  readonly tls: TlsOptions | undefined
+  readonly tunnel: RelayTunnel
   readonly target: string
   readonly task: string | undefined
   readonly reason: string | undefined
@@ -56,23 +53,8 @@ export async function serveStream(socket: Duplex, context: StreamContext, isPeer
 }
 
 async function dial(context: StreamContext, isPeerKnown: boolean, signal: AbortSignal): Promise<Channel> {
+  const { target, task, reason, breakGlass } = context
   const token = await context.token()
-  const url = `${context.relay.replace(/^http/, 'ws')}/v1/connect/${encodeURIComponent(context.target)}`
-  const channel = await dialChannel(url, 'ERR_GATE_RELAY_UNREACHABLE', {
-    headers: {
-      authorization: `Bearer ${token}`,
-      ...(context.task === undefined ? {} : { 'gate-task': encodeURIComponent(context.task) }),
-      ...(context.reason === undefined ? {} : { 'gate-reason': encodeURIComponent(context.reason) }),
-      ...(context.breakGlass ? { 'gate-break-glass': '1' } : {}),
-      ...(isPeerKnown ? {} : { 'gate-peer': 'gone' }),
-    },
-    tls: context.tls,
-    timeoutMs: DIAL_TIMEOUT_MS,
-    signal,
-  })
-  channel.onMessage = message => {
-    if (message.type === 'notice') context.notice(message.text)
-    else channel.destroy(asGateError(undefined, 'ERR_GATE_PROTOCOL', `unexpected ${message.type} from the relay`))
-  }
-  return channel
+  const wish = { token, target, task, reason, breakGlass, isPeerGone: !isPeerKnown }
+  return context.tunnel.connect(wish, text => context.notice(text), signal)
 }

@@ -163,7 +163,7 @@ export async function startRelay(
   // Sessions hear of locks first, to say whose and why; then what else hangs on a login, and the agents themselves.
   for (const each of [sessions, logins, agents]) locks.watch(active => each.lock(active))
   opening.use(await Kills.start(store, relay, sessions, clock, log))
-  acceptUpgrades(app.server, upgrades(logins, agents, sessions), log)
+  acceptUpgrades(app, upgrades(logins, agents, sessions), config, log)
   await listen(() => app.listen({ host: config.listen.host, port: config.listen.port }), config)
   opening.use(await openAdminSocket(config.state, enrolments))
   const { port } = app.server.address() as AddressInfo
@@ -248,6 +248,7 @@ async function readSecret(file: string): Promise<string> {
 
 function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades {
   return {
+    person: async token => (await logins.identify(token)).subject.id,
     connect: async (token, wish) => {
       const login = await logins.identify(token)
       return channel => sessions.connect({ login, ...wish, channel })
@@ -255,7 +256,7 @@ function upgrades(logins: Logins, agents: Agents, sessions: Sessions): Upgrades 
     agentControl: async () => control => agents.serve(control),
     agentData: async token => {
       const agent = agents.byDataToken(token)
-      return channel => agent.offer(channel)
+      return tunnel => agent.offer(tunnel)
     },
   }
 }

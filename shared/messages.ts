@@ -5,7 +5,7 @@ import { signedDecision } from './approval.ts'
 import { errorFromBody, GateError } from './errors.ts'
 
 /** Raised when an older peer could misunderstand; peers of another version are refused with a clear text. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** A control message is small; anything above is an attack or a defect. */
 export const MAX_CONTROL_BYTES = 64 * 1024
@@ -42,11 +42,24 @@ export function parseRefusal(value: unknown): GateError | undefined {
   return parsed.success ? errorFromBody(parsed.data) : undefined
 }
 
-/** Text messages on a stream (one WebSocket per forwarded connection); binary messages are the target's own bytes. */
+/** Messages on a stream (one channel per forwarded connection), beside the target's own bytes. */
 export const streamMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('end') }),
   z.strictObject({ type: z.literal('error'), error: errorBody }),
   z.strictObject({ type: z.literal('notice'), text: shortText }),
+  /** From `gate connect` to the relay: what a person wants to reach, and what for. */
+  z.strictObject({
+    type: z.literal('connect'),
+    token: shortText,
+    target: name,
+    task: shortText.optional(),
+    reason: shortText.optional(),
+    breakGlass: z.boolean(),
+    isPeerGone: z.boolean(),
+  }),
+  /** The relay knows who asks, and serves the connection from here on. */
+  z.strictObject({ type: z.literal('accepted') }),
+  /** From the relay to an agent. */
   z.strictObject({ type: z.literal('open'), stream: shortText, target: name, parameters: texts }),
   z.strictObject({ type: z.literal('opened'), detail: texts }),
   /** To agents that check approvals: what the next command on this stream is, and who approved it. */
@@ -71,14 +84,12 @@ export const controlMessage = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('welcome'),
     dataToken: shortText,
-    idleStreams: z.int().min(1).max(64),
     /** Those that the agent's enrolment does not cover. */
     refusedTargets: z.array(name).max(1000),
-    /** Those that another agent serves as something else. Left out where there are none: agents before it refuse the word. */
-    contestedTargets: z.array(name).max(1000).optional(),
+    /** Those that another agent serves as something else. */
+    contestedTargets: z.array(name).max(1000),
   }),
   z.strictObject({ type: z.literal('refused'), error: errorBody }),
-  z.strictObject({ type: z.literal('dial'), count: z.int().min(1).max(64) }),
   z.strictObject({ type: z.literal('cancel'), stream: shortText }),
   /** The target has taken a cancel request, or there was nothing to cancel: the answer to `cancel`. */
   z.strictObject({ type: z.literal('cancelled'), stream: shortText }),

@@ -15,11 +15,12 @@ export interface Port<Unit> extends AsyncIterable<Unit> {
 }
 
 /** What a queued unit costs beside its own bytes: a stream of single bytes would otherwise take a hundred times the limit. */
-const UNIT_OVERHEAD_BYTES = 128
+export const UNIT_OVERHEAD_BYTES = 128
 
 /**
  * A bounded queue between a source that pushes and a loop that pulls. `pause` and `resume` are called as the
- * queue crosses `highWaterBytes` and half of it, so that memory stays near that limit.
+ * queue crosses `highWaterBytes` and half of it, so that memory stays near that limit. `taken` is told of every unit that
+ * the loop gets, for sources that are bounded otherwise.
  */
 export class Inbox<Unit extends { readonly length: number }> implements AsyncIterable<Unit>, AsyncIterator<Unit> {
   readonly #units: Unit[] = []
@@ -32,15 +33,13 @@ export class Inbox<Unit extends { readonly length: number }> implements AsyncIte
   readonly #highWaterBytes: number
   readonly #pause: () => void
   readonly #resume: () => void
+  readonly #taken: ((unit: Unit) => void) | undefined
 
-  constructor(highWaterBytes: number, pause: () => void, resume: () => void) {
+  constructor(highWaterBytes: number, pause: () => void, resume: () => void, taken?: (unit: Unit) => void) {
     this.#highWaterBytes = highWaterBytes
     this.#pause = pause
     this.#resume = resume
-  }
-
-  get paused(): boolean {
-    return this.#paused
+    this.#taken = taken
   }
 
   push(unit: Unit): void {
@@ -49,6 +48,7 @@ export class Inbox<Unit extends { readonly length: number }> implements AsyncIte
     if (waiting !== undefined) {
       this.#waiting = undefined
       waiting.resolve({ value: unit, done: false })
+      this.#taken?.(unit)
       return
     }
     this.#units.push(unit)
@@ -99,6 +99,7 @@ export class Inbox<Unit extends { readonly length: number }> implements AsyncIte
       this.#paused = false
       this.#resume()
     }
+    this.#taken?.(unit)
     return unit
   }
 

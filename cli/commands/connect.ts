@@ -16,6 +16,7 @@ import { portFor } from '../ports.ts'
 import { fetchReceipts } from '../receipts.ts'
 import { type StreamContext, serveStream } from '../stream.ts'
 import { printable } from '../text.ts'
+import { RelayTunnel } from '../tunnel.ts'
 
 export interface ConnectOptions {
   readonly port?: string
@@ -62,13 +63,14 @@ export async function connect(
   letHeapGrow()
   await using connected = await connectApp(app)
   if (options.stdio === true) return await connectStdio(connected, names[0] ?? '', options)
+  using tunnel = new RelayTunnel(connected.profile.relay, connected.client.tls)
   const infos = await Promise.all(names.map(name => fetchInfo(connected, name)))
   const stop = new AbortController()
   const opened: Opened[] = []
   const renewing = keepLogin(connected, stop.signal)
   const keeping = setInterval(() => void keepReceipts(connected), RECEIPTS_EVERY_MS).unref()
   try {
-    for (const target of infos) opened.push(await open(connected, target, options))
+    for (const target of infos) opened.push(await open(connected, tunnel, target, options))
     const [first] = opened
     if (command.length > 0 && first !== undefined) {
       const code = await runCommand(command, first.environment)
@@ -123,12 +125,17 @@ interface Opened extends FilledHint {
   readonly streams: ReadonlySet<Promise<void>>
 }
 
-async function open(connected: Connected, target: TargetInfo, options: ConnectOptions): Promise<Opened> {
+async function open(
+  connected: Connected,
+  tunnel: RelayTunnel,
+  target: TargetInfo,
+  options: ConnectOptions,
+): Promise<Opened> {
   const { app, profile, credentials } = connected
   const port =
     options.port === undefined ? await portFor(app.config.home, profile.relay, target.name) : parsePort(options.port)
   const say = throttled(error => complain(app, target.name, error))
-  const context = streamContext(connected, target, options, say)
+  const context = streamContext(connected, tunnel, target, options, say)
   const streams = new Set<Promise<void>>()
   const serve = (socket: Socket, isKnown: boolean): void => {
     const stream = serveStream(socket, context, isKnown).finally(() => streams.delete(stream))
@@ -149,14 +156,14 @@ function complain(app: App, target: string, error: GateError): void {
 
 /** What every connection to the target is made with. */
 function streamContext(
-  { app, profile, client, credentials }: Connected,
+  { app, credentials }: Connected,
+  tunnel: RelayTunnel,
   target: TargetInfo,
   options: ConnectOptions,
   say: (error: GateError) => void,
 ): StreamContext {
   return {
-    relay: profile.relay,
-    tls: client.tls,
+    tunnel,
     target: target.name,
     task: options.task,
     reason: options.reason,
@@ -170,8 +177,9 @@ function streamContext(
 
 /** One connection on standard input and output, for programs that bring their own; returns the exit code. */
 async function connectStdio(connected: Connected, name: string, options: ConnectOptions): Promise<number> {
-  const { app } = connected
+  const { app, profile, client } = connected
   const target = await fetchInfo(connected, name)
+  using tunnel = new RelayTunnel(profile.relay, client.tls)
   let code = 0
   const say = (error: GateError): void => {
     code = errorCodes[error.code].exit
@@ -184,7 +192,7 @@ async function connectStdio(connected: Connected, name: string, options: Connect
   // Whoever has our input may keep it open for ever; when nothing more comes, there is nothing more to say.
   stream.once('finish', () => process.stdin.destroy())
   const renewing = keepLogin(connected, new AbortController().signal)
-  await serveStream(stream, streamContext(connected, target, options, say))
+  await serveStream(stream, streamContext(connected, tunnel, target, options, say))
   await closed
   clearInterval(renewing)
   await lastReceipts(connected)

@@ -1,20 +1,19 @@
-// One connected agent: its control socket, its idle data sockets, and the streams opened through them.
+// One connected agent: its control socket, its tunnel, and the streams opened in it.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { SignedDecision } from '@gate/shared/approval'
 import { abortReason, GateError } from '@gate/shared/errors'
-import { packControl, unpackControl } from '@gate/shared/messages'
+import { packControl, type StreamMessage, unpackControl } from '@gate/shared/messages'
 import type { Target } from '@gate/shared/model'
 import type { Channel } from '@gate/shared/websocket/channel'
 import type { ControlSocket } from '@gate/shared/websocket/control-socket'
+import type { Tunnel } from '@gate/shared/websocket/tunnel'
 
-/** The agent answers a request for a data socket within this time. */
-const DATA_SOCKET_TIMEOUT_MS = 10_000
+/** An agent that is welcome dials its tunnel, and dials it again when it broke, within this time. */
+const TUNNEL_TIMEOUT_MS = 10_000
 /** The agent reaches and logs in to the target within this time. */
 const OPEN_TIMEOUT_MS = 20_000
 /** The agent hands a cancel request to the target within this time. */
 const CANCEL_TIMEOUT_MS = 15_000
-/** Idle sockets beyond this are not asked for, hence refused. */
-const MAX_IDLE = 64
 const MAX_WAITING = 1_000
 
 /** An open, logged-in stream to a target. */
@@ -45,8 +44,8 @@ export class AgentConnection {
   readonly #control: ControlSocket
   readonly #maximumStreams: number
   readonly #checkpoints: CheckpointSource
-  readonly #idle: Channel[] = []
-  readonly #waiting: ((channel: Channel) => void)[] = []
+  #tunnel: Tunnel | undefined
+  readonly #waiting: ((tunnel: Tunnel) => void)[] = []
   /** Who waits for the end of which stream's cancel requests, in the order of the requests. */
   readonly #cancelling = new Map<string, (() => void)[]>()
   #streams = 0
@@ -78,35 +77,30 @@ export class AgentConnection {
     return !this.#closed && this.targets.some(known => known.name === target)
   }
 
-  /** Takes a data socket that the agent dialled. */
-  offer(channel: Channel): void {
-    const waiting = this.#waiting.shift()
-    if (waiting !== undefined) return waiting(channel)
-    if (this.#closed || this.#idle.length >= MAX_IDLE) return channel.destroy()
-    this.#idle.push(channel)
-    channel.onFailure = () => {
-      const at = this.#idle.indexOf(channel)
-      if (at !== -1) this.#idle.splice(at, 1)
-    }
+  /** Takes a tunnel that the agent dialled, in place of the one before. */
+  offer(tunnel: Tunnel): void {
+    if (this.#closed) return tunnel.destroy()
+    this.#tunnel?.retire()
+    this.#tunnel = tunnel
+    for (const take of this.#waiting.splice(0)) take(tunnel)
   }
 
-  async #take(signal: AbortSignal): Promise<Channel> {
-    const idle = this.#idle.shift()
-    if (idle !== undefined) return idle
+  /** A channel of the tunnel; waits for the tunnel where the agent is about to dial it. */
+  async #channel(message: StreamMessage, signal: AbortSignal): Promise<Channel> {
+    if (this.#tunnel?.usable === true) return this.#tunnel.openChannel(message)
     if (this.#waiting.length >= MAX_WAITING)
       throw new GateError('ERR_GATE_LIMIT', `too many connections wait for agent ${this.name}`)
-    let take: (channel: Channel) => void = () => {}
-    const taken = new Promise<Channel>(resolve => {
+    let take: (tunnel: Tunnel) => void = () => {}
+    const taken = new Promise<Tunnel>(resolve => {
       take = resolve
     })
     this.#waiting.push(take)
-    this.#control.send(packControl({ type: 'dial', count: 1 }))
     const stop = new AbortController()
     try {
-      const timeout = wait(DATA_SOCKET_TIMEOUT_MS, undefined, { signal: stop.signal })
-      const answered = await Promise.race([taken, timeout, aborted(signal, stop.signal), this.#control.closed])
-      if (answered === undefined) throw new GateError('ERR_GATE_NO_AGENT', `agent ${this.name} does not answer`)
-      return answered
+      const timeout = wait(TUNNEL_TIMEOUT_MS, undefined, { signal: stop.signal })
+      const tunnel = await Promise.race([taken, timeout, aborted(signal, stop.signal), this.#control.closed])
+      if (tunnel === undefined) throw new GateError('ERR_GATE_NO_AGENT', `agent ${this.name} does not answer`)
+      return tunnel.openChannel(message)
     } finally {
       stop.abort()
       const at = this.#waiting.indexOf(take)
@@ -126,8 +120,8 @@ export class AgentConnection {
     }
     this.#streams += 1
     try {
-      const channel = await this.#take(signal)
-      const detail = await this.#opened(channel, { target, stream, parameters }, signal)
+      const channel = await this.#channel({ type: 'open', target, stream, parameters }, signal)
+      const detail = await this.#opened(channel, target, signal)
       channel.closed.then(
         () => {
           this.#streams -= 1
@@ -182,11 +176,7 @@ export class AgentConnection {
     if (waiting.length === 0) this.#cancelling.delete(stream)
   }
 
-  async #opened(
-    channel: Channel,
-    request: { target: string; stream: string; parameters: Record<string, string> },
-    signal: AbortSignal,
-  ): Promise<Record<string, string>> {
+  async #opened(channel: Channel, target: string, signal: AbortSignal): Promise<Record<string, string>> {
     const stop = new AbortController()
     try {
       const answer = new Promise<Record<string, string>>((resolve, reject) => {
@@ -196,9 +186,8 @@ export class AgentConnection {
         }
         channel.onFailure = reject
       })
-      channel.send({ type: 'open', ...request })
       const timeout = wait(OPEN_TIMEOUT_MS, undefined, { signal: stop.signal }).then(() => {
-        throw new GateError('ERR_GATE_TIMEOUT', `${request.target} did not answer within ${OPEN_TIMEOUT_MS} ms`)
+        throw new GateError('ERR_GATE_TIMEOUT', `${target} did not answer within ${OPEN_TIMEOUT_MS} ms`)
       })
       const detail = await Promise.race([answer, timeout, aborted(signal, stop.signal)])
       channel.onMessage = message =>
@@ -213,10 +202,17 @@ export class AgentConnection {
     }
   }
 
+  /** Opens nothing any more; what is open goes on. */
   close(): void {
     this.#closed = true
-    for (const channel of this.#idle.splice(0)) channel.destroy()
+    this.#tunnel?.retire()
     this.#control.destroy()
+  }
+
+  /** Ends all that is open as well. */
+  destroy(): void {
+    this.close()
+    this.#tunnel?.destroy()
   }
 }
 

@@ -15,8 +15,6 @@ import { AgentConnection, type CheckpointSource, type TargetConnection } from '.
 
 /** An agent that connected has this long to prove who it is. */
 const HELLO_TIMEOUT_MS = 10_000
-/** Data sockets an agent keeps dialled ahead. */
-const IDLE_STREAMS = 4
 
 export interface KnownTarget extends Target {
   readonly online: boolean
@@ -140,9 +138,8 @@ export class Agents {
       packControl({
         type: 'welcome',
         dataToken,
-        idleStreams: IDLE_STREAMS,
         refusedTargets: refused.map(target => target.name),
-        ...(contested.length === 0 ? {} : { contestedTargets: contested.map(target => target.name) }),
+        contestedTargets: contested.map(target => target.name),
       }),
     )
     this.#log.info('agent.online', { agent: agent.name, count: accepted.length })
@@ -283,7 +280,7 @@ export class Agents {
   }
 
   close(): void {
-    for (const connection of this.#connections.values()) connection.close()
+    for (const connection of this.#connections.values()) connection.destroy()
   }
 }
 

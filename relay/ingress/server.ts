@@ -1,15 +1,16 @@
 // The relay's door: HTTPS for the API, upgrades for streams; everything unauthenticated is refused here.
 import { readFile } from 'node:fs/promises'
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import { createAcceptor, refuseUpgrade } from '@gate/shared/websocket/accept'
-import type { Channel } from '@gate/shared/websocket/channel'
 import type { ControlSocket } from '@gate/shared/websocket/control-socket'
+import type { Tunnel } from '@gate/shared/websocket/tunnel'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import { ZodError } from 'zod'
 import type { RelayConfig } from '../config.ts'
+import { ClientTunnels, type Connect } from './client-tunnels.ts'
 
 const MAX_HEADER_BYTES = 32 * 1024
 const MAX_BODY_BYTES = 64 * 1024
@@ -17,26 +18,14 @@ const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 /** Upgrades that are being authenticated; more are turned away rather than queued. */
 const MAX_HANDSHAKES = 500
-const MAX_TASK_LENGTH = 200
-const MAX_REASON_LENGTH = 1_000
 
-/** What a person wants to connect to, and what for. */
-export interface ConnectWish {
-  readonly target: string
-  readonly task: string | undefined
-  readonly reason: string | undefined
-  readonly breakGlass: boolean
-  /** The local port could not see whose process it is: it had closed its socket. */
-  readonly isPeerGone: boolean
-  /** Where the connection comes from: the other end of its socket. What headers say of that is not believed. */
-  readonly clientAddress: string
-}
-
-/** What becomes of a connection that was upgraded. `authenticate` runs before the upgrade is granted. */
+/** Who may upgrade to what, and what becomes of it. What throws refuses the upgrade. */
 export interface Upgrades {
-  connect(token: string, wish: ConnectWish): Promise<(channel: Channel) => Promise<void>>
+  /** The subject's id. */
+  person(token: string): Promise<string>
+  connect: Connect
   agentControl(): Promise<(control: ControlSocket) => Promise<void>>
-  agentData(token: string): Promise<(channel: Channel) => void>
+  agentData(token: string): Promise<(tunnel: Tunnel) => void>
 }
 
 export async function createServer(config: RelayConfig, log: Log): Promise<FastifyInstance> {
@@ -82,10 +71,10 @@ function apiError(thrown: FastifyError): GateError {
 }
 
 /** Lets WebSockets in. A stream's failure after the upgrade is said on the stream itself. */
-export function acceptUpgrades(server: Server, upgrades: Upgrades, log: Log): void {
-  const acceptor = createAcceptor()
+export function acceptUpgrades(app: FastifyInstance, upgrades: Upgrades, { limits }: RelayConfig, log: Log): void {
+  const door = new Door(upgrades, limits.connections, limits.connections_per_subject, log)
   let handshakes = 0
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // A socket that breaks during the handshake has nobody else to tell.
     socket.on('error', () => socket.destroy())
     if (handshakes >= MAX_HANDSHAKES) {
@@ -95,7 +84,8 @@ export function acceptUpgrades(server: Server, upgrades: Upgrades, log: Log): vo
       )
     }
     handshakes += 1
-    admit(acceptor, upgrades, request, socket, head, log)
+    door
+      .admit(request, socket, head)
       .catch((thrown: unknown) => {
         const error = asGateError(thrown)
         if (error.code === 'ERR_GATE_INTERNAL') log.error('upgrade.failed', { error })
@@ -105,51 +95,67 @@ export function acceptUpgrades(server: Server, upgrades: Upgrades, log: Log): vo
         handshakes -= 1
       })
   })
+  // The server waits for its sockets; whatever ran in them has had its last words by now.
+  app.addHook('preClose', async () => door.close())
 }
 
-async function admit(
-  acceptor: ReturnType<typeof createAcceptor>,
-  upgrades: Upgrades,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  log: Log,
-): Promise<void> {
-  // gate's clients are no browsers; a page that dials here is an attack.
-  if (request.headers.origin !== undefined) throw new GateError('ERR_GATE_FORBIDDEN', 'browsers may not open streams')
-  const { pathname } = new URL(request.url ?? '/', 'http://relay')
-  const connect = /^\/v1\/connect\/([a-z0-9._-]{1,63})$/.exec(pathname)
-  if (connect?.[1] !== undefined) {
+class Door {
+  readonly #upgrades: Upgrades
+  readonly #acceptor = createAcceptor()
+  readonly #clients: ClientTunnels
+  readonly #tunnels = new Set<Tunnel>()
+  readonly #log: Log
+
+  constructor(upgrades: Upgrades, connections: number, connectionsPerSubject: number, log: Log) {
+    this.#upgrades = upgrades
+    const limits = { connections, connectionsPerSubject, handshakes: MAX_HANDSHAKES }
+    this.#clients = new ClientTunnels(upgrades.connect, limits, log)
+    this.#log = log
+  }
+
+  async admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    // gate's clients are no browsers; a page that dials here is an attack.
+    if (request.headers.origin !== undefined) throw new GateError('ERR_GATE_FORBIDDEN', 'browsers may not open streams')
+    const { pathname } = new URL(request.url ?? '/', 'http://relay')
+    if (pathname === '/v1/connect') return this.#client(request, socket, head)
+    if (pathname === '/v1/agent/control') {
+      const serve = await this.#upgrades.agentControl()
+      const control = await this.#acceptor.control(request, socket, head)
+      serve(control).catch(error => this.#log.error('agent.failed', { error }))
+    } else if (pathname === '/v1/agent/data') {
+      const serve = await this.#upgrades.agentData(bearer(request))
+      serve(this.#keep(await this.#acceptor.tunnel(request, socket, head, { lost: 'ERR_GATE_AGENT_LOST' })))
+    } else if (pathname.startsWith('/v1/connect/'))
+      throw new GateError('ERR_GATE_PROTOCOL', 'this relay no longer speaks as your gate does', {
+        hint: 'Install the gate that goes with the relay.',
+      })
+    else throw new GateError('ERR_GATE_NOT_FOUND', 'there is no such stream')
+  }
+
+  async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const clientAddress = addressOf(request)
-    const task = header(request, 'gate-task', MAX_TASK_LENGTH)
-    const reason = header(request, 'gate-reason', MAX_REASON_LENGTH)
-    const breakGlass = request.headers['gate-break-glass'] !== undefined
-    if (breakGlass && reason === undefined)
-      throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
-    const isPeerGone = request.headers['gate-peer'] !== undefined
-    const wish = { target: connect[1], task, reason, breakGlass, isPeerGone, clientAddress }
-    const serve = await upgrades.connect(bearer(request), wish)
-    const channel = await acceptor.channel(request, socket, head, 'ERR_GATE_CANCELLED')
-    later(serve(channel), channel, log)
-  } else if (pathname === '/v1/agent/control') {
-    const serve = await upgrades.agentControl()
-    const control = await acceptor.control(request, socket, head)
-    serve(control).catch(error => log.error('agent.failed', { error }))
-  } else if (pathname === '/v1/agent/data') {
-    const serve = await upgrades.agentData(bearer(request))
-    serve(await acceptor.channel(request, socket, head, 'ERR_GATE_AGENT_LOST'))
-  } else throw new GateError('ERR_GATE_NOT_FOUND', 'there is no such stream')
-}
+    const leave = this.#clients.admit(await this.#upgrades.person(bearer(request)))
+    try {
+      const tunnel = await this.#acceptor.tunnel(request, socket, head, {
+        lost: 'ERR_GATE_CANCELLED',
+        opened: (channel, message) => void this.#clients.serve(channel, message, clientAddress),
+      })
+      this.#clients.keep(this.#keep(tunnel), leave)
+    } catch (thrown) {
+      leave()
+      throw thrown
+    }
+  }
 
-function later(serving: Promise<void>, channel: Channel, log: Log): void {
-  serving.then(
-    () => channel.destroy(),
-    (thrown: unknown) => {
-      const error = asGateError(thrown)
-      if (error.code === 'ERR_GATE_INTERNAL') log.error('stream.failed', { error })
-      channel.destroy(error)
-    },
-  )
+  #keep(tunnel: Tunnel): Tunnel {
+    this.#tunnels.add(tunnel)
+    void tunnel.closed.then(() => this.#tunnels.delete(tunnel))
+    return tunnel
+  }
+
+  close(): void {
+    for (const tunnel of this.#tunnels) tunnel.destroy()
+  }
 }
 
 /** The other end of a request's socket; an IPv4 address as such, also on a socket that takes both. */
@@ -165,18 +171,4 @@ export function bearer(request: IncomingMessage): string {
   if (match?.[1] === undefined)
     throw new GateError('ERR_GATE_UNAUTHENTICATED', 'no session token was shown', { hint: 'Run gate login.' })
   return match[1]
-}
-
-/** A percent-encoded header: task and reason may hold any character, HTTP headers may not. */
-function header(request: IncomingMessage, name: string, limit: number): string | undefined {
-  const value = request.headers[name]
-  if (typeof value !== 'string' || value === '') return undefined
-  let text: string
-  try {
-    text = decodeURIComponent(value)
-  } catch (cause) {
-    throw new GateError('ERR_GATE_USAGE', `the header ${name} is not percent-encoded`, { cause })
-  }
-  if (text.length > limit) throw new GateError('ERR_GATE_LIMIT', `${name} has more than ${limit} characters`)
-  return text
 }

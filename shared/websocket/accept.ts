@@ -2,10 +2,11 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { type ErrorCode, errorCodes, GateError } from '../errors.ts'
-import { Channel, trim } from './channel.ts'
+import { errorCodes, GateError } from '../errors.ts'
+import { trim } from './channel.ts'
 import { ControlSocket } from './control-socket.ts'
 import { MAX_MESSAGE_BYTES } from './limits.ts'
+import { Tunnel, type TunnelOptions } from './tunnel.ts'
 
 const serverOptions = {
   noServer: true,
@@ -17,7 +18,7 @@ const serverOptions = {
 
 /** Completes the upgrade of an accepted request; the caller has authenticated it. */
 export function createAcceptor(): {
-  channel(request: IncomingMessage, socket: Duplex, head: Buffer, lost: ErrorCode): Promise<Channel>
+  tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, options: TunnelOptions): Promise<Tunnel>
   control(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<ControlSocket>
 } {
   const server = new WebSocketServer(serverOptions)
@@ -31,7 +32,7 @@ export function createAcceptor(): {
       server.handleUpgrade(request, socket, head, accepted => resolve(wrap(accepted)))
     })
   return {
-    channel: (request, socket, head, lost) => accept(request, socket, head, ws => new Channel(ws, lost)),
+    tunnel: (request, socket, head, options) => accept(request, socket, head, ws => new Tunnel(ws, socket, options)),
     control: (request, socket, head) => accept(request, socket, head, ws => new ControlSocket(ws)),
   }
 }

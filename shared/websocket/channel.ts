@@ -1,70 +1,82 @@
-// One stream: a WebSocket as a Port of bytes, with back-pressure.
-import { type RawData, WebSocket } from 'ws'
+// One stream: a channel of a tunnel as a Port of bytes, with back-pressure of its own.
 import { asGateError, type ErrorBody, type ErrorCode, errorFromBody, GateError } from '../errors.ts'
-import { MAX_CONTROL_BYTES, MAX_TEXT_LENGTH, parseStreamMessage, type StreamMessage } from '../messages.ts'
-import { Inbox, type Port } from '../port.ts'
-import {
-  CLOSE_GRACE_MS,
-  MAX_MESSAGE_BYTES,
-  PING_INTERVAL_MS,
-  SEND_HIGH_WATER_BYTES,
-  SILENCE_LIMIT_MS,
-} from './limits.ts'
+import { MAX_TEXT_LENGTH, parseStreamMessage, type StreamMessage } from '../messages.ts'
+import { Inbox, type Port, UNIT_OVERHEAD_BYTES } from '../port.ts'
+import { Queue } from '../queue.ts'
+import { CLOSE_GRACE_MS, MAX_FRAME_BYTES, WINDOW_BYTES } from './limits.ts'
 import { Mailbox } from './mailbox.ts'
 
-/** Bytes received and not yet consumed before the socket is paused. */
-const RECEIVE_HIGH_WATER_BYTES = 256 * 1024
+/** Credit is given back in pieces of this, so that few frames are spent on it. */
+const CREDIT_STEP_BYTES = WINDOW_BYTES / 4
+
+/** What a channel needs of the tunnel that it is in. */
+export interface Carrier {
+  /** False when nothing can be sent any more. */
+  readonly open: boolean
+  sendData(channel: number, bytes: Buffer): void
+  sendMessage(channel: number, text: string): void
+  sendCredit(channel: number, bytes: number): void
+  sendClose(channel: number): void
+  /** Undefined where there is room for more; else a promise of when there is. */
+  room(): Promise<void> | undefined
+  /** The channel is over; its id is never used again. */
+  forget(channel: number): void
+}
+
+/** A piece of bytes counts with what it costs beside them, on both sides alike. */
+function costOf(bytes: Buffer): number {
+  return bytes.length + UNIT_OVERHEAD_BYTES
+}
 
 /**
- * One WebSocket as a Port of bytes. Binary messages are the bytes; text messages are StreamMessages, of which
- * `end` (half-close) and `error` are handled here and the others are given to `onMessage`.
+ * A channel of a tunnel as a Port of bytes, and StreamMessages beside them in the same order, of which `end` (half-close) and
+ * `error` are handled here and the others are given to `onMessage`. The other side sends no more than its credit, so that a
+ * channel that nobody reads holds up no other.
  */
 export class Channel implements Port<Buffer> {
-  readonly #socket: WebSocket
-  readonly #inbox: Inbox<Buffer>
+  readonly #carrier: Carrier
+  readonly #id: number
   readonly #lost: ErrorCode
-  readonly #timer: NodeJS.Timeout
-  #heardMs = performance.now()
+  readonly #inbox: Inbox<Buffer>
+  /** What waits for credit: bytes, and messages that come after them. */
+  readonly #pending = new Queue<Buffer | string>()
+  /** What the other side still lets us send. The last piece may go below zero. */
+  #credit = WINDOW_BYTES
+  /** Received and not given back as credit, read or not. */
+  #owed = 0
+  #read = 0
+  #blocked: Promise<void> | undefined
+  #unblock: () => void = () => {}
   #endSent = false
   #endReceived = false
-  /** Both ends were exchanged: what closes the socket now is no failure. */
+  /** Destroyed, with last words that wait for credit. */
+  #leaving = false
+  /** No frame of it is sent or taken any more. */
+  #left = false
+  /** Both ends were exchanged: what happens to the tunnel now is no failure. */
   #over = false
   #broken: GateError | undefined
-  /** Resolves when the socket is closed, whatever the reason. */
-  readonly closed: Promise<void>
   #onFailure: ((cause: GateError) => void) | undefined
   #failureTold = false
-  /** Receives the text messages that are not handled by the channel itself. Set it before yielding to the event loop. */
+  #resolveClosed: () => void = () => {}
+  /** Resolves when the channel is over, whatever the reason. */
+  readonly closed: Promise<void>
+  /** Receives the messages that are not handled by the channel itself. Set it before yielding to the event loop. */
   readonly #messages = new Mailbox<StreamMessage>(() =>
     this.destroy(new GateError('ERR_GATE_PROTOCOL', 'an unexpected message on a stream')),
   )
 
-  /** `lost` is the code of the error that a connection which breaks without a word becomes. */
-  constructor(socket: WebSocket, lost: ErrorCode) {
-    this.#socket = socket
+  /** `lost` is the code of the error that a tunnel which breaks without a word becomes. */
+  constructor(carrier: Carrier, id: number, lost: ErrorCode) {
+    this.#carrier = carrier
+    this.#id = id
     this.#lost = lost
-    this.#inbox = new Inbox<Buffer>(
-      RECEIVE_HIGH_WATER_BYTES,
-      () => socket.pause(),
-      () => {
-        this.#heardMs = performance.now()
-        socket.resume()
-      },
-    )
-    socket.on('message', (data, isBinary) => this.#received(data, isBinary))
-    socket.on('pong', () => {
-      this.#heardMs = performance.now()
-    })
-    socket.on('error', thrown => this.#fail(asGateError(thrown, this.#lost, 'the tunnel broke')))
+    // It is bounded by the credit.
+    const go = (): void => {}
+    this.#inbox = new Inbox<Buffer>(Number.POSITIVE_INFINITY, go, go, bytes => this.#giveBack(bytes))
     this.closed = new Promise(resolve => {
-      socket.on('close', () => {
-        clearInterval(this.#timer)
-        this.#fail(new GateError(this.#lost, 'the tunnel was closed'))
-        resolve()
-      })
+      this.#resolveClosed = resolve
     })
-    this.#timer = setInterval(() => this.#checkAlive(), PING_INTERVAL_MS)
-    this.#timer.unref()
   }
 
   /** Whoever takes the messages; those that came before are handed over at once. */
@@ -76,6 +88,127 @@ export class Channel implements Port<Buffer> {
   set onFailure(told: (cause: GateError) => void) {
     this.#onFailure = told
     this.#tellFailure()
+  }
+
+  get open(): boolean {
+    return this.#carrier.open && !this.#endSent && !this.#left
+  }
+
+  get broken(): GateError | undefined {
+    return this.#broken
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Buffer> {
+    return this.#inbox
+  }
+
+  write(bytes: Buffer): Promise<void> | undefined {
+    if (!this.open || bytes.length === 0) return undefined
+    if (bytes.length <= MAX_FRAME_BYTES) this.#put(bytes)
+    else for (let at = 0; at < bytes.length; at += MAX_FRAME_BYTES) this.#put(bytes.subarray(at, at + MAX_FRAME_BYTES))
+    if (this.#pending.size === 0) return this.#carrier.room()
+    this.#blocked ??= new Promise(resolve => {
+      this.#unblock = resolve
+    })
+    return this.#blocked
+  }
+
+  send(message: StreamMessage): void {
+    if (!this.#left) this.#put(JSON.stringify(message))
+  }
+
+  end(): void {
+    if (!this.open) return
+    this.send({ type: 'end' })
+    this.#endSent = true
+    this.#finishWhenDone()
+  }
+
+  destroy(cause?: GateError): void {
+    if (this.#left || this.#leaving) return
+    this.#fail(cause ?? new GateError(this.#lost, 'the tunnel was closed'))
+    if (cause !== undefined && !this.#endSent) this.send({ type: 'error', error: trim(cause) })
+    this.#endSent = true
+    this.#leaving = true
+    if (this.#pending.size === 0) return this.#close()
+    setTimeout(() => this.#close(), CLOSE_GRACE_MS).unref()
+  }
+
+  /** Takes bytes of the other side. @throws {GateError} ERR_GATE_PROTOCOL when it sends more than it may. */
+  receive(bytes: Buffer): void {
+    if (this.#endReceived) return this.destroy(new GateError('ERR_GATE_PROTOCOL', 'bytes after the end of a stream'))
+    this.#owed += costOf(bytes)
+    if (this.#owed > WINDOW_BYTES + MAX_FRAME_BYTES + UNIT_OVERHEAD_BYTES)
+      throw new GateError('ERR_GATE_PROTOCOL', 'a stream got more bytes than it had room for')
+    if (bytes.length > 0) this.#inbox.push(bytes)
+    else this.#giveBack(bytes)
+  }
+
+  /** Takes a message of the other side. */
+  hear(text: string): void {
+    try {
+      this.#handle(parseStreamMessage(text))
+    } catch (thrown) {
+      this.destroy(asGateError(thrown))
+    }
+  }
+
+  /** The other side has room for more. @throws {GateError} ERR_GATE_PROTOCOL when it gives what it never got. */
+  allow(bytes: number): void {
+    this.#credit += bytes
+    if (this.#credit > WINDOW_BYTES) throw new GateError('ERR_GATE_PROTOCOL', 'a stream got credit for nothing')
+    this.#sendPending()
+  }
+
+  /** The other side has closed the channel, or the tunnel is gone. */
+  leave(cause = new GateError(this.#lost, 'the tunnel was closed')): void {
+    if (this.#left) return
+    this.#fail(cause)
+    this.#forget()
+  }
+
+  #handle(message: StreamMessage): void {
+    if (message.type === 'end') {
+      this.#endReceived = true
+      this.#inbox.finish()
+      this.#finishWhenDone()
+    } else if (message.type === 'error') {
+      this.#fail(errorFromBody(message.error))
+      this.#close()
+    } else {
+      this.#messages.put(message)
+    }
+  }
+
+  #put(unit: Buffer | string): void {
+    if (this.#pending.size > 0 || (typeof unit !== 'string' && this.#credit <= 0)) this.#pending.push(unit)
+    else this.#send(unit)
+  }
+
+  #send(unit: Buffer | string): void {
+    if (typeof unit === 'string') return this.#carrier.sendMessage(this.#id, unit)
+    this.#credit -= costOf(unit)
+    this.#carrier.sendData(this.#id, unit)
+  }
+
+  #sendPending(): void {
+    for (let unit = this.#pending.head; unit !== undefined; unit = this.#pending.head) {
+      if (typeof unit !== 'string' && this.#credit <= 0) return
+      this.#pending.shift()
+      this.#send(unit)
+    }
+    this.#unblock()
+    this.#blocked = undefined
+    if (this.#leaving) this.#close()
+    else this.#finishWhenDone()
+  }
+
+  #giveBack(bytes: Buffer): void {
+    this.#read += costOf(bytes)
+    if (this.#read < CREDIT_STEP_BYTES || this.#left || this.#endReceived) return
+    this.#owed -= this.#read
+    this.#carrier.sendCredit(this.#id, this.#read)
+    this.#read = 0
   }
 
   #tellFailure(): void {
@@ -91,99 +224,25 @@ export class Channel implements Port<Buffer> {
     this.#tellFailure()
   }
 
-  #received(data: RawData, isBinary: boolean): void {
-    this.#heardMs = performance.now()
-    const bytes = data as Buffer
-    if (isBinary) {
-      if (this.#endReceived) return this.destroy(new GateError('ERR_GATE_PROTOCOL', 'bytes after the end of a stream'))
-      if (bytes.length > 0) this.#inbox.push(bytes)
-      return
-    }
-    try {
-      if (bytes.length > MAX_CONTROL_BYTES) throw new GateError('ERR_GATE_LIMIT', 'a control message is too long')
-      this.#handle(parseStreamMessage(bytes.toString('utf8')))
-    } catch (thrown) {
-      this.destroy(asGateError(thrown))
-    }
-  }
-
-  #handle(message: StreamMessage): void {
-    if (message.type === 'end') {
-      this.#endReceived = true
-      this.#inbox.finish()
-      this.#closeWhenDone()
-    } else if (message.type === 'error') {
-      this.#fail(errorFromBody(message.error))
-      this.#close()
-    } else {
-      this.#messages.put(message)
-    }
-  }
-
-  /** A paused socket cannot show its pongs, so silence counts only while we listen. */
-  #checkAlive(): void {
-    if (this.#inbox.paused) return
-    if (performance.now() - this.#heardMs > SILENCE_LIMIT_MS) this.#socket.terminate()
-    else if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping()
-  }
-
-  get open(): boolean {
-    return this.#socket.readyState === WebSocket.OPEN && !this.#endSent
-  }
-
-  get broken(): GateError | undefined {
-    return this.#broken
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Buffer> {
-    return this.#inbox
-  }
-
-  write(bytes: Buffer): Promise<void> | undefined {
-    if (!this.open) return undefined
-    let at = 0
-    for (; bytes.length - at > MAX_MESSAGE_BYTES; at += MAX_MESSAGE_BYTES) {
-      this.#socket.send(bytes.subarray(at, at + MAX_MESSAGE_BYTES))
-    }
-    const rest = at === 0 ? bytes : bytes.subarray(at)
-    if (this.#socket.bufferedAmount + rest.length <= SEND_HIGH_WATER_BYTES) {
-      this.#socket.send(rest)
-      return undefined
-    }
-    // The callback also comes, with an error, when the socket breaks; then the reading side tells why.
-    return new Promise(resolve => this.#socket.send(rest, () => resolve()))
-  }
-
-  send(message: StreamMessage): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message))
-  }
-
-  end(): void {
-    if (!this.open) return
-    this.send({ type: 'end' })
-    this.#endSent = true
-    this.#closeWhenDone()
-  }
-
-  destroy(cause?: GateError): void {
-    this.#fail(cause ?? new GateError(this.#lost, 'the tunnel was closed'))
-    if (cause !== undefined && !this.#endSent) this.send({ type: 'error', error: trim(cause) })
-    this.#close()
-  }
-
-  #closeWhenDone(): void {
-    if (!this.#endSent || !this.#endReceived) return
+  #finishWhenDone(): void {
+    if (!this.#endSent || !this.#endReceived || this.#pending.size > 0 || this.#left) return
     this.#over = true
-    this.#close()
+    this.#forget()
   }
 
   #close(): void {
+    if (this.#left) return
+    this.#carrier.sendClose(this.#id)
+    this.#forget()
+  }
+
+  #forget(): void {
+    this.#left = true
     this.#endSent = true
-    if (this.#socket.readyState >= WebSocket.CLOSING) return
-    // A paused socket would never see the peer's closing frame.
-    this.#socket.resume()
-    this.#socket.close(1000)
-    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref()
+    this.#pending.clear()
+    this.#unblock()
+    this.#carrier.forget(this.#id)
+    this.#resolveClosed()
   }
 }
 

@@ -1,13 +1,14 @@
 // Dials a relay's WebSockets.
 import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
 import { WebSocket } from 'ws'
-import { abortReason, type ErrorCode, type GateError } from '../errors.ts'
+import { abortReason, type GateError } from '../errors.ts'
 import { parseRefusal } from '../messages.ts'
 import { relayError, strangeAnswer } from '../relay-error.ts'
-import { Channel } from './channel.ts'
 import { ControlSocket } from './control-socket.ts'
 import { MAX_MESSAGE_BYTES } from './limits.ts'
+import { Tunnel, type TunnelOptions } from './tunnel.ts'
 
 const MAX_REFUSAL_BODY_BYTES = 64 * 1024
 
@@ -27,7 +28,7 @@ export interface DialOptions {
  * that an intermediary sees; gate's clients are no browsers and the tunnel is TLS, so masking would only cost
  * a pass over every byte. @see https://www.rfc-editor.org/rfc/rfc6455#section-10.3
  */
-function dial<T>(url: string, options: DialOptions, wrap: (socket: WebSocket) => T): Promise<T> {
+function dial<T>(url: string, options: DialOptions, wrap: (socket: WebSocket, stream: Duplex) => T): Promise<T> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, {
       headers: options.headers,
@@ -44,12 +45,14 @@ function dial<T>(url: string, options: DialOptions, wrap: (socket: WebSocket) =>
     }
     const settled = (): void => signal?.removeEventListener('abort', abort)
     signal?.addEventListener('abort', abort, { once: true })
-    // The wrapper listens before the socket is open: ws drops a message that nobody listens for.
-    const wrapped = wrap(socket)
-    socket.once('upgrade', response => response.socket.setNoDelay(true))
-    socket.once('open', () => {
-      settled()
-      resolve(wrapped)
+    socket.once('upgrade', ({ socket: stream }) => {
+      stream.setNoDelay(true)
+      // The wrapper listens before the socket is open: ws drops a message that nobody listens for.
+      const wrapped = wrap(socket, stream)
+      socket.once('open', () => {
+        settled()
+        resolve(wrapped)
+      })
     })
     socket.once('error', thrown => {
       settled()
@@ -64,8 +67,8 @@ function dial<T>(url: string, options: DialOptions, wrap: (socket: WebSocket) =>
   })
 }
 
-export function dialChannel(url: string, lost: ErrorCode, options: DialOptions): Promise<Channel> {
-  return dial(url, options, socket => new Channel(socket, lost))
+export function dialTunnel(url: string, tunnel: TunnelOptions, options: DialOptions): Promise<Tunnel> {
+  return dial(url, options, (socket, stream) => new Tunnel(socket, stream, tunnel))
 }
 
 export function dialControl(url: string, options: DialOptions): Promise<ControlSocket> {

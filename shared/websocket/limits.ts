@@ -1,9 +1,18 @@
-// What bounds a WebSocket between gate's own programs.
+// What bounds a WebSocket between gate's own programs, and the channels in it.
 
-/** Largest message either side sends; longer writes are cut into several. */
+/** Largest message either side sends. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024
+/** Largest piece of a channel's bytes; longer writes are cut into several, so that other channels get between them. */
+export const MAX_FRAME_BYTES = 128 * 1024
 /** Bytes waiting to be sent on one socket before writers have to wait. */
-export const SEND_HIGH_WATER_BYTES = 1024 * 1024
+export const SEND_HIGH_WATER_BYTES = 256 * 1024
+/**
+ * Bytes of one channel that may be on their way or unread at the other side. It is what bounds a channel's rate where the way
+ * is long: 512 kB each 100 ms are 5 MB/s.
+ */
+export const WINDOW_BYTES = 512 * 1024
+/** Channels of one tunnel at a time. */
+export const MAX_CHANNELS = 16_384
 /** A peer that is silent for this long, although it was pinged, is gone. */
 export const SILENCE_LIMIT_MS = 45_000
 export const PING_INTERVAL_MS = 15_000

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import { dialChannel } from '@gate/shared/websocket/dial'
+import { dialTunnel } from '@gate/shared/websocket/dial'
 import pg from 'pg'
 import t from 'tap'
 import { tokenOf } from '../support/approver.ts'
@@ -254,18 +254,20 @@ t.test('broken bytes', async t => {
   })
 
   await t.test('of a program that nobody saw the relay takes nothing else', async t => {
-    const channel = await dialChannel(
-      `${world.relay.url.replace('http', 'ws')}/v1/connect/prod-db`,
-      'ERR_GATE_CANCELLED',
-      {
-        headers: { authorization: `Bearer ${await tokenOf(alice, world.relay.url)}`, 'gate-peer': 'gone' },
-        timeoutMs: 5_000,
-      },
+    const token = await tokenOf(alice, world.relay.url)
+    const tunnel = await dialTunnel(
+      `${world.relay.url.replace('http', 'ws')}/v1/connect`,
+      { lost: 'ERR_GATE_CANCELLED' },
+      { headers: { authorization: `Bearer ${token}` }, timeoutMs: 5_000 },
     )
+    const wish = { token, target: 'prod-db', breakGlass: false, isPeerGone: true }
+    const channel = tunnel.openChannel({ type: 'connect', ...wish })
+    channel.onMessage = ({ type }) => t.equal(type, 'accepted')
     const answer: Buffer[] = []
     await channel.write(client.startup({ user: 'alice', database: 'app' }))
     for await (const bytes of channel) answer.push(bytes)
     t.match(Buffer.concat(answer).toString(), /^E[\s\S]*before gate saw whose it is/)
+    tunnel.destroy()
   })
 
   await t.test('a cancel request that is answered hits nothing that the client sends from then on', async t => {

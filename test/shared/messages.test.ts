@@ -39,18 +39,10 @@ const control: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({
     type: type('welcome'),
     dataToken: text,
-    idleStreams: fc.integer({ min: 1, max: 64 }),
     refusedTargets: fc.array(name, { maxLength: 3 }),
-  }),
-  fc.record({
-    type: type('welcome'),
-    dataToken: text,
-    idleStreams: fc.integer({ min: 1, max: 64 }),
-    refusedTargets: fc.array(name, { maxLength: 3 }),
-    contestedTargets: fc.array(name, { minLength: 1, maxLength: 3 }),
+    contestedTargets: fc.array(name, { maxLength: 3 }),
   }),
   fc.record({ type: type('refused'), error }),
-  fc.record({ type: type('dial'), count: fc.integer({ min: 1, max: 64 }) }),
   fc.record({ type: type('cancel'), stream: text }),
   fc.record({ type: type('cancelled'), stream: text }),
 ) as fc.Arbitrary<ControlMessage>
@@ -59,6 +51,19 @@ const stream: fc.Arbitrary<StreamMessage> = fc.oneof(
   fc.record({ type: type('end') }),
   fc.record({ type: type('error'), error }),
   fc.record({ type: type('notice'), text }),
+  fc.record(
+    {
+      type: type('connect'),
+      token: text,
+      target: name,
+      task: text,
+      reason: text,
+      breakGlass: fc.boolean(),
+      isPeerGone: fc.boolean(),
+    },
+    { requiredKeys: ['type', 'token', 'target', 'breakGlass', 'isPeerGone'], noNullPrototype: true },
+  ),
+  fc.record({ type: type('accepted') }),
   fc.record({ type: type('open'), stream: text, target: name, parameters: texts }),
   fc.record({ type: type('opened'), detail: texts }),
 ) as fc.Arbitrary<StreamMessage>
@@ -131,15 +136,15 @@ t.test('hostile bytes are a GateError, and the next message is understood as bef
     [0xc7, 0x01, 0x65, 0x90],
     [0xc7, 0x01, 0x73, 0x90],
     [0xc7, 0x0c, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    [0x81, 0xa9, ...Buffer.from('__proto__'), 0x81, 0xa4, ...Buffer.from('type'), 0xa4, ...Buffer.from('dial')],
+    [0x81, 0xa9, ...Buffer.from('__proto__'), 0x81, 0xa4, ...Buffer.from('type'), 0xa4, ...Buffer.from('held')],
   ].map(bytes => Uint8Array.from(bytes))
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 64 }),
     fc.tuple(fc.constantFrom(...openings), fc.uint8Array({ maxLength: 32 })).map(parts => Buffer.concat(parts)),
   )
   fc.assert(
-    fc.property(bytes, fc.integer({ min: 1, max: 64 }), (hostile, count) => {
-      const message = { type: 'dial', count } as const
+    fc.property(bytes, text, (hostile, stream) => {
+      const message = { type: 'cancel', stream } as const
       return total(() => unpackControl(hostile)) && same(unpackControl(packControl(message)), message)
     }),
     { numRuns: 3000 },
@@ -152,24 +157,24 @@ t.test('hostile bytes are a GateError, and the next message is understood as bef
 
 t.test('values that are no message are refused', async t => {
   const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: true })
-  const dial = { type: 'dial', count: 1 }
+  const cancel = { type: 'cancel', stream: 's_1' }
   const hello = { type: 'hello', version: 1, agent: 'a', signature: '', targets: [] }
   const wrong: unknown[] = [
     ...[
       null,
       1,
-      'dial',
-      [dial],
+      'cancel',
+      [cancel],
       {},
-      { type: 'dial' },
+      { type: 'cancel' },
       { type: 'end' },
-      new Set(['dial']),
+      new Set(['cancel']),
       new Date(0),
       /a/,
       new Error('x'),
     ],
-    ...[0, 65, 1.5, '1', 1n << 40n, null, Number.NaN].map(count => ({ ...dial, count })),
-    { ...dial, more: true },
+    ...[0, 1.5, 1n << 40n, null, Number.NaN, ['s']].map(stream => ({ ...cancel, stream })),
+    { ...cancel, more: true },
     { ...hello, agent: '../etc' },
     { ...hello, agent: 'A' },
     { ...hello, agent: '' },
@@ -184,12 +189,16 @@ t.test('values that are no message are refused', async t => {
 
 t.test('texts on a stream that are no message are refused', async t => {
   const open = { type: 'open', stream: 's', target: 'prod', parameters: {} }
+  const connect = { type: 'connect', token: 't', target: 'prod', breakGlass: false, isPeerGone: false }
   const wrong: unknown[] = [
-    ...[null, 1, 'end', [], {}, { type: 'END' }, { type: 'dial', count: 1 }, { type: 'end', more: 1 }],
+    ...[null, 1, 'end', [], {}, { type: 'END' }, { type: 'cancel', stream: 's' }, { type: 'end', more: 1 }],
     { type: 'notice', text: 'x'.repeat(4097) },
     { ...open, target: 'Prod' },
     { ...open, target: 'a/b' },
     { ...open, parameters: { a: null } },
+    { ...connect, target: '../etc' },
+    { ...connect, breakGlass: 'yes' },
+    { ...connect, token: undefined },
     { type: 'error', error: { code: 'ERR_GATE_REFUSED' } },
     { type: 'error', error: { code: 'x'.repeat(65), message: '' } },
   ]

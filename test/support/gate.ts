@@ -31,6 +31,8 @@ export interface RelaySetup {
   /** More of relay.yaml. */
   readonly more?: string
   readonly port?: number
+  /** The port that its URL names, where something of the test hands bytes on to `port`. */
+  readonly publicPort?: number
   readonly tls?: { readonly certificate: string; readonly key: string }
   /** URL of a PostgreSQL database to use as the store. */
   readonly store?: string
@@ -69,7 +71,7 @@ export async function startRelay(setup: RelaySetup): Promise<RelayProcess> {
   const directory = await temporaryDirectory('relay')
   const port = setup.port ?? (await freePort())
   const scheme = setup.tls === undefined ? 'http' : 'https'
-  const url = `${scheme}://127.0.0.1:${port}`
+  const url = `${scheme}://127.0.0.1:${setup.publicPort ?? port}`
   const config = join(directory.path, 'relay.yaml')
   const policy = join(directory.path, 'policy.yaml')
   const state = join(directory.path, 'state')

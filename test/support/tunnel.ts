@@ -4,10 +4,12 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '@gate/shared/errors'
+import type { StreamMessage } from '@gate/shared/messages'
 import { createAcceptor } from '@gate/shared/websocket/accept'
 import type { Channel } from '@gate/shared/websocket/channel'
 import type { ControlSocket } from '@gate/shared/websocket/control-socket'
-import { type DialOptions, dialChannel, dialControl } from '@gate/shared/websocket/dial'
+import { type DialOptions, dialControl, dialTunnel } from '@gate/shared/websocket/dial'
+import type { Tunnel } from '@gate/shared/websocket/tunnel'
 
 type Acceptor = ReturnType<typeof createAcceptor>
 type Upgrade = (acceptor: Acceptor, request: IncomingMessage, socket: Duplex, head: Buffer) => void
@@ -45,17 +47,17 @@ export async function startTunnelServer(upgrade: Upgrade): Promise<TunnelServer>
   }
 }
 
-export interface Tunnel<End> extends AsyncDisposable {
+export interface Pair<End> extends AsyncDisposable {
   readonly near: End
   readonly far: End
   /** The TCP socket under the far end. */
   readonly socket: Socket
 }
 
-async function open<End extends Channel | ControlSocket>(
+async function open<End extends Tunnel | ControlSocket>(
   accept: (acceptor: Acceptor, request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<End>,
   dial: (url: string) => Promise<End>,
-): Promise<Tunnel<End>> {
+): Promise<Pair<End>> {
   let accepted: (far: Promise<End>) => void = () => {}
   const far = new Promise<End>(resolve => {
     accepted = resolve
@@ -77,19 +79,42 @@ async function open<End extends Channel | ControlSocket>(
 
 export const dialOptions: DialOptions = { headers: {}, timeoutMs: 30_000 }
 
-/** Two channels that are each other's other side: `near` dialled, `far` was accepted. */
-export function openTunnel(nearLost: ErrorCode, farLost: ErrorCode): Promise<Tunnel<Channel>> {
-  return open(
-    (acceptor, request, socket, head) => acceptor.channel(request, socket, head, farLost),
-    url => dialChannel(url, nearLost, dialOptions),
+/** The message that channels of tests are opened with. */
+export const opening: StreamMessage = { type: 'open', stream: 's_1', target: 'prod-db', parameters: {} }
+
+export interface TunnelPair extends Pair<Tunnel> {
+  /** Opens a channel from the near side; `near` and `far` are its two sides. */
+  channel(): Promise<{ readonly near: Channel; readonly far: Channel }>
+}
+
+/** Two tunnels that are each other's other side: `near` dialled, `far` was accepted. */
+export async function openTunnel(nearLost: ErrorCode, farLost: ErrorCode): Promise<TunnelPair> {
+  const taking: ((channel: Channel) => void)[] = []
+  const opened = (channel: Channel): void => taking.shift()?.(channel)
+  const pair = await open(
+    (acceptor, request, socket, head) => acceptor.tunnel(request, socket, head, { lost: farLost, opened }),
+    url => dialTunnel(url, { lost: nearLost }, dialOptions),
   )
+  const channel = async (): Promise<{ near: Channel; far: Channel }> => {
+    const far = new Promise<Channel>(resolve => taking.push(resolve))
+    const near = pair.near.openChannel(opening)
+    return { near, far: await far }
+  }
+  return { ...pair, channel }
 }
 
 /** As between gate connect and the relay. */
-export const tunnel = (): ReturnType<typeof openTunnel> =>
+export const tunnels = (): ReturnType<typeof openTunnel> =>
   openTunnel('ERR_GATE_RELAY_UNREACHABLE', 'ERR_GATE_CANCELLED')
 
-export function openControlTunnel(): Promise<Tunnel<ControlSocket>> {
+/** The two sides of a channel that is alone in its tunnel. */
+export async function tunnel(): Promise<Pair<Channel>> {
+  const pair = await tunnels()
+  const { near, far } = await pair.channel()
+  return { near, far, socket: pair.socket, [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose]() }
+}
+
+export function openControlTunnel(): Promise<Pair<ControlSocket>> {
   return open(
     (acceptor, request, socket, head) => acceptor.control(request, socket, head),
     url => dialControl(url, dialOptions),

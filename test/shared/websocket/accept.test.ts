@@ -1,7 +1,7 @@
 // Handshakes that are no good, that are refused, and whose senders go away.
 import { errorCodes, GateError } from '@gate/shared/errors'
 import { refuseUpgrade } from '@gate/shared/websocket/accept'
-import { dialChannel } from '@gate/shared/websocket/dial'
+import { dialTunnel } from '@gate/shared/websocket/dial'
 import t from 'tap'
 import { dialOptions, failure, handshake, openRaw, startTunnelServer } from '../../support/tunnel.ts'
 
@@ -9,7 +9,7 @@ t.test('a handshake', async t => {
   await t.test('of another protocol, version or form is refused, and whoever waits for it is told', async t => {
     const outcomes: Promise<unknown>[] = []
     await using server = await startTunnelServer((acceptor, ...upgrade) =>
-      outcomes.push(failure(acceptor.channel(...upgrade, 'ERR_GATE_CANCELLED'))),
+      outcomes.push(failure(acceptor.tunnel(...upgrade, { lost: 'ERR_GATE_CANCELLED' }))),
     )
     const bad = [
       handshake({ Upgrade: 'h2c' }),
@@ -41,7 +41,7 @@ t.test('a handshake', async t => {
     await using server = await startTunnelServer((acceptor, request, socket, head) => {
       // As while a relay looks the token up: the sender goes away, and only then the upgrade is granted.
       socket.resume().once('close', () => {
-        failure(acceptor.channel(request, socket, head, 'ERR_GATE_CANCELLED')).then(upgrading, upgrading)
+        failure(acceptor.tunnel(request, socket, head, { lost: 'ERR_GATE_CANCELLED' })).then(upgrading, upgrading)
       })
       asking()
     })
@@ -52,7 +52,7 @@ t.test('a handshake', async t => {
     t.match(await outcome, { code: 'ERR_GATE_PROTOCOL' })
   })
 
-  await t.test('that never ends, or has a header of a megabyte, gets no channel', async t => {
+  await t.test('that never ends, or has a header of a megabyte, gets no tunnel', async t => {
     let upgrades = 0
     await using server = await startTunnelServer(() => {
       upgrades += 1
@@ -69,7 +69,7 @@ t.test('a handshake', async t => {
   await t.test('that is refused gives the dialler the relay’s own error', async t => {
     const error = new GateError('ERR_GATE_FORBIDDEN', 'none of your groups may open prod', { hint: 'Ask bob.' })
     await using server = await startTunnelServer((_acceptor, _request, socket) => refuseUpgrade(socket, error))
-    t.match(await failure(dialChannel(server.url, 'ERR_GATE_CANCELLED', dialOptions)), {
+    t.match(await failure(dialTunnel(server.url, { lost: 'ERR_GATE_CANCELLED' }, dialOptions)), {
       code: 'ERR_GATE_FORBIDDEN',
       message: error.message,
       hint: 'Ask bob.',
@@ -96,7 +96,7 @@ t.test('a handshake', async t => {
       await using server = await startTunnelServer((_acceptor, _request, socket) =>
         socket.end(`HTTP/1.1 418 Teapot\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`),
       )
-      const thrown = await failure(dialChannel(server.url, 'ERR_GATE_CANCELLED', dialOptions))
+      const thrown = await failure(dialTunnel(server.url, { lost: 'ERR_GATE_CANCELLED' }, dialOptions))
       t.match(thrown, { code: 'ERR_GATE_RELAY_UNREACHABLE', message: /^the relay answered 418, / }, body.slice(0, 40))
     }
   })

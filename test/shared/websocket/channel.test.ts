@@ -5,7 +5,7 @@ import { GateError } from '@gate/shared/errors'
 import type { StreamMessage } from '@gate/shared/messages'
 import { socketPort } from '@gate/shared/port'
 import type { Channel } from '@gate/shared/websocket/channel'
-import { MAX_MESSAGE_BYTES } from '@gate/shared/websocket/limits'
+import { MAX_FRAME_BYTES } from '@gate/shared/websocket/limits'
 import fc from 'fast-check'
 import t from 'tap'
 import { failure, openRaw, readAll, tunnel } from '../../support/tunnel.ts'
@@ -34,9 +34,9 @@ t.test('a channel', async t => {
     t.pass()
   })
 
-  await t.test('cuts a long write into messages that the other side takes', async t => {
+  await t.test('cuts a long write into pieces that the other side takes', async t => {
     await using pair = await tunnel()
-    const big = Buffer.alloc(3 * MAX_MESSAGE_BYTES + 1, 'gate')
+    const big = Buffer.alloc(9 * MAX_FRAME_BYTES + 1, 'gate')
     const reading = readAll(pair.far)
     await pair.near.write(big)
     pair.near.end()

@@ -1,8 +1,8 @@
-// Dialling a channel: where nobody listens or answers, and what stops it.
+// Dialling a tunnel: where nobody listens or answers, and what stops it.
 import { getEventListeners, once } from 'node:events'
 import { createServer } from 'node:net'
 import { GateError } from '@gate/shared/errors'
-import { dialChannel } from '@gate/shared/websocket/dial'
+import { dialTunnel } from '@gate/shared/websocket/dial'
 import t from 'tap'
 import { dialOptions, failure, startTunnelServer, turn } from '../../support/tunnel.ts'
 
@@ -12,7 +12,7 @@ t.test('dialling', async t => {
     await server[Symbol.asyncDispose]()
     const controller = new AbortController()
     const thrown = await failure(
-      dialChannel(server.url, 'ERR_GATE_CANCELLED', { ...dialOptions, signal: controller.signal }),
+      dialTunnel(server.url, { lost: 'ERR_GATE_CANCELLED' }, { ...dialOptions, signal: controller.signal }),
     )
     t.match(thrown, {
       code: 'ERR_GATE_RELAY_UNREACHABLE',
@@ -28,7 +28,7 @@ t.test('dialling', async t => {
     const address = mute.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0
     const options = { ...dialOptions, timeoutMs: 50 }
-    const thrown = await failure(dialChannel(`ws://127.0.0.1:${port}/`, 'ERR_GATE_CANCELLED', options))
+    const thrown = await failure(dialTunnel(`ws://127.0.0.1:${port}/`, { lost: 'ERR_GATE_CANCELLED' }, options))
     t.match(thrown, { code: 'ERR_GATE_RELAY_UNREACHABLE' })
     mute.close()
   })
@@ -45,23 +45,31 @@ t.test('dialling', async t => {
     })
     const controller = new AbortController()
     upgrades.push(() => controller.abort(reason))
-    const dialling = dialChannel(server.url, 'ERR_GATE_CANCELLED', { ...dialOptions, signal: controller.signal })
+    const dialling = dialTunnel(
+      server.url,
+      { lost: 'ERR_GATE_CANCELLED' },
+      { ...dialOptions, signal: controller.signal },
+    )
     t.equal(await failure(dialling), reason)
     while (closed === 0) await turn()
-    const again = dialChannel(server.url, 'ERR_GATE_CANCELLED', { ...dialOptions, signal: controller.signal })
+    const again = dialTunnel(server.url, { lost: 'ERR_GATE_CANCELLED' }, { ...dialOptions, signal: controller.signal })
     t.equal(await failure(again), reason, 'a signal that has aborted already')
   })
 
-  await t.test('an opened channel no longer hangs on the signal it was dialled with', async t => {
+  await t.test('an opened tunnel no longer hangs on the signal it was dialled with', async t => {
     const controller = new AbortController()
     await using server = await startTunnelServer((acceptor, ...upgrade) => {
-      acceptor.channel(...upgrade, 'ERR_GATE_CANCELLED').catch(() => {})
+      acceptor.tunnel(...upgrade, { lost: 'ERR_GATE_CANCELLED' }).catch(() => {})
     })
-    const channel = await dialChannel(server.url, 'ERR_GATE_CANCELLED', { ...dialOptions, signal: controller.signal })
+    const tunnel = await dialTunnel(
+      server.url,
+      { lost: 'ERR_GATE_CANCELLED' },
+      { ...dialOptions, signal: controller.signal },
+    )
     t.equal(getEventListeners(controller.signal, 'abort').length, 0)
     controller.abort()
-    t.equal(channel.open, true)
-    channel.destroy()
-    await channel.closed
+    t.equal(tunnel.open, true)
+    tunnel.destroy()
+    await tunnel.closed
   })
 })
