@@ -3,8 +3,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { Inbox, type Port, SOCKET_INBOX_BYTES } from '@gate/shared/port'
-import { SEND_HIGH_WATER_BYTES } from '@gate/shared/websocket/limits'
 import { WebSocket, WebSocketServer } from 'ws'
+
+/** Bytes waiting to be sent on one socket before writers have to wait. */
+const SEND_HIGH_WATER_BYTES = 1024 * 1024
 
 const options = { perMessageDeflate: false, maxPayload: 1024 * 1024 } as const
 const server = new WebSocketServer({ ...options, noServer: true, clientTracking: false })
