@@ -8,6 +8,10 @@ import type { Tunnel } from '@gate/shared/websocket/tunnel'
 const DIAL_TIMEOUT_MS = 10_000
 /** The relay looks up who asks within this time. */
 const ACCEPT_TIMEOUT_MS = 20_000
+/** A tunnel that says nothing for so long after it was asked is taken for dead, as after a night's sleep, and another is dialled. */
+const SILENCE_MS = 2_000
+/** Of one that was heard of so shortly before, or was just dialled, that is not assumed. */
+const ALIVE_MS = 1_000
 
 export type ConnectWish = Omit<Extract<StreamMessage, { type: 'connect' }>, 'type'>
 
@@ -27,19 +31,30 @@ export class RelayTunnel implements Disposable {
    * @throws {GateError} ERR_GATE_RELAY_UNREACHABLE, what the relay refuses it with, or why `signal` aborted.
    */
   async connect(wish: ConnectWish, notice: (text: string) => void, signal: AbortSignal): Promise<Channel> {
-    const tunnel = await unlessAborted(this.#usable(wish.token), signal)
-    const channel = tunnel.openChannel({ type: 'connect', ...wish })
-    try {
-      await unlessAborted(accepted(channel), signal)
-    } catch (thrown) {
-      channel.destroy()
-      throw thrown
-    }
+    const channel =
+      (await this.#open(await unlessAborted(this.#usable(wish.token), signal), wish, signal)) ??
+      (await this.#open(await unlessAborted(this.#usable(wish.token), signal), wish, signal))
+    if (channel === undefined) throw new GateError('ERR_GATE_RELAY_UNREACHABLE', 'the relay does not answer')
     channel.onMessage = message => {
       if (message.type === 'notice') notice(message.text)
       else channel.destroy(unexpected(message))
     }
     return channel
+  }
+
+  /** Undefined when the tunnel turns out to be dead: nothing was asked of a target in it, so that another may be tried. */
+  async #open(tunnel: Tunnel, wish: ConnectWish, signal: AbortSignal): Promise<Channel | undefined> {
+    const channel = tunnel.openChannel({ type: 'connect', ...wish })
+    try {
+      if (await unlessAborted(accepted(channel, tunnel), signal)) return channel
+      // Other connections in it may be alive nevertheless.
+      tunnel.retire()
+      channel.destroy()
+      return undefined
+    } catch (thrown) {
+      channel.destroy()
+      throw thrown
+    }
   }
 
   [Symbol.dispose](): void {
@@ -74,19 +89,29 @@ export class RelayTunnel implements Disposable {
   }
 }
 
-function accepted(channel: Channel): Promise<void> {
+/** False when the tunnel is dead. @throws {GateError} what the relay refuses it with. */
+function accepted(channel: Channel, tunnel: Tunnel): Promise<boolean> {
+  const askedMs = performance.now()
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
+    const wasAlive = askedMs - tunnel.heardMs < ALIVE_MS
+    const silent = setTimeout(() => {
+      if (!wasAlive && tunnel.heardMs < askedMs) resolve(false)
+    }, SILENCE_MS)
+    const late = setTimeout(
       () => reject(new GateError('ERR_GATE_RELAY_UNREACHABLE', 'the relay does not answer')),
       ACCEPT_TIMEOUT_MS,
     )
-    const settle = (outcome: () => void): void => {
-      clearTimeout(timer)
-      outcome()
+    void channel.closed.then(() => {
+      clearTimeout(silent)
+      clearTimeout(late)
+    })
+    channel.onMessage = message => {
+      clearTimeout(silent)
+      clearTimeout(late)
+      if (message.type === 'accepted') resolve(true)
+      else reject(unexpected(message))
     }
-    channel.onMessage = message => settle(() => (message.type === 'accepted' ? resolve() : reject(unexpected(message))))
-    channel.onFailure = cause => settle(() => reject(cause))
-    void channel.closed.then(() => clearTimeout(timer))
+    channel.onFailure = cause => (tunnel.open ? reject(cause) : resolve(false))
   })
 }
 

@@ -68,6 +68,11 @@ export class Tunnel implements Carrier {
     this.#timer.unref()
   }
 
+  /** When the other side was last heard of, by `performance.now()`. */
+  get heardMs(): number {
+    return this.#heardMs
+  }
+
   get open(): boolean {
     return this.#socket.readyState === WebSocket.OPEN
   }

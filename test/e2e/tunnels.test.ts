@@ -1,5 +1,6 @@
 // All connections of a gate connect share one tunnel, all streams of an agent another: what that gives, and what it must not cost.
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import { dialTunnel } from '@gate/shared/websocket/dial'
 import pg from 'pg'
 import t from 'tap'
@@ -32,6 +33,7 @@ async function startWire(port: number, relayPort: number): Promise<Wire> {
   return {
     of,
     cut: path => of(path).map(socket => socket.resetAndDestroy()).length,
+    silence: path => of(path).map(socket => socket.unpipe().pause()).length,
     [Symbol.asyncDispose]: async () => {
       for (const socket of open.keys()) socket.destroy()
       await new Promise(resolve => server.close(resolve))
@@ -43,6 +45,8 @@ interface Wire extends AsyncDisposable {
   of(path: string): Socket[]
   /** Breaks the connections that asked for this path, without a word; returns how many. */
   cut(path: string): number
+  /** Hands on nothing more of them, and tells nobody, as a network does that went away. */
+  silence(path: string): number
 }
 
 const CLIENT = '/v1/connect'
@@ -101,6 +105,16 @@ t.test('tunnels', { skip: hasPsql ? false : 'no psql on this machine' }, async t
     t.match(await lost, { message: /Connection terminated|gate:/ })
     const done = await psql(gate, ['-At', '-c', 'select 42'])
     t.equal(done.stdout, '42\n')
+  })
+
+  await t.test("a gate connect's that fell silent is given up by the next connection", async t => {
+    t.equal((await psql(gate, ['-At', '-c', 'select 42'])).stdout, '42\n')
+    // Longer than ALIVE_MS in cli/tunnel.ts.
+    await wait(1_100)
+    t.equal(wire.silence(CLIENT), 1)
+    const done = await psql(gate, ['-At', '-c', 'select 42'])
+    t.equal(done.stdout, '42\n', done.stderr)
+    t.equal((await psql(gate, ['-At', '-c', 'select 42'])).stdout, '42\n', 'and the one after uses the new one')
   })
 
   await t.test("an agent's that breaks ends its streams with a word, and it dials again by itself", async t => {
