@@ -94,6 +94,8 @@ function accepted(channel: Channel, tunnel: Tunnel): Promise<boolean> {
   const askedMs = performance.now()
   return new Promise((resolve, reject) => {
     const wasAlive = askedMs - tunnel.heardMs < ALIVE_MS
+    // A relay that is busy answers this nevertheless.
+    if (!wasAlive) tunnel.ping()
     const silent = setTimeout(() => {
       if (!wasAlive && tunnel.heardMs < askedMs) resolve(false)
     }, SILENCE_MS)

@@ -63,7 +63,7 @@ export class Tunnel implements Carrier {
     })
     this.#timer = setInterval(() => {
       if (performance.now() - this.#heardMs > SILENCE_LIMIT_MS) socket.terminate()
-      else if (this.open) socket.ping()
+      else this.ping()
     }, PING_INTERVAL_MS)
     this.#timer.unref()
   }
@@ -75,6 +75,11 @@ export class Tunnel implements Carrier {
 
   get open(): boolean {
     return this.#socket.readyState === WebSocket.OPEN
+  }
+
+  /** Asks the other side for a sign of life, which `heardMs` shows. */
+  ping(): void {
+    if (this.open) this.#socket.ping()
   }
 
   /** Whether channels can be opened in it. */
