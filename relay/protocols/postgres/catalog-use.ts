@@ -66,6 +66,8 @@ const beside =
 export class CatalogUse {
   readonly #source: CatalogSource
   readonly #clock: Clock
+  /** What changes of this session are known by long after it: not by itself, which would keep all that it remembers. */
+  readonly #session = Symbol('session')
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Commands that change the catalog, until they end. */
   readonly #changing = new Map<number, Changing>()
@@ -216,7 +218,7 @@ export class CatalogUse {
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
     for (const number of commands) {
-      const end = change === undefined ? undefined : this.#source.changes.begin(change, this)
+      const end = change === undefined ? undefined : this.#source.changes.begin(change, this.#session)
       this.#changing.set(number, { end, matters: gate.masked })
     }
   }
@@ -224,7 +226,7 @@ export class CatalogUse {
   /** Says of a statement that was judged just now whether that still holds. Later commands of this session come after it. */
   currency(statement: StatementFacts): () => boolean {
     const since = this.#since
-    return () => !this.#source.changes.concernedSince(since, namesOf(statement), this)
+    return () => !this.#source.changes.concernedSince(since, namesOf(statement), this.#session)
   }
 
   /** For a statement that was judged just now by a catalog: whether its answer comes so late that it has to be judged once more, and by which. */

@@ -81,7 +81,7 @@ export function namesOf({ parts }: StatementFacts): readonly RelationName[] {
 interface Begun {
   readonly change: Change
   /** Whose it is: one for each session. */
-  readonly owner: object
+  readonly owner: symbol
 }
 
 /** The changes of one target, in all sessions. */
@@ -97,7 +97,7 @@ export class SchemaChanges {
   }
 
   /** A change begins; what is given ends it. */
-  begin(change: Change, owner: object): () => void {
+  begin(change: Change, owner: symbol): () => void {
     const entry = { change, owner }
     this.#open.add(entry)
     this.#recent.push(entry)
@@ -113,7 +113,7 @@ export class SchemaChanges {
   }
 
   /** Whether one of somebody else began after so many that concerns these names. */
-  concernedSince(count: number, names: readonly RelationName[], self: object): boolean {
+  concernedSince(count: number, names: readonly RelationName[], self: symbol): boolean {
     const began = this.#count - count
     if (began > this.#recent.length) return true
     if (began <= 0) return false

@@ -30,7 +30,7 @@ async function resolved(text: string): Promise<Resolved> {
 function session() {
   const masks = [mask]
   const changes = new SchemaChanges()
-  changes.begin('all', {})
+  changes.begin('all', Symbol('somebody else'))
   let newest: Catalog | undefined
   const source = {
     freshCatalog: () => newest,
@@ -57,6 +57,32 @@ function session() {
     },
   }
 }
+
+t.test('a session that changed the schema and is over', async t => {
+  const changes = new SchemaChanges()
+  const catalog = await withType('type_of_a_session')
+  const { facts } = await resolved('alter table customers add column more text')
+  const before = changes.count
+  const ended = (() => {
+    const source = {
+      freshCatalog: () => catalog,
+      newestCatalog: () => catalog,
+      readCatalog: async () => catalog,
+      catalogChanges: () => {},
+      changes,
+    }
+    const use = new CatalogUse(source, systemClock)
+    use.runs(facts, [1], catalog, { masked: true })
+    return new WeakRef(use)
+  })()
+  t.equal(changes.count, before + 1)
+  await setImmediate()
+  collect()
+  await setImmediate()
+  collect()
+  t.equal(ended.deref(), undefined, 'is not kept by what others know of its change')
+  t.equal(changes.concernedSince(before, [{ schema: undefined, name: 'customers' }], Symbol('another')), true)
+})
 
 t.test('twenty catalogs, and a statement that is remembered for each', async t => {
   const { judge } = session()

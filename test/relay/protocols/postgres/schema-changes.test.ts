@@ -63,7 +63,7 @@ t.test('each command says what it changes', async t => {
 
 t.test('changes are known while they are open, and to others for as long as they matter', t => {
   const changes = new SchemaChanges()
-  const [one, two] = [{}, {}]
+  const [one, two] = [Symbol('one'), Symbol('two')]
   const named = (name: string): { schema: undefined; name: string }[] => [{ schema: undefined, name }]
   const before = changes.count
   const end = changes.begin(new Set(['t']), one)
