@@ -110,6 +110,11 @@ export class RelaySession implements Session {
     return this.#subject()
   }
 
+  /** Ends it at once. */
+  stop(cause: GateError): void {
+    this.#stop.abort(cause)
+  }
+
   /** Ends it at once and says who did and why. A record that cannot be written does not keep it open. */
   kill(by: Person, reason: string): void {
     this.#stopBy(

@@ -6,7 +6,8 @@ import { TaskRows } from './task-rows.ts'
 
 export class Sessions {
   readonly #context: SessionsContext
-  readonly #shutdown = new AbortController()
+  /** Set when the relay goes down: why. */
+  #closing: GateError | undefined
   readonly #running = new Set<Promise<void>>()
   readonly #sessions = new Map<string, RelaySession>()
   readonly #perSubject = new Map<string, number>()
@@ -61,8 +62,10 @@ export class Sessions {
     if (protocol === undefined)
       throw new GateError('ERR_GATE_NOT_FOUND', `this relay does not speak ${target.protocol}`)
     using watched = logins.watch(request.login)
-    const signal = AbortSignal.any([watched.signal, this.#shutdown.signal])
-    const session = new RelaySession(this.#context, this.#taskRows, request, target, protocol, watched.subject, signal)
+    const { subject, signal } = watched
+    const session = new RelaySession(this.#context, this.#taskRows, request, target, protocol, subject, signal)
+    // One signal for all of them would remember each: node keeps a weak reference of what AbortSignal.any() makes of it.
+    if (this.#closing !== undefined) session.stop(this.#closing)
     if (ofSubject >= limits.connectionsPerSubject || this.#running.size >= limits.connections) {
       session.overLimit = new GateError(
         'ERR_GATE_LIMIT',
@@ -85,9 +88,11 @@ export class Sessions {
 
   /** Ends every connection with a clear word and waits for them. */
   async close(): Promise<void> {
-    this.#shutdown.abort(
-      new GateError('ERR_GATE_SHUTDOWN', 'the relay is going down', { hint: 'Connect again in a moment.' }),
-    )
+    const closing = new GateError('ERR_GATE_SHUTDOWN', 'the relay is going down', {
+      hint: 'Connect again in a moment.',
+    })
+    this.#closing = closing
+    for (const session of [...this.#sessions.values()]) session.stop(closing)
     await Promise.allSettled(this.#running)
   }
 }
