@@ -163,8 +163,10 @@ export class SessionGate implements Gate {
       return { command, decision: judge(this.#context, command, current) }
     })
     const deny = denyOf(again) ?? unaskedOf(again, holds)
-    if (deny === undefined) await this.#holds.use(passage)
-    else await this.#holds.drop(passage)
+    // Each turn takes an approval that was used up for this one, so there are no more turns than approvals.
+    if (deny === undefined && !(await this.#holds.use(passage)))
+      return this.#ask(judged, holds, policy, asked, waiting, signal)
+    if (deny !== undefined) await this.#holds.drop(passage)
     const verdict = this.#record(again, deny ?? allowOf(again), passage, () => asked, current)
     if (deny === undefined) this.#passed.set(verdict, holds)
     return verdict

@@ -20,6 +20,8 @@ export interface Passage {
   readonly deny: Deny | undefined
   /** Requests that were made, in order; those that were approved still have to be used. */
   readonly requests: readonly string[]
+  /** Those of them that were approved before the command came: the same command may use them up elsewhere. */
+  readonly earlier: readonly string[]
   readonly grants: readonly string[]
   /** A request that waits on, without the client. */
   readonly pending: string | undefined
@@ -40,6 +42,7 @@ export interface Question {
 export const free: Passage = {
   deny: undefined,
   requests: [],
+  earlier: [],
   grants: [],
   pending: undefined,
   brokeGlass: false,
@@ -91,11 +94,20 @@ export class Holds {
   }
 
   /**
-   * Uses what was approved up: its command goes on now, and never again.
+   * Uses what was approved up: its command goes on now, and never again. False where the same command, sent at the same time,
+   * was faster with an approval from before: then it is like any that nobody has approved.
    * @throws {GateError} ERR_GATE_CONFLICT, ERR_GATE_STORE; nothing may run then.
    */
-  async use({ requests }: Passage): Promise<void> {
-    for (const request of requests) await this.#context.approvals.use(request)
+  async use({ requests, earlier }: Passage): Promise<boolean> {
+    for (const request of requests) {
+      try {
+        await this.#context.approvals.use(request)
+      } catch (thrown) {
+        if (earlier.includes(request) && asGateError(thrown).code === 'ERR_GATE_CONFLICT') return false
+        throw thrown
+      }
+    }
+    return true
   }
 
   /** The command does not run after all. */
@@ -148,7 +160,9 @@ export class Holds {
     const { request, answer } = await approvals.askLater(asking, this.#made(question, waiting))
     if (answer !== undefined) {
       recorder.append(approvalEvent(session, answer))
-      return { ...free, requests: [request], approvals: answer.decisions.flatMap(decision => decision.signed ?? []) }
+      const requests = [request]
+      const signed = answer.decisions.flatMap(decision => decision.signed ?? [])
+      return { ...free, requests, earlier: requests, approvals: signed }
     }
     const reason = `it waits for ${hold.approvers.text} to approve it`
     const hint = `Send exactly the same again when it is approved: gate requests --mine shows ${request}.`
@@ -230,6 +244,7 @@ function join(a: Passage, b: Passage): Passage {
   return {
     deny: a.deny ?? b.deny,
     requests: [...a.requests, ...b.requests],
+    earlier: [...a.earlier, ...b.earlier],
     grants: [...a.grants, ...b.grants],
     pending: a.pending ?? b.pending,
     brokeGlass: a.brokeGlass || b.brokeGlass,

@@ -154,7 +154,7 @@ export class RowDecisions {
       await this.#holds.drop(passage)
       return { settled: decision, request }
     }
-    await this.#holds.use(passage)
+    if (!(await this.#holds.use(passage))) return this.#askRows(over, waiting, signal)
     return { settled: { effect: 'allow', rule: over[0]?.limit.rule ?? 'routine', obligations: [] }, request }
   }
 
