@@ -13,7 +13,7 @@ import { type SignedWord, takeWord } from './deciding.ts'
 import { forgotten, isRemembered, settledStates } from './forgetting.ts'
 import { type Grant, Grants } from './grants.ts'
 import { ApproverKeys } from './keys.ts'
-import { expireLater, findLater } from './later.ts'
+import { type AskedLater, expireLater, findLater, keyOf } from './later.ts'
 import { isSamePerson } from './person.ts'
 import { type ApprovalRequest, type Decision, noRequest, readDecisions, readRequest, readRequests } from './requests.ts'
 import { type Review, Reviews } from './reviews.ts'
@@ -37,6 +37,8 @@ export class Approvals implements AsyncDisposable {
   readonly #log: Log
   readonly #waiting: Waiting
   readonly #watchers = new Set<() => void>()
+  /** Commands whose clients do not wait, while they are looked for or made: one that comes twice at once waits once. */
+  readonly #later = new Map<string, Promise<unknown>>()
 
   private constructor(store: Store, options: ApprovalsOptions, notices: Notices, clock: Clock, log: Log) {
     this.#store = store
@@ -115,10 +117,18 @@ export class Approvals implements AsyncDisposable {
    * the client; the same command waits once. An approval still has to be used.
    * @throws {GateError} when the request cannot be made.
    */
-  async askLater(
-    asking: Asking,
-    made: (request: ApprovalRequest) => void,
-  ): Promise<{ readonly request: string; readonly answer: Answer | undefined }> {
+  async askLater(asking: Asking, made: (request: ApprovalRequest) => void): Promise<AskedLater> {
+    const key = keyOf(asking)
+    const asked = (this.#later.get(key) ?? Promise.resolve()).then(() => this.#askLater(asking, made))
+    const over = asked.catch(() => {})
+    this.#later.set(key, over)
+    void over.then(() => {
+      if (this.#later.get(key) === over) this.#later.delete(key)
+    })
+    return asked
+  }
+
+  async #askLater(asking: Asking, made: (request: ApprovalRequest) => void): Promise<AskedLater> {
     await expireLater(this.#store, this.#clock.now())
     const known = await findLater(this.#store, asking, this.#clock.now())
     if (known?.state === 'approved') {

@@ -4,6 +4,13 @@ import { canonicalJson } from '@gate/shared/canonical'
 import { type Store, storeErrors } from '../store/store.ts'
 import type { Asking } from './asking.ts'
 import { forgetting } from './forgetting.ts'
+import type { Answer } from './waiting.ts'
+
+/** The request that a command has; with its answer where it is approved. */
+export interface AskedLater {
+  readonly request: string
+  readonly answer: Answer | undefined
+}
 
 /** SHA-256 of the command and of its parameters, in hexadecimal. */
 export function hashesOf({ command, parameters }: Pick<Asking, 'command' | 'parameters'>): {
@@ -14,6 +21,13 @@ export function hashesOf({ command, parameters }: Pick<Asking, 'command' | 'para
     commandHash: commandSha256(Buffer.from(command)),
     parametersHash: commandSha256(parameterBytes(parameters)),
   }
+}
+
+/** What two commands have in common that are the same, but for where they run. */
+export function keyOf(asking: Asking): string {
+  const { access, hold } = asking
+  const { commandHash, parametersHash } = hashesOf(asking)
+  return JSON.stringify([access.subject.id, access.target.name, hold.rule, commandHash, parametersHash])
 }
 
 /** Commands of one person that are the same but for where they run; more are not looked at. */
