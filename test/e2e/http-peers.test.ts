@@ -55,6 +55,8 @@ const handshakes: Readonly<Record<string, (asked: string) => string>> = {
   '/moved': () => 'HTTP/1.1 302 Found\r\nLocation: /agreed\r\nContent-Length: 0\r\n\r\n',
   '/later': () =>
     'HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  '/version': () =>
+    'HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8, 7\r\nX-Own: 1\r\nContent-Length: 3\r\n\r\nold',
   '/long-refusal': () => `HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(100_000)}`,
 }
 
@@ -416,6 +418,13 @@ t.test('handshakes: what the service says of them', async t => {
     /^HTTP\/1\.1 404 [\s\S]*content-length: 0\r\n[\s\S]*\r\n\r\n$/,
   )
   t.equal(await outcomeOf('/later'), '429')
+  const required =
+    /^HTTP\/1\.1 426 Upgrade Required\r\n(?=[\s\S]*Upgrade: websocket\r\n)(?=[\s\S]*Connection: upgrade, close\r\n)/i
+  for (const port of [toWrongFrames.port, maskedFrames.port]) {
+    const version = await refusal(port, '/version')
+    t.match(version, required, 'to what a service wants to change')
+    t.match(version, /Sec-WebSocket-Version: 8, 7\r\nX-Own: 1\r\n/)
+  }
 })
 
 t.test('messages in fragments, with control frames between them, are one message', async t => {

@@ -11,12 +11,17 @@ import type { AnswerHead } from './upstream.ts'
 /** About a body that does not go on. */
 const ofBodies: ReadonlySet<string> = new Set(['content-type', 'content-encoding', 'content-language'])
 
+/** About what both sides go on in, which is made anew on each. A service that does not agree says with which versions it would. */
+const ofAgreement: ReadonlySet<string> = new Set([
+  ...['sec-websocket-accept', 'sec-websocket-extensions', 'sec-websocket-protocol', 'sec-websocket-key'],
+])
+
 /** What of the fields is for the client, masked where they are for this person. */
 function clientFields({ status, fields }: AnswerHead, masking: Masking | undefined): FieldList {
   // That of HEAD: the head alone is looked at.
   const plan = planAnswer('HEAD', status, fields, masking, undefined)
   if (plan.do === 'refuse') return []
-  return plan.fields.filter(([name]) => name !== 'content-length' && !name.startsWith('sec-websocket-'))
+  return plan.fields.filter(([name]) => name !== 'content-length' && !ofAgreement.has(name))
 }
 
 /**
