@@ -63,8 +63,26 @@ export const copySources: readonly string[] = [
   ...['x-ms-rename-source', 'x-symlink-target', 'x-oss-symlink-target', 'x-tos-symlink-target', manifestSource],
 ]
 
-/** Headers by which a request asks to be taken for one of another method. */
-export const methodOverrides: readonly string[] = [
-  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-method', 'http-method-override'],
-  'x-tunneled-method',
+/**
+ * Names by which a request asks to be taken for one of another method, and where frameworks look for them: among the fields of
+ * its head, or among the members of its query or body. There `x-method` and the like are anybody's own words.
+ */
+const overrides: readonly { readonly name: string; readonly places: readonly ('field' | 'member')[] }[] = [
+  { name: 'x-http-method-override', places: ['field', 'member'] },
+  { name: 'x-http-method', places: ['field', 'member'] },
+  { name: 'x-method-override', places: ['field', 'member'] },
+  { name: 'x-tunneled-method', places: ['field', 'member'] },
+  { name: 'x-method', places: ['field'] },
+  { name: 'http-method-override', places: ['field'] },
+  { name: '_method', places: ['member'] },
+  { name: '_httpmethod', places: ['member'] },
 ]
+
+/** Of the fields of a head, by which no request may ask for another method. */
+export const overrideFields: readonly string[] = namesIn('field')
+/** The same of members, in lower case; to some a hyphen is an underscore. */
+export const overrideMembers: readonly string[] = namesIn('member')
+
+function namesIn(place: 'field' | 'member'): string[] {
+  return overrides.filter(({ places }) => places.includes(place)).map(({ name }) => name)
+}

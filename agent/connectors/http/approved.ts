@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { commandSha256, parametersSha256 } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
-import { contentOf, methodOverrides, requestText } from '@gate/shared/http-command'
+import { contentOf, overrideFields, requestText } from '@gate/shared/http-command'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import { hasBody, wholeBody } from './body.ts'
 import { canonical } from './headers.ts'
@@ -24,7 +24,7 @@ export async function approvedBody(
 ): Promise<Buffer | undefined> {
   const { method = '', url = '', headers } = request
   const next = guard.next([isUpgrade ? 'websocket' : method.toLowerCase()])
-  const override = Object.keys(headers).find(name => methodOverrides.includes(canonical(name)))
+  const override = Object.keys(headers).find(name => overrideFields.includes(canonical(name)))
   if (override !== undefined)
     throw new GateError('ERR_GATE_REFUSED', `the agent lets no request with ${override} pass here`)
   if (isUpgrade && guard.needs(['message']))

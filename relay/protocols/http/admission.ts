@@ -1,6 +1,6 @@
 // Which requests a local port takes at all: from programs of its user and from pages that it served itself. Pure.
 import { GateError } from '@gate/shared/errors'
-import { methodOverrides } from '@gate/shared/http-command'
+import { overrideFields } from '@gate/shared/http-command'
 import type { Fields } from './fields.ts'
 
 /** Names by which a local port is reached. A page elsewhere can make any other name lead here (DNS rebinding). */
@@ -32,7 +32,7 @@ export function admit(method: string, authority: string | undefined, fields: Fie
   const isUntold = origin === 'null' && site === 'same-origin'
   if (origin !== undefined && !isUntold && origin.toLowerCase() !== `http://${host.toLowerCase()}`) throw foreign()
   if (site !== undefined && !ownSites.has(site) && !isVisit(method, fields)) throw foreign()
-  const override = methodOverrides.find(header => fields.one(header) !== undefined)
+  const override = overrideFields.find(header => fields.one(header) !== undefined)
   if (override !== undefined)
     throw new GateError('ERR_GATE_PROTOCOL', `the request has ${override}`, { hint: 'Send the method itself.' })
 }

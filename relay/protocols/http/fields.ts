@@ -1,6 +1,6 @@
 // The header fields of a request or an answer: read strictly, and what of them goes on. Pure.
 import { GateError } from '@gate/shared/errors'
-import { copySources, methodOverrides } from '@gate/shared/http-command'
+import { copySources, overrideFields } from '@gate/shared/http-command'
 
 /** More than servers take by default. */
 const MAX_FIELDS = 200
@@ -19,7 +19,7 @@ const single: ReadonlySet<string> = new Set([
     'prefer-async',
   ],
   'sec-websocket-version',
-  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'sec-fetch-site', 'sec-fetch-mode'],
+  ...['sec-fetch-site', 'sec-fetch-mode'],
   ...copySources,
 ])
 
@@ -140,7 +140,7 @@ export function disguisedField(fields: Fields, others: readonly string[]): strin
     if (plainName.test(name)) return false
     const plain = name.replace(/[^a-z0-9]/g, '-')
     const isGoneBy = single.has(plain) || hopByHop.has(plain) || others.includes(plain)
-    return isGoneBy || isOwn(plain) || methodOverrides.includes(plain)
+    return isGoneBy || isOwn(plain) || overrideFields.includes(plain)
   })
   return found?.[0]
 }

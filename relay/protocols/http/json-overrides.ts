@@ -1,5 +1,6 @@
 // Methods that hide in JSON: frameworks take it from a member of the outermost object of a POST. Pure.
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib'
+import { overrideMembers } from '@gate/shared/http-command'
 
 /** Of a name so much is kept: none that asks for a method is longer, however it is escaped. */
 const MAX_NAME_LENGTH = 256
@@ -62,7 +63,7 @@ export class JsonNames {
 }
 
 /** As names that ask for a method stand in any text. */
-const anyOverride = /_(?:http)?method|x[-_]http[-_]method|x[-_]method[-_]override|x[-_]tunneled[-_]method/i
+const anyOverride = new RegExp(overrideMembers.map(name => name.replaceAll('-', '[-_]')).join('|'), 'i')
 /** Of what was looked through so much is kept, so that no name is cut, however it is escaped. */
 const OVERLAP_LENGTH = 1024
 

@@ -1,5 +1,6 @@
 // Requests that ask for another method than their own in a form: frameworks take it from a member of a POST. Pure.
 import { asGateError, GateError } from '@gate/shared/errors'
+import { overrideMembers } from '@gate/shared/http-command'
 import { JsonNames, NamesAnywhere } from './json-overrides.ts'
 import { JsonMasker } from './masking/json-masker.ts'
 import { GuardedMasker } from './masking/masker.ts'
@@ -12,10 +13,7 @@ const MAX_PART_HEAD_LENGTH = 64 * 1024
 /** Pieces overlap by this much, so that no name is cut. */
 const OVERLAP_LENGTH = 1024
 
-/** Headers that ask for another method, and that some servers look for in forms as well. */
-const likeHeaders: ReadonlySet<string> = new Set([
-  ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-tunneled-method'],
-])
+const overrideNames: ReadonlySet<string> = new Set(overrideMembers)
 
 /** How a target could read the members of a body. */
 export type FormKind = 'urlencoded' | 'multipart' | 'json' | 'urlencoded or json' | 'multipart or json'
@@ -47,7 +45,7 @@ export function formOf(method: string, contentType: string | undefined): FormKin
 /** Whether a member of this name could be taken for a method. PHP cuts names at NUL and `[`, and writes `_` for blanks and dots. */
 export function isOverride(name: string): boolean {
   const plain = plainName(name).toLowerCase().replace(/[ .]/g, '_')
-  return plain === '_method' || plain === '_httpmethod' || likeHeaders.has(plain.replaceAll('_', '-'))
+  return overrideNames.has(plain) || overrideNames.has(plain.replaceAll('_', '-'))
 }
 
 export function overrideScan(kind: FormKind): OverrideScan {
