@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { type IncomingHttpHeaders, METHODS } from 'node:http'
 import { connect } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { Connection } from '../support/gate.ts'
@@ -9,6 +10,7 @@ import { startHttpWorld } from '../support/http-world.ts'
 import { answerHead, hostileAnswers, wholeAnswer, zipped } from '../support/raw-answers.ts'
 import { sendRaw, startRawService, statuses } from '../support/raw-http.ts'
 import { chunked, host, malformedRequests, multipart, request, sized, upgrade } from '../support/raw-requests.ts'
+import { until } from '../support/until.ts'
 
 const policy = `
 targets:
@@ -128,6 +130,32 @@ t.test('what is no request of HTTP is refused with a hint', async t => {
   const odd = await sendRaw(open.port, request('GET /caf\xe9\x01'))
   t.match(odd, refused)
   t.match(odd, 'Percent-encode')
+})
+
+t.test('addresses as people type them', async t => {
+  const typed = (target: string): string => request(`GET ${Buffer.from(target).toString('latin1')}`)
+  const one = await attack(open, typed('/café/{a}?q=ü&r=100%'))
+  t.same(one.asked, ['GET /caf%C3%A9/%7Ba%7D?q=%C3%BC&r=100%25'])
+  t.match((await attack(open, typed('/admin/é'))).answer, /^HTTP\/1\.1 403 /, 'rules decide as ever')
+  t.match((await attack(open, typed('/a/../admin/é'))).answer, /^HTTP\/1\.1 403 /)
+  t.match((await attack(open, request('GET /caf\xe9'))).answer, /^HTTP\/1\.1 400 /, 'what is no UTF-8')
+  t.match((await attack(open, typed('/a\\é'))).answer, /^HTTP\/1\.1 400 /)
+  const body = 'GET /é HTTP/1.1\r\n'
+  const sent = sized('POST /a', 'text/plain', body)
+  const [head = '', ...rest] = sent.split('\r\n\r\n')
+  const socket = connect({ port: open.port, host: '127.0.0.1' })
+  let answers = ''
+  socket.on('data', chunk => {
+    answers += chunk.toString('utf8')
+  })
+  socket.write(`${head}\r\n\r\n`)
+  await wait(100)
+  socket.write(rest.join('\r\n\r\n'), 'latin1')
+  await until('the answer', () => answers.includes('GET /é HTTP/1.1'))
+  t.equal(world.service.asked.at(-1)?.body, body, 'a body is a body')
+  socket.write(typed('/ö'), 'latin1')
+  await until('the next answer', () => answers.includes('/%C3%B6'))
+  socket.destroy()
 })
 
 t.test('100 MB of headers', async t => {

@@ -8,6 +8,7 @@ import type { Session } from '../protocol.ts'
 import { Exchange } from './exchange.ts'
 import type { HttpLimits } from './limits.ts'
 import { problemOf, rawProblem } from './problem.ts'
+import { withEscapedTarget } from './raw-target.ts'
 import type { Keys, Shared } from './room.ts'
 import { Upstream } from './upstream.ts'
 
@@ -41,6 +42,8 @@ export class Connection implements Shared {
   #taken = 0
   #last = Number.POSITIVE_INFINITY
   readonly #current = new Set<Exchange>()
+  /** The last request was answered before all of it had come: what comes next is no head. */
+  #isBodyLeft = false
   #headTimer: NodeJS.Timeout | undefined
   /** Why the connection ends, when it is not the client that ended it. */
   #cause: GateError | undefined
@@ -76,8 +79,9 @@ export class Connection implements Shared {
         const result = await units.next()
         if (result.done === true) return result
         this.#receivedBytes += result.value.length
-        if (this.#queued === 0 && !this.#isHanded) this.#startHead()
-        return result
+        if (this.#queued > 0 || this.#isHanded) return result
+        this.#startHead()
+        return this.#isBodyLeft ? result : { done: false, value: withEscapedTarget(result.value) }
       },
     }
   }
@@ -180,6 +184,7 @@ export class Connection implements Shared {
       .finally(() => {
         this.#current.delete(exchange)
         this.#queued -= 1
+        this.#isBodyLeft = !exchange.isWhole
       })
   }
 

@@ -10,7 +10,7 @@ export interface Location {
   readonly path: string
   /** The same in the form that rules see: servers take `%40` for `@`, and so on. Without parameters of segments. */
   readonly plain: string
-  /** With its question mark, as it was sent; empty when there is none. */
+  /** With its question mark, as it was sent but for a `%` that begins no escape; empty when there is none. */
   readonly query: string
   /** Of the query, then of the path; decoded, in order. */
   readonly parameters: readonly (readonly [name: string, value: string])[]
@@ -56,9 +56,7 @@ export function readLocation(target: string, keeps: KeptInPaths = {}): Location 
   if (origin.includes('#')) throw refuse('has a fragment')
   const mark = origin.indexOf('?')
   const path = normalisePath(mark === -1 ? origin : origin.slice(0, mark), keeps)
-  const query = mark === -1 ? '' : origin.slice(mark)
-  if (!queryCharacters.test(query))
-    throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
+  const query = mark === -1 ? '' : normaliseQuery(origin.slice(mark))
   const parameters = parametersOf(path, query)
   // Also those that are empty, and wherever else a server may cut: each is looked into.
   if (parameters.length > MAX_PARAMETERS || query.split(/[&;]/, MAX_PARAMETERS + 1).length > MAX_PARAMETERS)
@@ -93,9 +91,23 @@ function refuse(
   return new GateError('ERR_GATE_PROTOCOL', `the request's path ${why}`, { hint })
 }
 
-/** Browsers and fetch leave `[`, `]`, `|` and `^` as they are (path percent-encode set of the URL standard); RFC 3986 does not. */
+/**
+ * A `%` that begins no escape stands for itself (URL Standard, percent-decode), as in `?q=100%`. Some services refuse it or leave
+ * the parameter out: they get it as what rules see.
+ */
+function normaliseQuery(written: string): string {
+  if (queryCharacters.test(written)) return written
+  const query = written.replace(/%(?![0-9A-Fa-f]{2})/g, '%25')
+  if (queryCharacters.test(query)) return query
+  throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
+}
+
+/**
+ * Browsers and fetch leave `[`, `]`, `|` and `^` as they are (path percent-encode set of the URL standard), and curl also `{`, `}`,
+ * `<`, `>`, `"` and a backtick; RFC 3986 does not, and all read the escapes as the same.
+ */
 function normalisePath(written: string, { keepsEncodedSlashes, keepsPathParameters }: KeptInPaths): string {
-  const path = written.replace(/[[\]|^]/g, sign => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+  const path = written.replace(/["<>[\]^`{|}]/g, sign => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
   if (path.includes('\\')) throw refuse('has a backslash')
   if (path.includes(';') && keepsPathParameters !== true) throw refuse('has a semicolon')
   if (!pathCharacters.test(path.replaceAll(';', '')))
