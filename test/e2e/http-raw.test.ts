@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import type { Connection } from '../support/gate.ts'
 import { startHttpWorld } from '../support/http-world.ts'
-import { answerHead, hostileAnswers, wholeAnswer, zipped } from '../support/raw-answers.ts'
+import { answerHead, cut, hostileAnswers, wholeAnswer, zipped } from '../support/raw-answers.ts'
 import { sendRaw, startRawService, statuses } from '../support/raw-http.ts'
 import { chunked, host, malformedRequests, multipart, request, sized, upgrade } from '../support/raw-requests.ts'
 import { until } from '../support/until.ts'
@@ -156,6 +156,18 @@ t.test('addresses as people type them', async t => {
   socket.write(typed('/ö'), 'latin1')
   await until('the next answer', () => answers.includes('/%C3%B6'))
   socket.destroy()
+})
+
+t.test('a body that is cut off within its coding', async t => {
+  for (const coding of Object.keys(cut)) {
+    const asked = request(`GET /cut/${coding}`, `Accept-Encoding: ${coding}\r\nConnection: close`)
+    const clear = await sendRaw(open2.port, asked)
+    const passed = Buffer.from(clear, 'latin1').subarray(clear.indexOf('\r\n\r\n') + 4)
+    t.ok(passed.equals(cut[coding] ?? Buffer.alloc(0)), `${coding}: as it came, which its reader finds`)
+    const answer = await sendRaw(masked2.port, asked)
+    const isBroken = statuses(answer)[0] === 200 && !answer.endsWith('\r\n0\r\n\r\n')
+    t.ok(isBroken || statuses(answer)[0] === 502, `${coding}: what is made anew of it is no whole one`)
+  }
 })
 
 t.test('100 MB of headers', async t => {

@@ -1,5 +1,5 @@
 // Answers that no honest service gives, byte for byte: broken HTTP, and bodies in which masks are not found by their names.
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 
 export const clear = '{"email":"ann@secret.example"}'
 export const answerHead = (...fields: string[]): string =>
@@ -8,6 +8,15 @@ const json = 'Content-Type: application/json'
 export const zipped = gzipSync(clear)
 export const wholeAnswer = (fields: readonly string[], body: Buffer | string): Buffer =>
   Buffer.concat([Buffer.from(answerHead(`Content-Length: ${Buffer.from(body).length}`, ...fields)), Buffer.from(body)])
+
+/** Numbers, of which most leaves before the end that is missing. */
+const long = Buffer.from(JSON.stringify(Array.from({ length: 20_000 }, (_, at) => Math.sin(at))))
+/** Bodies that say how long they are and end within their coding. */
+export const cut: Readonly<Record<string, Buffer>> = {
+  gzip: gzipSync(long).subarray(0, -5),
+  deflate: deflateSync(long).subarray(0, -5),
+  br: brotliCompressSync(long).subarray(0, -5),
+}
 
 /** What the hostile service says by path; it closes then. */
 export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
@@ -70,6 +79,12 @@ export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
     Buffer.concat([gzipSync('{"a":1}'), Buffer.from(clear)]),
   ),
   '/masked/two-documents': wholeAnswer([json], `{"a":1}${clear}`),
+  ...Object.fromEntries(
+    Object.entries(cut).map(([coding, bytes]) => [
+      `/cut/${coding}`,
+      wholeAnswer([json, `Content-Encoding: ${coding}`], bytes),
+    ]),
+  ),
   '/masked/cut': Buffer.from(`${answerHead(json, 'Content-Length: 1000')}${clear}`),
   '/masked/range': wholeAnswer([json, 'Content-Range: bytes 0-9/100'], clear),
   '/masked/error': Buffer.from(`HTTP/1.1 500 Oops\r\n${json}\r\nContent-Length: ${clear.length}\r\n\r\n${clear}`),
