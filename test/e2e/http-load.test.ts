@@ -184,7 +184,7 @@ t.test('an agent that is killed in the middle of an answer', async t => {
   await closed(streaming.socket)
   t.notMatch(streaming.seen(), /\r\n0\r\n\r\n$/)
   const { seen, socket } = await never
-  t.match(seen(), /^HTTP\/1\.1 502 [\s\S]*application\/problem\+json/)
+  t.match(seen(), /^HTTP\/1\.1 502 [\s\S]*application\/problem\+json[\s\S]*look before you send that again/)
   socket.destroy()
   const without = await sendRaw(gate.port, closing('/fine'))
   t.match(without, /^HTTP\/1\.1 50[23] [\s\S]*application\/problem\+json/, without)

@@ -5,13 +5,11 @@ import { GateError } from '@gate/shared/errors'
 import { buildConnector, Client } from 'undici'
 import type { HttpTarget } from '../../http-target.ts'
 import { EarlyAnswers } from './early-answers.ts'
+import { RESET } from './errors.ts'
 import type { Handler, ServiceConnection, WrittenRequest } from './service-connection.ts'
 
 /** Of an answer's headers, and of a request's. */
 export const MAX_HEADER_BYTES = 64 * 1024
-
-/** What a reset by the service is called here. */
-const RESET = 'connection reset'
 
 /** A connection on which nothing was asked for so long is closed; a service that says how long it waits is believed up to this. */
 export const IDLE_MS = 4_000

@@ -10,6 +10,9 @@ const ERROR_HEADER = 'gate-error'
 const tlsFault =
   /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO$|UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH)/
 
+/** What a reset of a connection that there was is called here, so that undici does not take it for an end. */
+export const RESET = 'connection reset'
+
 const closings: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: 'it closed the connection',
   ERR_HTTP2_STREAM_ERROR: 'it broke off the request',
@@ -17,6 +20,7 @@ const closings: Readonly<Record<string, string>> = {
   ERR_HTTP2_SESSION_ERROR: 'it closed the connection',
   ERR_HTTP2_GOAWAY_SESSION: 'it closed the connection',
   ERR_HTTP2_INVALID_SESSION: 'it closed the connection',
+  [RESET]: 'it reset the connection',
   EPIPE: 'it closed the connection while the request was being sent',
 }
 

@@ -1,6 +1,6 @@
 // The way to the agent: requests written anew, one at a time, on a stream that is opened when the first one goes out.
 import type { Duplex, Readable } from 'node:stream'
-import { asGateError, type GateError } from '@gate/shared/errors'
+import { asGateError, GateError } from '@gate/shared/errors'
 import { portStream } from '@gate/shared/port-stream'
 import { Client } from 'undici'
 import type { Declaration } from '../machine.ts'
@@ -38,6 +38,9 @@ export interface AnswerHandler {
   end(trailers: FieldList): void
   fail(cause: GateError): void
 }
+
+/** Nothing is sent twice, and nobody knows how far it came. */
+const MAY_BE_DONE = 'The service may have done what was asked: look before you send that again.'
 
 export class Upstream {
   readonly #open: () => Promise<TargetStream>
@@ -77,6 +80,7 @@ export class Upstream {
   send(request: SentRequest, declaration: Declaration, handler: AnswerHandler): void {
     const { method, path, fields, spelling, body } = request
     let abort: (cause: GateError) => void = () => {}
+    let isSent = false
     this.#opening = undefined
     this.#client.dispatch(
       {
@@ -91,6 +95,7 @@ export class Upstream {
         onConnect: stop => {
           // Nothing of the request is written yet, and the stream is the one that it goes on.
           this.#stream?.declare(declaration)
+          isSent = true
           abort = stop as (cause: GateError) => void
         },
         onHeaders: (status, raw, resume, phrase) => {
@@ -101,13 +106,15 @@ export class Upstream {
         onData: chunk => handler.data(chunk),
         onComplete: trailers =>
           handler.end(trailers === null ? [] : readFields(trailers as unknown as Buffer[]).fields),
-        onError: thrown => handler.fail(this.#failure(thrown)),
+        onError: thrown => handler.fail(this.#failure(thrown, isSent)),
       },
     )
   }
 
-  #failure(thrown: Error): GateError {
-    return this.#opening ?? asGateError(thrown, 'ERR_GATE_AGENT_LOST', 'the connection to the target broke')
+  #failure(thrown: Error, isSent: boolean): GateError {
+    const error = this.#opening ?? asGateError(thrown, 'ERR_GATE_AGENT_LOST', 'the connection to the target broke')
+    if (!isSent || error.code !== 'ERR_GATE_AGENT_LOST' || error.hint !== undefined) return error
+    return new GateError(error.code, error.message, { cause: error, hint: MAY_BE_DONE })
   }
 
   destroy(cause: GateError): void {

@@ -60,6 +60,15 @@ t.test('a service that does not answer is given up after its time', async t => {
   t.equal(seen, 1, 'nothing is sent twice')
 })
 
+t.test('a service that closes or resets before it answers may have done what was asked', async t => {
+  for (const how of ['end', 'resetAndDestroy'] as const) {
+    await using service = await startRawService(socket => void socket[how]())
+    await using front = await startFront({ url: service.url })
+    const error = await gateError(await request(front.url, { method: 'POST', body: 'x' }))
+    t.match(error, { status: 502, header: 'ERR_GATE_TARGET_UNREACHABLE', body: { hint: /look before/ } }, how)
+  }
+})
+
 t.test('an answer that is not HTTP is not passed on', async t => {
   const wrong: [string, string][] = [
     ['no HTTP at all', 'SSH-2.0-OpenSSH\r\n\r\n'],
