@@ -520,4 +520,14 @@ t.test('no way around the masks', async t => {
   t.match(await ask(open2, '/phrase'), /^HTTP\/1\.1 499 Client Closed Request\r\n/)
   t.match(await ask(masked2, '/masked/plain'), '"****"')
   t.match(await ask(open2, '/masked/plain'), 'ann@secret.example')
+  const inUtf8 = Buffer.from('{"name":"Müller","email":"****"}').toString('latin1')
+  const latin = await ask(masked2, '/masked/latin')
+  t.match(latin, /^HTTP\/1\.1 200 OK\r\n[\s\S]*Content-Type: application\/json; charset=utf-8\r\n/)
+  t.ok(latin.includes(inUtf8), 'what is in ISO-8859-1 goes on in UTF-8')
+  t.match(
+    await ask(open2, '/masked/latin'),
+    /charset=ISO-8859-1[\s\S]*M\xfcller/,
+    'and as it is where nothing is masked',
+  )
+  t.match(await ask(masked2, '/masked/latin-lie'), /^HTTP\/1\.1 502 /)
 })

@@ -60,6 +60,11 @@ export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
   '/masked/html': wholeAnswer(['Content-Type: text/html'], clear),
   '/masked/jsonp': wholeAnswer(['Content-Type: application/javascript'], `callback(${clear})`),
   '/masked/utf16': wholeAnswer(['Content-Type: application/json; charset=utf-16le'], Buffer.from(clear, 'utf16le')),
+  '/masked/latin': wholeAnswer(
+    ['Content-Type: application/json; charset=ISO-8859-1'],
+    Buffer.from(`{"name":"M\xfcller",${clear.slice(1)}`, 'latin1'),
+  ),
+  '/masked/latin-lie': wholeAnswer(['Content-Type: application/json; charset=ISO-8859-1'], `{"é":1,${clear.slice(1)}`),
   '/masked/utf16-silent': wholeAnswer([json], Buffer.from(clear, 'utf16le')),
   '/masked/bom': wholeAnswer([json], `\ufeff${clear}`),
   '/masked/ibm': wholeAnswer(['Content-Type: application/json; charset=ibm037'], clear),

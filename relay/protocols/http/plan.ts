@@ -4,7 +4,8 @@ import { acceptedCodings, codingsAgain, readCodings } from './coding.ts'
 import { answeredFields, type FieldList } from './fields.ts'
 import { type BodyMasks, bodyMasker } from './masking/body.ts'
 import { maskHeaders } from './masking/headers.ts'
-import type { BodyMasker } from './masking/masker.ts'
+import { LatinMasker, typeInUtf8 } from './masking/latin.ts'
+import { type BodyMasker, untouched } from './masking/masker.ts'
 import { clearConditions, clearTags, maskedTag, type TagSeal } from './tags.ts'
 
 /** What is masked for one request. */
@@ -102,13 +103,18 @@ export function planAnswer(
   const codings = readCodings(value('content-encoding'))
   if (codings === undefined) return refuse(`the answer is encoded as ${value('content-encoding') ?? ''}`)
   const type = value('content-type')
-  const masker = bodyMasker(type, body)
+  const converted = typeInUtf8(type)
+  const masker = bodyMasker(converted ?? type, body)
   if ('unreadable' in masker) return refuse(masker.unreadable)
+  const isConverted = converted !== undefined && masker !== untouched
+  const typed = isConverted
+    ? fields.map(([name, each]) => [name, name === 'content-type' ? converted : each] as const)
+    : fields
   const again = codingsAgain(codings, acceptEncoding)
   return {
     do: 'mask',
-    fields: again === codings ? fields : recoded(fields, again),
-    masker,
+    fields: again === codings ? typed : recoded(typed, again),
+    masker: isConverted ? new LatinMasker(masker) : masker,
     codings,
     again,
     isLive: live.has(mediaType(type)),
