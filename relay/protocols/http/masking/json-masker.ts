@@ -1,7 +1,6 @@
 // Masks fields of JSON while it streams by: what is not masked leaves byte for byte (RFC 8259). Pure.
 
 import { GateError } from '@gate/shared/errors'
-import { Held } from './held.ts'
 import {
   blanks,
   brokenJson,
@@ -32,7 +31,6 @@ import {
   type JsonPlace,
   LETTER_N,
   MAX_DEPTH,
-  MAX_NAME_BYTES,
   MINUS,
   NAME,
   NINE,
@@ -44,8 +42,9 @@ import {
 } from './json-place.ts'
 import type { JsonSearch } from './json-search.ts'
 import { readTokens } from './json-tokens.ts'
-import { kindOf, textOfString } from './json-values.ts'
+import { kindOf } from './json-values.ts'
 import { type BodyMasker, NOTHING } from './masker.ts'
+import { MemberName } from './member-name.ts'
 import { type FieldMasks, type PathState, Paths } from './paths.ts'
 import { maskString, mayHoldDocument } from './text-document.ts'
 
@@ -70,8 +69,7 @@ export class JsonMasker implements BodyMasker {
   readonly #scan: Scan = { escape: 0, hasEscapes: false, number: 0, word: NOTHING, wordAt: 0 }
   readonly #place: JsonPlace
   #bytes: Buffer = NOTHING
-  #nameStart = 0
-  readonly #name = new Held('a name in the body', MAX_NAME_BYTES)
+  readonly #name: MemberName
   readonly #nesting: number
 
   /** `start` is the place that documents stand in, and `nesting` the number of texts that they stand in. */
@@ -83,6 +81,7 @@ export class JsonMasker implements BodyMasker {
     nesting = 0,
   ) {
     this.#fields = fields
+    this.#name = new MemberName(fields.paths, this.#scan)
     this.#documents = documents
     this.#mayFollow = documents === 'many' || documents === 'separated'
     this.#hasSeparators = documents === 'sequence' || documents === 'separated'
@@ -99,13 +98,13 @@ export class JsonMasker implements BodyMasker {
 
   push(bytes: Buffer): Buffer {
     this.#bytes = bytes
-    this.#nameStart = 0
+    this.#name.next()
     this.#output.begin(bytes)
     for (let at = 0; at < bytes.length; ) {
       at = readTokens(bytes, at, this.#place, this.#fields, this.#output)
       if (at < bytes.length) at = this.#step(at)
     }
-    if (this.#place.next === IN_NAME && this.#watchesNames()) this.#name.add(bytes, this.#nameStart)
+    if (this.#place.next === IN_NAME && this.#watchesNames()) this.#name.keep(bytes)
     this.#output.finish()
     // Between documents only blanks wait, and the reader of lines waits for them.
     if (this.#place.depth === 0 && this.#place.next >= START_OF_BODY) this.#output.search()
@@ -173,13 +172,13 @@ export class JsonMasker implements BodyMasker {
   #goOn(at: number): number {
     switch (this.#place.next) {
       case IN_STRING:
-        return this.#inString(at)
+        return this.#valueTo(scanString(this.#bytes, at, this.#scan))
       case IN_NAME:
         return this.#inName(at)
       case IN_NUMBER:
-        return this.#inNumber(at)
+        return this.#valueTo(scanNumber(this.#bytes, at, this.#scan))
       case IN_WORD:
-        return this.#inWord(at)
+        return this.#valueTo(scanWord(this.#bytes, at, this.#scan))
       default:
         return this.#atString(at)
     }
@@ -192,31 +191,17 @@ export class JsonMasker implements BodyMasker {
 
   #beginName(at: number): number {
     this.#place.next = IN_NAME
-    this.#scan.escape = 0
-    this.#scan.hasEscapes = false
-    this.#nameStart = at
+    this.#name.begin(at)
     return this.#inName(at + 1)
   }
 
   #inName(at: number): number {
-    const end = scanString(this.#bytes, at, this.#scan)
+    const end = this.#name.read(this.#bytes, at)
     if (end < 0) return this.#bytes.length
     this.#place.next = COLON_NEXT
     const around = this.#place.states[this.#place.depth - 1] ?? this.#place.state
-    this.#place.state = this.#watchesNames() ? this.#below(around, end) : around
+    this.#place.state = this.#watchesNames() ? this.#name.below(around, this.#bytes, end) : around
     return end
-  }
-
-  /** The path behind the name that ends here. */
-  #below(around: PathState, end: number): PathState {
-    if (this.#name.length === 0 && !this.#scan.hasEscapes) {
-      this.#name.check(end - this.#nameStart)
-      return this.#fields.paths.below(around, this.#bytes, this.#nameStart + 1, end - 1)
-    }
-    const raw = this.#name.takeWith(this.#bytes, this.#nameStart, end)
-    return this.#scan.hasEscapes
-      ? this.#fields.paths.belowText(around, textOfString(raw))
-      : this.#fields.paths.below(around, raw, 1, raw.length - 1)
   }
 
   #beginValue(byte: number, at: number): number {
@@ -242,12 +227,12 @@ export class JsonMasker implements BodyMasker {
     if (byte === MINUS || (byte >= ZERO && byte <= NINE)) {
       this.#place.next = IN_NUMBER
       this.#scan.number = 0
-      return this.#inNumber(at)
+      return this.#valueTo(scanNumber(this.#bytes, at, this.#scan))
     }
     this.#place.next = IN_WORD
     this.#scan.word = wordOf(byte)
     this.#scan.wordAt = 0
-    return this.#inWord(at)
+    return this.#valueTo(scanWord(this.#bytes, at, this.#scan))
   }
 
   /** At the first character of a text, which may be a document in turn. */
@@ -259,7 +244,7 @@ export class JsonMasker implements BodyMasker {
     // Of a text that is cut off nobody knows.
     if (state.alive && !this.#output.isHiding && (end < 0 || mayHoldDocument(this.#bytes.subarray(at, end))))
       this.#output.keep(raw => maskString(raw, this.#fields.paths, () => this.#within(state)), at)
-    return end < 0 ? this.#bytes.length : this.#ended(end)
+    return this.#valueTo(end)
   }
 
   /** For a text that stands in this place. @throws {GateError} ERR_GATE_LIMIT */
@@ -269,18 +254,8 @@ export class JsonMasker implements BodyMasker {
     return new JsonMasker(this.#fields, 'many', undefined, state, this.#nesting + 1)
   }
 
-  #inString(at: number): number {
-    const end = scanString(this.#bytes, at, this.#scan)
-    return end < 0 ? this.#bytes.length : this.#ended(end)
-  }
-
-  #inNumber(at: number): number {
-    const end = scanNumber(this.#bytes, at, this.#scan)
-    return end < 0 ? this.#bytes.length : this.#ended(end)
-  }
-
-  #inWord(at: number): number {
-    const end = scanWord(this.#bytes, at, this.#scan)
+  /** The value ends in front of `end`; below nothing it goes on behind these bytes. */
+  #valueTo(end: number): number {
     return end < 0 ? this.#bytes.length : this.#ended(end)
   }
 
