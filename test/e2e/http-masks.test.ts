@@ -1,5 +1,7 @@
 // Ways around masks of fields that services themselves offer, and what stays of masked values in the record, through real processes.
+import { get } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
+import { constants, createGunzip, createGzip } from 'node:zlib'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import type { Connection } from '../support/gate.ts'
@@ -53,6 +55,12 @@ const answers: Readonly<Record<string, Answer>> = {
     `data: ${JSON.stringify({ id: 1, payload: { data: { users: [user] } } })}\n\n`,
   ),
   '/rows': answerWith('text/csv', `n,E-Mail,payload\n1,${SECRET},"{""vin"":""${SECRET}""}"\n`),
+  '/zipped/1': (request, response) => {
+    response.writeHead(200, { 'content-type': String(request.headers['x-type']), 'content-encoding': 'gzip' })
+    const zip = createGzip({ flush: constants.Z_SYNC_FLUSH })
+    zip.pipe(response)
+    zip.write(String(request.headers['x-first']).replace('RS', '\u001e').replaceAll('LF', '\n'))
+  },
   '/streams/1': (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     const timer = setInterval(() => response.write(`data: ${JSON.stringify({ total: SECRET, n: 1 })}\n\n`), 50)
@@ -431,6 +439,32 @@ t.test('policy that changes while a WebSocket is open, and while people are aske
   const answer = await held[1]
   t.equal(answer?.status, 403)
   t.match(await answer?.json(), { rule: 'held', detail: /2 of dba now, who were not asked/ })
+})
+
+t.test('parts of a stream that is encoded leave as they come', async t => {
+  const first = `{"vin":"${SECRET}","n":1}`
+  for (const [type, text] of [
+    ['text/event-stream', `data: ${first}LFLF`],
+    ['application/x-ndjson', `${first}LF`],
+    ['application/ndjson; charset=utf-8', `${first}LF`],
+    ['application/jsonl', `${first}LF`],
+    ['application/stream+json', `${first}LF`],
+    ['application/json-seq', `RS${first}LF`],
+  ] as const) {
+    const seen = await new Promise<string>((resolve, reject) => {
+      const headers = { 'x-type': type, 'x-first': text, 'accept-encoding': 'gzip' }
+      const asked = get({ port: masked.port, path: '/zipped/1', headers, agent: false, timeout: 20_000 }, answer => {
+        const unzip = createGunzip({ flush: constants.Z_SYNC_FLUSH })
+        answer.on('error', () => {}).pipe(unzip)
+        unzip.once('data', (chunk: Buffer) => {
+          asked.destroy()
+          resolve(chunk.toString('utf8'))
+        })
+      })
+      asked.on('timeout', () => asked.destroy(new Error(`${type}: nothing came`))).on('error', reject)
+    })
+    t.match(seen, '{"vin":"****","n":1}', type)
+  }
 })
 
 t.test('what is under way follows policy', async t => {

@@ -1,11 +1,11 @@
 // What becomes of an answer: passed as it is, masked on its way, or refused because it cannot be masked. Pure.
-import { mediaType } from './body.ts'
 import { acceptedCodings, codingsAgain, readCodings } from './coding.ts'
 import { answeredFields, type FieldList } from './fields.ts'
 import { type BodyMasks, bodyMasker } from './masking/body.ts'
 import { maskHeaders } from './masking/headers.ts'
 import { LatinMasker, typeInUtf8 } from './masking/latin.ts'
 import { type BodyMasker, untouched } from './masking/masker.ts'
+import { isStream } from './masking/media-type.ts'
 import { clearConditions, clearTags, maskedTag, type TagSeal } from './tags.ts'
 
 /** What is masked for one request. */
@@ -42,8 +42,6 @@ const ofContent: ReadonlySet<string> = new Set([
 ])
 
 const isOfBytes = (name: string): boolean => ofBytes.has(name) || digest.test(name)
-
-const live: ReadonlySet<string> = new Set(['text/event-stream', 'application/x-ndjson', 'application/jsonl'])
 
 /** RFC 9110 section 6.4.1. */
 export function hasBody(method: string, status: number, length: string | undefined): boolean {
@@ -117,6 +115,6 @@ export function planAnswer(
     masker: isConverted ? new LatinMasker(masker) : masker,
     codings,
     again,
-    isLive: live.has(mediaType(type)),
+    isLive: again.length > 0 && isStream(type),
   }
 }

@@ -81,3 +81,11 @@ export function formOf({ name, parameters }: MediaType): BodyForm | undefined {
   if (name.endsWith('+json')) return 'json'
   return name.startsWith('text/') || name.endsWith('+xml') ? 'text' : undefined
 }
+
+const streams: ReadonlySet<BodyForm | undefined> = new Set(['json-lines', 'json-sequence', 'event-stream'])
+
+/** Whether parts of a body of this type are worth something before the rest comes: events, changes, tokens. */
+export function isStream(contentType: string | undefined): boolean {
+  const type = contentType === undefined ? undefined : readMediaType(contentType)
+  return type !== undefined && streams.has(formOf(type))
+}
