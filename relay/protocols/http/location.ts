@@ -10,7 +10,7 @@ export interface Location {
   readonly path: string
   /** The same in the form that rules see: servers take `%40` for `@`, and so on. Without parameters of segments. */
   readonly plain: string
-  /** With its question mark, as it was sent but for a `%` that begins no escape; empty when there is none. */
+  /** With its question mark, as it was sent but for backslashes and a `%` that begins no escape; empty when there is none. */
   readonly query: string
   /** Of the query, then of the path; decoded, in order. */
   readonly parameters: readonly (readonly [name: string, value: string])[]
@@ -93,11 +93,11 @@ function refuse(
 
 /**
  * A `%` that begins no escape stands for itself (URL Standard, percent-decode), as in `?q=100%`. Some services refuse it or leave
- * the parameter out: they get it as what rules see.
+ * the parameter out: they get it as what rules see. Browsers leave a backslash as it is.
  */
 function normaliseQuery(written: string): string {
   if (queryCharacters.test(written)) return written
-  const query = written.replace(/%(?![0-9A-Fa-f]{2})/g, '%25')
+  const query = written.replace(/%(?![0-9A-Fa-f]{2})/g, '%25').replaceAll('\\', '%5C')
   if (queryCharacters.test(query)) return query
   throw new GateError('ERR_GATE_PROTOCOL', 'the query has a character that has to be percent-encoded')
 }

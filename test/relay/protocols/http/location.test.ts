@@ -111,13 +111,14 @@ t.test('queries', async t => {
       ['x', '2 3'],
     ],
   })
-  t.match(readLocation('/a?q=100%&r=%zz&s=%%341&%=%4'), {
-    query: '?q=100%25&r=%25zz&s=%25%341&%25=%254',
+  t.match(readLocation('/a?q=100%&r=%zz&s=%%341&%=%4&p=C:\\x'), {
+    query: '?q=100%25&r=%25zz&s=%25%341&%25=%254&p=C:%5Cx',
     parameters: [
       ['q', '100%'],
       ['r', '%zz'],
       ['s', '%41'],
       ['%', '%4'],
+      ['p', 'C:\\x'],
     ],
   })
   t.match(readLocation('http://LocalHost:80?x=/..//'), {
