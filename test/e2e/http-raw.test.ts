@@ -529,5 +529,6 @@ t.test('no way around the masks', async t => {
     /charset=ISO-8859-1[\s\S]*M\xfcller/,
     'and as it is where nothing is masked',
   )
+  t.match(await ask(masked2, '/masked/latin', 'HEAD'), 'charset=utf-8', 'as HEAD says')
   t.match(await ask(masked2, '/masked/latin-lie'), /^HTTP\/1\.1 502 /)
 })

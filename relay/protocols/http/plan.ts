@@ -1,10 +1,10 @@
 // What becomes of an answer: passed as it is, masked on its way, or refused because it cannot be masked. Pure.
 import { acceptedCodings, codingsAgain, readCodings } from './coding.ts'
 import { answeredFields, type FieldList } from './fields.ts'
-import { type BodyMasks, bodyMasker } from './masking/body.ts'
+import { type BodyMasks, bodyMasker, masksBodies } from './masking/body.ts'
 import { maskHeaders } from './masking/headers.ts'
 import { LatinMasker, typeInUtf8 } from './masking/latin.ts'
-import { type BodyMasker, untouched } from './masking/masker.ts'
+import type { BodyMasker } from './masking/masker.ts'
 import { isStream } from './masking/media-type.ts'
 import { clearConditions, clearTags, maskedTag, type TagSeal } from './tags.ts'
 
@@ -88,9 +88,12 @@ export function planAnswer(
   if (masking === undefined) return { do: 'pass', fields: answeredFields(raw) }
   const { body, seal } = masking
   const kept = answeredFields(raw).filter(([name]) => !isOfBytes(name))
-  const fields = maskHeaders(kept, body).map(([name, each]): [string, string] =>
-    isTag(name) ? [name, maskedTag(each, seal)] : [name, each],
-  )
+  const type = value('content-type')
+  const converted = masksBodies(body) ? typeInUtf8(type) : undefined
+  const fields = maskHeaders(kept, body).map(([name, each]): [string, string] => {
+    if (name === 'content-type') return [name, converted ?? each]
+    return isTag(name) ? [name, maskedTag(each, seal)] : [name, each]
+  })
   if (!hasBody(method, status, value('content-length'))) {
     const isEmpty = method !== 'HEAD' && value('content-length') === '0'
     return { do: 'pass', fields: isEmpty ? [...fields, ['content-length', '0']] : fields }
@@ -100,19 +103,13 @@ export function planAnswer(
     return refuse('the target answered with a part of the whole')
   const codings = readCodings(value('content-encoding'))
   if (codings === undefined) return refuse(`the answer is encoded as ${value('content-encoding') ?? ''}`)
-  const type = value('content-type')
-  const converted = typeInUtf8(type)
   const masker = bodyMasker(converted ?? type, body)
   if ('unreadable' in masker) return refuse(masker.unreadable)
-  const isConverted = converted !== undefined && masker !== untouched
-  const typed = isConverted
-    ? fields.map(([name, each]) => [name, name === 'content-type' ? converted : each] as const)
-    : fields
   const again = codingsAgain(codings, acceptEncoding)
   return {
     do: 'mask',
-    fields: again === codings ? typed : recoded(typed, again),
-    masker: isConverted ? new LatinMasker(masker) : masker,
+    fields: again === codings ? fields : recoded(fields, again),
+    masker: converted !== undefined ? new LatinMasker(masker) : masker,
     codings,
     again,
     isLive: again.length > 0 && isStream(type),

@@ -121,9 +121,14 @@ export function compileBodyMasks(
   return { fields, elements, anywhere: inEnvelopes, searches, headers, isReadable: false }
 }
 
+/** Whether anything of bodies is masked, and not headers alone. */
+export function masksBodies({ fields, searches }: BodyMasks): boolean {
+  return fields !== undefined || searches.length > 0
+}
+
 /** A masker for one body of this type, or why such a body cannot be masked. */
 export function bodyMasker(contentType: string | undefined, masks: BodyMasks): BodyMasker | Unreadable {
-  if (masks.fields === undefined && masks.searches.length === 0) return untouched
+  if (!masksBodies(masks)) return untouched
   if (contentType === undefined) return { unreadable: 'The body does not say of what type it is.' }
   const type = readMediaType(contentType)
   if (type === undefined) return { unreadable: 'The type of the body is not a valid media type.' }
