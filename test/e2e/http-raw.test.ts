@@ -520,6 +520,10 @@ t.test('no way around the masks', async t => {
   t.match(await ask(open2, '/phrase'), /^HTTP\/1\.1 499 Client Closed Request\r\n/)
   t.match(await ask(masked2, '/masked/plain'), '"****"')
   t.match(await ask(open2, '/masked/plain'), 'ann@secret.example')
+  t.match(
+    await ask(masked2, '/masked/charset-as-coding'),
+    /^HTTP\/1\.1 200 [\s\S]*Content-Encoding: UTF-8[\s\S]*"\*\*\*\*"/,
+  )
   const inUtf8 = Buffer.from('{"name":"Müller","email":"****"}').toString('latin1')
   const latin = await ask(masked2, '/masked/latin')
   t.match(latin, /^HTTP\/1\.1 200 OK\r\n[\s\S]*Content-Type: application\/json; charset=utf-8\r\n/)

@@ -76,6 +76,8 @@ export const hostileAnswers: Readonly<Record<string, string | Buffer>> = {
   '/masked/twins': wholeAnswer([json], '{"email":"x","email":"ann@secret.example"}'),
   '/masked/escaped': wholeAnswer([json], '{"\\u0065mail":"ann@secret.example"}'),
   '/masked/lie': wholeAnswer([json, 'Content-Encoding: gzip'], clear),
+  '/masked/charset-as-coding': wholeAnswer([json, 'Content-Encoding: UTF-8'], clear),
+  '/masked/hidden-in-none': wholeAnswer([json, 'Content-Encoding: none'], zipped),
   '/masked/hidden': wholeAnswer([json], zipped),
   '/masked/double': wholeAnswer([json, 'Content-Encoding: gzip'], gzipSync(zipped)),
   '/masked/members': wholeAnswer([json, 'Content-Encoding: gzip'], Buffer.concat([gzipSync('{"a":1}'), zipped])),

@@ -44,12 +44,15 @@ const codings: ReadonlyMap<string, Coding> = new Map<string, Coding>([
   ['zstd', { decode: createZstdDecompress }],
 ])
 
+/** No coding; some frameworks have their charset in this place, and clients pass over it. */
+const plain: ReadonlySet<string> = new Set(['identity', 'none', 'utf-8', 'utf8'])
+
 /** The codings of a body, as they were applied; undefined when one of them cannot be undone here. */
 export function readCodings(contentEncoding: string | undefined): readonly string[] | undefined {
   const names = (contentEncoding ?? '')
     .split(',')
     .map(name => name.trim().toLowerCase())
-    .filter(name => name !== '' && name !== 'identity')
+    .filter(name => name !== '' && !plain.has(name))
   return names.length <= MAX_CODINGS && names.every(name => codings.has(name)) ? names : undefined
 }
 
