@@ -5,6 +5,7 @@ import { compileSearches, fieldMaskOf, type Searches } from './detecting.ts'
 import { EventStreamMasker } from './event-stream.ts'
 import { lettersOf } from './field-paths.ts'
 import { FormMasker } from './form.ts'
+import { GuardedJsonMasker } from './guarded-json.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
 import type { FieldMask } from './json-values.ts'
@@ -182,7 +183,7 @@ function maskerOf(form: BodyForm, type: MediaType, masks: BodyMasks): BodyMasker
   const search = (): JsonSearch | undefined => (searches.length === 0 ? undefined : new JsonSearch(searches))
   switch (form) {
     case 'json':
-      return new JsonMasker(fields, 'one', search())
+      return new GuardedJsonMasker(new JsonMasker(fields, 'one', search()))
     case 'json-lines':
       return new JsonMasker(anywhere, 'many', search())
     case 'json-sequence':

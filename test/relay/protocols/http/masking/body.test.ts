@@ -28,6 +28,15 @@ t.test('types that have fields', async t => {
     t.equal(maskBody(type, email, '{"email":1}'), '{"email":0}', type)
 })
 
+t.test('JSON that is kept from being run as a script', async t => {
+  for (const line of [")]}'\n", ")]}',\r\n"])
+    for (const pieces of everySplit(Buffer.from(`${line}{"email":"a@b"}`)))
+      t.equal(maskPieces('application/json', email, pieces), `${line}{"email":"****"}`)
+  for (const body of [")]}'{}", ')]}', ")]}'", ")]}'\n)]}'\n{}", ')', " )]}'\n{}", "{})]}'\n"])
+    for (const pieces of everySplit(Buffer.from(body)))
+      t.throws(() => maskPieces('application/json', email, pieces), { code: 'ERR_GATE_TARGET_PROTOCOL' }, body)
+})
+
 t.test('types that cannot be read are refused with a reason', async t => {
   const never = [
     undefined,
