@@ -25,6 +25,18 @@ const apart: ReadonlySet<string> = new Set([
 
 const relations: ReadonlySet<string> = new Set(['table', 'view', 'materialized_view', 'foreign_table', 'sequence'])
 
+/** They are no relations, and a column that needs one keeps it from being dropped, unless CASCADE takes the column along. */
+const needed: ReadonlySet<string> = new Set([
+  ...['type', 'domain', 'collation', 'aggregate', 'operator', 'opclass', 'opfamily', 'cast', 'conversion', 'language'],
+  ...['tsconfiguration', 'tsdictionary', 'tsparser', 'tstemplate', 'publication', 'event_trigger'],
+])
+
+/** What there is of them afterwards is nothing that is read from. */
+const apartWhenMade: ReadonlySet<string> = new Set(['domain', 'collation', 'extension'])
+
+/** Labels of an enum, and whose an object is. */
+const aside: ReadonlySet<string> = new Set(['AlterEnumStmt', 'AlterOwnerStmt'])
+
 /**
  * What a statement may do to names; undefined: nothing. Of commands that it is not known of, anything. Code (DO, CALL, functions)
  * is left out: where something is masked, none runs that gate does not know.
@@ -38,7 +50,10 @@ export function changeOf({ node, parts, transaction, makes }: StatementFacts): C
     const alterations = [facts['alterations'] ?? []].flat()
     const names = new Set(written.map(({ name }) => name))
     // DROP SCHEMA takes its tables along; a new schema has none that anybody could mean.
+    if (aside.has(node)) return []
     if (type === 'schema') return action === 'create' ? [] : ['all']
+    if (action === 'create' && apartWhenMade.has(type)) return []
+    if (needed.has(type) && node === 'DropStmt' && facts['cascade'] !== true) return []
     if (node === 'RenameStmt' && type === 'column') return [names]
     // ALTER INDEX renames tables as well: RenameRelation in src/backend/commands/tablecmds.c.
     if (apart.has(type) && !(node === 'RenameStmt' && type === 'index')) return []
