@@ -147,6 +147,10 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     references: [],
     guarded: [],
     relationMakers: [],
+    usedWords: [],
+    bodies: [],
+    extensions: [],
+    typeNames: [],
   }
 }
 

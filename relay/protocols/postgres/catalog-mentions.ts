@@ -85,11 +85,19 @@ const named = (p: string, other: string): string => `cross join lateral (
       from pg_catalog.regexp_split_to_table(pg_catalog.lower(${p}.prosrc), '[^${WORD_LETTERS}]+') w) w
     join pg_catalog.pg_proc ${other} on ${other}.proname = w.word and ${ownCode(other)}`
 
+/** Some functions, and those that they name, however far. */
+const reachedFrom = (functions: string): string => `reached (oid) as (
+      select p.oid from pg_catalog.pg_proc p where ${ownCode('p')} and p.oid in (${functions})
+      union select o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')})`
+
+/** Every word of functions that something calls by itself, as triggers and policies do: one can be a type that there is not yet. */
+export const usedWords = `with recursive ${reachedFrom(`select d.refobjid from pg_catalog.pg_depend d
+        where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and ${own('d.refobjid')}`)}
+    select distinct pg_catalog.left(w, ${NAME_BYTES}) from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+    cross join lateral pg_catalog.regexp_split_to_table(pg_catalog.lower(p.prosrc), '[^${WORD_LETTERS}]+') w`
+
 /** Tables with triggers that make relations, or write to such as are told by a text, themselves or by functions that they name. */
-export const relationMakers = `with recursive reached (oid) as (
-      select p.oid from pg_catalog.pg_proc p
-        where ${ownCode('p')} and p.oid in (select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal)
-      union select o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')}),
+export const relationMakers = `with recursive ${reachedFrom('select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal')},
     calls (caller, called) as materialized (
       select p.oid, o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')}),
     makers (oid) as (
@@ -97,3 +105,24 @@ export const relationMakers = `with recursive reached (oid) as (
         where ${language('p')} not in ('sql', 'plpgsql') or p.prosrc = '' or p.prosrc ~* '${making}'
       union select c.caller from makers m join calls c on c.called = m.oid)
     select distinct t.tgrelid::text from pg_catalog.pg_trigger t join makers m on m.oid = t.tgfoid where not t.tgisinternal`
+
+/** Longer functions are not looked into. */
+const MAX_BODY_CHARACTERS = 2_000
+/** As many are. */
+const MAX_BODIES = 1_000
+/** OID of the type of rows of any form: src/include/catalog/pg_type.dat. */
+const RECORD = 2249
+
+/**
+ * OID and text of each function that may only compute (plain-bodies.ts): in SQL, of one value and of PostgreSQL's own types. A body that was parsed when the function was made
+ * has no text of its own.
+ */
+export const bodies = `select p.oid::text, case when p.prosrc <> '' then p.prosrc else pg_catalog.pg_get_functiondef(p.oid) end
+    from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
+    where l.lanname = 'sql' and p.prokind = 'f' and p.provolatile <> 'v' and not p.proretset and not p.prosecdef
+      and p.proconfig is null and p.pronargdefaults = 0 and p.provariadic = 0 and p.proallargtypes is null
+      and p.prorettype < ${FIRST_NORMAL_OBJECT_ID} and p.prorettype <> ${RECORD}
+      and ${FIRST_NORMAL_OBJECT_ID} > all (p.proargtypes::pg_catalog.oid[]) and ${ownCode('p')}
+      and pg_catalog.length(p.prosrc) <= ${MAX_BODY_CHARACTERS}
+      and not exists (select from pg_catalog.pg_proc o where o.proname = p.proname and o.oid < ${FIRST_NORMAL_OBJECT_ID})
+    limit ${MAX_BODIES}`

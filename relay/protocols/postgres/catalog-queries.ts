@@ -1,6 +1,6 @@
 // What is asked of a server's catalog. Pure.
 import { wholeTextTypes } from './analysis/tree.ts'
-import { isLegible, mentions, ofExtension, ownCode, relationMakers } from './catalog-mentions.ts'
+import { bodies, isLegible, mentions, ofExtension, ownCode, relationMakers, usedWords } from './catalog-mentions.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { extended, extensions } from './harmless.ts'
 
@@ -10,7 +10,7 @@ const ofOldRows = (rule: string): string => `${rule}.ev_type in ('2', '4')`
 const quoted = (names: Iterable<string>): string => [...names].map(name => `'${name}'`).join(', ')
 
 /** Queries whose rows are mostly about objects of PostgreSQL's own, which hardly ever change. */
-export const systemQueries = ['relations', 'columns', 'views', 'functions'] as const
+export const systemQueries = ['relations', 'columns', 'views', 'functions', 'typeNames'] as const
 
 /** Whether a row of these queries is about an object of PostgreSQL's own: their first column is its OID. */
 export function isSystemRow([oid]: readonly (string | null)[]): boolean {
@@ -146,7 +146,8 @@ export function catalogQueries(system: boolean) {
       pg_catalog.concat(r.ev_action, r.ev_qual), ':relid ([1-9][0-9]*)', 'g') f
     where r.ev_type <> '1' and r.ev_class >= ${FIRST_NORMAL_OBJECT_ID} and f[1]::bigint < ${FIRST_NORMAL_OBJECT_ID}`,
     // Views that may show anything: of functions that are not PostgreSQL's own, and of the long values of any table (pg_toast).
-    callers: `select distinct r.ev_class::text
+    // With the function, which may turn out to be one that only computes.
+    callers: `select distinct r.ev_class::text, p.oid::text
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     left join pg_catalog.pg_proc p on d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid = d.refobjid
     left join pg_catalog.pg_depend e on e.classid = d.refclassid and e.objid = d.refobjid and e.deptype = 'e'
@@ -156,7 +157,7 @@ export function catalogQueries(system: boolean) {
       and (p.provolatile is distinct from 'i' and p.oid is not null and not ${ofHarmlessExtension('p', 'e')} or e.objid is null)
       and not exists (select from pg_catalog.pg_extension x join pg_catalog.pg_depend v on v.refobjid = x.oid and v.deptype = 'e'
         where x.oid = e.refobjid and x.extname in ('pg_stat_statements', 'pg_buffercache') and v.objid = r.ev_class)
-    union select r.ev_class::text
+    union select r.ev_class::text, null
     from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
     join pg_catalog.pg_class c on c.oid = d.refobjid and c.relkind = 't'
     where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass`,
@@ -222,6 +223,13 @@ export function catalogQueries(system: boolean) {
         and c.relname in ('pg_trigger', 'pg_event_trigger', 'pg_attrdef', 'pg_constraint', 'pg_class', 'pg_policy', 'pg_type',
           'pg_statistic_ext', 'pg_publication_rel'))`,
     relationMakers,
+    usedWords,
+    bodies,
+    extensions: 'select x.extname::text from pg_catalog.pg_extension x',
+    // Of relations, whose rows are a type as well, says `relations`; names of arrays are made of those of what is in them.
+    typeNames: `select t.oid::text, t.typname::text from pg_catalog.pg_type t
+    where t.oid >= ${from} and t.typcategory <> 'A' and (t.typrelid = 0 or (select c.relkind = 'c' from pg_catalog.pg_class c
+      where c.oid = t.typrelid))`,
     // Tables whose policies call functions or operators that somebody made: nothing in a statement that reads them says so.
     guarded: `select distinct p.polrelid::text from pg_catalog.pg_policy p join pg_catalog.pg_depend d
       on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid

@@ -4,10 +4,13 @@ import { asGateError, GateError } from '@gate/shared/errors'
 import type { Log } from '@gate/shared/log'
 import type { TargetStream } from '../protocol.ts'
 import type { Analyser } from './analysis/analyser.ts'
-import { Catalog, type View, type Views, viewKinds } from './catalog.ts'
+import type { StatementFacts } from './analysis/facts.ts'
+import type { Called } from './calling.ts'
+import { Catalog, type View, viewKinds } from './catalog.ts'
 import { type CatalogRows, catalogQueries, isSystemRow, systemQueries, unlockedDefinitions } from './catalog-queries.ts'
 import { CatalogStream, type Rows } from './catalog-stream.ts'
 import { exceptOf, onlyOf, readableOf } from './damaged-views.ts'
+import { calledInBody } from './plain-bodies.ts'
 import { SchemaChanges } from './schema-changes.ts'
 
 /** A snapshot this old is not used any more; changes seen passing make it old at once. */
@@ -28,12 +31,14 @@ const IDLE_STREAM_MS = 2_000
 /** Views beyond these count as masked, and as calling anything. */
 const MAX_FOLLOWED_VIEWS = 5_000
 
-type Definitions = ReadonlyMap<number, { readonly text: string; readonly view: View | undefined }>
+/** What was read in texts that the catalog keeps, by the OID of what they define. */
+type ReadTexts<What> = ReadonlyMap<number, { readonly text: string; readonly read: What | undefined }>
 
 /** What is known of one target. */
 interface Known {
   readonly catalog: Catalog
-  readonly definitions: Definitions
+  readonly definitions: ReadTexts<View>
+  readonly bodies: ReadTexts<Called>
   /** When the snapshot was begun; -∞ when it is out of date. */
   readMs: number
   /** Of PostgreSQL's own objects, and when they were read. */
@@ -107,23 +112,27 @@ export class Catalogs implements Disposable {
     return reading
   }
 
-  /** Reads the definitions of views; those that did not change are known already. */
-  async #followViews(rows: CatalogRows['definitions'], before: Definitions | undefined): Promise<Definitions> {
-    const definitions = new Map<number, { text: string; view: View | undefined }>()
-    for (const [oid, definition] of rows.slice(0, MAX_FOLLOWED_VIEWS)) {
+  /** Reads texts of the catalog; those that did not change are known already. */
+  async #readTexts<What>(
+    rows: CatalogRows['definitions'],
+    before: ReadTexts<What> | undefined,
+    read: (facts: StatementFacts) => What | undefined,
+  ): Promise<ReadTexts<What>> {
+    const texts = new Map<number, { text: string; read: What | undefined }>()
+    for (const [oid, definition] of rows) {
       const text = definition ?? ''
       const known = before?.get(Number(oid))
-      if (known?.text === text) definitions.set(Number(oid), known)
+      if (known?.text === text) texts.set(Number(oid), known)
       else {
         // A definition that cannot be analysed leaves a view that cannot be followed: all of it counts as masked then, and as calling anything.
-        const view = await readView(this.#analyser, text).catch(error => {
+        const facts = await readStatement(this.#analyser, text).catch(error => {
           this.#log.warn('postgres.view-not-followed', { error })
           return undefined
         })
-        definitions.set(Number(oid), { text, view })
+        texts.set(Number(oid), { text, read: facts === undefined ? undefined : read(facts) })
       }
     }
-    return definitions
+    return texts
   }
 
   async #read(target: string, open: Open): Promise<Catalog> {
@@ -132,11 +141,17 @@ export class Catalogs implements Disposable {
     const system = before !== undefined && began - before.systemMs <= MAX_AGE_MS ? before : undefined
     try {
       const { rows, damaged } = await this.#rows(target, open, system)
-      const definitions = await this.#followViews(rows.definitions, before?.definitions)
-      const catalog = new Catalog(rows, viewsOf(definitions))
+      const definitions = await this.#readTexts(
+        rows.definitions.slice(0, MAX_FOLLOWED_VIEWS),
+        before?.definitions,
+        viewOf,
+      )
+      const bodies = await this.#readTexts(rows.bodies, before?.bodies, calledInBody)
+      const catalog = new Catalog(rows, readOf(definitions), undefined, undefined, false, readOf(bodies))
       this.#targets.set(target, {
         catalog,
         definitions,
+        bodies,
         // A reading that was under way then need not show it.
         readMs: began > (this.#changedMs.get(target) ?? Number.NEGATIVE_INFINITY) ? began : Number.NEGATIVE_INFINITY,
         system: system?.system ?? systemRows(rows),
@@ -225,22 +240,24 @@ export class Catalogs implements Disposable {
   }
 }
 
-/** What a view's definition says; undefined when it cannot be read. */
-async function readView(analyser: Analyser, text: string): Promise<View | undefined> {
+/** The one statement of a text; undefined when it cannot be read. */
+async function readStatement(analyser: Analyser, text: string): Promise<StatementFacts | undefined> {
   const analysis = analyser.known(text) ?? (await analyser.analyse(text))
   const [statement, second] = 'statements' in analysis ? analysis.statements : []
-  if (statement === undefined || second !== undefined) return undefined
-  const { lineage, functions, newer, operators, fields, types } = statement
+  return second === undefined ? statement : undefined
+}
+
+/** What a view's definition says. */
+function viewOf({ lineage, functions, newer, operators, fields, types, parts }: StatementFacts): View {
   return {
     query: lineage.kind === 'query' ? lineage.query : undefined,
     called: { functions, newer, operators, fields, types },
-    reads: statement.parts.flatMap(part => part.reads),
+    reads: parts.flatMap(part => part.reads),
   }
 }
 
-function viewsOf(definitions: Definitions): Views {
-  return new Map([...definitions].flatMap(([oid, { view }]) => (view === undefined ? [] : [[oid, view] as const])))
-}
+const readOf = <What>(texts: ReadTexts<What>): ReadonlyMap<number, What> =>
+  new Map([...texts].flatMap(([oid, { read }]) => (read === undefined ? [] : [[oid, read] as const])))
 
 type Name = keyof CatalogRows
 

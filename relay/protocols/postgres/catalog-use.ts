@@ -45,6 +45,10 @@ interface Derived {
   readonly catalog: Catalog
 }
 
+/** An extension that is made brings many names, and so does one that was dropped take them. */
+const concernsStatement = (change: Change, statement: StatementFacts): boolean =>
+  concerns(change, namesOf(statement)) || (change === 'all' && statement.newObject !== undefined)
+
 /** Says that a change of this session is over. */
 type End = () => void
 
@@ -155,7 +159,7 @@ export class CatalogUse {
     let found: Change | undefined
     for (const { effective } of statements) {
       // It only grows from one to the next, so the last one is all of them.
-      if (change !== undefined && concerns(change, namesOf(effective))) found = change
+      if (change !== undefined && concernsStatement(change, effective)) found = change
       const own = changeOf(effective)
       if (own !== undefined) change = together([...(change === undefined ? [] : [change]), catalog.withFamilies(own)])
     }

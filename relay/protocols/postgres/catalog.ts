@@ -8,6 +8,7 @@ import { type CatalogRows, SOME_COLUMN } from './catalog-queries.ts'
 import { type Relation, relationsOf } from './catalog-relations.ts'
 import { FIRST_NORMAL_OBJECT_ID, Functions } from './functions.ts'
 import { hides } from './hidden-reads.ts'
+import { onlyComputes } from './plain-bodies.ts'
 import type { Change } from './schema-changes.ts'
 
 /** What the definition of a view is, and what it calls. */
@@ -17,6 +18,9 @@ export interface View {
   readonly called: Called
   readonly reads: readonly RelationName[]
 }
+
+/** What is called in functions that may only compute, by their OIDs. */
+export type Bodies = ReadonlyMap<number, Called>
 
 export type Views = ReadonlyMap<number, View>
 
@@ -66,6 +70,12 @@ export class Catalog {
   /** What runs functions that may do more than compute. */
   calling: Calling
   readonly #operators: ReadonlySet<string>
+  readonly #bodies: Bodies
+  readonly extensions: ReadonlySet<string>
+  /** Of all types but arrays and rows of relations. */
+  readonly typeNames: ReadonlySet<string>
+  /** Words of functions that triggers, policies and the like call, in small letters. */
+  readonly usedWords: ReadonlySet<string>
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
   readonly #views: Views
@@ -76,7 +86,8 @@ export class Catalog {
 
   /**
    * `views` are the definitions of views, as far as they could be read. `changing`: what is being changed while the snapshot
-   * does not show it; `made`: the names of functions that are being made.
+   * does not show it; `made`: the names of functions that are being made. `bodies`: what is called in those of functions that may
+   * only compute.
    */
   constructor(
     rows: CatalogRows,
@@ -84,6 +95,7 @@ export class Catalog {
     changing?: Change,
     made?: ReadonlySet<string>,
     definesOfCode = false,
+    bodies: Bodies = new Map(),
   ) {
     this.#rows = rows
     this.#views = views
@@ -120,6 +132,12 @@ export class Catalog {
     this.#makers = new Set(rows.relationMakers.map(([relation]) => Number(relation)))
     this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))
     this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
+    this.#bodies = bodies
+    // One can call another; while functions are being made, any may be another than is shown.
+    while (!this.functions.areMade && this.#believeBodies());
+    this.extensions = new Set(rows.extensions.map(([name]) => name ?? ''))
+    this.typeNames = new Set(rows.typeNames.map(([, name]) => name ?? ''))
+    this.usedWords = new Set(rows.usedWords.map(([word]) => word ?? ''))
     const depending = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
       relation: Number(relation),
@@ -138,8 +156,9 @@ export class Catalog {
       ({ oid, kind }) => oid >= FIRST_NORMAL_OBJECT_ID && viewKinds.has(kind) && !views.has(oid),
     )
     const ruled = rows.ruleCalls.filter(([, called]) => this.functions.showsOthersByOid(Number(called)))
+    const callers = rows.callers.filter(([, called]) => called == null || !this.functions.isPlain(Number(called)))
     this.callers = new Set([
-      ...[...rows.callers, ...hidden, ...ruled].map(([view]) => Number(view)),
+      ...[...callers, ...hidden, ...ruled].map(([view]) => Number(view)),
       ...[...showing, ...unread.map(({ oid }) => oid)],
     ])
     const called = new Map([...views].map(([oid, view]) => [oid, view.called] as const))
@@ -147,6 +166,12 @@ export class Catalog {
     this.calling = known()
     // What is found of one function can be what another one names.
     while (this.#doubtLabels()) this.calling = known()
+  }
+
+  /** Finds functions that only compute, as what they call does; whether there were any. */
+  #believeBodies(): boolean {
+    const found = [...this.#bodies].filter(([, body]) => onlyComputes(body, this))
+    return found.filter(([oid]) => this.functions.believe(oid)).length > 0
   }
 
   /** What a view reads of PostgreSQL's own catalogs, on which it does not depend. */
@@ -169,7 +194,7 @@ export class Catalog {
 
   /** The same snapshot while something is being changed, and functions of these names are being made. */
   while(change: Change | undefined, made: ReadonlySet<string>, definesOfCode: boolean): Catalog {
-    return new Catalog(this.#rows, this.#views, change, made, definesOfCode)
+    return new Catalog(this.#rows, this.#views, change, made, definesOfCode, this.#bodies)
   }
 
   /** With a table its whole family is changed. */
@@ -182,6 +207,11 @@ export class Catalog {
   /** Whether what a name stands for, and which columns that has, may be something else than the snapshot shows. */
   isChanging(name: string): boolean {
     return this.#changing === 'all' || this.#changing?.has(name) === true
+  }
+
+  /** Whether that goes for any name. */
+  get isAnyChanging(): boolean {
+    return this.#changing === 'all'
   }
 
   isBuiltInOperator(name: string): boolean {
@@ -301,9 +331,11 @@ export class Catalog {
   }
 
   /** Views (and tables with rules) whose definition reads one of these columns, directly. */
-  readers(isMasked: (relation: number, column: number) => boolean): Set<number> {
+  readers(isMasked: (relation: number, column: number, view: number) => boolean): Set<number> {
     return new Set(
-      this.#dependencies.filter(({ relation, column }) => isMasked(relation, column)).map(({ view }) => view),
+      this.#dependencies
+        .filter(({ relation, column, view }) => isMasked(relation, column, view))
+        .map(({ view }) => view),
     )
   }
 }

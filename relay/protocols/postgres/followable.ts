@@ -1,7 +1,9 @@
 // Which commands people may run from whom something is masked: those that gate can follow, and none that run or hide code. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import type { Catalog } from './catalog.ts'
+import { makesNoCode } from './definable.ts'
 
-/** Why commands are refused that run, or define for later, what gate cannot look into. */
+/** Why commands are refused that run, or define for later, what gate cannot look into; but for those of `makesNoCode`. */
 const opaque: Readonly<Record<string, string>> = {
   DoStmt: 'DO runs code',
   CallStmt: 'CALL runs code',
@@ -45,6 +47,7 @@ const followable: ReadonlySet<string> = new Set([
     'CreateStatsStmt',
   ],
   ...['CreateEnumStmt', 'CompositeTypeStmt', 'CreatePolicyStmt', 'AlterPolicyStmt', 'AlterTableStmt', 'AlterSeqStmt'],
+  ...['CreateExtensionStmt', 'CreateDomainStmt', 'DefineStmt'],
   ...['AlterEnumStmt', 'AlterStatsStmt', 'RenameStmt', 'AlterObjectSchemaStmt'],
 ])
 
@@ -55,9 +58,10 @@ const renamable: ReadonlySet<string> = new Set([
 ])
 
 /** Why a command is refused whatever it is about; undefined when it can be followed. */
-export function opaqueCommand({ node, parts }: StatementFacts): string | undefined {
+export function opaqueCommand(facts: StatementFacts, catalog: Catalog): string | undefined {
+  const { node, parts } = facts
   const known = opaque[node]
-  if (known !== undefined) return known
+  if (known !== undefined && !makesNoCode(facts, catalog)) return known
   if (!followable.has(node)) return 'gate does not know that this command shows none of them'
   if (node === 'CreateSchemaStmt' && parts.length > 1) return 'statements inside CREATE SCHEMA are not followed'
   const said = parts[0]?.facts

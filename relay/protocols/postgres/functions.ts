@@ -1,4 +1,5 @@
 // Which functions a database has, and what a call of one may do. Pure.
+import { isKnownName } from './analysis/known-names.ts'
 import { extensions, isHarmless, isHarmlessOfExtension } from './harmless.ts'
 
 /** Objects that initdb makes have smaller OIDs: src/include/access/transam.h. */
@@ -15,7 +16,7 @@ export const readers =
   /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat|pg_input_(is_valid|error_info)|(domain|array|record|range|multirange)_in)$/
 
 /** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
-const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
+const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify', 'pg_cancel_backend', 'pg_terminate_backend'])
 
 /** A relation or type that may call functions, a relation with rules for what is written to it, a view of the settings. */
 export type MadeCaller = `${'relation' | 'type' | 'ruled' | 'settings'} ${string}`
@@ -32,6 +33,8 @@ interface Function {
   readonly extension: string
   /** pg_proc.provolatile: i immutable, s stable, v volatile; w: not volatile by its label, and may write all the same. */
   volatility: string
+  /** Somebody wrote it, and it only computes: see plain-bodies.ts. */
+  plain: boolean
   readonly returnsSet: boolean
   /** It takes a row, or anything: `t.f` then calls it. */
   readonly takesRow: boolean
@@ -58,6 +61,7 @@ export class Functions {
         own: Number(oid) < FIRST_NORMAL_OBJECT_ID,
         extension: extension ?? '',
         volatility: volatility ?? '',
+        plain: false,
         returnsSet: returnsSet !== 'false',
         takesRow: takesRow !== 'false',
       }
@@ -73,6 +77,19 @@ export class Functions {
     if (found === undefined || !isLabelled(found)) return false
     found.volatility = becomes
     return true
+  }
+
+  /** A look into it shows that it only computes; false when that is known of it, or its name means something else. */
+  believe(oid: number): boolean {
+    const found = this.#byOid.get(oid)
+    if (found === undefined || found.plain || isMeant(found.name)) return false
+    found.plain = true
+    return true
+  }
+
+  /** Whether a look into it has shown that it only computes. */
+  isPlain(oid: number): boolean {
+    return this.#byOid.get(oid)?.plain === true
   }
 
   /**
@@ -115,6 +132,7 @@ export class Functions {
     const meant = this.#meant(name)
     return (
       meant.length > 0 &&
+      !this.#isMade(base(name)) &&
       meant.every(each => computes(each, base(name), meant) || (each.own && tellers.has(base(name))))
     )
   }
@@ -210,6 +228,9 @@ export class Functions {
   }
 }
 
+/** Whether gate goes by the name wherever it stands. */
+const isMeant = (name: string): boolean => isHarmless(name) || readers.test(name) || isKnownName(name)
+
 const isLabelled = ({ volatility }: Function): boolean => volatility === 'i' || volatility === 's'
 
 function mayWrite(one: Function, name: string, all: readonly Function[]): boolean {
@@ -219,7 +240,7 @@ function mayWrite(one: Function, name: string, all: readonly Function[]): boolea
 function computes(one: Function, name: string, all: readonly Function[]): boolean {
   const immutable = one.volatility === 'i'
   if (one.own) return immutable || isHarmless(name)
-  if (one.extension === '') return false
+  if (one.extension === '') return one.plain
   if (extensions.has(one.extension)) return immutable || isHarmlessOfExtension(name)
   // Only a superuser brings extensions; what one adds to a name of PostgreSQL's (a length() of its own type) casts no doubt on it.
   return immutable && all.some(each => each.own)

@@ -5,6 +5,7 @@ import { type Catalog, viewKinds } from './catalog.ts'
 import { SOME_COLUMN } from './catalog-queries.ts'
 import type { Relation } from './catalog-relations.ts'
 import { ColumnPatterns } from './column-patterns.ts'
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { followView } from './lineage/evaluate.ts'
 import type { Relations } from './lineage/from-items.ts'
 import { alike, anyOf, changing } from './lineage/of-one-name.ts'
@@ -68,6 +69,9 @@ function strictest(one: MaskObligation, other: MaskObligation): MaskObligation {
     predicates: predicates.find(each => each === one.predicates || each === other.predicates) ?? 'deny',
   }
 }
+
+/** OID of pg_attribute: src/include/catalog/pg_attribute.h. */
+const PG_ATTRIBUTE = 1249
 
 const label = (relation: Relation, column: string): string => `${relation.schema}.${relation.name}.${column}`
 
@@ -170,10 +174,14 @@ class Resolved implements MaskedColumns {
     const readers = new Set<number>(this.catalog.callers)
     for (;;) {
       const before = readers.size
-      const found = this.catalog.readers((relation, column) => {
+      const found = this.catalog.readers((relation, column, view) => {
         if (readers.has(relation)) return true
-        // What holds texts of others in views of PostgreSQL's own, and in definitions of others, hidden-reads.ts knows.
-        if (column === SOME_COLUMN) return named(relation)
+        // What holds texts of others in views of PostgreSQL's own is masked by name, and hidden-reads.ts knows who reads such of pg_attribute.
+        if (column === SOME_COLUMN)
+          return (
+            named(relation) ||
+            (view >= FIRST_NORMAL_OBJECT_ID && this.#named.has(relation) && relation !== PG_ATTRIBUTE)
+          )
         const masked = this.#named.get(relation)
         return masked !== undefined && (column === 0 || masked.has(column))
       })

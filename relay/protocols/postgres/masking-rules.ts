@@ -120,7 +120,7 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   const unsearched = unsearchedResult(facts, masked.obligations)
   if (unsearched !== undefined) return unsearched
   if (!masksColumns(masked.obligations)) return undefined
-  const why = opaqueCommand(facts)
+  const why = opaqueCommand(facts, masked.catalog)
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (makesTrusted(facts))
     return "columns are masked for you, and a type of this name would be taken for PostgreSQL's own"

@@ -5,6 +5,7 @@ import type { Beyond } from './beyond.ts'
 import type { CopyOut } from './copy.ts'
 import type { Lineage } from './lineage.ts'
 import type { Making } from './making.ts'
+import type { NewObject } from './new-object.ts'
 import type { OtherObject, RelationName } from './objects.ts'
 import type { Recordable } from './recordable.ts'
 
@@ -67,6 +68,8 @@ export interface StatementFacts {
   readonly settings: readonly (string | undefined)[]
   /** The relation that it makes, or moves. */
   readonly makes?: Making | undefined
+  /** What it makes that may run code. */
+  readonly newObject?: NewObject | undefined
   /** It says names that can be others where the database is not in UTF8. */
   readonly isReadOtherwise: boolean
   /** What masking needs to know. */

@@ -7,7 +7,7 @@ import { as, isWholeText, type Json, type JsonObject, list, node, object, string
  * which it was, and the next random number how many there were before.
  */
 export const movers =
-  /^(set_config|setval|nextval|setseed|random(_normal)?|array_(sample|shuffle)|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|lo_\w+)$/
+  /^(set_config|setval|nextval|setseed|random(_normal)?|array_(sample|shuffle)|pg_notify|pg_sleep(_for|_until)?|pg_(try_)?advisory_\w+|pg_logical_emit_message|pg_(cancel|terminate)_backend|lo_\w+)$/
 
 /**
  * Functions that give as many rows as their arguments say: the number of rows tells of the arguments, whatever becomes of

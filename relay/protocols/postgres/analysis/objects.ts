@@ -59,6 +59,8 @@ export function objectsOf(name: string, content: JsonObject): Objects {
   }
   // A composite type is a relation.
   if (name === 'CreateEnumStmt') found.others.push({ kind: 'type', name: strings(content['typeName']).at(-1) ?? '' })
+  if (name === 'CreateDomainStmt')
+    found.others.push({ kind: 'domain', name: strings(content['domainname']).at(-1) ?? '' })
   if (name === 'RenameStmt' && types.has(text(content['renameType'])))
     found.others.push(
       ...[lastOf(content['object']), text(content['newname'])].map(type => ({ kind: 'type', name: type })),

@@ -58,15 +58,20 @@ export class Felt {
     if (known !== undefined) return known
     const found = Array.isArray(value)
       ? value.some(item => this.#isIn(item as Json))
-      : Object.entries(value).some(([key, child]) => key === 'SubLink' || isFelt(key, child) || this.#isIn(child))
+      : Object.entries(value).some(([key, child]) => key === 'SubLink' || isFeltCall(key, child) || this.#isIn(child))
     this.#known.set(value, found)
     return found
   }
 }
 
-function isFelt(key: string, value: Json | undefined): boolean {
+function isFeltCall(key: string, value: Json | undefined): boolean {
   if (key !== 'FuncCall' || !isObject(value)) return false
-  const name = strings(value['funcname']).at(-1) ?? ''
+  return isFelt(strings(value['funcname']).at(-1) ?? '')
+}
+
+/** Whether a call of a function, with or without its schema, would be noticed afterwards. */
+export function isFelt(called: string): boolean {
+  const name = called.slice(called.lastIndexOf('.') + 1)
   return movers.test(name) || leaving.test(name)
 }
 

@@ -10,6 +10,7 @@ import { type Naming, noFacts, type Part, type StatementFacts, unfollowedFacts }
 import { type Kind, kindOf } from './kinds.ts'
 import { makingOf } from './making.ts'
 import { meetingsOf } from './meeting.ts'
+import { newObjectOf } from './new-object.ts'
 import { hasOtherNames } from './other-names.ts'
 import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
 import { lineageOf } from './queries.ts'
@@ -83,6 +84,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
     settings: changes.map(setting => setting.name),
     makes: makingOf(name, content),
+    newObject: newObjectOf(name, content),
     isReadOtherwise: false,
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),

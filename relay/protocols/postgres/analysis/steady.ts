@@ -18,7 +18,7 @@ const groups = [
   'current_database current_schema version pg_backend_pid inet_client_addr',
 ]
 
-const steady: ReadonlySet<string> = new Set(groups.flatMap(group => group.split(' ')))
+export const steady: ReadonlySet<string> = new Set(groups.flatMap(group => group.split(' ')))
 
 const countsRows = ['over', 'agg_star', 'agg_filter', 'agg_order', 'agg_within_group', 'agg_distinct'] as const
 

@@ -1,0 +1,151 @@
+// What people make and call from whom columns are masked: what runs nothing but PostgreSQL's own code works, and nothing else does.
+import t from 'tap'
+import { ask, tryAll } from '../support/asking.ts'
+import { samplePolicy, startWorld } from '../support/world.ts'
+
+const policy = samplePolicy
+  .replace('allow: [engineers, dba]\n      - name: reads', 'allow: [engineers, dba, support]\n      - name: reads')
+  .replace('["drop", "truncate", "grant"]', '["truncate", "grant"]')
+
+const setup = `
+create table customers (id int primary key, name text, email text not null);
+insert into customers select i, 'name ' || i, 'user' || i || '@secret.example' from generate_series(1, 9) i;
+create table notes (id int primary key, note text, amount int);
+insert into notes select i, 'note ' || i, i from generate_series(1, 9) i;
+create function checks() returns trigger language plpgsql as $$ begin perform new.email::later; return new; end $$;
+create trigger checks before update of name on customers for each row when (false) execute function checks();
+create function twice(int) returns int language sql immutable as 'select $1 * 2';
+create function full_name(first text, last text) returns text language sql stable as $$ select first || ' ' || last $$;
+create function four_times(int) returns int language sql immutable as 'select twice(twice($1))';
+create function note_of(int) returns text language sql stable as 'select note from notes where id = $1';
+create function mail_of(int) returns text language sql stable as 'select email from customers where id = $1';
+create function through(int) returns text language sql stable as 'select mail_of($1)';
+create function card(customers) returns text language sql stable as 'select $1.email';
+create function said(text) returns text language sql immutable as $$ select set_config('a.b', $1, false) $$;
+create function kept(text default mail_of(7)) returns text language sql stable as 'select $1';
+create function digest(text) returns text language sql immutable as 'select left($1, 5)';
+create function by_path(int) returns text language sql stable set search_path = public as 'select $1::text';
+create view doubled as select id, twice(amount) as amount from notes;
+create view named as select id, full_name(name, 'x') as name, full_name(email, 'x') as mail from customers;
+create view seen_locks as select locktype, mode, page from pg_locks;
+create view seen_queries as select pid, usename, query, left(query, 10) as beginning from pg_stat_activity;
+create view seen_sessions as select pid, usename, backend_start from pg_stat_activity where pid = pg_backend_pid();
+create view seen_attributes as select attname from pg_attribute where attrelid = 'notes'::regclass and attnum > 0;
+`
+
+/** It runs, and the last answer holds this. */
+const works: readonly (readonly [string, string])[] = [
+  ['create domain positive as int check (value > 0);; select 3::positive + 1', '[[4]]'],
+  [
+    "create domain mail as text check (value ~ '@' and twice(length(value)) < 100);; create table m (a mail);; insert into m values ('a@b') returning a",
+    '[["a@b"]]',
+  ],
+  [
+    'create domain price as numeric(12,2) not null default 0;; drop domain price;; select upper(name) from customers where id = 1',
+    'NAME 1',
+  ],
+  [
+    "create type mood as enum ('a');; alter type mood add value 'b';; drop type mood;; select upper(name) from customers where id = 1",
+    'NAME 1',
+  ],
+  ["create collation german (locale = 'C');; select max(note collate german) from notes", 'note 9'],
+  ['create collation if not exists other from "C";; select 1', '[[1]]'],
+  ['create extension if not exists plpgsql', '[[],[]]'],
+  ['select twice(amount) from notes where twice(id) = 4', '[[4]]'],
+  ["select full_name(name, 'x'), email from customers where id = 2", '[["name 2 x","****"]]'],
+  ['select four_times(2)', '[[8]]'],
+  ['select amount from doubled where id = 3', '[[6]]'],
+  ['select name from named where id = 3', '[["name 3 x"]]'],
+  ['select locktype from seen_locks limit 1', '[["'],
+  ['select count(*) > 0 from seen_queries', '[[true]]'],
+  ['select usename from seen_sessions', '[["gate_service"]]'],
+  ['select query from seen_queries where pid = pg_backend_pid()', '[[null]]'],
+  ['select attname from seen_attributes order by 1 limit 1', '[["amount"]]'],
+  ['select pg_cancel_backend(1), pg_terminate_backend(1)', '[[false,false]]'],
+]
+
+/** It is refused. */
+const refused: readonly string[] = [
+  // A value that is cast would be told.
+  "create domain told as text check (pg_notify('x', value) is null)",
+  "create domain told as text check (set_config('a.b', value, false) = value)",
+  'create domain told as text check (mail_of(length(value)) is null)',
+  // Triggers and policies would take them for others.
+  'create domain later as text',
+  'create domain pg_temp.other as text',
+  'create domain pg_temp.text as pg_catalog.text',
+  'create domain public.uuid as text',
+  'create domain notes as text',
+  'create domain "Other" as text',
+  // It would be a type of whole rows.
+  'create domain rows as customers',
+  'create collation loose (provider = icu, locale = $$und-u-ks-level1$$, deterministic = false)',
+  'create extension if not exists no_such_extension',
+  'create extension plpgsql',
+  'select note_of(1)',
+  'select mail_of(7)',
+  'select through(7)',
+  'select card(c) from customers c',
+  'select c.card from customers c',
+  'select said(name) from customers',
+  'select kept()',
+  "select id from customers where digest('user7@x') = 'user7'",
+  'select by_path(1)',
+  'select twice(length(email)) from customers',
+  "select id from customers where full_name(email, '') = 'user7@secret.example '",
+  'select mail from named',
+  'select beginning from seen_queries',
+  'select count(*) from seen_locks where page = 1',
+  'select pg_cancel_backend(length(email)) from customers',
+]
+
+t.test('a person from whom columns are masked', async t => {
+  await using world = await startWorld({ policy, sql: setup })
+  const carol = await world.person('carol')
+  await using gate = await carol.connect('prod-db')
+
+  await t.test('makes and calls what only computes', async t => {
+    for (const [statements, answer] of works)
+      for (const extended of [false, true]) {
+        const { text, refused } = await ask(
+          gate.port,
+          ['begin', ...statements.split(';;'), 'rollback'],
+          extended,
+          false,
+        )
+        t.notOk(refused, `${statements} is allowed`)
+        t.ok(text.includes(answer), `${statements}: ${text}`)
+      }
+  })
+
+  await t.test('makes and calls nothing else', async t => {
+    for (const statement of refused) {
+      const { text, refused } = await ask(gate.port, ['begin', statement, 'rollback'], false, false)
+      t.ok(refused, `${statement}: ${text}`)
+    }
+  })
+
+  await t.test('learns nothing by them', async t => {
+    await tryAll(t, gate.port, {
+      domains: [
+        "begin;; create domain low as text check (value < 'm');; select email::low from customers where id = 7;; rollback",
+        "begin;; create domain low as text check (value < 'm');; select c.low from customers c;; rollback",
+        "begin;; create domain low as text check (value < 'm');; select low(email) from customers;; rollback",
+        'begin;; create domain whole as text;; create table w as select email::whole from customers;; select * from w;; rollback',
+      ],
+      views: ['select * from named', 'select * from seen_queries'],
+      functions: [...refused.filter(statement => statement.startsWith('select'))],
+    })
+  })
+
+  await t.test('is refused what is replaced', async t => {
+    t.notOk((await ask(gate.port, ['select twice(2)'], false, false)).refused)
+    await world.postgres.query(
+      "set role gate_service; create or replace function twice(int) returns int language sql stable as 'select length(mail_of($1))'",
+      'app',
+    )
+    await ask(gate.port, ['create table anew (id int)', 'drop table anew'], false, false)
+    for (const call of ['select twice(2)', 'select four_times(2)', 'select amount from doubled'])
+      t.ok((await ask(gate.port, [call], false, false)).refused, call)
+  })
+})
