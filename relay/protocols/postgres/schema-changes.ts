@@ -41,7 +41,7 @@ const aside: ReadonlySet<string> = new Set(['AlterEnumStmt', 'AlterOwnerStmt'])
  * What a statement may do to names; undefined: nothing. Of commands that it is not known of, anything. Code (DO, CALL, functions)
  * is left out: where something is masked, none runs that gate does not know.
  */
-export function changeOf({ node, parts, transaction, makes }: StatementFacts): Change | undefined {
+export function changeOf({ node, parts, transaction, makes, cascades }: StatementFacts): Change | undefined {
   // What was prepared may be anything; until now only those who prepared it knew of it.
   if (transaction === 'TRANS_STMT_COMMIT_PREPARED') return 'all'
   const changes = parts.flatMap(({ action, written, facts }): Change[] => {
@@ -55,6 +55,9 @@ export function changeOf({ node, parts, transaction, makes }: StatementFacts): C
     if (action === 'create' && apartWhenMade.has(type)) return []
     if (needed.has(type) && node === 'DropStmt' && facts['cascade'] !== true) return []
     if (node === 'RenameStmt' && type === 'column') return [names]
+    // Attributes of a composite type: tables of it, and columns that need it, keep them as they are.
+    const isOfType = (node === 'AlterTableStmt' && type === 'type') || type === 'attribute'
+    if (isOfType && cascades !== true && facts['cascade'] !== true) return [names]
     // ALTER INDEX renames tables as well: RenameRelation in src/backend/commands/tablecmds.c.
     if (apart.has(type) && !(node === 'RenameStmt' && type === 'index')) return []
     // What depends on a relation goes by its OID: only the two names are others afterwards.

@@ -65,6 +65,7 @@ const harmlessMessages = new Set([
 const fixedMessage = new RegExp(
   `^(?:${[
     'division by zero',
+    'cached plan must not change result type',
     '(?:smallint|integer|bigint|timestamp|interval) out of range',
     'value out of range: (?:over|under)flow',
     'numeric field overflow',

@@ -68,6 +68,8 @@ export interface StatementFacts {
   readonly settings: readonly (string | undefined)[]
   /** The relation that it makes, or moves. */
   readonly makes?: Making | undefined
+  /** ALTER TYPE … CASCADE: tables that are of the type are altered as well. */
+  readonly cascades?: boolean
   /** What it makes that may run code. */
   readonly newObject?: NewObject | undefined
   /** It says names that can be others where the database is not in UTF8. */

@@ -85,6 +85,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     settings: changes.map(setting => setting.name),
     makes: makingOf(name, content),
     newObject: newObjectOf(name, content),
+    cascades: list(content['cmds']).some(command => as(command, 'AlterTableCmd')?.['behavior'] === 'DROP_CASCADE'),
     isReadOtherwise: false,
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),

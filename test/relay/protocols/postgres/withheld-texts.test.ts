@@ -15,6 +15,7 @@ t.test('what the server always says in the same words stays', async t => {
     ['22001', 'value too long for type character varying(15)'],
     ['22001', 'value too long for type character(2)'],
     ['22012', 'division by zero'],
+    ['0A000', 'cached plan must not change result type'],
     ['22003', 'integer out of range'],
     ['22003', 'value out of range: overflow'],
     ['23505', 'duplicate key value violates unique constraint "users_email_key"'],
