@@ -46,7 +46,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
 }
 
 const views: Readonly<Record<string, string>> = {
-  'public.plain_view': "SELECT c.id, c.email AS mail FROM public.customers c WHERE c.email ~~ '%@%'::text",
+  'public.plain_view': "SELECT c.id, c.email AS mail FROM public.customers c WHERE c.email <> ''::text",
   'public.loud_view': 'SELECT c.id, upper(c.email) AS shout FROM public.customers c',
   'public.names': 'SELECT c.id, c.name FROM public.customers c',
   'public.nested_view': 'SELECT v.id, v.mail FROM public.plain_view v JOIN public.notes n ON n.id = v.id',
@@ -62,7 +62,7 @@ const views: Readonly<Record<string, string>> = {
     (SELECT o.name FROM public.customers o ORDER BY o.email LIMIT 1) AS first,
     EXISTS (SELECT 1 FROM public.notes n WHERE n.note ~~ c.email) AS found, c.email IS NOT NULL AS has,
     (SELECT u.login FROM public.users u WHERE u.email = c.email) AS logins
-    FROM public.customers c WHERE c.email > 'a' WINDOW v AS (PARTITION BY c.email), w AS (v ORDER BY c.id) ORDER BY c.email`,
+    FROM public.customers c WHERE COALESCE(c.email, '') <> 'a' WINDOW v AS (PARTITION BY c.email), w AS (v ORDER BY c.id) ORDER BY c.email`,
   'public.counting_view': `SELECT c.name, count(*) FILTER (WHERE c.email > 'm') AS many, string_agg(c.name, ',' ORDER BY c.email) AS "all"
     FROM public.customers c GROUP BY c.name`,
   'public.over_odd_view': 'SELECT o.id, o.secret FROM public.odd_secrets o',

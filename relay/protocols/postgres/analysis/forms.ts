@@ -86,6 +86,10 @@ export function comparedColumn(value: Json | undefined): ColumnName | undefined 
       return comparedColumn(content['arg'])
     case 'TypeCast':
       return isWholeText(content) ? comparedColumn(content['arg']) : undefined
+    case 'CoalesceExpr': {
+      const [first, ...others] = list(content['args'])
+      return others.every(isPlainConstant) ? comparedColumn(first) : undefined
+    }
     case 'FuncCall': {
       const [only, second] = list(content['args'])
       return lettersOf(content) !== undefined && second === undefined ? comparedColumn(only) : undefined
@@ -93,6 +97,14 @@ export function comparedColumn(value: Json | undefined): ColumnName | undefined 
     default:
       return undefined
   }
+}
+
+/** A string, a small whole number or a truth value: what it stands beside keeps its type, or one that holds all of it. */
+function isPlainConstant(value: Json): boolean {
+  const cast = as(value, 'TypeCast')
+  if (cast !== undefined) return isWholeText(cast) && isPlainConstant(cast['arg'] ?? null)
+  const { sval, ival, boolval } = object(as(value, 'A_Const'))
+  return sval !== undefined || ival !== undefined || boolval !== undefined
 }
 
 function lettersOf(call: JsonObject): Letters['case'] | undefined {
@@ -104,6 +116,7 @@ function lettersOf(call: JsonObject): Letters['case'] | undefined {
 export function comparedLetters(value: Json | undefined): Letters | undefined {
   const [name, content] = node(value)
   if (name === 'CollateClause' || name === 'TypeCast') return comparedLetters(content['arg'])
+  if (name === 'CoalesceExpr') return comparedLetters(list(content['args'])[0])
   const letters = name === 'FuncCall' ? lettersOf(content) : undefined
   if (letters === undefined) return undefined
   const [argument] = list(content['args'])

@@ -71,7 +71,10 @@ export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: 
   return { outputs: exact ? columns : undefined, flows, described, refusal, missing, touches }
 }
 
-/** The columns of a view; what it uses to choose its rows is its maker's word. Undefined when they cannot be followed. */
+/**
+ * The columns of a view; what it compares for being equal, and the order of its rows, is its maker's word. Undefined when they cannot be
+ * followed, or show who is above or below a masked value, or has a part of it.
+ */
 export function followView(query: Query, relations: Relations): readonly Column[] | undefined {
   const findings = new Findings('view')
   const { columns, exact } = new Evaluation(relations, findings).query(query, undefined, undefined)
@@ -268,7 +271,14 @@ class Evaluation implements Evaluating {
 
   #arrange(query: Query, result: Result, scope: Scope, tables: Tables): void {
     const arranged = query.arrangements.map(item => this.#arranged(item, query, result, scope, tables))
-    for (const { where, flows } of decisions(query, result, arranged)) this.#findings.undivided(where, flows)
+    // The first ones by an order are above or below the others.
+    const isCut =
+      query.uses.some(use => use.kind === 'condition' && use.where === 'LIMIT') ||
+      arranged.some(({ item }) => item.where === 'DISTINCT')
+    for (const { where, flows } of decisions(query, result, arranged)) {
+      if (isCut && where === 'ORDER BY') this.#findings.chosen(where, flows)
+      else this.#findings.undivided(where, flows)
+    }
   }
 
   /** What an item arranges by, and the one column that it is. */

@@ -2,7 +2,7 @@
 import type { Sink } from '../analysis/lineage.ts'
 import { type Column, type Flows, type MaskedColumn, noFlows } from './scope.ts'
 
-/** A view's choice of rows and its computations are its maker's; a plan is made without looking at values. */
+/** A view's computations, and what it joins and looks up, are its maker's; a plan is made without looking at values. */
 export type Purpose = 'statement' | 'plan' | 'view'
 
 /** A name that stands for nothing. */
@@ -92,6 +92,16 @@ export class Findings {
     if (this.#comparisons > MAX_COMPARISONS)
       this.refuse(`at most ${MAX_COMPARISONS} comparisons with masked columns are allowed in one statement`)
     this.present(where, flows)
+  }
+
+  /**
+   * Chooses rows in any other way. What a view compares as a whole is its maker's word; one that shows who is above or below a value, or
+   * has a part of it, shows that of whatever it is read for.
+   */
+  chosen(where: string, flows: Flows): void {
+    const denied = [...flows].find(({ mask }) => mask.predicates !== 'allow')
+    if (this.isView && this.#deciding === undefined && denied !== undefined) this.refuse(notIn(denied, where))
+    else this.undivided(where, flows)
   }
 
   /** Used in any other way: an order, a pattern or a part tells of the value. */

@@ -44,29 +44,37 @@ export class Predicates {
         this.#findings.moved(this.#evaluation.value(use.expression, scope, tables).flows)
         return
       case 'condition':
-        this.#findings.undivided(use.where, this.#evaluation.value(use.expression, scope, tables).flows)
+        this.#condition(use, scope, tables)
         return
       case 'equality': {
-        const { flows, allowed } = this.#equality(use, scope, tables)
+        const { flows, allowed, isGiven } = this.#equality(use, scope, tables)
         if (allowed) this.#findings.compared(use.where, flows, use.times)
+        else if (isGiven) this.#findings.chosen(use.where, flows)
         else this.#findings.undivided(use.where, flows)
       }
     }
   }
 
-  /** Whether a comparison is one of a whole masked value with a given one, or of two such. */
+  #condition({ where, expression }: Extract<Use, { kind: 'condition' }>, scope: Scope, tables: Tables): void {
+    const { flows } = this.#evaluation.value(expression, scope, tables)
+    if (choosing.has(where)) this.#findings.chosen(where, flows)
+    else this.#findings.undivided(where, flows)
+  }
+
+  /** Whether a comparison is one of a whole masked value with a given one, or of two such; `isGiven`: one side is a given value. */
   #equality(
     { left, right }: Extract<Test, { kind: 'equality' }>,
     scope: Scope,
     tables: Tables,
-  ): { flows: Flows; allowed: boolean } {
+  ): { flows: Flows; allowed: boolean; isGiven: boolean } {
     const one = this.#operand(left, scope, tables)
     const other = this.#operand(right, scope, tables)
     const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
     const joined = one.masked && other.masked
     // A column compared with itself in another case would tell which letters it has.
     const itself = left.letters?.case !== right.letters?.case && shareColumn(one.flows, other.flows)
-    return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself) }
+    const isGiven = one.constant || other.constant
+    return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself), isGiven }
   }
 
   /** `masked`: it is a whole masked value, and never a clear one, of which somebody could have a table. */
@@ -121,6 +129,9 @@ export class Predicates {
     return this.#presence(test, scope, tables)
   }
 }
+
+/** Where a condition says which rows there are. */
+const choosing: ReadonlySet<string> = new Set(['WHERE', 'HAVING', 'ON'])
 
 const isMasked = ({ flows, perhapsClear }: Column): boolean => flows.size > 0 && perhapsClear !== true
 
