@@ -74,7 +74,11 @@ export class SessionGate implements Gate {
   }
 
   get masked(): boolean {
-    return this.#context.policy().masks(this.#context.subject(), this.#context.target).length > 0
+    return this.masks.length > 0
+  }
+
+  get masks(): readonly Obligation[] {
+    return this.#context.policy().masks(this.#context.subject(), this.#context.target)
   }
 
   get recordMasks(): readonly MaskObligation[] {

@@ -10,6 +10,7 @@ import type { Catalog } from './catalog.ts'
 import { type CatalogSource, CatalogUse } from './catalog-use.ts'
 import { type ErrorFields, errorMessage, N } from './codec.ts'
 import { commandsOf, plansOf, type Shown } from './commands.ts'
+import { MadeUnder } from './made-under.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
@@ -73,6 +74,13 @@ function runsWhenBound({ facts, effective }: Resolved, catalog: Catalog): boolea
   return facts.naming?.kind !== 'prepare' && calledBefore(effective, catalog).length > 0
 }
 
+function withFault(statement: Resolved, fault: string | undefined): Resolved {
+  const { effective } = statement
+  return fault === undefined
+    ? statement
+    : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
+}
+
 export class Judging {
   readonly #around: JudgingSurroundings
   readonly #recording: Recording
@@ -80,6 +88,7 @@ export class Judging {
   readonly #masks: StatementMasks
   readonly #catalogs: CatalogUse
   readonly #own = new OwnRelations()
+  readonly #madeUnder = new MadeUnder()
   #pathChanged: boolean
 
   constructor(around: JudgingSurroundings, recording: Recording, waits: Waits) {
@@ -95,18 +104,21 @@ export class Judging {
   ended(outcome: Outcome): void {
     this.#catalogs.ended(outcome)
     this.#own.ended(outcome.command)
+    this.#madeUnder.ended(outcome.command)
   }
 
   /** A command that was let go on did not. */
   unsent(command: number): void {
     this.#catalogs.unsent(command)
     this.#own.unsent(command)
+    this.#madeUnder.unsent(command)
   }
 
   /** A transaction is over. */
   over(): void {
     this.#catalogs.over()
     this.#own.over()
+    this.#madeUnder.over()
   }
 
   /** Whether the open transaction has made relations, or columns of some. */
@@ -128,11 +140,12 @@ export class Judging {
    * calls functions, so it is judged anew at a Bind when these may be others.
    */
   prepare(
-    statements: readonly Resolved[],
+    given: readonly Resolved[],
     text: string,
     facts: StatementFacts,
     parameterTypes: readonly number[],
   ): Maybe<Answer> {
+    const statements = this.#underSame(given)
     return this.#withCatalog(statements, catalog => {
       const { refused, held, obligations } = this.#around.gate.prepare(
         statements.flatMap(each =>
@@ -152,7 +165,7 @@ export class Judging {
   /** What runs, with everything that was sent along with it. */
   decide(given: readonly Resolved[], sent: Sent, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     if (given.length === 0) return { kind: 'go', plans: [] }
-    const read = this.#catalogs.besideCursors(given)
+    const read = this.#underSame(this.#catalogs.besideCursors(given))
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(read, catalog => {
       const statements = this.#besideOthers(read, catalog)
@@ -229,7 +242,18 @@ export class Judging {
       this.#catalogs.runs(effective, numbers, catalog, this.#around.gate)
       this.#own.begins(effective, numbers, catalog)
     }
+    for (const [index, statement] of statements.entries()) {
+      const operations = commands[index]?.map(({ operation }) => operation) ?? []
+      this.#madeUnder.begins(statement, operations, plans[index]?.commands ?? [], this.#around.gate.masks)
+    }
     return { kind: 'go', plans: plans.map((plan, index) => this.#marked(plan, statements[index], catalog)) }
+  }
+
+  /** What the transaction made while other masks bound shows what these hide. */
+  #underSame(statements: readonly Resolved[]): readonly Resolved[] {
+    const { masks } = this.#around.gate
+    if (masks.length === 0) return statements
+    return statements.map(statement => withFault(statement, this.#madeUnder.refusal(statement, masks)))
   }
 
   /** What somebody from whom columns are masked makes must not be found before what others made. */
@@ -244,18 +268,15 @@ export class Judging {
         pathRefusal(effective, catalog, path) ?? (triggered ? triggeredRefusal(effective, catalog) : undefined)
       changed ||= changesPath(effective)
       triggered ||= triggersMaking(effective, catalog)
-      return fault === undefined
-        ? statement
-        : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
+      return withFault(statement, fault)
     })
   }
 
   #marked(plan: StatementPlan, statement: Resolved | undefined, catalog: Catalog): StatementPlan {
     const changes = this.#catalogs.changes(plan.commands)
     const catalogMarked = changes === undefined ? plan : { ...plan, ...changes }
-    const marked = this.#own.endWithTransaction(plan.commands)
-      ? { ...catalogMarked, changesCatalog: true }
-      : catalogMarked
+    const endsWith = [this.#own, this.#madeUnder].some(each => each.endWithTransaction(plan.commands))
+    const marked = endsWith ? { ...catalogMarked, changesCatalog: true } : catalogMarked
     if (plan.masking === undefined || statement === undefined) return marked
     const isCurrent = this.#catalogs.currency(statement.effective)
     return { ...marked, isCurrent, again: this.#again(statement, plan.masking.columns, catalog) }
