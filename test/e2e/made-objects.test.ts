@@ -17,6 +17,8 @@ create trigger checks before update of name on customers for each row when (fals
 create function twice(int) returns int language sql immutable as 'select $1 * 2';
 create function full_name(first text, last text) returns text language sql stable as $$ select first || ' ' || last $$;
 create function four_times(int) returns int language sql immutable as 'select twice(twice($1))';
+create function plus_one(int) returns int language sql immutable return $1 + 1;
+create function of_notes() returns bigint language sql stable begin atomic select count(*) from notes; end;
 create function note_of(int) returns text language sql stable as 'select note from notes where id = $1';
 create function mail_of(int) returns text language sql stable as 'select email from customers where id = $1';
 create function through(int) returns text language sql stable as 'select mail_of($1)';
@@ -54,6 +56,7 @@ const works: readonly (readonly [string, string])[] = [
   ['select twice(amount) from notes where twice(id) = 4', '[[4]]'],
   ["select full_name(name, 'x'), email from customers where id = 2", '[["name 2 x","****"]]'],
   ['select four_times(2)', '[[8]]'],
+  ['select plus_one(amount) from notes where id = 3', '[[4]]'],
   ['select amount from doubled where id = 3', '[[6]]'],
   ['select name from named where id = 3', '[["name 3 x"]]'],
   ['select locktype from seen_locks limit 1', '[["'],
@@ -83,6 +86,7 @@ const refused: readonly string[] = [
   'create extension if not exists no_such_extension',
   'create extension plpgsql',
   'select note_of(1)',
+  'select of_notes()',
   'select mail_of(7)',
   'select through(7)',
   'select card(c) from customers c',

@@ -183,20 +183,78 @@ t.test('a column that was added outside gate is not shown before the catalog say
 })
 
 t.test('what others made and is gone by now is not taken for what the transaction made', async t => {
-  for (const message of [
-    'begin; create temp table mine (id int); select pg_sleep(1); select token from own.staging; drop table own.staging; commit',
-    'create temp table mine (id int); select pg_sleep(1); select token from own.staging; drop table own.staging',
-  ]) {
+  const masked = '[[null]]'
+  const tries: readonly (readonly [readonly string[], string, string])[] = [
+    [
+      [],
+      'begin; create temp table mine (id int); select pg_sleep(1); select token from own.staging; drop table own.staging; commit',
+      masked,
+    ],
+    [
+      [],
+      'create temp table mine (id int); select pg_sleep(1); select token from own.staging; drop table own.staging',
+      masked,
+    ],
+    [
+      ['begin', 'create temp table mine (id int)'],
+      'select pg_sleep(1); select token from own.staging; drop table own.staging; commit',
+      masked,
+    ],
+    // The server lets go of what it read, and others drop it.
+    [
+      ['begin', 'create temp table mine (id int)'],
+      'select pg_sleep(1); savepoint s; select token from own.staging; rollback to s; select pg_sleep(1)',
+      masked,
+    ],
+    [
+      ['begin', 'create temp table staging (id int)'],
+      'select pg_sleep(1); savepoint s; select token from own.staging; rollback to s; select pg_sleep(1)',
+      masked,
+    ],
+    // Nothing says of what it is made.
+    [
+      ['begin', 'create temp table mine (id int)'],
+      'select pg_sleep(1); select upper(token) from own.staging; drop table own.staging; commit',
+      '****',
+    ],
+    [
+      ['begin'],
+      'select pg_sleep(1); create table own.kept as select token as x from own.staging; commit',
+      'relation "own.staging" does not exist',
+    ],
+    [
+      ['begin'],
+      'select pg_sleep(1); copy own.staging to stdout; drop table own.staging; commit',
+      'relation "own.staging" does not exist',
+    ],
+  ]
+  for (const [before, message, expected] of tries) {
     const client = await open()
+    for (const text of before) await client.query(text)
     const said = saidOf(client, message)
     await wait(500)
     await world.postgres.query(
       `set role gate_service; create table own.staging as select '${SECRET}'::text as token`,
       'app',
     )
-    t.match(await said, '[[null]]', message)
+    await wait(1000)
+    const dropped = world.postgres.query('drop table if exists own.staging', 'app')
+    const answer = await said
+    t.ok(answer.includes(expected) && !answer.includes(SECRET), `${message}: ${answer}`)
     await client.end().catch(() => {})
+    await dropped
   }
+})
+
+t.test('sequences of the open transaction show where they are', async t => {
+  const client = await open()
+  await client.query('begin')
+  await client.query('create temp table counted (id serial)')
+  await client.query('insert into counted default values')
+  t.equal(await saidOf(client, 'select last_value from counted_id_seq'), '[[["1"]]]')
+  await client.query('create sequence numbers')
+  t.equal(await saidOf(client, 'select last_value, is_called from numbers'), '[[["1",false]]]')
+  await client.end()
 })
 
 t.test('what EXECUTE gives to a new table is as what a query gives', async t => {

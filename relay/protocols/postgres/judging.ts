@@ -5,6 +5,7 @@ import type { Deny, Obligation, Parameter } from '@gate/shared/model'
 import type { Outcome } from '../machine.ts'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
+import type { Making } from './analysis/making.ts'
 import { askedOf, type EstimateSource, type Sent } from './asked.ts'
 import type { Catalog } from './catalog.ts'
 import { type CatalogSource, CatalogUse } from './catalog-use.ts'
@@ -15,7 +16,7 @@ import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import { calledBefore, showParameters } from './operation.ts'
-import { OwnRelations, triggeredRefusal, triggersMaking } from './own-relations.ts'
+import { madeBy, OwnRelations, type Strangers, strangersIn, triggeredRefusal, triggersMaking } from './own-relations.ts'
 import type { Again, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
@@ -29,6 +30,7 @@ import {
   holdNotice,
   missing,
   noColumn,
+  noRelation,
 } from './refuse.ts'
 import type { Resolved } from './resolving.ts'
 import { changesPath, pathRefusal } from './shadows.ts'
@@ -79,6 +81,13 @@ function withFault(statement: Resolved, fault: string | undefined): Resolved {
   return fault === undefined
     ? statement
     : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
+}
+
+/** What is merely shown comes masked, and mostly the server says where in the text the name is. */
+function withStrangers(statement: Resolved, { first, areCopied }: Strangers): Resolved {
+  if (areCopied)
+    return { ...withFault(statement, `there is no relation ${first.name} that could be read`), absent: first }
+  return { ...statement, effective: { ...statement.effective, hasStrangers: true } }
 }
 
 export class Judging {
@@ -233,6 +242,8 @@ export class Judging {
       const unknown = statements.find(statement => statement.unknown !== undefined)?.unknown
       // Policy does not let unknown names be used; then the server's own answer to a wrong name is the best one.
       if (unknown !== undefined) return { kind: 'refuse', error: missing(unknown.kind, unknown.name) }
+      const absent = statements.find(statement => statement.absent !== undefined)?.absent
+      if (absent !== undefined) return { kind: 'refuse', error: noRelation(absent) }
       return { kind: 'refuse', error: refusalOf(verdict.settled, verdict.request, statements, catalog) }
     }
     const plans = plansOf(statements, commands, verdict, catalog, this.#masks, this.#around.gate.basis)
@@ -261,13 +272,17 @@ export class Judging {
     if (!this.#around.gate.masked) return statements
     let changed = this.#pathChanged
     let triggered = this.#own.mayBeOfTriggers
+    const made: Making[] = []
     return statements.map(statement => {
       const { effective } = statement
       const path = { changed, role: this.#around.context['role'] }
       const fault =
         pathRefusal(effective, catalog, path) ?? (triggered ? triggeredRefusal(effective, catalog) : undefined)
+      const strangers = strangersIn(statement, catalog, name => this.#own.isMade(name, made, path))
       changed ||= changesPath(effective)
       triggered ||= triggersMaking(effective, catalog)
+      made.push(...madeBy(effective))
+      if (fault === undefined && strangers !== undefined) return withStrangers(statement, strangers)
       return withFault(statement, fault)
     })
   }

@@ -35,6 +35,8 @@ export interface MaskingContext {
   /** What becomes of texts beside the rows. */
   readonly guard: TextGuard
   readonly key: Uint8Array
+  /** The statement names relations that nobody knows: none of them is the session's own. */
+  readonly hasStrangers?: boolean
   /** What was decided before the statement was judged once more: what is masked by it stays masked. */
   readonly before?: MaskingContext | undefined
 }

@@ -270,7 +270,9 @@ export function missing({ lineage }: StatementFacts, masked: MaskedColumns): Mis
 /** What becomes of the columns of a result that are not a table's own. */
 export function computedColumns(facts: StatementFacts, masked: MaskedColumns): ComputedColumns {
   const { lineage } = facts
-  if (lineage.kind === 'inert' || lineage.kind === 'definition' || !touchesMasked(facts, masked)) return 'clear'
+  if (lineage.kind === 'inert' || lineage.kind === 'definition') return 'clear'
+  if (facts.hasStrangers === true) return 'masked'
+  if (!touchesMasked(facts, masked)) return 'clear'
   if (lineage.kind === 'unknown') return 'masked'
   if (lineage.sink === 'plan' || lineage.sink === 'analysis') return 'clear'
   const { flows, outputs, described } = followed(lineage, masked)

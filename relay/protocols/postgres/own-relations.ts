@@ -1,7 +1,10 @@
 // Whether the open transaction has made tables, views or columns: nobody else sees them, and no snapshot shows them. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import type { Making } from './analysis/making.ts'
+import type { RelationName } from './analysis/objects.ts'
 import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
+import type { Path } from './shadows.ts'
 
 /**
  * What is in them came from statements of the session itself, each of which was judged: none carries masked values to where
@@ -10,6 +13,9 @@ import type { Catalog } from './catalog.ts'
 export class OwnRelations {
   readonly #making = new Begun()
   readonly #triggering = new Begun()
+  /** What commands make that have not ended; and what there is of it in the open transaction. */
+  readonly #underWay = new Map<number, readonly Making[]>()
+  #made: Making[] = []
 
   /** Whether what a snapshot does not show, though it was read after the server began to answer, is the session's own. */
   get areMade(): boolean {
@@ -23,35 +29,96 @@ export class OwnRelations {
 
   begins(statement: StatementFacts, commands: readonly number[], catalog: Catalog): void {
     if (makesOwn(statement)) this.#making.add(commands)
+    const made = madeBy(statement)
+    if (made.length > 0) for (const number of commands) this.#underWay.set(number, made)
     if (triggersMaking(statement, catalog)) this.#triggering.add(commands)
   }
 
   /** Whether `over` has to be called when the transaction of these commands is. */
   endWithTransaction(commands: readonly number[]): boolean {
-    return commands.some(number => this.#making.has(number) || this.#triggering.has(number))
+    return commands.some(
+      number => this.#making.has(number) || this.#triggering.has(number) || this.#underWay.has(number),
+    )
   }
 
   ended(command: number): void {
     this.#making.ended(command)
     this.#triggering.ended(command)
+    this.#made.push(...(this.#underWay.get(command) ?? []))
+    this.#underWay.delete(command)
   }
 
   /** It did not run. */
   unsent(command: number): void {
     this.#making.unsent(command)
     this.#triggering.unsent(command)
+    this.#underWay.delete(command)
   }
 
   /** The transaction is over: from now on snapshots show what was made. */
   over(): void {
     this.#making.over()
     this.#triggering.over()
+    this.#made = []
   }
+
+  /** Whether the session makes what a name stands for: it did, or `before` does, which stands before it in the message. */
+  isMade(name: RelationName, before: readonly Making[], path: Path): boolean {
+    return [...this.#made, ...[...this.#underWay.values()].flat(), ...before].some(made => isOf(name, made, path))
+  }
+}
+
+/** What a statement makes, or gives another name; sequences hold nothing of others. */
+export function madeBy({ node, makes, parts }: StatementFacts): readonly Making[] {
+  if (makes !== undefined) return [makes]
+  if (node !== 'CreateSeqStmt') return []
+  return parts.flatMap(({ written }) => written.map(each => ({ ...each, temporary: false, moved: true })))
+}
+
+/** Without a schema it is made where `search_path` leads, and what is renamed stays where it is. */
+function isOf({ schema, name }: RelationName, made: Making, path: Path): boolean {
+  // The sequence of a serial column is called after its table.
+  if (name !== made.name && !(name.startsWith(`${made.name}_`) && name.endsWith('_seq'))) return false
+  if (schema === undefined || schema === made.schema) return true
+  if (made.temporary) return schema.startsWith('pg_temp')
+  return made.schema === undefined && (made.moved || path.changed || schema === 'public' || schema === path.role)
+}
+
+const schemaCommands: ReadonlySet<string> = new Set(['create', 'alter', 'drop'])
+
+/**
+ * What a statement reads or writes and nobody knows: the server says so, unless somebody makes it while the statement waits there. Then
+ * nothing is known of it, and it can be gone before a snapshot shows it.
+ */
+export interface Strangers {
+  readonly first: RelationName
+  /** What is in it would come to elsewhere. */
+  readonly areCopied: boolean
+}
+
+export function strangersIn(
+  { facts, effective }: { readonly facts: StatementFacts; readonly effective: StatementFacts },
+  catalog: Catalog,
+  isMade: (name: RelationName) => boolean,
+): Strangers | undefined {
+  // FETCH gives rows of what was looked at when it was declared.
+  const kind = facts.naming?.kind
+  if (kind === 'fetch' || kind === 'prepare') return undefined
+  const isUnknown = (name: RelationName): boolean =>
+    catalog.resolve(name.schema, name.name).length === 0 && !isMade(name)
+  const { lineage, parts } = effective
+  const read = parts.flatMap(({ reads }) => reads).find(isUnknown)
+  const others = parts.flatMap(({ action, written }) => (schemaCommands.has(action) ? [] : written))
+  const first = read ?? others.find(isUnknown)
+  if (first === undefined) return undefined
+  const isShown = lineage.kind === 'query' && ['client', 'plan', 'analysis'].includes(lineage.sink)
+  const writes = kind === 'declare' || parts.some(part => part.writes)
+  return { first, areCopied: read !== undefined && (!isShown || writes) }
 }
 
 /** What moved keeps its OID and its columns. */
 function makesOwn({ node, makes }: StatementFacts): boolean {
-  return node === 'AlterTableStmt' || (makes !== undefined && !makes.moved)
+  return node === 'AlterTableStmt' || node === 'CreateSeqStmt' || (makes !== undefined && !makes.moved)
 }
 
 /** Whether it writes to what has triggers that make relations. */

@@ -2,6 +2,7 @@
 import type { ErrorCode, GateError } from '@gate/shared/errors'
 import type { Deny } from '@gate/shared/model'
 import type { HoldNotice } from '../protocol.ts'
+import type { RelationName } from './analysis/objects.ts'
 import type { ErrorFields } from './codec.ts'
 import type { Missing } from './lineage/findings.ts'
 
@@ -96,6 +97,11 @@ export function noColumn({ path, noTable }: Missing): ErrorFields {
   if (noTable) return fields('ERROR', '42P01', `missing FROM-clause entry for table "${table}"`)
   const message = table === '' ? `column "${name}" does not exist` : `column ${table}.${name} does not exist`
   return fields('ERROR', '42703', message)
+}
+
+/** The same of a relation. */
+export function noRelation({ schema, name }: RelationName): ErrorFields {
+  return fields('ERROR', '42P01', `relation "${schema === undefined ? name : `${schema}.${name}`}" does not exist`)
 }
 
 export function missing(kind: 'statement' | 'portal', name: string): ErrorFields {

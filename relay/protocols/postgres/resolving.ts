@@ -1,6 +1,7 @@
 // What the names of a message stand for: EXECUTE is what was prepared, FETCH what was declared. Pure.
 import { noFacts, type Part, type StatementFacts, unfollowedFacts, widest } from './analysis/facts.ts'
 import type { Lineage } from './analysis/lineage.ts'
+import type { RelationName } from './analysis/objects.ts'
 import { identityPartsOf } from './analysis/parts.ts'
 import { plainText } from './analysis/recordable.ts'
 import { isAscii } from './names.ts'
@@ -17,6 +18,8 @@ export interface Resolved {
   readonly defines: Prepared | undefined
   /** A name that gate did not see being defined. */
   readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
+  /** A relation that there is not, which is why it must not run. */
+  readonly absent?: RelationName | undefined
   /** What a name stands for that an earlier message defined: nothing in this one says it. */
   readonly meaning?: { readonly name: string; readonly prepared: Prepared }
 }

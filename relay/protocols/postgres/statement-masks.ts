@@ -93,7 +93,9 @@ export class StatementMasks {
     const looksUp = sensitive && canLookUp(effective, columns)
     const computed = computedColumns(effective, columns)
     const copyOut = copyOutMasking(effective, columns)
-    return { masking: { columns, computed, detecting, copyOut, guard, key: this.#maskKey }, sensitive, looksUp }
+    const hasStrangers = effective.hasStrangers === true
+    const masking = { columns, computed, detecting, copyOut, guard, key: this.#maskKey, hasStrangers }
+    return { masking, sensitive, looksUp }
   }
 
   /** Decisions that are used again oblige to the very same; what is merely equal is looked at anew. */

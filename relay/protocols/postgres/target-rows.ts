@@ -98,7 +98,8 @@ export class TargetRows {
     this.#receiving.ask({ kind: 'catalog', columns: masking.columns }, answer => {
       if (answer.kind !== 'catalog') throw new GateError('ERR_GATE_INTERNAL', 'expected a catalog')
       // What is committed is in a catalog that was read since the server answered, as long as the open transaction holds it.
-      for (const oid of answer.areOwn && this.#receiving.holdsLocks ? unknownTables(fields, answer.columns) : [])
+      const areOwn = answer.areOwn && masking.hasStrangers !== true && this.#receiving.holdsLocks
+      for (const oid of areOwn ? unknownTables(fields, answer.columns) : [])
         if (this.#own.size < MAX_OWN_RELATIONS) this.#own.add(oid)
       found(rowMask(fields, { ...masking, columns: answer.columns }, this.#own))
     })

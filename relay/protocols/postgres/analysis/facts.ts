@@ -72,6 +72,8 @@ export interface StatementFacts {
   readonly cascades?: boolean
   /** What it makes that may run code. */
   readonly newObject?: NewObject | undefined
+  /** It reads or writes what nobody knows: what comes of it may be anything. */
+  readonly hasStrangers?: boolean
   /** It says names that can be others where the database is not in UTF8. */
   readonly isReadOtherwise: boolean
   /** What masking needs to know. */
