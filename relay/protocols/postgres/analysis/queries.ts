@@ -34,7 +34,7 @@ class Queries {
   #depth = 0
 
   statement(name: string, content: JsonObject): Lineage {
-    if (inert.has(name)) return { kind: 'inert' }
+    if (inert.has(name) || (name === 'GrantStmt' && content['is_grant'] !== true)) return { kind: 'inert' }
     switch (name) {
       case 'SelectStmt':
         return this.#lineage(content, isInto(content) ? 'elsewhere' : 'client')

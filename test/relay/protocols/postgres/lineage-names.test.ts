@@ -27,6 +27,8 @@ both(
     'explain (verbose) select * from customers',
     'refresh materialized view plain_view',
     "comment on table customers is 'c'",
+    'revoke select on customers from public',
+    'revoke all on all tables in schema public from public',
     'set work_mem = 4000',
     'reset enable_seqscan',
     'select pg_catalog.concat(note) from notes',
