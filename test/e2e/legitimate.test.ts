@@ -162,9 +162,9 @@ t.test('a person from whom columns are masked can do their work', async t => {
 t.test('extensions that only compute may be used', async t => {
   await using world = await startWorld({ policy, sql: 'select 1' })
   const available = await world.postgres.query(
-    "select name from pg_available_extensions where name in ('hstore', 'citext', 'pg_trgm', 'pgcrypto', 'unaccent')",
+    "select name from pg_available_extensions where name in ('hstore', 'citext', 'pg_trgm', 'pgcrypto', 'unaccent', 'tablefunc')",
   )
-  if (available.length < 5) {
+  if (available.length < 6) {
     t.pass('this server has no contrib modules')
     return
   }
@@ -172,6 +172,8 @@ t.test('extensions that only compute may be used', async t => {
   await world.postgres.query(
     `set role gate_service; create table customers (id int primary key, name text, nick citext, about hstore, email text);
     insert into customers values (1, 'Ada', 'ADA', 'a=>1', 'ada@secret.example');
+    create table sold (shop int, part text, n int);
+    insert into sold values (1, 'a', 5), (1, 'b', 6), (2, 'a', 7);
     create view plain as select unaccent(name) as name, unaccent(email) as mail from customers`,
     'app',
   )
@@ -187,6 +189,10 @@ t.test('extensions that only compute may be used', async t => {
     "select encode(digest(name, 'md5'), 'hex') = md5(name) from customers": 'true',
     'select unaccent(name) from customers': 'Ada',
     'select name from plain': 'Ada',
+    "select b + 1 from crosstab('select shop, part, n from sold order by 1, 2') as t(shop int, a int, b int)": '7',
+    "select b from crosstab('select shop, part, n from sold order by 1', $$values ('a'), ('b')$$) as t(shop int, a int, b int)":
+      '6',
+    "select category_1 from crosstab2('select shop::text, part, n::text from sold order by 1, 2')": '5',
     'select email from customers': REDACTED,
   }
   for (const [sql, value] of Object.entries(works)) {
@@ -198,6 +204,19 @@ t.test('extensions that only compute may be used', async t => {
     'select mail from plain',
     "select similarity(email, 'a') from customers",
     'select digest(email, $$md5$$) from customers',
+    ...[
+      'select name, name, email from customers',
+      'select n, name, id from customers, (values (1)) v(n) where email > $$a$$',
+    ].map(query => `select * from crosstab('${query}') as t(a text, b text)`),
+    "select * from crosstab('select 1, name, mail from plain') as t(a int, b text)",
+    "select * from crosstab('select shop, part, n from sold', 'select email from customers') as t(a int, b int)",
+    "select * from crosstab('select shop, part, n from sold' || '') as t(a int, b int)",
+    "select c.email from customers c, crosstab('select shop, part, n from sold') as t(a int, b int)",
+    "select * from crosstab('select shop, part, n from sold; select name, name, email from customers') as t(a text, b text)",
+    "select * from crosstab('select 1, 2, email from customers c') as t(a int, b text), crosstab('select shop, part, n from sold') as u(a int, b int)",
+    "select * from crosstab('select shop, part, query_to_xml(part, true, true, part) from sold') as t(a int, b xml)",
+    "select * from crosstab('select * from crosstab(''select name, name, email from customers'') as t(a text, b text, c text)') as t(a text, b text)",
+    'select * from connectby($$customers$$, $$email$$, $$id$$, $$1$$, 0) as t(a text, b int, c int)',
   ])
     await t.rejects(client.query(sql), { message: /gate: / }, sql)
 })

@@ -149,6 +149,12 @@ export class Functions {
     return found === undefined || (found.own && !computes(found, found.name, [found]) && !tellers.has(found.name))
   }
 
+  /** Whether one extension brought every function that the name can mean. */
+  isOfExtension(name: string, extension: string): boolean {
+    const meant = this.#meant(name)
+    return meant.length > 0 && !this.#isMade(base(name)) && meant.every(each => each.extension === extension)
+  }
+
   /** Whether somebody made a function of that name. */
   isMade(name: string): boolean {
     return (this.#named.get(name) ?? []).some(each => !each.own)

@@ -141,7 +141,7 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
 /** What runs code that is not PostgreSQL's own, whatever tables the statement is about. */
 function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns): string | undefined {
   const call =
-    facts.functions.find(name => !catalog.functions.showsOnlyItsArguments(name)) ??
+    facts.functions.find(name => !catalog.functions.showsOnlyItsArguments(name) && !isOpened(name, facts, catalog)) ??
     facts.newer.find(name => catalog.functions.isMade(name))
   if (call !== undefined) return `columns are masked for you, and gate does not know that ${call}() shows none of them`
   const operator = facts.operators.find(name => !catalog.isBuiltInOperator(name))
@@ -163,6 +163,10 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
     ? undefined
     : `columns are masked for you, and rules of ${full(ruled)} read them or run functions`
 }
+
+/** Whether what it is given to run was read. */
+const isOpened = (name: string, { opened = [] }: StatementFacts, { functions }: MaskedColumns['catalog']): boolean =>
+  opened.includes(name) && functions.isOfExtension(name, 'tablefunc')
 
 const trusted: ReadonlySet<string> = new Set(wholeTextTypes)
 

@@ -68,6 +68,8 @@ export interface StatementFacts {
   readonly settings: readonly (string | undefined)[]
   /** The relation that it makes, or moves. */
   readonly makes?: Making | undefined
+  /** Functions that are given queries as texts, which were read as its subqueries. */
+  readonly opened?: readonly string[]
   /** ALTER TYPE … CASCADE: tables that are of the type are altered as well. */
   readonly cascades?: boolean
   /** What it makes that may run code. */

@@ -3,6 +3,7 @@ import { loadModule, parseSync } from 'libpg-query'
 import type { StatementFacts } from './facts.ts'
 import { hideConstants } from './recordable.ts'
 import { readFacts } from './statements.ts'
+import { mayHaveTexts } from './texts-in-calls.ts'
 import type { Json } from './tree.ts'
 
 export type Analysis = { readonly statements: readonly StatementFacts[] } | Unparsable
@@ -30,12 +31,24 @@ export function readText(text: string, recordKey: Uint8Array, parsed?: (tree: Js
   try {
     result = parseSync(text) as unknown as Json
   } catch (thrown) {
-    // Anything else than the grammar's own error means that the module is broken.
-    if (!(thrown instanceof Error) || thrown.name !== 'SqlError') throw thrown
+    if (!isOfGrammar(thrown)) throw thrown
     const details = 'sqlDetails' in thrown ? (thrown.sqlDetails as { cursorPosition?: number }) : {}
     const position = (details.cursorPosition ?? 0) + 1
     return { syntaxError: thrown.message, position, recordable: hideConstants(bytes, recordKey) }
   }
   parsed?.(result)
-  return { statements: readFacts(result, bytes, recordKey) }
+  return { statements: readFacts(result, bytes, recordKey, mayHaveTexts(text) ? parse : undefined) }
 }
+
+/** The tree of a text within another; undefined for what the grammar does not know. */
+function parse(text: string): Json | undefined {
+  try {
+    return text === '' ? undefined : (parseSync(text) as unknown as Json)
+  } catch (thrown) {
+    if (!isOfGrammar(thrown)) throw thrown
+    return undefined
+  }
+}
+
+/** Anything else than the grammar's own error means that the module is broken. */
+const isOfGrammar = (thrown: unknown): thrown is Error => thrown instanceof Error && thrown.name === 'SqlError'

@@ -15,19 +15,27 @@ import { hasOtherNames } from './other-names.ts'
 import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSettings } from './parts.ts'
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
+import { openTexts } from './texts-in-calls.ts'
 import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
 /** src/include/nodes/parsenodes.h */
 const CURSOR_OPT_HOLD = 0x20
 
 /** The facts of every statement in a parse result of libpg-query, and what may be recorded of it; `key` is that of placeholders. */
-export function readFacts(result: Json, bytes: Uint8Array, key: Uint8Array): StatementFacts[] {
+export function readFacts(
+  result: Json,
+  bytes: Uint8Array,
+  key: Uint8Array,
+  parse: ((text: string) => Json | undefined) | undefined,
+): StatementFacts[] {
   return list(object(result)['stmts']).map(raw => {
     const entry = object(raw)
     const start = Number(entry['stmt_location'] ?? 0)
     const length = Number(entry['stmt_len'] ?? 0)
     const place = { start, length: length === 0 ? bytes.length - start : length }
-    const read = readStatement(entry['stmt'], place.start, place.length)
+    const opened = parse === undefined ? undefined : openTexts(entry['stmt'], parse)
+    const whole = readStatement(opened?.statement ?? entry['stmt'], place.start, place.length)
+    const read = opened === undefined ? whole : { ...whole, opened: opened.functions }
     const isReadOtherwise = hasOtherNames(bytes.subarray(place.start, place.start + place.length))
     const facts = isReadOtherwise ? { ...read, isReadOtherwise } : read
     const surrounding = surroundingOf(entry['stmt'], facts.functions)
