@@ -246,6 +246,19 @@ t.test('what others made and is gone by now is not taken for what the transactio
   }
 })
 
+t.test('temporary tables of one name in several sessions are their own', async t => {
+  const [one, two] = [await open(), await open()]
+  await one.query('create temp table foo (id int)')
+  await one.query('insert into foo values (1)')
+  const said = saidOf(one, 'select pg_sleep(1); select id, id + 1 from foo')
+  await wait(300)
+  await two.query('begin')
+  await two.query('create temp table foo (id int, more text)')
+  t.equal(await said, '[[[""]],[[1,2]]]')
+  t.equal(await saidOf(two, 'select count(*) from foo'), '[[["0"]]]')
+  for (const client of [one, two]) await client.end()
+})
+
 t.test('sequences of the open transaction show where they are', async t => {
   const client = await open()
   await client.query('begin')

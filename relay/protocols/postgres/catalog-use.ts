@@ -12,7 +12,7 @@ import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import type { StatementPlan } from './pending.ts'
 import type { Resolved } from './resolving.ts'
-import { type Change, changeOf, concerns, namesOf, type SchemaChanges, together } from './schema-changes.ts'
+import { type Change, changeOf, concerns, isPrivate, namesOf, type SchemaChanges, together } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
 /** An answer that comes within this is one to what was judged; a later one may be to what names mean by then. */
@@ -104,7 +104,7 @@ export class CatalogUse {
   for(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
     this.#since = this.#source.changes.count
     // What is committed while a snapshot is read need not be in it.
-    const before = this.#source.changes.open
+    const before = this.#source.changes.openTo(this.#session)
     const snapshot = this.#snapshot(statements, gate)
     const mayMake = this.#mayMake(statements)
     const mayChange = (before !== undefined || statements.length > 1) && gate.masked
@@ -222,7 +222,7 @@ export class CatalogUse {
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
     for (const number of commands) {
-      const end = change === undefined ? undefined : this.#source.changes.begin(change, this.#session)
+      const end = change === undefined ? undefined : this.#source.changes.begin(change, this.#session, isPrivate(statement))
       this.#changing.set(number, { end, matters: gate.masked })
     }
   }

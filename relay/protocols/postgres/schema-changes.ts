@@ -100,7 +100,13 @@ interface Begun {
   readonly change: Change
   /** Whose it is: one for each session. */
   readonly owner: symbol
+  /** Nobody else's names mean what it makes. */
+  readonly isPrivate: boolean
 }
+
+/** Temporary relations are found by their own session alone. */
+export const isPrivate = ({ makes }: StatementFacts): boolean =>
+  makes?.temporary === true && !makes.moved && makes.schema?.startsWith('pg_temp_') !== true
 
 /** The changes of one target, in all sessions. */
 export class SchemaChanges {
@@ -115,8 +121,8 @@ export class SchemaChanges {
   }
 
   /** A change begins; what is given ends it. */
-  begin(change: Change, owner: symbol): () => void {
-    const entry = { change, owner }
+  begin(change: Change, owner: symbol, isPrivate = false): () => void {
+    const entry = { change, owner, isPrivate }
     this.#open.add(entry)
     this.#recent.push(entry)
     this.#count += 1
@@ -124,10 +130,11 @@ export class SchemaChanges {
     return () => void this.#open.delete(entry)
   }
 
-  /** Everything that is under way; undefined when nothing is. */
-  get open(): Change | undefined {
+  /** Everything that is under way and can matter to a session; undefined when nothing is. */
+  openTo(self: symbol): Change | undefined {
     if (this.#open.size === 0) return undefined
-    return together([...this.#open].map(({ change }) => change))
+    const all = [...this.#open].filter(({ owner, isPrivate }) => owner === self || !isPrivate)
+    return all.length === 0 ? undefined : together(all.map(({ change }) => change))
   }
 
   /** Whether one of somebody else began after so many that concerns these names. */
@@ -135,6 +142,8 @@ export class SchemaChanges {
     const began = this.#count - count
     if (began > this.#recent.length) return true
     if (began <= 0) return false
-    return this.#recent.slice(-began).some(({ change, owner }) => owner !== self && concerns(change, names))
+    return this.#recent
+      .slice(-began)
+      .some(({ change, owner, isPrivate }) => owner !== self && !isPrivate && concerns(change, names))
   }
 }

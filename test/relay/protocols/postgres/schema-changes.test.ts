@@ -1,6 +1,6 @@
 // Which commands change what names mean, for whom and how long; and when the machine says that a transaction is over.
 import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
-import { changeOf, SchemaChanges } from '@gate/relay/protocols/postgres/schema-changes'
+import { changeOf, isPrivate, SchemaChanges } from '@gate/relay/protocols/postgres/schema-changes'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
 import { allowAll, clearPlan, Harness } from '../../../support/machine.ts'
@@ -78,19 +78,43 @@ t.test('changes are known while they are open, and to others for as long as they
   const named = (name: string): { schema: undefined; name: string }[] => [{ schema: undefined, name }]
   const before = changes.count
   const end = changes.begin(new Set(['t']), one)
-  t.same(changes.open, new Set(['t']))
+  t.same(changes.openTo(two), new Set(['t']))
   t.ok(changes.concernedSince(before, named('t'), two))
   t.notOk(changes.concernedSince(before, named('t'), one), 'one’s own commands come in order')
   t.notOk(changes.concernedSince(before, named('u'), two))
   t.notOk(changes.concernedSince(changes.count, named('t'), two))
   end()
-  t.equal(changes.open, undefined)
+  t.equal(changes.openTo(two), undefined)
   t.ok(changes.concernedSince(before, named('t'), two), 'what was decided before it does not hold after it')
   for (let index = 0; index < 2_000; index += 1) changes.begin(new Set(['other']), one)()
   t.ok(changes.concernedSince(before, named('u'), two), 'of what is forgotten anything may be')
   changes.begin('all', one)
-  t.equal(changes.open, 'all')
+  t.equal(changes.openTo(two), 'all')
   t.end()
+})
+
+t.test('temporary relations are changes for their own session alone', async t => {
+  const changes = new SchemaChanges()
+  const [one, two] = [Symbol('one'), Symbol('two')]
+  const before = changes.count
+  changes.begin(new Set(['t']), one, true)
+  t.same(changes.openTo(one), new Set(['t']))
+  t.equal(changes.openTo(two), undefined)
+  t.notOk(changes.concernedSince(before, [{ schema: undefined, name: 't' }], two))
+  for (const [sql, expected] of [
+    ['create temp table t (id int)', true],
+    ['create table pg_temp.t (id int)', true],
+    ['create temp table t as select 1', true],
+    ['select 1 as id into temp t', true],
+    ['create temp view t as select 1', true],
+    ['create table t (id int)', false],
+    ['create temp table pg_temp_3.t (id int)', false],
+    ['alter table t rename to u', false],
+    ['drop table t', false],
+  ] as const) {
+    const analysis = await analyser.analyse(sql)
+    t.equal('statements' in analysis && analysis.statements.every(isPrivate), expected, sql)
+  }
 })
 
 t.test('the machine says when the transaction of such a command is over', t => {
