@@ -222,7 +222,8 @@ export class CatalogUse {
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
     for (const number of commands) {
-      const end = change === undefined ? undefined : this.#source.changes.begin(change, this.#session, isPrivate(statement))
+      const end =
+        change === undefined ? undefined : this.#source.changes.begin(change, this.#session, isPrivate(statement))
       this.#changing.set(number, { end, matters: gate.masked })
     }
   }
