@@ -16,7 +16,7 @@ export const readers =
   /^((table|schema|database)_to_xml(_and_xmlschema)?|crosstab\w*|connectby|xpath_table|ts_stat|pg_input_(is_valid|error_info)|(domain|array|record|range|multirange)_in)$/
 
 /** They write, or tell others, and show nothing: what is masked is not given to them (`movers` in analysis/forms.ts). */
-const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify', 'pg_cancel_backend', 'pg_terminate_backend'])
+const tellers: ReadonlySet<string> = new Set(['setval', 'pg_notify'])
 
 /** A relation or type that may call functions, a relation with rules for what is written to it, a view of the settings. */
 export type MadeCaller = `${'relation' | 'type' | 'ruled' | 'settings'} ${string}`
