@@ -77,8 +77,10 @@ export async function connect(
       await ended(first.streams)
       return code
     }
+    // Whoever reads that Ctrl-C closes may press it at once.
+    const interrupted = untilInterrupted()
     show(app, opened, options.json === true)
-    return await untilInterrupted()
+    return await interrupted
   } finally {
     stop.abort()
     clearInterval(renewing)

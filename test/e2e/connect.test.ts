@@ -13,6 +13,7 @@ import { temporaryDirectory } from '../support/tmp.ts'
 import { until } from '../support/until.ts'
 import { client } from '../support/wire.ts'
 import {
+  direct,
   hasPsql,
   makeDatabase,
   openPolicy,
@@ -278,6 +279,10 @@ t.test('several targets at once, TLS to the relay, and its pinned key', { skip }
     )
     t.not(ports[0], ports[1])
     for (const port of ports) t.equal((await psql({ port }, ['-At', '-c', 'select 1'])).stdout, '1\n')
+    const much = 'copy (select repeat(md5(i::text), 20) from generate_series(1, 30000) as i) to stdout'
+    const expected = (await psql(direct(postgres), ['-c', much])).stdout
+    const answers = [...ports, ...ports].map(async port => (await psql({ port }, ['-c', much])).stdout === expected)
+    t.same(await Promise.all(answers), [true, true, true, true], 'much passes, in several connections at once')
     const services = await readFile(join(alice.home, 'pg_service.conf'), 'utf8')
     t.match(services, /\[prod-one\]/)
     t.match(services, /\[prod-two\]/)
