@@ -192,6 +192,8 @@ t.test('extensions that only compute may be used', async t => {
     "select b + 1 from crosstab('select shop, part, n from sold order by 1, 2') as t(shop int, a int, b int)": '7',
     "select b from crosstab('select shop, part, n from sold order by 1', $$values ('a'), ('b')$$) as t(shop int, a int, b int)":
       '6',
+    "with s as (select 1) select b from s, crosstab('select shop, part, n from sold order by 1, 2') as t(shop int, a int, b int)":
+      '6',
     "select category_1 from crosstab2('select shop::text, part, n::text from sold order by 1, 2')": '5',
     'select email from customers': REDACTED,
   }
@@ -216,6 +218,8 @@ t.test('extensions that only compute may be used', async t => {
     "select * from crosstab('select 1, 2, email from customers c') as t(a int, b text), crosstab('select shop, part, n from sold') as u(a int, b int)",
     "select * from crosstab('select shop, part, query_to_xml(part, true, true, part) from sold') as t(a int, b xml)",
     "select * from crosstab('select * from crosstab(''select name, name, email from customers'') as t(a text, b text, c text)') as t(a text, b text)",
+    "with customers as (select 1 as n) select * from crosstab('select name, name, email from customers') as t(a text, b text)",
+    "select * from (with customers as (select 1) table customers) c, crosstab('select name, name, email from customers') as t(a text, b text)",
     'select * from connectby($$customers$$, $$email$$, $$id$$, $$1$$, 0) as t(a text, b int, c int)',
   ])
     await t.rejects(client.query(sql), { message: /gate: / }, sql)

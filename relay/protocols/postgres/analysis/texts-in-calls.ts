@@ -1,6 +1,18 @@
 // Queries that functions are given as texts: read as if they were subqueries among the arguments. Pure.
 import { calledName } from './calls.ts'
-import { constant, contains, isObject, type Json, type JsonObject, list, node, object, strings, walk } from './tree.ts'
+import {
+  constant,
+  contains,
+  isObject,
+  type Json,
+  type JsonObject,
+  list,
+  node,
+  object,
+  strings,
+  text,
+  walk,
+} from './tree.ts'
 
 /** Functions of tablefunc whose texts are queries, and nothing else. */
 const named = /^crosstab[234]?$/
@@ -19,11 +31,13 @@ export function openTexts(statement: Json | undefined, parse: (text: string) => 
   const unread: Opened = { statement, functions: [] }
   if (!running.has(node(statement)[0]) || callsOf(statement).length === 0) return unread
   const opened = structuredClone(statement) as Json
+  const withNames = namesIn(statement)
   const functions = new Set<string>()
   for (const call of callsOf(opened)) {
     const queries = list(call['args']).flatMap(argument => queriesIn(argument, parse) ?? [undefined])
     // One that is given inside another text is not looked for.
-    if (queries.some(query => query === undefined || callsOf(query).length > 0)) return unread
+    if (queries.some(query => query === undefined || callsOf(query).length > 0 || reads(query, withNames)))
+      return unread
     const given = queries.map(subselect => ({ SubLink: { subLinkType: 'ARRAY_SUBLINK', subselect } }))
     Object.assign(call, { args: [...list(call['args']), ...given] })
     functions.add(calledName(strings(call['funcname'])))
@@ -40,12 +54,32 @@ function callsOf(value: Json | undefined): JsonObject[] {
   return found
 }
 
+/** What WITH names in a statement. */
+function namesIn(statement: Json | undefined): ReadonlySet<string> {
+  const found = new Set<string>()
+  walk(statement, (name, content) => {
+    if (name === 'CommonTableExpr') found.add(text(content['ctename']))
+    return false
+  })
+  return found
+}
+
+/** Whether a query says one of these names: those of the statement around it stand for nothing in it. */
+function reads(query: Json, names: ReadonlySet<string>): boolean {
+  let found = false
+  walk(query, (name, content) => {
+    if (name === 'RangeVar') found ||= names.has(text(content['relname']))
+    return found
+  })
+  return found
+}
+
 /** The query that an argument is; none for a number. Undefined where nobody knows what it will be. */
 function queriesIn(argument: Json, parse: (text: string) => Json | undefined): Json[] | undefined {
   const { ival } = object(object(argument)['A_Const'])
   if (isObject(ival)) return []
-  const text = constant(argument)
-  const [first, second] = text === undefined ? [] : list(object(parse(text))['stmts'])
+  const given = constant(argument)
+  const [first, second] = given === undefined ? [] : list(object(parse(given))['stmts'])
   const query = object(first)['stmt']
   const isQuery = second === undefined && node(query)[0] === 'SelectStmt'
   if (!isQuery || query === undefined || contains(query, 'ParamRef')) return undefined
