@@ -91,6 +91,10 @@ create view existing as select c.id from customers c where exists (select from c
 create view topmost as select id from customers order by email desc limit 3;
 create view first_of as select distinct on (created) created, id from customers order by created, email;
 create view ranked as select id from (select id, rank() over (order by email) as place from customers) r where place < 4;
+create view clear_part as select c.id from customers c join (values ('user7')) v (part) on v.part = left(c.email, 5);
+create view using_part as select c.id from (select id, left(email, 5) as part from customers) c join (select 'user7'::text as part) v using (part);
+create view looked_up_band as select id from customers where (id, true) in (select id, email > 'user5' from customers);
+create view greatest_of as select c.id from customers c join (select max(email) as most from customers) m on m.most = c.email;
 create view over_band as select id from banded;
 create materialized view kept_band as select id from customers where email between 'user1' and 'user5';
 create view active as select c.id, c.name, c.email, n.amount from customers c join notes n on n.customer_id = c.id
@@ -515,6 +519,10 @@ t.test('a person from whom columns are masked', async t => {
         'lateral_band',
         'existing',
         'topmost',
+        'clear_part',
+        'using_part',
+        'looked_up_band',
+        'greatest_of',
         'first_of',
         'ranked',
         'over_band',

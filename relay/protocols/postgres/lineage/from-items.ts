@@ -12,6 +12,7 @@ import {
   flowsOf,
   fromAnew,
   isComparedWhole,
+  isPartMet,
   mayBeAny,
   noFlows,
   type Scope,
@@ -136,9 +137,11 @@ export class FromItems {
     return (names ?? []).map((name): Column => {
       const both = [...left.sure, ...right.sure].filter(column => column.name === name)
       const flows = flowsOf(both)
-      const whole = both.every(column => column.whole && isComparedWhole(column))
+      const compared = both.map(column => ({ flows: column.flows, whole: column.whole && isComparedWhole(column) }))
+      const whole = compared.every(column => column.whole)
       const perhapsClear = arePerhapsClear(both)
-      if (flows.size > 0 && (perhapsClear || !whole)) this.#findings.undivided('JOIN … USING', flows)
+      if (isPartMet(compared)) this.#findings.chosen('JOIN … USING', flows)
+      else if (flows.size > 0 && (perhapsClear || !whole)) this.#findings.undivided('JOIN … USING', flows)
       else this.#findings.compared('JOIN … USING', flows, 1)
       return { name, flows, plain: both.every(canBeShown), whole, perhapsClear, type: typeOf(both) }
     })

@@ -11,6 +11,7 @@ import {
   flowsOf,
   hasCase,
   isComparedWhole,
+  isPartMet,
   noFlows,
   type Scope,
   shareColumn,
@@ -47,9 +48,9 @@ export class Predicates {
         this.#condition(use, scope, tables)
         return
       case 'equality': {
-        const { flows, allowed, isGiven } = this.#equality(use, scope, tables)
+        const { flows, allowed, isTold } = this.#equality(use, scope, tables)
         if (allowed) this.#findings.compared(use.where, flows, use.times)
-        else if (isGiven) this.#findings.chosen(use.where, flows)
+        else if (isTold) this.#findings.chosen(use.where, flows)
         else this.#findings.undivided(use.where, flows)
       }
     }
@@ -61,20 +62,23 @@ export class Predicates {
     else this.#findings.undivided(where, flows)
   }
 
-  /** Whether a comparison is one of a whole masked value with a given one, or of two such; `isGiven`: one side is a given value. */
+  /**
+   * Whether a comparison is one of a whole masked value with a given one, or of two such. `isTold`: one side is a given value, or what is
+   * computed from a masked one meets what is not.
+   */
   #equality(
     { left, right }: Extract<Test, { kind: 'equality' }>,
     scope: Scope,
     tables: Tables,
-  ): { flows: Flows; allowed: boolean; isGiven: boolean } {
+  ): { flows: Flows; allowed: boolean; isTold: boolean } {
     const one = this.#operand(left, scope, tables)
     const other = this.#operand(right, scope, tables)
     const lookedUp = (one.whole && other.constant) || (other.whole && one.constant)
     const joined = one.masked && other.masked
     // A column compared with itself in another case would tell which letters it has.
     const itself = left.letters?.case !== right.letters?.case && shareColumn(one.flows, other.flows)
-    const isGiven = one.constant || other.constant
-    return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself), isGiven }
+    const isTold = one.constant || other.constant || isPartMet([one, other])
+    return { flows: union(one.flows, other.flows), allowed: lookedUp || (joined && !itself), isTold }
   }
 
   /** `masked`: it is a whole masked value, and never a clear one, of which somebody could have a table. */

@@ -278,3 +278,9 @@ export function typeOf(columns: readonly Column[]): number | undefined {
   if (others.every(column => column.type === first?.type)) return first?.type
   return columns.find(column => !isComparedWhole(column))?.type
 }
+
+/** Whether what is computed from a masked value is compared with what is not: the value is in a band then, or has a part, that is known. */
+export const isPartMet = (compared: readonly { readonly flows: Flows; readonly whole: boolean }[]): boolean => {
+  const computed = compared.filter(({ flows, whole }) => flows.size > 0 && !whole)
+  return computed.length > 0 && computed.length < compared.length
+}
