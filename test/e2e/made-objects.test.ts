@@ -26,6 +26,8 @@ create function card(customers) returns text language sql stable as 'select $1.e
 create function said(text) returns text language sql immutable as $$ select set_config('a.b', $1, false) $$;
 create function kept(text default mail_of(7)) returns text language sql stable as 'select $1';
 create function digest(text) returns text language sql immutable as 'select left($1, 5)';
+create schema apart;
+create type apart.num_nulls as enum ('user7@secret.example');
 create function by_path(int) returns text language sql stable set search_path = public as 'select $1::text';
 create view doubled as select id, twice(amount) as amount from notes;
 create view named as select id, full_name(name, 'x') as name, full_name(email, 'x') as mail from customers;
@@ -79,6 +81,13 @@ const refused: readonly string[] = [
   'create domain public.uuid as text',
   'create domain notes as text',
   'create domain "Other" as text',
+  // A call would be a cast to them.
+  'create domain count as text',
+  'create domain apart.lower as varchar(5)',
+  "create type count as enum ('a')",
+  'create type pg_temp.upper as (a int)',
+  'select apart.num_nulls(email) from customers where id = 7',
+  'select num_nulls(email) from customers where id = 7',
   // It would be a type of whole rows.
   'create domain rows as customers',
   'create collation loose (provider = icu, locale = $$und-u-ks-level1$$, deterministic = false)',
@@ -137,6 +146,12 @@ t.test('a person from whom columns are masked', async t => {
         "begin;; create domain low as text check (value < 'm');; select c.low from customers c;; rollback",
         "begin;; create domain low as text check (value < 'm');; select low(email) from customers;; rollback",
         'begin;; create domain whole as text;; create table w as select email::whole from customers;; select * from w;; rollback',
+      ],
+      calls: [
+        'begin;; create domain count as text;; select public.count(email) from customers;; rollback',
+        'create domain count as text; select public.count(email) from customers',
+        "begin;; create type count as enum ('user7@secret.example');; select public.count(email) from customers where id = 7;; rollback",
+        'select apart.num_nulls(email) from customers where id = 7',
       ],
       views: ['select * from named', 'select * from seen_queries'],
       functions: [...refused.filter(statement => statement.startsWith('select'))],

@@ -1,5 +1,6 @@
 // Objects that mostly run code, made in a way in which they run none: people from whom something is masked may make these. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import { isFollowed } from './analysis/known-names.ts'
 import { isFelt } from './analysis/skipped.ts'
 import type { Catalog } from './catalog.ts'
 
@@ -28,9 +29,13 @@ export function makesNoCode({ newObject, functions }: StatementFacts, catalog: C
   }
 }
 
-/** A trigger or a policy that casts to a type of this name would have the new one check what it was given. */
+/**
+ * A trigger or a policy that casts to a type of this name would have the new one check what it was given; and a call of a function of it
+ * would be a cast.
+ */
 const isNewType = (name: string, catalog: Catalog): boolean =>
   plainName.test(name) &&
+  !isFollowed(name) &&
   !catalog.typeNames.has(name) &&
   catalog.resolve(undefined, name).length === 0 &&
   !catalog.usedWords.has(name)

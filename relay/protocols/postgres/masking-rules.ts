@@ -3,6 +3,7 @@
 import type { MaskObligation, Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
 import { isMultiplying } from './analysis/forms.ts'
+import { isFollowed } from './analysis/known-names.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import { wholeTextTypes } from './analysis/tree.ts'
 import { relationsBeyond } from './beyond.ts'
@@ -144,6 +145,8 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
     facts.functions.find(name => !catalog.functions.showsOnlyItsArguments(name) && !isOpened(name, facts, catalog)) ??
     facts.newer.find(name => catalog.functions.isMade(name))
   if (call !== undefined) return `columns are masked for you, and gate does not know that ${call}() shows none of them`
+  const cast = facts.functions.find(name => mayCast(name, catalog))
+  if (cast !== undefined) return `columns are masked for you, and a type has the name of ${cast}()`
   const operator = facts.operators.find(name => !catalog.isBuiltInOperator(name))
   if (operator !== undefined) return `columns are masked for you, and the operator ${operator} is not PostgreSQL's own`
   const field = facts.fields.find(name => catalog.functions.isCalledOfRows(name))
@@ -174,14 +177,20 @@ const trusted: ReadonlySet<string> = new Set(wholeTextTypes)
 const isShadowed = (name: string, catalog: MaskedColumns['catalog']): boolean =>
   catalog.isChanging(name) || catalog.isMadeType(name) || catalog.resolve(undefined, name).length > 0
 
-/** Whether it makes a type of such a name. */
+/** Whether what looks like the call of a function that is followed can be a cast. */
+function mayCast(called: string, { typeNames }: MaskedColumns['catalog']): boolean {
+  const name = called.slice(called.lastIndexOf('.') + 1)
+  return isFollowed(name) && !called.startsWith('pg_catalog.') && typeNames.has(name)
+}
+
+/** Whether it makes a type of such a name, or one that calls would be casts to. */
 const makesTrusted = ({ parts }: StatementFacts): boolean =>
   parts.some(({ action, written, others, facts }) => {
     const types = others.filter(({ kind }) => kind === 'type')
     return (
       action === 'create' &&
       facts['objectType'] === 'type' &&
-      [...written, ...types].some(({ name }) => trusted.has(name))
+      [...written, ...types].some(({ name }) => trusted.has(name) || isFollowed(name))
     )
   })
 

@@ -34,6 +34,9 @@ export const isMultiplying = (name: string): boolean => multiplying.has(name.sli
 /** Functions of which only the number of NULLs among their arguments is known afterwards. */
 export const counters = new Set(['count', 'num_nulls', 'num_nonnulls'])
 
+/** Functions whose value compares as what they are given does. */
+export const changesCase = (name: string): name is Letters['case'] => name === 'lower' || name === 'upper'
+
 export function columnName(reference: JsonObject): ColumnName {
   return list(reference['fields']).map(field =>
     as(field, 'A_Star') === undefined ? text(as(field, 'String')?.['sval']) : '*',
@@ -109,7 +112,7 @@ function isPlainConstant(value: Json): boolean {
 
 function lettersOf(call: JsonObject): Letters['case'] | undefined {
   const name = strings(call['funcname']).at(-1)
-  return name === 'lower' || name === 'upper' ? name : undefined
+  return name !== undefined && changesCase(name) ? name : undefined
 }
 
 /** Which case the compared column of an expression is in. */
