@@ -211,6 +211,31 @@ t.test('what others made and is gone by now is not taken for what the transactio
       'select pg_sleep(1); savepoint s; select token from own.staging; rollback to s; select pg_sleep(1)',
       masked,
     ],
+    // What was rolled back is not what there is by now.
+    [
+      ['begin', 'savepoint z', 'create table own.staging (id int)', 'rollback to z', 'create temp table mine (id int)'],
+      'select pg_sleep(1); savepoint s; select token from own.staging; rollback to s; select pg_sleep(1)',
+      masked,
+    ],
+    [
+      [
+        ...[
+          'begin',
+          'create temp table mine (id int)',
+          'savepoint z',
+          'create table own.staging (id int)',
+          'savepoint y',
+        ],
+        ...['release y', 'rollback to z'],
+      ],
+      'select pg_sleep(1); copy own.staging to stdout; drop table own.staging; commit',
+      'relation "own.staging" does not exist',
+    ],
+    [
+      ['begin', 'create temp table mine (id int)'],
+      'savepoint z; create table own.staging (id int); rollback to z; select pg_sleep(1); savepoint s; select upper(token) from own.staging; rollback to s; select pg_sleep(1)',
+      '****',
+    ],
     // Nothing says of what it is made.
     [
       ['begin', 'create temp table mine (id int)'],
@@ -244,6 +269,31 @@ t.test('what others made and is gone by now is not taken for what the transactio
     await client.end().catch(() => {})
     await dropped
   }
+})
+
+t.test('what a transaction made and did not roll back is its own', async t => {
+  const client = await open()
+  const steps = [
+    ...[
+      'begin',
+      'create table own.stays as select 1 as a',
+      'savepoint s',
+      'create table own.goes (a int)',
+      'rollback to s',
+    ],
+    ...['create table own.copied as select a + 1 as a from own.stays', 'alter table own.copied rename to renamed'],
+    ...[
+      'savepoint s',
+      'create table own.goes (a int)',
+      'drop table own.goes',
+      'create table own.goes as select 5 as a',
+    ],
+    ...['release s', 'insert into own.goes select a from own.renamed'],
+  ]
+  for (const step of steps) t.notMatch(await saidOf(client, step), /gate|does not exist/, step)
+  t.equal(await saidOf(client, 'select sum(a) + 1 from own.goes'), '[[["8"]]]')
+  await client.query('rollback')
+  await client.end()
 })
 
 t.test('temporary tables of one name in several sessions are their own', async t => {

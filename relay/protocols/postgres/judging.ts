@@ -5,7 +5,6 @@ import type { Deny, Obligation, Parameter } from '@gate/shared/model'
 import type { Outcome } from '../machine.ts'
 import type { Asked, Command, Gate, HoldNotice, Verdict } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
-import type { Making } from './analysis/making.ts'
 import { askedOf, type EstimateSource, type Sent } from './asked.ts'
 import type { Catalog } from './catalog.ts'
 import { type CatalogSource, CatalogUse } from './catalog-use.ts'
@@ -16,7 +15,8 @@ import type { MaskedColumns } from './masked-columns.ts'
 import { type Maybe, then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import { calledBefore, showParameters } from './operation.ts'
-import { madeBy, OwnRelations, type Strangers, strangersIn, triggeredRefusal, triggersMaking } from './own-relations.ts'
+import { type Step, stepsOf } from './own-names.ts'
+import { OwnRelations, type Strangers, strangersIn, triggeredRefusal, triggersMaking } from './own-relations.ts'
 import type { Again, StatementPlan } from './pending.ts'
 import type { Answer, Question } from './questions.ts'
 import type { Recording, Values } from './recording.ts'
@@ -272,16 +272,16 @@ export class Judging {
     if (!this.#around.gate.masked) return statements
     let changed = this.#pathChanged
     let triggered = this.#own.mayBeOfTriggers
-    const made: Making[] = []
+    const before: Step[] = []
     return statements.map(statement => {
       const { effective } = statement
       const path = { changed, role: this.#around.context['role'] }
       const fault =
         pathRefusal(effective, catalog, path) ?? (triggered ? triggeredRefusal(effective, catalog) : undefined)
-      const strangers = strangersIn(statement, catalog, name => this.#own.isMade(name, made, path))
+      const strangers = strangersIn(statement, catalog, name => this.#own.isMade(name, before, path))
       changed ||= changesPath(effective)
       triggered ||= triggersMaking(effective, catalog)
-      made.push(...madeBy(effective))
+      before.push(...stepsOf(effective))
       if (fault === undefined && strangers !== undefined) return withStrangers(statement, strangers)
       return withFault(statement, fault)
     })

@@ -1,9 +1,9 @@
 // Whether the open transaction has made tables, views or columns: nobody else sees them, and no snapshot shows them. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
-import type { Making } from './analysis/making.ts'
 import type { RelationName } from './analysis/objects.ts'
 import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
+import { OwnNames, type Step, stepsOf } from './own-names.ts'
 import type { Path } from './shadows.ts'
 
 /**
@@ -14,8 +14,8 @@ export class OwnRelations {
   readonly #making = new Begun()
   readonly #triggering = new Begun()
   /** What commands make that have not ended; and what there is of it in the open transaction. */
-  readonly #underWay = new Map<number, readonly Making[]>()
-  #made: Making[] = []
+  readonly #underWay = new Map<number, readonly Step[]>()
+  readonly #names = new OwnNames()
 
   /** Whether what a snapshot does not show, though it was read after the server began to answer, is the session's own. */
   get areMade(): boolean {
@@ -29,22 +29,20 @@ export class OwnRelations {
 
   begins(statement: StatementFacts, commands: readonly number[], catalog: Catalog): void {
     if (makesOwn(statement)) this.#making.add(commands)
-    const made = madeBy(statement)
-    if (made.length > 0) for (const number of commands) this.#underWay.set(number, made)
+    const steps = stepsOf(statement)
+    if (steps.length > 0) for (const number of commands) this.#underWay.set(number, steps)
     if (triggersMaking(statement, catalog)) this.#triggering.add(commands)
   }
 
   /** Whether `over` has to be called when the transaction of these commands is. */
   endWithTransaction(commands: readonly number[]): boolean {
-    return commands.some(
-      number => this.#making.has(number) || this.#triggering.has(number) || this.#underWay.has(number),
-    )
+    return commands.some(number => this.#making.has(number) || this.#triggering.has(number) || this.#makes(number))
   }
 
   ended(command: number): void {
     this.#making.ended(command)
     this.#triggering.ended(command)
-    this.#made.push(...(this.#underWay.get(command) ?? []))
+    for (const step of this.#underWay.get(command) ?? []) this.#names.take(step)
     this.#underWay.delete(command)
   }
 
@@ -59,29 +57,17 @@ export class OwnRelations {
   over(): void {
     this.#making.over()
     this.#triggering.over()
-    this.#made = []
+    this.#names.clear()
   }
 
-  /** Whether the session makes what a name stands for: it did, or `before` does, which stands before it in the message. */
-  isMade(name: RelationName, before: readonly Making[], path: Path): boolean {
-    return [...this.#made, ...[...this.#underWay.values()].flat(), ...before].some(made => isOf(name, made, path))
+  #makes(command: number): boolean {
+    return this.#underWay.get(command)?.some(({ kind }) => kind === 'made') === true
   }
-}
 
-/** What a statement makes, or gives another name; sequences hold nothing of others. */
-export function madeBy({ node, makes, parts }: StatementFacts): readonly Making[] {
-  if (makes !== undefined) return [makes]
-  if (node !== 'CreateSeqStmt') return []
-  return parts.flatMap(({ written }) => written.map(each => ({ ...each, temporary: false, moved: true })))
-}
-
-/** Without a schema it is made where `search_path` leads, and what is renamed stays where it is. */
-function isOf({ schema, name }: RelationName, made: Making, path: Path): boolean {
-  // The sequence of a serial column is called after its table.
-  if (name !== made.name && !(name.startsWith(`${made.name}_`) && name.endsWith('_seq'))) return false
-  if (schema === undefined || schema === made.schema) return true
-  if (made.temporary) return schema.startsWith('pg_temp')
-  return made.schema === undefined && (made.moved || path.changed || schema === 'public' || schema === path.role)
+  /** Whether the session makes what a name stands for: it did, or what stands `before` it in the message does. */
+  isMade(name: RelationName, before: readonly Step[], path: Path): boolean {
+    return this.#names.with([...[...this.#underWay.values()].flat(), ...before]).has(name, path)
+  }
 }
 
 const schemaCommands: ReadonlySet<string> = new Set(['create', 'alter', 'drop'])

@@ -44,6 +44,8 @@ export interface StatementFacts {
   readonly parts: readonly Part[]
   readonly naming: Naming | undefined
   readonly transaction: string | undefined
+  /** Of SAVEPOINT, RELEASE and ROLLBACK TO. */
+  readonly savepoint?: string | undefined
   /** Why gate refuses the statement whatever policy says. */
   readonly fault: string | undefined
   /**

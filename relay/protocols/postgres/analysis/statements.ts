@@ -79,6 +79,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     parts: [...(main === undefined ? [] : [main]), ...nested, ...identity],
     naming,
     transaction: name === 'TransactionStmt' ? text(content['kind']) : undefined,
+    savepoint: savepointOf(name, content),
     fault: undefined,
     changesReading: changesReading(changes, collected),
     otherEncoding: changes.some(
@@ -238,4 +239,9 @@ function changesReading(changes: readonly ChangedSetting[], collected: Collected
   const changed = changes.flatMap(({ name = '', value }) => (readsAsGate(name, value) === false ? [name] : []))
   if (changed.length === 0) return undefined
   return changed.every(name => settingName(name) === 'standard_conforming_strings') ? 'literals' : 'encoding'
+}
+
+function savepointOf(name: string, content: JsonObject): string | undefined {
+  const savepoint = name === 'TransactionStmt' ? text(content['savepoint_name']) : ''
+  return savepoint === '' ? undefined : savepoint
 }
