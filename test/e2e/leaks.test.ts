@@ -95,6 +95,8 @@ create view clear_part as select c.id from customers c join (values ('user7')) v
 create view using_part as select c.id from (select id, left(email, 5) as part from customers) c join (select 'user7'::text as part) v using (part);
 create view looked_up_band as select id from customers where (id, true) in (select id, email > 'user5' from customers);
 create view greatest_of as select c.id from customers c join (select max(email) as most from customers) m on m.most = c.email;
+create view cut_by as select c.id from customers c, lateral (select 1 limit (c.email > 'user5')::int) one;
+create view sampled_by as select c.id from customers c, lateral (select 1 from notes tablesample bernoulli (100 * (c.email > 'user5')::int)) n;
 create view over_band as select id from banded;
 create materialized view kept_band as select id from customers where email between 'user1' and 'user5';
 create view active as select c.id, c.name, c.email, n.amount from customers c join notes n on n.customer_id = c.id
@@ -520,6 +522,8 @@ t.test('a person from whom columns are masked', async t => {
         'existing',
         'topmost',
         'clear_part',
+        'cut_by',
+        'sampled_by',
         'using_part',
         'looked_up_band',
         'greatest_of',

@@ -135,7 +135,7 @@ export class Predicates {
 }
 
 /** Where a condition says which rows there are. */
-const choosing: ReadonlySet<string> = new Set(['WHERE', 'HAVING', 'ON'])
+const choosing: ReadonlySet<string> = new Set(['WHERE', 'HAVING', 'ON', 'LIMIT', 'TABLESAMPLE'])
 
 const isMasked = ({ flows, perhapsClear }: Column): boolean => flows.size > 0 && perhapsClear !== true
 
