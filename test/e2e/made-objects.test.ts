@@ -26,6 +26,8 @@ create function card(customers) returns text language sql stable as 'select $1.e
 create function said(text) returns text language sql immutable as $$ select set_config('a.b', $1, false) $$;
 create function kept(text default mail_of(7)) returns text language sql stable as 'select $1';
 create function digest(text) returns text language sql immutable as 'select left($1, 5)';
+create function digits(text) returns text language sql immutable as $$ select regexp_replace($1, '\\D', '', 'g') $$;
+create function ended(text) returns text language sql stable as $$ select $1 || '\\' || ' from customers' $$;
 create schema apart;
 create type apart.num_nulls as enum ('user7@secret.example');
 create function by_path(int) returns text language sql stable set search_path = public as 'select $1::text';
@@ -59,6 +61,7 @@ const works: readonly (readonly [string, string])[] = [
   ["select full_name(name, 'x'), email from customers where id = 2", '[["name 2 x","****"]]'],
   ['select four_times(2)', '[[8]]'],
   ['select plus_one(amount) from notes where id = 3', '[[4]]'],
+  ["select digits('a1b2')", '[["12"]]'],
   ['select amount from doubled where id = 3', '[[6]]'],
   ['select name from named where id = 3', '[["name 3 x"]]'],
   ['select locktype from seen_locks limit 1', '[["'],
@@ -103,6 +106,7 @@ const refused: readonly string[] = [
   'select kept()',
   "select id from customers where digest('user7@x') = 'user7'",
   'select by_path(1)',
+  "select ended('x')",
   'select twice(length(email)) from customers',
   "select id from customers where full_name(email, '') = 'user7@secret.example '",
   'select mail from named',

@@ -115,7 +115,7 @@ const RECORD = 2249
 
 /**
  * OID and text of each function that may only compute (plain-bodies.ts): in SQL, of one value and of PostgreSQL's own types. A body that was parsed when the function was made
- * has no text of its own.
+ * has no text of its own. Where a literal that ends in a backslash ends, depends on a setting of whoever calls it.
  */
 export const bodies = `select p.oid::text, case when p.prosrc <> '' then p.prosrc else pg_catalog.pg_get_functiondef(p.oid) end
     from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
@@ -123,6 +123,6 @@ export const bodies = `select p.oid::text, case when p.prosrc <> '' then p.prosr
       and p.proconfig is null and p.pronargdefaults = 0 and p.provariadic = 0 and p.proallargtypes is null
       and p.prorettype < ${FIRST_NORMAL_OBJECT_ID} and p.prorettype <> ${RECORD}
       and ${FIRST_NORMAL_OBJECT_ID} > all (p.proargtypes::pg_catalog.oid[]) and ${ownCode('p')}
-      and pg_catalog.length(p.prosrc) <= ${MAX_BODY_CHARACTERS}
+      and pg_catalog.length(p.prosrc) <= ${MAX_BODY_CHARACTERS} and pg_catalog.strpos(p.prosrc, $$\\'$$) = 0
       and not exists (select from pg_catalog.pg_proc o where o.proname = p.proname and o.oid < ${FIRST_NORMAL_OBJECT_ID})
     limit ${MAX_BODIES}`

@@ -1,5 +1,7 @@
 // Queries that functions are given as texts: read as if they were subqueries among the arguments. Pure.
+import { Buffer } from 'node:buffer'
 import { calledName } from './calls.ts'
+import { hasOtherNames } from './other-names.ts'
 import {
   constant,
   contains,
@@ -79,13 +81,17 @@ function queriesIn(argument: Json, parse: (text: string) => Json | undefined): J
   const { ival } = object(object(argument)['A_Const'])
   if (isObject(ival)) return []
   const given = constant(argument)
-  const [first, second] = given === undefined ? [] : list(object(parse(given))['stmts'])
+  if (given === undefined || isReadOtherwise(given)) return undefined
+  const [first, second] = list(object(parse(given))['stmts'])
   const query = object(first)['stmt']
   const isQuery = second === undefined && node(query)[0] === 'SelectStmt'
   if (!isQuery || query === undefined || contains(query, 'ParamRef')) return undefined
   // SELECT INTO makes a table.
   return JSON.stringify(query).includes('"intoClause"') ? undefined : [query]
 }
+
+/** What a backslash in a literal means depends on the session, which is not known here. */
+const isReadOtherwise = (query: string): boolean => query.includes('\\') || hasOtherNames(Buffer.from(query))
 
 /** Whether such a function may stand in a text: hardly any has one, and to look through a tree takes a while. */
 export const mayHaveTexts = (text: string): boolean => /crosstab/i.test(text)
