@@ -93,6 +93,8 @@ const refused: readonly string[] = [
   'select num_nulls(email) from customers where id = 7',
   // It would be a type of whole rows.
   'create domain rows as customers',
+  'create domain rows as customers[]',
+  'create domain rows as public._customers',
   'create collation loose (provider = icu, locale = $$und-u-ks-level1$$, deterministic = false)',
   'create extension if not exists no_such_extension',
   'create extension plpgsql',

@@ -18,8 +18,8 @@ export function makesNoCode({ newObject, functions }: StatementFacts, catalog: C
       const isTemporary = schema?.startsWith('pg_temp') === true
       // A value that is cast to it is given to what its CHECK calls.
       if (isTemporary || functions.some(called => isFelt(called))) return false
-      // Rows of a table are a type as well, and hold what is masked in it.
-      return isNewType(name, catalog) && catalog.resolve(undefined, base).length === 0
+      // Rows of a table are a type as well, and hold what is masked in it. Arrays are called after what is in them.
+      return isNewType(name, catalog) && [base, base.replace(/^_+/, '')].every(each => !isRelation(each, catalog))
     }
     case 'collation':
       // Where others are equal too, being equal tells of a part of a value.
@@ -29,6 +29,8 @@ export function makesNoCode({ newObject, functions }: StatementFacts, catalog: C
   }
 }
 
+const isRelation = (name: string, catalog: Catalog): boolean => catalog.resolve(undefined, name).length > 0
+
 /**
  * A trigger or a policy that casts to a type of this name would have the new one check what it was given; and a call of a function of it
  * would be a cast.
@@ -37,5 +39,5 @@ const isNewType = (name: string, catalog: Catalog): boolean =>
   plainName.test(name) &&
   !isFollowed(name) &&
   !catalog.typeNames.has(name) &&
-  catalog.resolve(undefined, name).length === 0 &&
+  !isRelation(name, catalog) &&
   !catalog.usedWords.has(name)
