@@ -236,6 +236,12 @@ t.test('what others made and is gone by now is not taken for what the transactio
       'savepoint z; create table own.staging (id int); rollback to z; select pg_sleep(1); savepoint s; select upper(token) from own.staging; rollback to s; select pg_sleep(1)',
       '****',
     ],
+    // One of that name in another schema is not what the name stands for by itself.
+    [
+      ['begin', 'create schema apart', 'create table apart.unsaid (id int)'],
+      'select pg_sleep(1); copy unsaid to stdout; rollback',
+      'relation "unsaid" does not exist',
+    ],
     // Nothing says of what it is made.
     [
       ['begin', 'create temp table mine (id int)'],

@@ -97,11 +97,16 @@ export class OwnNames {
   }
 }
 
-/** Without a schema it is made where `search_path` leads, and what is renamed stays where it is. */
+/**
+ * Without a schema it is made, and looked for, where `search_path` leads, by default to a schema of the role's name and to public; what is
+ * renamed stays where it is.
+ */
 function isOf({ schema, name }: RelationName, made: Making, path: Path): boolean {
   // The sequence of a serial column is called after its table.
   if (name !== made.name && !(name.startsWith(`${made.name}_`) && name.endsWith('_seq'))) return false
-  if (schema === undefined || schema === made.schema) return true
-  if (made.temporary) return schema.startsWith('pg_temp')
-  return made.schema === undefined && (made.moved || path.changed || schema === 'public' || schema === path.role)
+  if (schema === made.schema) return true
+  if (made.temporary) return schema === undefined || schema.startsWith('pg_temp')
+  if (schema !== undefined && made.schema !== undefined) return false
+  const said = schema ?? made.schema
+  return made.moved || path.changed || said === 'public' || said === path.role
 }
