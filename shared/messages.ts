@@ -139,6 +139,20 @@ export function parseStreamMessage(text: string): StreamMessage {
   return parsed.data
 }
 
+/**
+ * The text of a message that the other side will take: what people give can be longer than it may be.
+ * @throws {GateError} ERR_GATE_LIMIT with what of it is too long.
+ */
+export function packStreamMessage(message: StreamMessage): string {
+  const parsed = streamMessage.safeParse(message)
+  const [issue] = parsed.success ? [] : parsed.error.issues
+  if (issue !== undefined) throw new GateError('ERR_GATE_LIMIT', `${issue.path.join('.')}: ${issue.message}`)
+  const text = JSON.stringify(message)
+  if (Buffer.byteLength(text) > MAX_CONTROL_BYTES)
+    throw new GateError('ERR_GATE_LIMIT', `a message of more than ${MAX_CONTROL_BYTES} bytes on a stream`)
+  return text
+}
+
 /** What an agent signs to prove that it has its key: the relay it talks to, the fresh nonce, its name and what it announces. */
 export function helloBytes(relay: string, nonce: string, agent: string, targets: readonly unknown[]): Buffer {
   return Buffer.from(

@@ -1,6 +1,6 @@
 // One stream: a channel of a tunnel as a Port of bytes, with back-pressure of its own.
 import { asGateError, type ErrorBody, type ErrorCode, errorFromBody, GateError } from '../errors.ts'
-import { MAX_TEXT_LENGTH, parseStreamMessage, type StreamMessage } from '../messages.ts'
+import { MAX_CONTROL_BYTES, MAX_TEXT_LENGTH, parseStreamMessage, type StreamMessage } from '../messages.ts'
 import { Inbox, type Port, UNIT_OVERHEAD_BYTES } from '../port.ts'
 import { Queue } from '../queue.ts'
 import { CLOSE_GRACE_MS, MAX_FRAME_BYTES, WINDOW_BYTES } from './limits.ts'
@@ -114,7 +114,14 @@ export class Channel implements Port<Buffer> {
   }
 
   send(message: StreamMessage): void {
-    if (!this.#left) this.#put(JSON.stringify(message))
+    if (this.#left) return
+    const text = JSON.stringify(message)
+    // The other side would give up the whole tunnel.
+    if (Buffer.byteLength(text) > MAX_CONTROL_BYTES)
+      return this.destroy(
+        new GateError('ERR_GATE_LIMIT', `a ${message.type} message has more than ${MAX_CONTROL_BYTES} bytes`),
+      )
+    this.#put(text)
   }
 
   end(): void {
@@ -127,7 +134,7 @@ export class Channel implements Port<Buffer> {
   destroy(cause?: GateError): void {
     if (this.#left || this.#leaving) return
     this.#fail(cause ?? new GateError(this.#lost, 'the tunnel was closed'))
-    if (cause !== undefined && !this.#endSent) this.send({ type: 'error', error: trim(cause) })
+    if (cause !== undefined && !this.#endSent) this.#put(JSON.stringify({ type: 'error', error: trim(cause) }))
     this.#endSent = true
     this.#leaving = true
     if (this.#pending.size === 0) return this.#close()

@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import { type RawData, WebSocket } from 'ws'
 import { asGateError, type ErrorCode, GateError } from '../errors.ts'
-import { parseStreamMessage, type StreamMessage } from '../messages.ts'
+import { packStreamMessage, parseStreamMessage, type StreamMessage } from '../messages.ts'
 import { type Carrier, Channel } from './channel.ts'
 import { FramePacker, FrameReader, type Kind, MAX_CHANNEL_ID } from './frames.ts'
 import { CLOSE_GRACE_MS, MAX_CHANNELS, PING_INTERVAL_MS, SEND_HIGH_WATER_BYTES, SILENCE_LIMIT_MS } from './limits.ts'
@@ -92,13 +92,16 @@ export class Tunnel implements Carrier {
     return this.#channels.size
   }
 
-  /** Opens a channel with its first message. @throws {GateError} ERR_GATE_LIMIT. */
+  /** Opens a channel with its first message. @throws {GateError} ERR_GATE_LIMIT, also for a message that is too long. */
   openChannel(message: StreamMessage): Channel {
+    const text = packStreamMessage(message)
     if (this.#channels.size >= MAX_CHANNELS)
       throw new GateError('ERR_GATE_LIMIT', `a tunnel carries ${MAX_CHANNELS} connections already`)
     this.#newest += 1
     const channel = this.#add(this.#newest)
-    this.#packer.add(this.#newest, 'open', Buffer.from(JSON.stringify(message)))
+    // Whoever tells channels of the end of the tunnel has told them already.
+    if (!this.open) channel.leave()
+    this.#packer.add(this.#newest, 'open', Buffer.from(text))
     this.#flushSoon()
     return channel
   }
@@ -227,7 +230,6 @@ export class Tunnel implements Carrier {
     const { opened } = this.#options
     if (opened === undefined) throw new GateError('ERR_GATE_PROTOCOL', 'the other side may not open channels')
     if (id <= this.#newest) throw new GateError('ERR_GATE_PROTOCOL', 'a channel was opened twice')
-    const message = parseStreamMessage(payload.toString('utf8'))
     this.#newest = id
     const channel = this.#add(id)
     if (this.#channels.size > MAX_CHANNELS)
@@ -236,6 +238,12 @@ export class Tunnel implements Carrier {
           hint: 'Close some.',
         }),
       )
+    let message: StreamMessage
+    try {
+      message = parseStreamMessage(payload.toString('utf8'))
+    } catch (thrown) {
+      return channel.destroy(asGateError(thrown))
+    }
     opened(channel, message)
   }
 

@@ -176,6 +176,21 @@ t.test('tunnels', { skip: hasPsql ? false : 'no psql on this machine' }, async t
     })
   })
 
+  await t.test('a setting of a connection that is too long for the agent is its own trouble', async t => {
+    const other = await open()
+    const long = new pg.Client({
+      host: '127.0.0.1',
+      port: gate.port,
+      user: 'alice',
+      database: 'app',
+      application_name: 'x'.repeat(5_000),
+    })
+    long.on('error', () => {})
+    t.match(await failure(long.connect()), { message: /gate: .*application_name/ })
+    t.equal(await answer(other), 42, 'the others go on')
+    await other.end()
+  })
+
   await t.test('a gate of before is told to be renewed', async t => {
     const url = `${world.relay.url.replace('http', 'ws')}/v1/connect/prod-db`
     const old = dialTunnel(url, { lost: 'ERR_GATE_CANCELLED' }, { headers: {}, timeoutMs: 5_000 })

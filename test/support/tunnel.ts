@@ -80,7 +80,12 @@ async function open<End extends Tunnel | ControlSocket>(
 export const dialOptions: DialOptions = { headers: {}, timeoutMs: 30_000 }
 
 /** The message that channels of tests are opened with. */
-export const opening: StreamMessage = { type: 'open', stream: 's_1', target: 'prod-db', parameters: {} }
+export const opening = {
+  type: 'open',
+  stream: 's_1',
+  target: 'prod-db',
+  parameters: {},
+} as const satisfies StreamMessage
 
 export interface TunnelPair extends Pair<Tunnel> {
   /** Opens a channel from the near side; `near` and `far` are its two sides. */

@@ -54,6 +54,20 @@ t.test('channels of one tunnel', async t => {
     t.equal(String(await readAll(other.far)), 'still here')
   })
 
+  await t.test('each answer for messages that are too long', async t => {
+    await using pair = await tunnels()
+    const [one, other] = [await pair.channel(), await pair.channel()]
+    const long = { ...opening, parameters: { application_name: 'x'.repeat(4097) } }
+    t.throws(() => pair.near.openChannel(long), { code: 'ERR_GATE_LIMIT', message: /application_name/ })
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, at) => [`p${at}`, 'x'.repeat(4096)]))
+    t.throws(() => pair.near.openChannel({ ...opening, parameters: many }), { code: 'ERR_GATE_LIMIT' })
+    one.near.send({ ...opening, parameters: many })
+    t.match(await failure(readAll(one.far)), { code: 'ERR_GATE_LIMIT' })
+    await other.near.write(Buffer.from('still here'))
+    other.near.end()
+    t.equal(String(await readAll(other.far)), 'still here')
+  })
+
   await t.test('all end with the tunnel, each as one that was lost', async t => {
     await using pair = await tunnels()
     const channels = [await pair.channel(), await pair.channel()]
@@ -67,7 +81,11 @@ t.test('channels of one tunnel', async t => {
     }
     t.equal(told.length, 2)
     t.equal(pair.near.usable, false)
-    t.equal(pair.near.openChannel(opening).open, false, 'and one that is opened afterwards is none')
+    const late = pair.near.openChannel(opening)
+    t.equal(late.open, false, 'and one that is opened afterwards is none')
+    t.match(late.broken, { code: 'ERR_GATE_RELAY_UNREACHABLE' })
+    await late.closed
+    t.equal(pair.near.count, 0)
   })
 })
 
