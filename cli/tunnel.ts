@@ -31,22 +31,23 @@ export class RelayTunnel implements Disposable {
    * @throws {GateError} ERR_GATE_RELAY_UNREACHABLE, what the relay refuses it with, or why `signal` aborted.
    */
   async connect(wish: ConnectWish, notice: (text: string) => void, signal: AbortSignal): Promise<Channel> {
-    const channel =
-      (await this.#open(await unlessAborted(this.#usable(wish.token), signal), wish, signal)) ??
-      (await this.#open(await unlessAborted(this.#usable(wish.token), signal), wish, signal))
+    const open = async (): Promise<Channel | undefined> =>
+      this.#open(await unlessAborted(this.#usable(wish.token), signal), wish, notice, signal)
+    const channel = (await open()) ?? (await open())
     if (channel === undefined) throw new GateError('ERR_GATE_RELAY_UNREACHABLE', 'the relay does not answer')
-    channel.onMessage = message => {
-      if (message.type === 'notice') notice(message.text)
-      else channel.destroy(unexpected(message))
-    }
     return channel
   }
 
   /** Undefined when the tunnel turns out to be dead: nothing was asked of a target in it, so that another may be tried. */
-  async #open(tunnel: Tunnel, wish: ConnectWish, signal: AbortSignal): Promise<Channel | undefined> {
+  async #open(
+    tunnel: Tunnel,
+    wish: ConnectWish,
+    notice: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<Channel | undefined> {
     const channel = tunnel.openChannel({ type: 'connect', ...wish })
     try {
-      if (await unlessAborted(accepted(channel, tunnel), signal)) return channel
+      if (await unlessAborted(accepted(channel, tunnel, notice), signal)) return channel
       // Other connections in it may be alive nevertheless.
       tunnel.retire()
       channel.destroy()
@@ -89,8 +90,8 @@ export class RelayTunnel implements Disposable {
   }
 }
 
-/** False when the tunnel is dead. @throws {GateError} what the relay refuses it with. */
-function accepted(channel: Channel, tunnel: Tunnel): Promise<boolean> {
+/** False when the tunnel is dead. `notice` gets what comes after. @throws {GateError} what the relay refuses it with. */
+function accepted(channel: Channel, tunnel: Tunnel, notice: (text: string) => void): Promise<boolean> {
   const askedMs = performance.now()
   return new Promise((resolve, reject) => {
     const wasAlive = askedMs - tunnel.heardMs < ALIVE_MS
@@ -110,8 +111,13 @@ function accepted(channel: Channel, tunnel: Tunnel): Promise<boolean> {
     channel.onMessage = message => {
       clearTimeout(silent)
       clearTimeout(late)
-      if (message.type === 'accepted') resolve(true)
-      else reject(unexpected(message))
+      if (message.type !== 'accepted') return reject(unexpected(message))
+      // The next one may be in the same frame as this.
+      channel.onMessage = next => {
+        if (next.type === 'notice') notice(next.text)
+        else channel.destroy(unexpected(next))
+      }
+      resolve(true)
     }
     channel.onFailure = cause => (tunnel.open ? reject(cause) : resolve(false))
   })
