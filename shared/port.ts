@@ -42,6 +42,11 @@ export class Inbox<Unit extends { readonly length: number }> implements AsyncIte
     this.#taken = taken
   }
 
+  /** Whether somebody waits for the next unit: it will not be queued. */
+  get isAwaited(): boolean {
+    return this.#waiting !== undefined
+  }
+
   push(unit: Unit): void {
     if (this.#done || this.#failure !== undefined) return
     const waiting = this.#waiting

@@ -28,6 +28,14 @@ function costOf(bytes: Buffer): number {
   return bytes.length + UNIT_OVERHEAD_BYTES
 }
 
+/** A piece that waits to be read would keep all that came with it, which may be a thousand times as much and of other channels. */
+function alone(bytes: Buffer): Buffer {
+  if (bytes.length * 4 >= bytes.buffer.byteLength) return bytes
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
+}
+
 /**
  * A channel of a tunnel as a Port of bytes, and StreamMessages beside them in the same order, of which `end` (half-close) and
  * `error` are handled here and the others are given to `onMessage`. The other side sends no more than its credit, so that a
@@ -147,7 +155,7 @@ export class Channel implements Port<Buffer> {
     this.#owed += costOf(bytes)
     if (this.#owed > WINDOW_BYTES + MAX_FRAME_BYTES + UNIT_OVERHEAD_BYTES)
       throw new GateError('ERR_GATE_PROTOCOL', 'a stream got more bytes than it had room for')
-    if (bytes.length > 0) this.#inbox.push(bytes)
+    if (bytes.length > 0) this.#inbox.push(this.#inbox.isAwaited ? bytes : alone(bytes))
     else this.#giveBack(bytes)
   }
 

@@ -6,6 +6,8 @@ export const MAX_MESSAGE_BYTES = 1024 * 1024
 export const MAX_FRAME_BYTES = 128 * 1024
 /** Bytes waiting to be sent on one socket before writers have to wait. */
 export const SEND_HIGH_WATER_BYTES = 256 * 1024
+/** Messages, credit and ends, which wait for nobody, that may be queued behind a full socket before its peer is given up. */
+export const MAX_UNTAKEN_BYTES = 8 * 1024 * 1024
 /**
  * Bytes of one channel that may be on their way or unread at the other side. It is what bounds a channel's rate where the way
  * is long: 512 kB each 100 ms are 5 MB/s.

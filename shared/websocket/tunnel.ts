@@ -4,8 +4,15 @@ import { type RawData, WebSocket } from 'ws'
 import { asGateError, type ErrorCode, GateError } from '../errors.ts'
 import { packStreamMessage, parseStreamMessage, type StreamMessage } from '../messages.ts'
 import { type Carrier, Channel } from './channel.ts'
-import { FramePacker, FrameReader, type Kind, MAX_CHANNEL_ID } from './frames.ts'
-import { CLOSE_GRACE_MS, MAX_CHANNELS, PING_INTERVAL_MS, SEND_HIGH_WATER_BYTES, SILENCE_LIMIT_MS } from './limits.ts'
+import { FramePacker, FrameReader, HEADER_BYTES, type Kind, MAX_CHANNEL_ID } from './frames.ts'
+import {
+  CLOSE_GRACE_MS,
+  MAX_CHANNELS,
+  MAX_UNTAKEN_BYTES,
+  PING_INTERVAL_MS,
+  SEND_HIGH_WATER_BYTES,
+  SILENCE_LIMIT_MS,
+} from './limits.ts'
 
 /** What is packed is sent at once when it is so much, and at the end of the turn otherwise. */
 const FLUSH_BYTES = 64 * 1024
@@ -31,6 +38,8 @@ export class Tunnel implements Carrier {
   #heardMs = performance.now()
   #flushing = false
   #full = false
+  /** What was sent since it is full, beside data: nobody waits for room with that. */
+  #untakenBytes = 0
   #room: Promise<void> | undefined
   #makeRoom: () => void = () => {}
   /** The newest channel of either side; each side's tunnel is opened into by one side only. */
@@ -112,7 +121,7 @@ export class Tunnel implements Carrier {
     if (this.#channels.size === 0) this.destroy()
   }
 
-  /** Closes it whenever it had no channel for so long. */
+  /** Closes it when it has no channel at one of the times, so far apart, at which that is looked at. */
   closeWhenIdle(idleMs: number): void {
     const arm = (): void => {
       this.#idleTimer = setTimeout(() => {
@@ -141,17 +150,21 @@ export class Tunnel implements Carrier {
   }
 
   sendMessage(channel: number, text: string): void {
-    this.#packer.add(channel, 'message', Buffer.from(text))
+    const bytes = Buffer.from(text)
+    this.#packer.add(channel, 'message', bytes)
+    this.#untaken(bytes.length)
     this.#flushSoon()
   }
 
   sendCredit(channel: number, bytes: number): void {
     this.#packer.addCredit(channel, bytes)
+    this.#untaken(4)
     this.#flushSoon()
   }
 
   sendClose(channel: number): void {
     this.#packer.addClose(channel)
+    this.#untaken(0)
     this.#flushSoon()
   }
 
@@ -194,8 +207,16 @@ export class Tunnel implements Carrier {
     if (this.#stream.writableLength > SEND_HIGH_WATER_BYTES) this.#full = true
   }
 
+  /** A peer that reads nothing could have its channels refused for ever, and every refusal would be kept. */
+  #untaken(bytes: number): void {
+    if (!this.#full) return
+    this.#untakenBytes += HEADER_BYTES + bytes
+    if (this.#untakenBytes > MAX_UNTAKEN_BYTES) this.#socket.terminate()
+  }
+
   #drained(): void {
     this.#full = false
+    this.#untakenBytes = 0
     this.#makeRoom()
     this.#room = undefined
   }

@@ -1,9 +1,11 @@
 // Tunnels by hand, as people send them who know the protocol and mean no good; and what gate sends itself.
-import type { GateError } from '@gate/shared/errors'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { GateError } from '@gate/shared/errors'
 import type { Channel } from '@gate/shared/websocket/channel'
 import { dialTunnel } from '@gate/shared/websocket/dial'
 import { FramePacker, type Kind } from '@gate/shared/websocket/frames'
-import { MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, WINDOW_BYTES } from '@gate/shared/websocket/limits'
+import { MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, MAX_UNTAKEN_BYTES, WINDOW_BYTES } from '@gate/shared/websocket/limits'
 import type { Tunnel } from '@gate/shared/websocket/tunnel'
 import t from 'tap'
 import {
@@ -40,6 +42,16 @@ const credit = (channel: number, bytes: number): Buffer => {
   return inner(channel, 'credit', payload)
 }
 const opened = inner(1, 'open', JSON.stringify(opening))
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+function memory(): number {
+  collectGarbage()
+  return process.memoryUsage().arrayBuffers
+}
+
+/** Of a channel that is over. */
+const late = inner(2, 'data', Buffer.alloc(4096))
 const binary = (...parts: Buffer[]): Buffer => frame(Buffer.concat(parts), { opcode: BINARY })
 
 interface Attack extends AsyncDisposable {
@@ -230,6 +242,64 @@ t.test('frames by hand', async t => {
     await channel.closed
     clearInterval(watch)
     t.ok(queued < 1024 * 1024, `${queued} bytes of answers were waiting`)
+  })
+
+  await t.test('channels without end, whose refusals nobody reads, end the tunnel', async t => {
+    let accepted: (tunnel: Promise<Tunnel>) => void = () => {}
+    const far = new Promise<Tunnel>(resolve => {
+      accepted = resolve
+    })
+    const refusal = new GateError('ERR_GATE_NOT_FOUND', 'there is no such target')
+    await using server = await startTunnelServer((acceptor, ...upgrade) =>
+      accepted(acceptor.tunnel(...upgrade, { lost, opened: channel => channel.destroy(refusal) })),
+    )
+    const peer = await openRaw(server.port)
+    peer.socket.write(handshake())
+    await peer.waitFor(/\r\n\r\n/)
+    peer.socket.pause()
+    const tunnel = await far
+    let id = 0
+    let queued = 0
+    const open = (): Buffer => {
+      id += 1
+      return inner(id, 'open', JSON.stringify(opening))
+    }
+    const flood = (): void => {
+      let goesOn = true
+      while (goesOn && !peer.socket.destroyed) {
+        if (id > 500_000) return void peer.socket.destroy()
+        queued = Math.max(queued, server.sockets[0]?.writableLength ?? 0)
+        goesOn = peer.socket.write(binary(...Array.from({ length: 500 }, open)))
+      }
+    }
+    peer.socket.on('drain', flood)
+    flood()
+    await tunnel.closed
+    t.ok(id < 500_000, `${id} were opened`)
+    t.ok(queued < 2 * MAX_UNTAKEN_BYTES, `${queued} bytes of refusals were waiting`)
+    t.equal(tunnel.count, 0)
+    peer.socket.destroy()
+  })
+
+  await t.test('what waits to be read keeps nothing of what came with it', async t => {
+    await using attack = await openAttack()
+    const { peer, channel } = attack
+    const before = memory()
+    peer.socket.write(binary(inner(2, 'open', JSON.stringify(opening)), inner(2, 'close')))
+    const message = binary(inner(1, 'data', 'x'), ...Array.from({ length: 7 }, () => late), inner(1, 'data', 'y'))
+    for (let count = 0; count < 1_500; count += 1)
+      if (!peer.socket.write(message)) await new Promise(resolve => peer.socket.once('drain', resolve))
+    peer.socket.write(binary(inner(1, 'message', '{"type":"end"}')))
+    let ended = (): void => {}
+    const all = new Promise<void>(resolve => {
+      ended = resolve
+    })
+    channel.onMessage = ended
+    peer.socket.write(binary(inner(1, 'message', JSON.stringify({ type: 'notice', text: 'all came' }))))
+    await all
+    const kept = memory() - before
+    t.ok(kept < 10 * MAX_MESSAGE_BYTES, `${kept} bytes are kept of 3,000`)
+    t.equal(String(await readAll(channel)), 'xy'.repeat(1_500))
   })
 
   await t.test('a peer that closes in the middle of a frame is one that went away', async t => {
