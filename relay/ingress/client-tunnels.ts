@@ -5,7 +5,7 @@ import type { StreamMessage } from '@gate/shared/messages'
 import type { Channel } from '@gate/shared/websocket/channel'
 import type { Tunnel } from '@gate/shared/websocket/tunnel'
 
-/** A tunnel in which nothing is open for so long is closed; `gate connect` dials it again when it needs it. */
+/** A tunnel is looked at this often, and closed when nothing is open in it; `gate connect` dials it again when it needs it. */
 const IDLE_TUNNEL_MS = 10 * 60_000
 const MAX_TASK_LENGTH = 200
 const MAX_REASON_LENGTH = 1_000
