@@ -1,19 +1,21 @@
-// Random statements against two databases that differ in their masked values alone, random bytes against the machine, and random bodies against the masks of fields: `npm run fuzz`.
+// Random statements against two databases that differ in their masked values alone, random bytes against the machine, random bodies against the masks of fields, and random tunnels: `npm run fuzz`.
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { GateError } from '@gate/shared/errors'
 import { Harness, split } from '#support/machine'
 import { fields, type Json, maskedFields, maskPieces, masksOf } from '#support/masking'
 import { RandomSql, seeded } from '#support/random-sql'
+import { randomTunnel } from '#support/random-tunnels'
 import { startTwins, type Twins } from '#support/twins'
 
 const usage = `node scripts/dist/fuzz.js [--seconds <n>] [--seed <n>]
 
 Fails, with the statement, when two databases that differ only in masked values answer differently to a person from whom
 they are masked; with the bytes, when the machine of the protocol throws anything but a GateError; and with the body, when
-fields of JSON are masked otherwise than in the parsed document, or what is no JSON is not refused.
+fields of JSON are masked otherwise than in the parsed document, or what is no JSON is not refused. Fails as well when bytes
+that come out of a tunnel are not those that were sent, in order, when one of its channels hangs, or when one is left over.
 
-  --seconds <n>  how long, a third of it for each (60)
+  --seconds <n>  how long, a quarter of it for each (60)
   --seed <n>     the first random number; printed at the start, so that a run can be repeated
 `
 
@@ -130,6 +132,16 @@ function outcome(run: () => Json): { value?: Json; thrown?: unknown } {
   }
 }
 
+async function fuzzTunnels(seed: number, untilMs: number): Promise<string | undefined> {
+  let runs = 0
+  for (; Date.now() < untilMs; runs += 1) {
+    const found = await randomTunnel(seed + runs)
+    if (found !== undefined) return `tunnel ${seed + runs}: ${found}`
+  }
+  process.stdout.write(`tunnels: ${runs} runs\n`)
+  return undefined
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' }, help: { type: 'boolean' } },
@@ -143,11 +155,12 @@ async function main(): Promise<number> {
   if (!Number.isInteger(seconds) || seconds < 1 || !Number.isInteger(seed)) throw new Error(usage)
   process.stdout.write(`seed ${seed}\n`)
   await using twins = await startTwins()
-  const thirdMs = (seconds * 1_000) / 3
+  const quarterMs = (seconds * 1_000) / 4
   const found =
-    (await fuzzStatements(twins, seed, Date.now() + thirdMs)) ??
-    fuzzBytes(seed, Date.now() + thirdMs) ??
-    fuzzBodies(seed, Date.now() + thirdMs)
+    (await fuzzStatements(twins, seed, Date.now() + quarterMs)) ??
+    fuzzBytes(seed, Date.now() + quarterMs) ??
+    fuzzBodies(seed, Date.now() + quarterMs) ??
+    (await fuzzTunnels(seed, Date.now() + quarterMs))
   if (found === undefined) return 0
   process.stdout.write(`seed ${seed}: ${found}\n`)
   return 1
