@@ -98,6 +98,6 @@ class Listener {
 
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.race([this.#client?.end(), wait(CONNECT_TIMEOUT_MS)])
+    await Promise.race([this.#client?.end(), wait(CONNECT_TIMEOUT_MS, undefined, { ref: false })])
   }
 }
