@@ -36,9 +36,8 @@ export class ClientTunnels {
   readonly #connect: Connect
   readonly #limits: TunnelLimits
   readonly #log: Log
-  readonly #perSubject = new Map<string, number>()
-  #count = 0
-  #handshakes = 0
+  readonly #tunnels = new Counts()
+  readonly #handshakes = new Counts()
 
   constructor(connect: Connect, limits: TunnelLimits, log: Log) {
     this.#connect = connect
@@ -48,19 +47,13 @@ export class ClientTunnels {
 
   /** Counts a tunnel that is about to be accepted; call what is returned when it is over. @throws {GateError} ERR_GATE_LIMIT. */
   admit(subject: string): () => void {
-    const ofSubject = this.#perSubject.get(subject) ?? 0
-    if (ofSubject >= this.#limits.connectionsPerSubject || this.#count >= this.#limits.connections)
-      throw new GateError('ERR_GATE_LIMIT', `too many tunnels are open (yours: ${ofSubject}, all: ${this.#count})`, {
+    const { all } = this.#tunnels
+    const ofSubject = this.#tunnels.of(subject)
+    if (ofSubject >= this.#limits.connectionsPerSubject || all >= this.#limits.connections)
+      throw new GateError('ERR_GATE_LIMIT', `too many tunnels are open (yours: ${ofSubject}, all: ${all})`, {
         hint: 'Each gate connect has one; close those that are not used.',
       })
-    this.#count += 1
-    this.#perSubject.set(subject, ofSubject + 1)
-    return () => {
-      this.#count -= 1
-      const left = (this.#perSubject.get(subject) ?? 1) - 1
-      if (left === 0) this.#perSubject.delete(subject)
-      else this.#perSubject.set(subject, left)
-    }
+    return this.#tunnels.enter(subject)
   }
 
   keep(tunnel: Tunnel, leave: () => void): void {
@@ -68,10 +61,10 @@ export class ClientTunnels {
     void tunnel.closed.then(leave)
   }
 
-  /** Serves one channel that a client opened; whatever goes wrong is said on it. Never throws. */
-  async serve(channel: Channel, message: StreamMessage, clientAddress: string): Promise<void> {
+  /** Serves one channel that was opened in a tunnel of the subject; whatever goes wrong is said on it. Never throws. */
+  async serve(channel: Channel, message: StreamMessage, subject: string, clientAddress: string): Promise<void> {
     try {
-      const serve = await this.#admitChannel(message, clientAddress)
+      const serve = await this.#admitChannel(message, subject, clientAddress)
       if (channel.broken !== undefined) return
       channel.send({ type: 'accepted' })
       await serve(channel)
@@ -83,21 +76,45 @@ export class ClientTunnels {
     }
   }
 
-  async #admitChannel(message: StreamMessage, clientAddress: string): ReturnType<Connect> {
+  async #admitChannel(message: StreamMessage, subject: string, clientAddress: string): ReturnType<Connect> {
     if (message.type !== 'connect')
       throw new GateError('ERR_GATE_PROTOCOL', `unexpected ${message.type} from the command line`)
-    if (this.#handshakes >= this.#limits.handshakes)
+    // One who opens many at once must not take the places of all others.
+    const isFull = this.#handshakes.of(subject) >= this.#limits.connectionsPerSubject
+    if (isFull || this.#handshakes.all >= this.#limits.handshakes)
       throw new GateError('ERR_GATE_LIMIT', 'too many connections are being opened', { hint: 'Try again.' })
     const { token, target, breakGlass, isPeerGone } = message
     const task = text('task', message.task, MAX_TASK_LENGTH)
     const reason = text('reason', message.reason, MAX_REASON_LENGTH)
     if (breakGlass && reason === undefined)
       throw new GateError('ERR_GATE_USAGE', 'the glass is not broken without a reason', { hint: 'Add --reason TEXT.' })
-    this.#handshakes += 1
+    const leave = this.#handshakes.enter(subject)
     try {
       return await this.#connect(token, { target, task, reason, breakGlass, isPeerGone, clientAddress })
     } finally {
-      this.#handshakes -= 1
+      leave()
+    }
+  }
+}
+
+/** How many of something there are, of everybody and of each. */
+class Counts {
+  readonly #perSubject = new Map<string, number>()
+  all = 0
+
+  of(subject: string): number {
+    return this.#perSubject.get(subject) ?? 0
+  }
+
+  /** Call what is returned when it is over. */
+  enter(subject: string): () => void {
+    this.all += 1
+    this.#perSubject.set(subject, this.of(subject) + 1)
+    return () => {
+      this.all -= 1
+      const left = this.of(subject) - 1
+      if (left === 0) this.#perSubject.delete(subject)
+      else this.#perSubject.set(subject, left)
     }
   }
 }

@@ -134,11 +134,12 @@ class Door {
 
   async #client(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const clientAddress = addressOf(request)
-    const leave = this.#clients.admit(await this.#upgrades.person(bearer(request)))
+    const subject = await this.#upgrades.person(bearer(request))
+    const leave = this.#clients.admit(subject)
     try {
       const tunnel = await this.#acceptor.tunnel(request, socket, head, {
         lost: 'ERR_GATE_CANCELLED',
-        opened: (channel, message) => void this.#clients.serve(channel, message, clientAddress),
+        opened: (channel, message) => void this.#clients.serve(channel, message, subject, clientAddress),
       })
       this.#clients.keep(this.#keep(tunnel), leave)
     } catch (thrown) {

@@ -191,6 +191,31 @@ t.test('tunnels', { skip: hasPsql ? false : 'no psql on this machine' }, async t
     await other.end()
   })
 
+  await t.test('who opens many connections at once leaves others theirs', async t => {
+    const token = await tokenOf(alice, world.relay.url)
+    const tunnel = await dialTunnel(
+      `${world.relay.url.replace('http', 'ws')}${CLIENT}`,
+      { lost: 'ERR_GATE_CANCELLED' },
+      { headers: { authorization: `Bearer ${token}` }, timeoutMs: 5_000 },
+    )
+    const wish = {
+      type: 'connect',
+      token: 'x'.repeat(43),
+      target: 'prod-db',
+      breakGlass: false,
+      isPeerGone: false,
+    } as const
+    const codes = Array.from({ length: 2_000 }, () => {
+      const channel = tunnel.openChannel(wish)
+      return new Promise<string>(resolve => {
+        channel.onFailure = ({ code }) => resolve(code)
+      })
+    })
+    const counted = (await Promise.all(codes)).filter(code => code === 'ERR_GATE_UNAUTHENTICATED').length
+    t.ok(counted > 0 && counted < 500, `${counted} of them were looked up, and 5 at a time may be`)
+    tunnel.destroy()
+  })
+
   await t.test('a gate of before is told to be renewed', async t => {
     const url = `${world.relay.url.replace('http', 'ws')}/v1/connect/prod-db`
     const old = dialTunnel(url, { lost: 'ERR_GATE_CANCELLED' }, { headers: {}, timeoutMs: 5_000 })
