@@ -56,6 +56,9 @@ program
     for (const name of SIGNALS) {
       process.once(name, () => {
         log.info('agent.stopping', { signal: name })
+        streams.stop(
+          new GateError('ERR_GATE_AGENT_LOST', 'the agent is going down', { hint: 'Connect again in a moment.' }),
+        )
         stop.abort(new GateError('ERR_GATE_SHUTDOWN', 'the agent is going down'))
         process.once(name, () => process.exit(1))
       })

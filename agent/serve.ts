@@ -17,9 +17,8 @@ export class Streams {
   readonly #config: AgentConfig
   readonly #log: Log
   readonly #open = new Map<string, Connection>()
+  readonly #channels = new Set<Channel>()
   readonly #trust: ReadonlyMap<string, Trust>
-  #count = 0
-
   constructor(config: AgentConfig, clock: Clock, log: Log) {
     this.#config = config
     this.#log = log
@@ -27,12 +26,17 @@ export class Streams {
   }
 
   get count(): number {
-    return this.#count
+    return this.#channels.size
+  }
+
+  /** Ends all of them, each with a word to the relay, as far as it takes one at once. */
+  stop(cause: GateError): void {
+    for (const channel of [...this.#channels]) channel.destroy(cause)
   }
 
   /** Serves an opened stream until it ends; whatever goes wrong is said to the relay on the stream. */
   async serve(channel: Channel, open: Open): Promise<void> {
-    this.#count += 1
+    this.#channels.add(channel)
     const gone = new AbortController()
     channel.onFailure = cause => gone.abort(cause)
     try {
@@ -46,7 +50,7 @@ export class Streams {
       channel.destroy(error)
     } finally {
       this.#open.delete(open.stream)
-      this.#count -= 1
+      this.#channels.delete(channel)
     }
   }
 
@@ -68,8 +72,8 @@ export class Streams {
   }
 
   async #connect(open: Open, signal: AbortSignal, guard: ApprovalGuard | undefined): Promise<Connection> {
-    if (this.#count > this.#config.limits.streams)
-      throw new GateError('ERR_GATE_LIMIT', `the agent carries ${this.#count} streams already`)
+    if (this.count > this.#config.limits.streams)
+      throw new GateError('ERR_GATE_LIMIT', `the agent carries ${this.count} streams already`)
     const target = this.#config.targets.find(each => each.name === open.target)
     if (target === undefined) throw new GateError('ERR_GATE_NOT_FOUND', `this agent does not serve ${open.target}`)
     return connectorFor(target).connect(target, open.parameters, signal, guard, error => {

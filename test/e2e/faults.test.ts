@@ -62,6 +62,16 @@ t.test('lost agents, lost relays, lost targets', { skip }, async t => {
     t.match(done.stderr, /FATAL: {2}gate: the (tunnel|agent|connection)/)
   })
 
+  await t.test('an agent that is stopped says so', async t => {
+    await world.agent.restart()
+    await using waiting = startPsql(gate, ['-c', 'select pg_sleep(62)'])
+    await until('the statement that sleeps', () => sleeping(62))
+    t.equal((await world.agent.kill('SIGTERM')).code, 0)
+    const done = await waiting.finished()
+    t.not(done.code, 0)
+    t.match(done.stderr, /FATAL: {2}gate: the agent is going down/)
+  })
+
   await t.test('without an agent the target is listed as offline and connecting says why', async t => {
     t.match((await alice.run('targets')).stdout, /prod-db +postgres +offline/)
     const done = await psql(gate, ['-c', 'select 1'])
