@@ -19,6 +19,7 @@ export class Streams {
   readonly #open = new Map<string, Connection>()
   readonly #channels = new Set<Channel>()
   readonly #trust: ReadonlyMap<string, Trust>
+
   constructor(config: AgentConfig, clock: Clock, log: Log) {
     this.#config = config
     this.#log = log

@@ -5,14 +5,8 @@ import { asGateError, type ErrorCode, GateError } from '../errors.ts'
 import { packStreamMessage, parseStreamMessage, type StreamMessage } from '../messages.ts'
 import { type Carrier, Channel } from './channel.ts'
 import { FramePacker, FrameReader, HEADER_BYTES, type Kind, MAX_CHANNEL_ID } from './frames.ts'
-import {
-  CLOSE_GRACE_MS,
-  MAX_CHANNELS,
-  MAX_UNTAKEN_BYTES,
-  PING_INTERVAL_MS,
-  SEND_HIGH_WATER_BYTES,
-  SILENCE_LIMIT_MS,
-} from './limits.ts'
+import { MAX_CHANNELS, MAX_UNTAKEN_BYTES, SEND_HIGH_WATER_BYTES } from './limits.ts'
+import { closeSocket, Liveness } from './liveness.ts'
 
 /** What is packed is sent at once when it is so much, and at the end of the turn otherwise. */
 const FLUSH_BYTES = 64 * 1024
@@ -34,8 +28,7 @@ export class Tunnel implements Carrier {
   readonly #channels = new Map<number, Channel>()
   readonly #packer = new FramePacker()
   readonly #reader = new FrameReader()
-  readonly #timer: NodeJS.Timeout
-  #heardMs = performance.now()
+  readonly #liveness: Liveness
   #flushing = false
   #full = false
   /** What was sent since it is full, beside data: nobody waits for room with that. */
@@ -45,7 +38,6 @@ export class Tunnel implements Carrier {
   /** The newest channel of either side; each side's tunnel is opened into by one side only. */
   #newest = 0
   #retired = false
-  #idleTimer: NodeJS.Timeout | undefined
   /** Resolves when the WebSocket is closed, whatever the reason. */
   readonly closed: Promise<void>
 
@@ -55,31 +47,19 @@ export class Tunnel implements Carrier {
     this.#stream = stream
     this.#options = options
     socket.on('message', (data, isBinary) => this.#received(data, isBinary))
-    socket.on('pong', () => {
-      this.#heardMs = performance.now()
-    })
     let cause: GateError | undefined
     socket.on('error', thrown => {
       cause = asGateError(thrown, options.lost, 'the tunnel broke')
     })
     stream.on('drain', () => this.#drained())
-    this.closed = new Promise(resolve => {
-      socket.on('close', () => {
-        clearInterval(this.#timer)
-        this.#leave(cause)
-        resolve()
-      })
-    })
-    this.#timer = setInterval(() => {
-      if (performance.now() - this.#heardMs > SILENCE_LIMIT_MS) socket.terminate()
-      else this.ping()
-    }, PING_INTERVAL_MS)
-    this.#timer.unref()
+    socket.on('close', () => this.#leave(cause))
+    this.#liveness = new Liveness(socket)
+    this.closed = this.#liveness.closed
   }
 
   /** When the other side was last heard of, by `performance.now()`. */
   get heardMs(): number {
-    return this.#heardMs
+    return this.#liveness.heardMs
   }
 
   get open(): boolean {
@@ -88,7 +68,7 @@ export class Tunnel implements Carrier {
 
   /** Asks the other side for a sign of life, which `heardMs` shows. */
   ping(): void {
-    if (this.open) this.#socket.ping()
+    this.#liveness.ping()
   }
 
   /** Whether channels can be opened in it. */
@@ -123,15 +103,11 @@ export class Tunnel implements Carrier {
 
   /** Closes it when it has no channel at one of the times, so far apart, at which that is looked at. */
   closeWhenIdle(idleMs: number): void {
-    const arm = (): void => {
-      this.#idleTimer = setTimeout(() => {
-        if (this.#channels.size === 0) this.destroy()
-        else arm()
-      }, idleMs)
-      this.#idleTimer.unref()
-    }
-    arm()
-    void this.closed.then(() => clearTimeout(this.#idleTimer))
+    const timer = setInterval(() => {
+      if (this.#channels.size === 0) this.destroy()
+    }, idleMs)
+    timer.unref()
+    void this.closed.then(() => clearInterval(timer))
   }
 
   /** Ends all its channels. */
@@ -139,8 +115,7 @@ export class Tunnel implements Carrier {
     this.#retired = true
     if (this.#socket.readyState >= WebSocket.CLOSING) return
     this.#flush()
-    this.#socket.close(1000)
-    setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref()
+    closeSocket(this.#socket)
     this.#leave(cause)
   }
 
@@ -222,7 +197,6 @@ export class Tunnel implements Carrier {
   }
 
   #received(data: RawData, isBinary: boolean): void {
-    this.#heardMs = performance.now()
     // What comes while it closes is of channels that are over.
     if (!this.open) return
     try {
