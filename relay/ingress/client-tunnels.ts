@@ -4,6 +4,8 @@ import type { Log } from '@gate/shared/log'
 import type { StreamMessage } from '@gate/shared/messages'
 import type { Channel } from '@gate/shared/websocket/channel'
 import type { Tunnel } from '@gate/shared/websocket/tunnel'
+import { PerSubject } from '../identity/per-subject.ts'
+import type { ConnectRequest } from '../session/relay-session.ts'
 
 /** A tunnel is looked at this often, and closed when nothing is open in it; `gate connect` dials it again when it needs it. */
 const IDLE_TUNNEL_MS = 10 * 60_000
@@ -11,16 +13,7 @@ const MAX_TASK_LENGTH = 200
 const MAX_REASON_LENGTH = 1_000
 
 /** What a person wants to connect to, and what for. */
-export interface ConnectWish {
-  readonly target: string
-  readonly task: string | undefined
-  readonly reason: string | undefined
-  readonly breakGlass: boolean
-  /** The local port could not see whose process it is: it had closed its socket. */
-  readonly isPeerGone: boolean
-  /** Where the connection comes from: the other end of its tunnel's socket. What the tunnel says of that is not believed. */
-  readonly clientAddress: string
-}
+export type ConnectWish = Omit<ConnectRequest, 'login' | 'channel'>
 
 /** Says who shows a token and serves the channel. @throws {GateError} when the token is none. */
 export type Connect = (token: string, wish: ConnectWish) => Promise<(channel: Channel) => Promise<void>>
@@ -36,8 +29,8 @@ export class ClientTunnels {
   readonly #connect: Connect
   readonly #limits: TunnelLimits
   readonly #log: Log
-  readonly #tunnels = new Counts()
-  readonly #handshakes = new Counts()
+  readonly #tunnels = new PerSubject()
+  readonly #handshakes = new PerSubject()
 
   constructor(connect: Connect, limits: TunnelLimits, log: Log) {
     this.#connect = connect
@@ -93,28 +86,6 @@ export class ClientTunnels {
       return await this.#connect(token, { target, task, reason, breakGlass, isPeerGone, clientAddress })
     } finally {
       leave()
-    }
-  }
-}
-
-/** How many of something there are, of everybody and of each. */
-class Counts {
-  readonly #perSubject = new Map<string, number>()
-  all = 0
-
-  of(subject: string): number {
-    return this.#perSubject.get(subject) ?? 0
-  }
-
-  /** Call what is returned when it is over. */
-  enter(subject: string): () => void {
-    this.all += 1
-    this.#perSubject.set(subject, this.of(subject) + 1)
-    return () => {
-      this.all -= 1
-      const left = this.of(subject) - 1
-      if (left === 0) this.#perSubject.delete(subject)
-      else this.#perSubject.set(subject, left)
     }
   }
 }

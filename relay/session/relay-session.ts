@@ -48,9 +48,9 @@ export interface ConnectRequest {
   readonly reason: string | undefined
   /** Passes holds without being approved, where rules allow it; needs a reason. */
   readonly breakGlass: boolean
-  /** Nobody knows whose process it is: it may cancel with a secret, and do nothing else. */
+  /** Nobody knows whose process it is, since it had closed its socket: it may cancel with a secret, and do nothing else. */
   readonly isPeerGone: boolean
-  /** The address that the connection came from. */
+  /** Where the connection comes from: the other end of its tunnel's socket. What the tunnel says of that is not believed. */
   readonly clientAddress: string
   readonly channel: Channel
 }

@@ -1,5 +1,6 @@
 // Connections of people to targets: who may open one, what it hangs on, where it is written down, how it ends.
 import { asGateError, GateError } from '@gate/shared/errors'
+import { PerSubject } from '../identity/per-subject.ts'
 import type { Lock, Person } from '../locks/locks.ts'
 import { type ConnectRequest, RelaySession, type SessionsContext } from './relay-session.ts'
 import { TaskRows } from './task-rows.ts'
@@ -10,7 +11,7 @@ export class Sessions {
   #closing: GateError | undefined
   readonly #running = new Set<Promise<void>>()
   readonly #sessions = new Map<string, RelaySession>()
-  readonly #perSubject = new Map<string, number>()
+  readonly #perSubject = new PerSubject()
   readonly #taskRows = new TaskRows()
 
   constructor(context: SessionsContext) {
@@ -41,17 +42,15 @@ export class Sessions {
   /** Serves one connection until it ends; everything that goes wrong has been said to the client in its own protocol. */
   async connect(request: ConnectRequest): Promise<void> {
     const subject = request.login.subject.id
-    const count = this.#perSubject.get(subject) ?? 0
-    this.#perSubject.set(subject, count + 1)
-    const running = this.#serve(request, count)
+    const before = this.#perSubject.of(subject)
+    const leave = this.#perSubject.enter(subject)
+    const running = this.#serve(request, before)
     this.#running.add(running)
     try {
       await running
     } finally {
       this.#running.delete(running)
-      const left = (this.#perSubject.get(subject) ?? 1) - 1
-      if (left === 0) this.#perSubject.delete(subject)
-      else this.#perSubject.set(subject, left)
+      leave()
     }
   }
 
