@@ -11,7 +11,7 @@ import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import type { StatementPlan } from './pending.ts'
-import type { Resolved } from './resolving.ts'
+import { type Resolved, withFault } from './resolving.ts'
 import { type Change, changeOf, concerns, isPrivate, namesOf, type SchemaChanges, together } from './schema-changes.ts'
 import { changesCatalog, workOut } from './worked-out.ts'
 
@@ -126,8 +126,7 @@ export class CatalogUse {
     let holds = this.#holding.isAny
     return statements.map(statement => {
       const { effective } = statement
-      if (holds && redefines(effective))
-        return { ...statement, effective: { ...effective, fault: effective.fault ?? beside } }
+      if (holds && redefines(effective)) return withFault(statement, beside)
       holds ||= declaresHold(effective)
       return statement
     })

@@ -32,7 +32,7 @@ import {
   noColumn,
   noRelation,
 } from './refuse.ts'
-import type { Resolved } from './resolving.ts'
+import { type Resolved, withFault } from './resolving.ts'
 import { changesPath, pathRefusal } from './shadows.ts'
 import { StatementMasks } from './statement-masks.ts'
 import type { Waits } from './waits.ts'
@@ -74,13 +74,6 @@ const boundTooEarly = errorOf(
 
 function runsWhenBound({ facts, effective }: Resolved, catalog: Catalog): boolean {
   return facts.naming?.kind !== 'prepare' && calledBefore(effective, catalog).length > 0
-}
-
-function withFault(statement: Resolved, fault: string | undefined): Resolved {
-  const { effective } = statement
-  return fault === undefined
-    ? statement
-    : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
 }
 
 /** What is merely shown comes masked, and mostly the server says where in the text the name is. */

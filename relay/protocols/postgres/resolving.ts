@@ -142,12 +142,15 @@ export function inUtf8(
     otherEncoding ||
     (parameters !== undefined && naming?.kind !== 'prepare' && bindsOtherEncoding(boundSettings, parameters))
   if (!statements.some(leaves)) return statements
-  return statements.map(statement => {
-    const { effective } = statement
-    return leaves(statement)
-      ? { ...statement, effective: { ...effective, fault: effective.fault ?? `it ${encodingRefusal}` } }
-      : statement
-  })
+  return statements.map(statement => (leaves(statement) ? withFault(statement, `it ${encodingRefusal}`) : statement))
+}
+
+/** The statement as one that is refused for this, unless it is for something else already. */
+export function withFault(statement: Resolved, fault: string | undefined): Resolved {
+  const { effective } = statement
+  return fault === undefined
+    ? statement
+    : { ...statement, effective: { ...effective, fault: effective.fault ?? fault } }
 }
 
 /** What a name that gate did not see being defined stands for: anything. */
