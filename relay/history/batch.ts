@@ -4,7 +4,7 @@ import type { EventBody, StoredEvent } from '../record/events.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { rememberTarget, targetKey } from './targets.ts'
-import { type Tally, tallyOf } from './terms.ts'
+import type { Tally } from './terms.ts'
 
 /** That a session was deleted by age is known this long; after that there is no such session. */
 const DELETED_KNOWN_MS = 365 * 86_400_000
@@ -14,6 +14,8 @@ const TERMS_PER_STATEMENT = 2_000
 export interface Batch {
   readonly relay: string
   readonly events: readonly StoredEvent[]
+  /** What is added to the counts of sessions. */
+  readonly tallies: ReadonlyMap<string, Tally>
   /** New terms by session. */
   readonly terms: ReadonlyMap<string, readonly string[]>
   /** Everything up to this event is known once the batch is written. */
@@ -36,7 +38,7 @@ export async function readPosition(store: Store, relay: string): Promise<number>
 export function writeBatch(store: Store, batch: Batch): Promise<number> {
   return store.db.transaction().execute(async db => {
     if (batch.repairing) await restoreSessions(db, batch)
-    await addTallies(db, batch.events)
+    await addTallies(db, batch.tallies)
     // Afterwards: of sessions that are over nothing is counted any more.
     if (batch.repairing) await restoreEnds(db, batch)
     await addViews(db, batch)
@@ -65,18 +67,7 @@ async function addTerms(db: Kysely<Schema>, terms: Batch['terms']): Promise<numb
 }
 
 /** Counts of sessions that are still open; the end of a session brings its own. */
-async function addTallies(db: Kysely<Schema>, events: readonly StoredEvent[]): Promise<void> {
-  const tallies = new Map<string, Tally>()
-  for (const { body } of events) {
-    const tally = tallyOf(body)
-    if (!('session' in body) || tally.commands + tally.refused + tally.held === 0) continue
-    const known = tallies.get(body.session) ?? { commands: 0, refused: 0, held: 0 }
-    tallies.set(body.session, {
-      commands: known.commands + tally.commands,
-      refused: known.refused + tally.refused,
-      held: known.held + tally.held,
-    })
-  }
+async function addTallies(db: Kysely<Schema>, tallies: Batch['tallies']): Promise<void> {
   if (tallies.size === 0) return
   const all = [...tallies.values()]
   // One statement for all sessions: an embedded store takes a millisecond for each.

@@ -5,12 +5,12 @@ import { sql } from 'kysely'
 import type { EventBody, StoredEvent } from '../record/events.ts'
 import { type Store, storeErrors } from '../store/store.ts'
 import { type Batch, readPosition, writeBatch } from './batch.ts'
+import { charactersOf, Gathering } from './gathering.ts'
 import type { EventSource } from './source.ts'
 import { termsOf } from './terms.ts'
 
 /** Events wait this long for others to be written with. */
 const BATCH_DELAY_MS = 1_000
-const BATCH_EVENTS = 1_000
 /** Events, and characters of their texts, that wait for the store; what comes then is read from the record afterwards. */
 const MAX_QUEUED_EVENTS = 5_000
 const MAX_QUEUED_CHARACTERS = 16 * 1024 * 1024
@@ -60,7 +60,11 @@ export class SessionIndexer implements AsyncDisposable {
   readonly #clock: Clock
   readonly #log: Log
   readonly #subscription: Disposable
-  #queue: StoredEvent[] = []
+  /** What waits; the last takes what comes. */
+  #queue: Gathering[] = []
+  /** What is being written, until it is. */
+  #writing: Gathering | undefined
+  #queuedEvents = 0
   #queuedCharacters = 0
   /** The first event that is in neither queue nor store. */
   #gap: number | undefined
@@ -114,14 +118,26 @@ export class SessionIndexer implements AsyncDisposable {
   #take(event: StoredEvent): void {
     this.#newest = event.sequence
     if (this.#gap !== undefined || !learned.has(event.body.type)) return
-    const characters = event.body.type === 'command' ? event.body.text.length : 0
-    if (this.#queue.length >= MAX_QUEUED_EVENTS || this.#queuedCharacters + characters > MAX_QUEUED_CHARACTERS) {
+    if (
+      this.#queuedEvents >= MAX_QUEUED_EVENTS ||
+      this.#queuedCharacters + charactersOf(event.body) > MAX_QUEUED_CHARACTERS
+    ) {
       this.#gap = event.sequence
       return
     }
-    this.#queue.push(event)
-    this.#queuedCharacters += characters
+    if (this.#gathering().add(event)) {
+      this.#queuedEvents += 1
+      this.#queuedCharacters += charactersOf(event.body)
+    }
     this.#schedule(BATCH_DELAY_MS)
+  }
+
+  #gathering(): Gathering {
+    const last = this.#queue.at(-1)
+    if (last !== undefined && !last.isFull) return last
+    const next = new Gathering()
+    this.#queue.push(next)
+    return next
   }
 
   #schedule(delayMs: number): void {
@@ -156,11 +172,14 @@ export class SessionIndexer implements AsyncDisposable {
   async #work(): Promise<void> {
     // Few events wait for more: one by one they would keep an embedded store busy all the time.
     const until = this.#newest
-    while (this.#queue.length >= BATCH_EVENTS || (this.#queue[0]?.sequence ?? Number.MAX_SAFE_INTEGER) <= until) {
-      const events = this.#queue.slice(0, BATCH_EVENTS)
-      await this.#write(events, false)
-      this.#queue.splice(0, events.length)
-      for (const { body } of events) if (body.type === 'command') this.#queuedCharacters -= body.text.length
+    for (;;) {
+      this.#writing ??= this.#next(until)
+      if (this.#writing === undefined) break
+      const { events, characters } = this.#writing
+      await this.#write(this.#writing, false)
+      this.#writing = undefined
+      this.#queuedEvents -= events.length
+      this.#queuedCharacters -= characters
     }
     const from = this.#gap
     if (from === undefined) return
@@ -172,38 +191,46 @@ export class SessionIndexer implements AsyncDisposable {
     } catch (thrown) {
       this.#gap = from
       this.#queue = []
+      this.#queuedEvents = 0
       this.#queuedCharacters = 0
       throw thrown
     }
   }
 
+  /** Takes what is to be written next: what is full, or has waited since before `until`. */
+  #next(until: number): Gathering | undefined {
+    const [next] = this.#queue
+    return next !== undefined && (next.isFull || next.first <= until) ? this.#queue.shift() : undefined
+  }
+
   async #repair(from: number, until: number): Promise<void> {
     const begun = this.#clock.monotonic()
-    let events: StoredEvent[] = []
+    let gathering = new Gathering()
     let count = 0
     for await (const event of this.#source.readFrom(from)) {
       if (this.#closed) return
       if (event.sequence > until || !learned.has(event.body.type)) continue
       count += 1
-      events.push(event)
-      if (events.length < BATCH_EVENTS) continue
+      gathering.add(event)
+      if (!gathering.isFull) continue
       // Sessions may come one after the other: only at the end is everything before `until` known.
-      await this.#write(events, true, from - 1)
-      events = []
+      await this.#write(gathering, true, from - 1)
+      gathering = new Gathering()
     }
-    await this.#write(events, true, until)
+    await this.#write(gathering, true, until)
     await storeErrors(() => endLost(this.#store, this.#relay, until, this.#clock.now(), 'restored'))
     this.#log.info('index.repaired', { count, durationMs: Math.round(this.#clock.monotonic() - begun) })
   }
 
-  async #write(events: readonly StoredEvent[], repairing: boolean, position?: number): Promise<void> {
+  async #write({ events, tallies, newest }: Gathering, repairing: boolean, position = newest): Promise<void> {
     const terms = new Map<string, string[]>()
     for (const { body } of events) if ('session' in body) this.#collect(terms, body.session, body)
     const batch: Batch = {
       relay: this.#relay,
       events,
+      tallies,
       terms,
-      position: position ?? events.at(-1)?.sequence ?? this.#newest,
+      position,
       repairing,
     }
     try {

@@ -36,9 +36,9 @@ export function termsOf(body: EventBody): string[] {
 }
 
 export interface Tally {
-  readonly commands: number
-  readonly refused: number
-  readonly held: number
+  commands: number
+  refused: number
+  held: number
 }
 
 /** What an event adds to the counts of its session. */

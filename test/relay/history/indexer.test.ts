@@ -267,6 +267,47 @@ t.test(
   },
 )
 
+t.test('a flood of the same statements is counted without being read again from the record', async t => {
+  await using store = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  let readings = 0
+  const source: EventSource = {
+    get sequence() {
+      return recorder.sequence
+    },
+    watch: listener => recorder.watch(listener),
+    readFrom: sequence => {
+      readings += 1
+      return recorder.readFrom(sequence)
+    },
+  }
+  await using indexer = await start(store, source)
+  await insert(store, recorder, { id: 's_1' })
+  await insert(store, recorder, { id: 's_2' })
+  await indexer.caughtUp()
+  readings = 0
+  const [one, other] = [command('s_1', 1, 'select same'), command('s_2', 1, 'drop table same', 'never', 'drop')]
+  for (let number = 1; number <= 12_000; number += 1) recorder.append({ ...one, command: number } as EventBody)
+  for (let number = 1; number <= 300; number += 1) recorder.append({ ...other, command: number } as EventBody)
+  recorder.append({ ...one, command: 12_001, action: 'update' } as EventBody)
+  recorder.append({ ...one, command: 12_002, decision: { effect: 'allow', rule: 'another' } } as EventBody)
+  recorder.append({ ...one, command: 12_003, text: 'select different' } as EventBody)
+  for (let tries = 0; tries < 5; tries += 1) await indexer.caughtUp()
+  t.equal(readings, 0)
+  t.same(await store.db.selectFrom('sessions').select(['id', 'commands', 'refused', 'held']).orderBy('id').execute(), [
+    { id: 's_1', commands: 12_003, refused: 0, held: 0 },
+    { id: 's_2', commands: 300, refused: 300, held: 0 },
+  ])
+  t.same(await found(store, { words: ['same'] }), ['s_2', 's_1'].sort().reverse())
+  t.same(await found(store, { words: ['different'] }), ['s_1'])
+  t.same(await found(store, { rule: 'another' }), ['s_1'])
+  t.same(await found(store, { action: 'update' }), ['s_1'])
+  const position = await store.db.selectFrom('record_positions').selectAll().executeTakeFirstOrThrow()
+  t.equal(position.sequence, recorder.sequence, 'the next start reads nothing again')
+  await recorder.close()
+})
+
 t.test('a store that was lost is filled again from the record, counts and all', async t => {
   await using store = await startStore()
   await using directory = await temporaryDirectory('index')
