@@ -37,6 +37,9 @@ const STANDING_MS = 10_000
 interface Basis {
   readonly policy: Policy
   readonly subject: Subject
+  /** What the two say of all commands: it is asked for several times with each. */
+  readonly masks: readonly Obligation[]
+  readonly bodyNeed: 'rules' | 'people' | undefined
 }
 
 /** All that decisions depend on beside commands. */
@@ -78,7 +81,7 @@ export class SessionGate implements Gate {
   }
 
   get masks(): readonly Obligation[] {
-    return this.#context.policy().masks(this.#context.subject(), this.#context.target)
+    return this.basis.masks
   }
 
   get recordMasks(): readonly MaskObligation[] {
@@ -106,7 +109,7 @@ export class SessionGate implements Gate {
   }
 
   get bodyNeed(): 'rules' | 'people' | undefined {
-    return this.#context.policy().bodyNeed(this.#context.subject(), this.#context.target)
+    return this.basis.bodyNeed
   }
 
   decide(
@@ -179,7 +182,14 @@ export class SessionGate implements Gate {
   get basis(): Basis {
     const policy = this.#context.policy()
     const subject = this.#context.subject()
-    if (this.#basis?.policy !== policy || this.#basis.subject !== subject) this.#basis = { policy, subject }
+    if (this.#basis?.policy === policy && this.#basis.subject === subject) return this.#basis
+    const { target } = this.#context
+    this.#basis = {
+      policy,
+      subject,
+      masks: policy.masks(subject, target),
+      bodyNeed: policy.bodyNeed(subject, target),
+    }
     return this.#basis
   }
 
