@@ -12,11 +12,15 @@ import { CatalogStream, type Rows } from './catalog-stream.ts'
 import { exceptOf, onlyOf, readableOf } from './damaged-views.ts'
 import { calledInBody } from './plain-bodies.ts'
 import { SchemaChanges } from './schema-changes.ts'
+import { Staleness } from './staleness.ts'
 
 /** A snapshot this old is not used any more; changes seen passing make it old at once. */
 const MAX_AGE_MS = 60_000
 /** A snapshot this old is read anew while it is still used, so that nobody waits. */
 const REFRESH_AGE_MS = 15_000
+/** The same for one that lacks the changes of the session that uses it. */
+const MAX_OWN_AGE_MS = 5_000
+const OWN_REFRESH_AGE_MS = 1_000
 const READ_DEADLINE_MS = 15_000
 /** Somebody who alters a view keeps its definition from being read for no longer than this. */
 const DEFINITION_LOCK_MS = 100
@@ -39,8 +43,8 @@ interface Known {
   readonly catalog: Catalog
   readonly definitions: ReadTexts<View>
   readonly bodies: ReadTexts<Called>
-  /** When the snapshot was begun; -∞ when it is out of date. */
-  readMs: number
+  /** When the snapshot was begun. */
+  readonly readMs: number
   /** Of PostgreSQL's own objects, and when they were read. */
   readonly system: Partial<CatalogRows>
   readonly systemMs: number
@@ -57,8 +61,7 @@ export class Catalogs implements Disposable {
   readonly #targets = new Map<string, Known>()
   readonly #reading = new Map<string, Promise<Catalog>>()
   readonly #changes = new Map<string, SchemaChanges>()
-  /** When something last changed a catalog, or may have. */
-  readonly #changedMs = new Map<string, number>()
+  readonly #staleness = new Map<string, Staleness>()
   readonly #idle = new Map<string, { readonly stream: CatalogStream; readonly timer: NodeJS.Timeout }>()
 
   constructor(analyser: Analyser, clock: Clock, log: Log) {
@@ -67,16 +70,28 @@ export class Catalogs implements Disposable {
     this.#log = log
   }
 
-  /** The snapshot, if it is young enough to be used without asking; `refresh` is called when it gets old. */
-  fresh(target: string, refresh: () => Promise<Catalog>): Catalog | undefined {
+  /**
+   * The snapshot, if it is young enough to be used without asking; `refresh` is called when it gets old. With `owner` also one
+   * that lacks nothing but what this session has changed.
+   */
+  fresh(target: string, refresh: () => Promise<Catalog>, owner?: symbol): Catalog | undefined {
     const known = this.#targets.get(target)
     if (known === undefined) return undefined
     const age = this.#clock.monotonic() - known.readMs
-    if (age > MAX_AGE_MS) return undefined
-    if (age > REFRESH_AGE_MS && !this.#reading.has(target)) {
+    const staleness = this.#stalenessOf(target)
+    const isFresh = staleness.isFresh(known.readMs)
+    if (!isFresh && (owner === undefined || !staleness.isOnlyBy(owner, known.readMs))) return undefined
+    if (age > (isFresh ? MAX_AGE_MS : MAX_OWN_AGE_MS)) return undefined
+    if (age > (isFresh ? REFRESH_AGE_MS : OWN_REFRESH_AGE_MS) && !this.#reading.has(target)) {
       refresh().catch(error => this.#log.warn('postgres.catalog-failed', { target, error }))
     }
     return known.catalog
+  }
+
+  #stalenessOf(target: string): Staleness {
+    const known = this.#staleness.get(target) ?? new Staleness()
+    this.#staleness.set(target, known)
+    return known
   }
 
   /** The newest snapshot there is: for what depends on nothing in it. */
@@ -91,11 +106,9 @@ export class Catalogs implements Disposable {
     return known
   }
 
-  /** Something changed the catalog, or may have. */
-  invalidate(target: string): void {
-    const known = this.#targets.get(target)
-    if (known !== undefined) known.readMs = Number.NEGATIVE_INFINITY
-    this.#changedMs.set(target, this.#clock.monotonic())
+  /** Something changed the catalog, or may have; with `owner`, in a way that this session can do without. */
+  invalidate(target: string, owner?: symbol): void {
+    this.#stalenessOf(target).changed(this.#clock.monotonic(), owner)
   }
 
   /**
@@ -152,12 +165,12 @@ export class Catalogs implements Disposable {
         catalog,
         definitions,
         bodies,
-        // A reading that was under way then need not show it.
-        readMs: began > (this.#changedMs.get(target) ?? Number.NEGATIVE_INFINITY) ? began : Number.NEGATIVE_INFINITY,
+        readMs: began,
         system: system?.system ?? systemRows(rows),
         systemMs: system?.systemMs ?? began,
         damaged,
       })
+      this.#stalenessOf(target).read(began)
       this.#log.debug('postgres.catalog-read', { target, durationMs: Math.round(this.#clock.monotonic() - began) })
       return catalog
     } catch (thrown) {

@@ -7,6 +7,7 @@ import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
 import { callsNothing, declaresHold, namesNothing, redefines } from './catalog-bearing.ts'
 import { definesOfCode } from './definitions-of-code.ts'
+import { LightChanges, lightChangeOf } from './light-changes.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
@@ -23,14 +24,14 @@ const LOOK_AGAIN_MS = 5_000
 
 /** Where snapshots come from. */
 export interface CatalogSource {
-  /** The catalog, if a young enough snapshot is at hand. */
-  freshCatalog(): Catalog | undefined
+  /** The catalog, if a young enough snapshot is at hand; for `owner` also one that lacks nothing but changes of its own. */
+  freshCatalog(owner?: symbol): Catalog | undefined
   /** The newest snapshot, however old it is and whatever has changed since. */
   newestCatalog(): Catalog | undefined
   /** A snapshot read from now on. */
   readCatalog(): Promise<Catalog>
-  /** The catalog may have changed. */
-  catalogChanges(): void
+  /** The catalog may have changed; with `owner`, in a way that this session can do without. */
+  catalogChanges(owner?: symbol): void
   /** Those of all sessions with the target that are not committed, or just were. */
   readonly changes: SchemaChanges
 }
@@ -57,6 +58,8 @@ interface Changing {
   readonly end: End | undefined
   /** Whether it can matter to this session before others see it. */
   readonly matters: boolean
+  /** Tables that it is about, where it is light. */
+  readonly light: readonly string[] | undefined
 }
 
 /** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
@@ -83,6 +86,7 @@ export class CatalogUse {
   /** Commands that define what names somebody's code: after them, to make functions anew is to say what it calls. */
   readonly #code = new Begun()
   #changedInTransaction = false
+  readonly #light = new LightChanges()
   /** Commands that declare a cursor WITH HOLD. */
   readonly #holding = new Begun()
   /** How many changes had begun when a snapshot was last asked for. */
@@ -185,10 +189,21 @@ export class CatalogUse {
     if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
     const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
-    const fresh = copies && gate.masked ? undefined : this.#source.freshCatalog()
+    const fresh = copies && gate.masked ? undefined : this.#fresh(statements, gate)
     if (fresh !== undefined && this.#isEnough(statements, fresh, gate)) return fresh
     this.#lookedMs = this.#clock.monotonic()
     return this.#source.readCatalog()
+  }
+
+  /** Who sees everything need not wait for a new snapshot after each command of their own that makes or alters a table. */
+  #fresh(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | undefined {
+    const fresh = this.#source.freshCatalog()
+    if (fresh !== undefined) {
+      if (!this.#changedInTransaction && this.#changing.size === 0) this.#light.shown()
+      return fresh
+    }
+    const older = gate.masked ? undefined : this.#source.freshCatalog(this.#session)
+    return older !== undefined && this.#light.leave(statements, older) ? older : undefined
   }
 
   #isEnough(statements: readonly Resolved[], fresh: Catalog, gate: Pick<Gate, 'masked'>): boolean {
@@ -220,10 +235,11 @@ export class CatalogUse {
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const own = gate.masked ? changeOf(statement) : undefined
     const change = own === undefined ? undefined : catalog.withFamilies(own)
+    const light = gate.masked ? undefined : lightChangeOf(statement, catalog)
     for (const number of commands) {
       const end =
         change === undefined ? undefined : this.#source.changes.begin(change, this.#session, isPrivate(statement))
-      this.#changing.set(number, { end, matters: gate.masked })
+      this.#changing.set(number, { end, matters: gate.masked, light })
     }
   }
 
@@ -273,13 +289,18 @@ export class CatalogUse {
       for (const name of this.#making.get(command) ?? []) this.#made.add(name)
       this.#making.delete(command)
       this.#changedInTransaction = true
+      this.#light.ended(changing.light)
       // No snapshot shows what is not committed: a migration in one transaction would read one after the other for nothing.
-      if (!inTransaction || changing.matters) this.#source.catalogChanges()
+      if (!inTransaction || changing.matters) this.#changed()
     }
     if (this.#changedInTransaction && status === 'COMMIT') {
       this.#changedInTransaction = false
-      this.#source.catalogChanges()
+      this.#changed()
     }
+  }
+
+  #changed(): void {
+    this.#source.catalogChanges(this.#light.areAll ? this.#session : undefined)
   }
 
   /** A command that was to run did not. */
@@ -295,12 +316,14 @@ export class CatalogUse {
   over(): void {
     this.#holding.over()
     this.#code.over()
-    if (this.#uncommitted.length + this.#made.size === 0 && !this.#changedInTransaction) return
-    this.#changedInTransaction = false
-    for (const end of this.#uncommitted) end()
-    this.#uncommitted = []
-    this.#made.clear()
-    this.#source.catalogChanges()
+    if (this.#uncommitted.length + this.#made.size > 0 || this.#changedInTransaction) {
+      this.#changedInTransaction = false
+      for (const end of this.#uncommitted) end()
+      this.#uncommitted = []
+      this.#made.clear()
+      this.#changed()
+    }
+    this.#light.over()
   }
 
   /** The session is. */
