@@ -36,19 +36,32 @@ export interface UplinkContext {
 /** Keeps the agent connected to a relay until the signal aborts. */
 export async function uplink(context: UplinkContext, signal: AbortSignal): Promise<void> {
   const { relay, clock, log } = context
-  const backoff = new Backoff(BACKOFF, clock)
-  while (!signal.aborted) {
-    const began = clock.monotonic()
+  const connect = async (): Promise<void> => {
     try {
       await new Link(context, signal).run()
       log.warn('uplink.lost', { url: relay })
     } catch (thrown) {
-      if (signal.aborted) return
-      log.warn('uplink.failed', { url: relay, error: forAgent(thrown) })
+      if (!signal.aborted) log.warn('uplink.failed', { url: relay, error: forAgent(thrown) })
     }
+  }
+  // Jitter, so that a restarted relay is not met by all its agents in one moment.
+  await keep(connect, clock, signal, () => 0.5 + Math.random())
+}
+
+/** Connects again whenever it is over, after a wait that grows with each time that did not last. */
+async function keep(
+  connect: () => Promise<void>,
+  clock: Clock,
+  signal: AbortSignal,
+  jitter?: () => number,
+): Promise<void> {
+  const backoff = new Backoff(BACKOFF, clock)
+  while (!signal.aborted) {
+    const began = clock.monotonic()
+    await connect()
+    if (signal.aborted) return
     if (clock.monotonic() - began > STEADY_MS) backoff.reset()
-    // Jitter, so that a restarted relay is not met by all its agents in one moment.
-    await backoff.wait(signal, 0.5 + Math.random())
+    await backoff.wait(signal, jitter?.())
   }
 }
 
@@ -186,12 +199,10 @@ class Link {
   }
 
   /** Dials a tunnel, and again when it broke, until the control socket is lost. */
-  async #keepTunnel(dataToken: string): Promise<void> {
+  #keepTunnel(dataToken: string): Promise<void> {
     const { clock, log, relay } = this.#context
     const { signal } = this.#over
-    const backoff = new Backoff(BACKOFF, clock)
-    while (!signal.aborted) {
-      const began = clock.monotonic()
+    const connect = async (): Promise<void> => {
       try {
         const tunnel = await this.#dialTunnel(dataToken)
         // Streams in use go on when the control socket is lost and comes back.
@@ -204,9 +215,8 @@ class Link {
       } catch (error) {
         if (!signal.aborted) log.warn('uplink.tunnel-failed', { url: relay, error: forAgent(error) })
       }
-      if (clock.monotonic() - began > STEADY_MS) backoff.reset()
-      await backoff.wait(signal)
     }
+    return keep(connect, clock, signal)
   }
 
   #dialTunnel(dataToken: string): Promise<Tunnel> {
