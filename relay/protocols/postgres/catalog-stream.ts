@@ -11,6 +11,12 @@ export type Rows = readonly (readonly (string | null)[])[]
 
 /** The answers to one set of questions; a catalog of 100,000 columns has about 10 MB. */
 const MAX_ANSWERS_BYTES = 256 * 1024 * 1024
+/** Texts that are remembered, so that what is asked again is prepared. */
+const MAX_TEXTS = 200
+/** To compile these the server takes no time. */
+const SHORT_TEXT = 100
+
+const sync = serialize.sync()
 
 export class CatalogStream {
   readonly #stream: TargetStream
@@ -18,6 +24,9 @@ export class CatalogStream {
   #bytes: Buffer = Buffer.alloc(0)
   #total = 0
   #greeted = false
+  /** Texts that were asked, with the name under which the server has them prepared, if it has. */
+  readonly #asked = new Map<string, string | undefined>()
+  #names = 0
 
   constructor(stream: TargetStream) {
     this.#stream = stream
@@ -25,7 +34,8 @@ export class CatalogStream {
   }
 
   /**
-   * Sends all of it at once, each as a simple query, and reads the answers in that order.
+   * Sends all of it at once and reads the answers in that order. What is asked for the second time is prepared: to compile some
+   * takes the server longer than to run them.
    * @throws {GateError} when the stream breaks, `signal` is aborted or the answers are too large; it is of no use then.
    */
   async ask(queries: readonly string[], signal: AbortSignal): Promise<(Rows | GateError)[]> {
@@ -35,16 +45,35 @@ export class CatalogStream {
     try {
       this.#total = 0
       for (const _query of queries) this.#stream.declare({ actions: ['select'], approvals: [] })
-      await this.#stream.port.write(Buffer.concat(queries.map(query => serialize.query(query))))
+      const preparing = new Map<string, string>()
+      await this.#stream.port.write(Buffer.concat(queries.flatMap(query => this.#messages(query, preparing))))
       // What comes before the first ReadyForQuery belongs to the start.
       if (!this.#greeted) await this.#answer()
       this.#greeted = true
       const answers: (Rows | GateError)[] = []
-      for (const _query of queries) answers.push(await this.#answer())
+      for (const query of queries) {
+        const answer = await this.#answer()
+        answers.push(answer)
+        // After an error nobody knows whether the server has it: the next time it gets another name.
+        if (!(answer instanceof GateError) && preparing.has(query)) this.#asked.set(query, preparing.get(query))
+      }
       return answers
     } finally {
       signal.removeEventListener('abort', abort)
     }
+  }
+
+  #messages(query: string, preparing: Map<string, string>): Buffer[] {
+    const isNew = !this.#asked.has(query)
+    if (query.length <= SHORT_TEXT || isNew || preparing.has(query)) {
+      if (isNew && this.#asked.size < MAX_TEXTS) this.#asked.set(query, undefined)
+      return [serialize.query(query)]
+    }
+    const known = this.#asked.get(query)
+    const name = known ?? `asked ${++this.#names}`
+    if (known === undefined) preparing.set(query, name)
+    const parse = known === undefined ? [serialize.parse({ name, text: query })] : []
+    return [...parse, serialize.bind({ statement: name }), serialize.execute({}), sync]
   }
 
   /** Says goodbye, so that the server's log holds no lost connection. */

@@ -1,10 +1,14 @@
 // The room's own questions to a target: answers read from any pieces, and nothing taken for a row that is none.
 
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { CatalogStream } from '@gate/relay/protocols/postgres/catalog-stream'
 import { D, E, errorMessage, message, Z } from '@gate/relay/protocols/postgres/codec'
 import { GateError } from '@gate/shared/errors'
-import type { Port } from '@gate/shared/port'
+import { type Port, socketPort } from '@gate/shared/port'
+import { serialize } from 'pg-protocol'
 import t from 'tap'
+import { type PostgresServer, startPostgres } from '../../../support/postgres.ts'
 
 const ready = message(Z, Buffer.from('I'))
 
@@ -72,4 +76,56 @@ t.test('what is no row, or does not end, is refused', async t => {
   await t.rejects(ask(Buffer.concat([ready, row('1')]), 64, 1), { code: 'ERR_GATE_AGENT_LOST' })
   const impossible = Buffer.from([D, 0xff, 0xff, 0xff, 0xff])
   await t.rejects(ask(Buffer.concat([ready, impossible]), 64, 1), { code: 'ERR_GATE_TARGET_PROTOCOL' })
+})
+
+/** A stream to a real server; `written` is told of what is sent. */
+async function openStream(server: PostgresServer, written: (bytes: Buffer) => void): Promise<CatalogStream> {
+  const socket = connect(server.port, server.host)
+  await once(socket, 'connect')
+  socket.write(serialize.startup({ user: 'asker', database: 'postgres' }))
+  const port = socketPort(socket, 'ERR_GATE_AGENT_LOST')
+  const told: Port<Buffer> = {
+    [Symbol.asyncIterator]: () => port[Symbol.asyncIterator](),
+    write: bytes => {
+      written(bytes)
+      return port.write(bytes)
+    },
+    end: () => port.end(),
+    destroy: cause => port.destroy(cause),
+    get broken() {
+      return port.broken
+    },
+  }
+  return new CatalogStream({ port: told, declare: () => {}, cancel: async () => {}, detail: {} })
+}
+
+t.test('what is asked again is prepared once, and anew after an error', async t => {
+  const postgres = await startPostgres({ authentication: 'trust' })
+  t.teardown(() => postgres[Symbol.asyncDispose]())
+  await postgres.query('create role asker login')
+  const written: string[] = []
+  const stream = await openStream(postgres, bytes => written.push(bytes.toString('latin1')))
+  const long = `select i::text, repeat('x', i) from generate_series(1, 3) i where i > 0 and ${'true and '.repeat(20)} true`
+  const failing = `select (1 / (n - n))::text from (values (1)) v (n) where ${'true and '.repeat(20)} true`
+  const signal = AbortSignal.timeout(30_000)
+  const expected = [
+    ['1', 'x'],
+    ['2', 'xx'],
+    ['3', 'xxx'],
+  ]
+  for (let turn = 0; turn < 4; turn += 1) {
+    const [begun, rows, failed, over] = await stream.ask(['begin', long, failing, 'rollback'], signal)
+    t.same([begun, rows, over], [[], expected, []])
+    t.match(failed, { fields: { C: '22012' } })
+    t.same(await stream.ask([long, long], signal), [expected, expected])
+  }
+  const sent = written.join('')
+  t.equal(sent.split(long).length - 1, 3, 'as a query, as another beside it in one message, and to be prepared')
+  t.equal(sent.split(failing).length - 1, 4)
+  const { length } = await stream.ask(
+    Array.from({ length: 300 }, (_, index) => `${long} and ${index} >= 0`),
+    signal,
+  )
+  t.equal(length, 300)
+  stream.close()
 })
