@@ -7,7 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { WebSocketServer } from 'ws'
 import { zstdStored } from './zstd.ts'
 
@@ -40,6 +40,8 @@ const encodings: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
   gzip: gzipSync,
   br: brotliCompressSync,
   deflate: deflateSync,
+  // Called deflate as well.
+  'raw-deflate': deflateRawSync,
   zstd: zstdStored,
 }
 
@@ -73,7 +75,7 @@ const answers: Readonly<Record<string, Answer>> = {
   '/encoded': (request, response) => {
     const name = String(request.headers['x-encoding'])
     const body = encodings[name]?.(Buffer.from(JSON.stringify({ customers }))) ?? Buffer.from('?')
-    send(response, 'application/json', body, { 'content-encoding': name })
+    send(response, 'application/json', body, { 'content-encoding': name.replace('raw-', '') })
   },
   '/bomb': (_request, response) =>
     send(response, 'application/json', gzipSync(Buffer.from(`{"a":"${'0'.repeat(64 * 1024 * 1024)}"}`)), {
@@ -102,6 +104,16 @@ const answers: Readonly<Record<string, Answer>> = {
     response.writeHead(200, { 'content-type': 'text/plain', 'content-length': '1000' })
     response.write('beginning')
     setTimeout(() => response.socket?.resetAndDestroy(), 50)
+  },
+  '/cut-in-chunks': (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain' })
+    response.write('beginning')
+    setTimeout(() => response.socket?.resetAndDestroy(), 50)
+  },
+  '/whole-in-chunks': (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain' })
+    response.write('begin')
+    setTimeout(() => response.end('ning'), 50)
   },
   '/never': () => {},
   '/trailers': (_request, response) => {

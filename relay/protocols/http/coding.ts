@@ -1,5 +1,5 @@
 // Content codings (RFC 9110 section 8.4): undone under a limit before a body is masked, and done again afterwards.
-import { Transform } from 'node:stream'
+import { type Duplex, Transform } from 'node:stream'
 import {
   constants,
   createBrotliCompress,
@@ -7,10 +7,10 @@ import {
   createDeflate,
   createGunzip,
   createGzip,
-  createInflate,
 } from 'node:zlib'
 import { GateError } from '@gate/shared/errors'
 import { Growth } from './growth.ts'
+import { createAnyInflate } from './inflate.ts'
 import { createZstdDecompress } from './zstd.ts'
 
 const MAX_CODINGS = 2
@@ -19,7 +19,7 @@ const MAX_CODINGS = 2
 const BROTLI_QUALITY = 4
 
 interface Coding {
-  decode(): Transform
+  decode(): Duplex
   /** Left out where it is only undone; then it is not offered to services either. */
   encode?(isLive: boolean): Transform
 }
@@ -29,7 +29,7 @@ const flushing = (isLive: boolean): { flush?: number } => (isLive ? { flush: con
 const codings: ReadonlyMap<string, Coding> = new Map<string, Coding>([
   ['gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
   ['x-gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
-  ['deflate', { decode: () => createInflate(), encode: isLive => createDeflate(flushing(isLive)) }],
+  ['deflate', { decode: () => createAnyInflate(), encode: isLive => createDeflate(flushing(isLive)) }],
   [
     'br',
     {
@@ -76,7 +76,7 @@ export function codingsAgain(undone: readonly string[], acceptEncoding: string |
 }
 
 /** Undoes codings; the last applied first. A stream of them breaks when a body grows beyond the limit. */
-export function decoders(names: readonly string[]): Transform[] {
+export function decoders(names: readonly string[]): Duplex[] {
   return [...names].reverse().flatMap(name => {
     const coding = codings.get(name)
     if (coding === undefined) throw new GateError('ERR_GATE_INTERNAL', `the coding ${name} cannot be undone`)
@@ -90,7 +90,7 @@ export function encoders(names: readonly string[], isLive: boolean): Transform[]
 }
 
 /** Counts what goes in and what comes out of a decoder. */
-function bounded(decoder: Transform): Transform[] {
+function bounded(decoder: Duplex): Duplex[] {
   const growth = new Growth()
   const before = new Transform({
     transform(chunk: Buffer, _encoding, done) {
