@@ -425,6 +425,14 @@ t.test('handshakes: what the service says of them', async t => {
     t.match(version, required, 'to what a service wants to change')
     t.match(version, /Sec-WebSocket-Version: 8, 7\r\nX-Own: 1\r\n/)
   }
+  for (const other of ['8', '14', '013']) {
+    const asked = handshake.replace('Version: 13', `Version: ${other}`)
+    const version = await sendRaw(toWrongFrames.port, request('GET /agreed', `Connection: upgrade\r\n${asked}`))
+    t.match(version, required, 'gate’s own answer says the same')
+    t.match(version, /\r\nsec-websocket-version: 13\r\n/)
+  }
+  const none = handshake.replace(/\r\nSec-WebSocket-Version: 13/, '')
+  t.match(await sendRaw(toWrongFrames.port, request('GET /agreed', `Connection: upgrade\r\n${none}`)), / 400 /)
 })
 
 t.test('messages in fragments, with control frames between them, are one message', async t => {

@@ -79,8 +79,8 @@ export function problemMessage(problem: Problem): { readonly body: Buffer; reado
 }
 
 /** A whole answer, for streams that node's server has let go of. */
-export function rawProblem(problem: Problem): Buffer {
+export function rawProblem(problem: Problem, more: Readonly<Record<string, string>> = {}): Buffer {
   const { body, fields } = problemMessage(problem)
   const { 'content-length': _length, ...others } = fields
-  return rawAnswer(problem.status, phraseOf(problem.status, undefined), Object.entries(others), body)
+  return rawAnswer(problem.status, phraseOf(problem.status, undefined), Object.entries({ ...others, ...more }), body)
 }

@@ -86,13 +86,17 @@ function checkTransfer(method: string, fields: Fields, version: string | undefin
   if (method === 'TRACE') throw new GateError('ERR_GATE_PROTOCOL', 'TRACE would show what the gate adds')
 }
 
+/** RFC 6455 section 4.1: the only one there is. */
+export const WEBSOCKET_VERSION = '13'
+
 /** RFC 6455 section 4.1; what is no handshake is not brought to the target. Bytes behind it are frames. */
 function checkHandshake(fields: Fields): void {
   const wrong = (what: string): GateError => new GateError('ERR_GATE_PROTOCOL', `a WebSocket handshake with ${what}`)
   if (fields.one('transfer-encoding') !== undefined || (fields.one('content-length') ?? '0') !== '0')
     throw wrong('a body')
   if (!/^[A-Za-z0-9+/]{22}==$/.test(fields.one('sec-websocket-key') ?? '')) throw wrong('no Sec-WebSocket-Key')
-  if (fields.one('sec-websocket-version') !== '13') throw wrong('another version than 13')
+  if (fields.one('sec-websocket-version') !== WEBSOCKET_VERSION)
+    throw wrong(`another version than ${WEBSOCKET_VERSION}`)
   const protocols = fields.members('sec-websocket-protocol')
   if (protocols.some(each => !token.test(each)) || new Set(protocols).size < protocols.length)
     throw wrong('subprotocols that are no tokens, or named twice')

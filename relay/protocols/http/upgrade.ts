@@ -14,7 +14,7 @@ import { MAX_FRAGMENTS, relayMessages, type Side } from './messages.ts'
 import { placesOf } from './places.ts'
 import { type Masking, maskedRequestFields } from './plan.ts'
 import { type Problem, problemOf, rawProblem, refusalOf } from './problem.ts'
-import { askedOf, commandOf, type Decidable, readHead } from './request.ts'
+import { askedOf, commandOf, type Decidable, type ReadHead, readHead, WEBSOCKET_VERSION } from './request.ts'
 import type { Shared } from './room.ts'
 import { spellingOf } from './spelling.ts'
 import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, saidBy } from './target-handshake.ts'
@@ -96,7 +96,8 @@ async function run(connection: Shared, request: IncomingMessage, stream: Duplex,
 
 /** The last word on a stream that is not a WebSocket yet. */
 function tell(stream: Duplex, problem: Problem): void {
-  if (stream.writable) stream.end(rawProblem(problem))
+  const fields = problem.status === UPGRADE_REQUIRED ? { 'sec-websocket-version': WEBSOCKET_VERSION } : {}
+  if (stream.writable) stream.end(rawProblem(problem, fields))
   else stream.destroy()
 }
 
@@ -128,8 +129,7 @@ async function upgrade(
     () => signal,
   )
   if (verdict.settled.effect === 'deny') {
-    const status = head.fault === undefined ? 403 : errorCodes[head.fault.code].status
-    return tell(stream, refusalOf(verdict.settled, verdict.request, session.id, status))
+    return tell(stream, refusalOf(verdict.settled, verdict.request, session.id, statusOf(head, request)))
   }
   const [number = 0] = verdict.commands
   let firstByteAtMs: number | undefined
@@ -180,6 +180,16 @@ async function upgrade(
     target,
   )
   observe(relayed.cause === undefined ? '101' : `101 ${relayed.cause.code}`, relayed.bytes)
+}
+
+/** RFC 6455 section 4.4: a client of another version is told which one is spoken here. */
+const UPGRADE_REQUIRED = 426
+
+function statusOf({ fault }: ReadHead, { headers }: IncomingMessage): number {
+  if (fault === undefined) return 403
+  const version = headers['sec-websocket-version']
+  const isOther = fault.code === 'ERR_GATE_PROTOCOL' && version !== undefined && version !== WEBSOCKET_VERSION
+  return isOther ? UPGRADE_REQUIRED : errorCodes[fault.code].status
 }
 
 /** Keeps what the client is told when its side opens. @throws {GateError} where the target's answer could be read in two ways. */
