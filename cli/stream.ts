@@ -1,8 +1,9 @@
 // One local connection as one channel to the relay. Knows no protocol: bytes go through, refusals come back in them.
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { asGateError, type GateError } from '@gate/shared/errors'
 import type { OfflineAnswers } from '@gate/shared/model'
-import { join, socketPort } from '@gate/shared/port'
+import { join, type Port, socketPort } from '@gate/shared/port'
 import type { Channel } from '@gate/shared/websocket/channel'
 import { answerOffline } from './offline.ts'
 import type { RelayTunnel } from './tunnel.ts'
@@ -44,12 +45,26 @@ export async function serveStream(socket: Duplex, context: StreamContext, isPeer
     socket.off('close', close)
   }
   try {
-    await join(socketPort(socket, 'ERR_GATE_CANCELLED'), channel)
+    await join(localPort(socket), channel)
   } catch (thrown) {
     const error = asGateError(thrown)
     // A client that goes away without a word is nothing to report.
     if (error.code !== 'ERR_GATE_CANCELLED') context.say(error)
   }
+}
+
+/**
+ * What is broken off must not look whole: where only the end of the connection says how long an answer is, a reset is all that
+ * tells. Of what the relay has ended before, all goes out.
+ */
+function localPort(socket: Duplex): Port<Buffer> {
+  const port = socketPort(socket, 'ERR_GATE_CANCELLED')
+  const { destroy } = port
+  port.destroy = cause => {
+    if (socket instanceof Socket && !socket.writableEnded) socket.resetAndDestroy()
+    destroy(cause)
+  }
+  return port
 }
 
 async function dial(context: StreamContext, isPeerKnown: boolean, signal: AbortSignal): Promise<Channel> {

@@ -1,6 +1,7 @@
 // The HTTP room through real processes: unchanged curl and undici, a real service, the whole way.
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -188,9 +189,10 @@ t.test('of errors and redirects that cannot be masked all but the body goes on',
 })
 
 t.test('encoded bodies are decoded, masked and encoded again', async t => {
-  for (const name of ['gzip', 'br', 'deflate']) {
-    const answer = await get(masked, '/encoded', { headers: { 'x-encoding': name, 'accept-encoding': name } })
-    t.equal(answer.headers.get('content-encoding'), name)
+  for (const name of ['gzip', 'br', 'deflate', 'raw-deflate']) {
+    const coding = name.replace('raw-', '')
+    const answer = await get(masked, '/encoded', { headers: { 'x-encoding': name, 'accept-encoding': coding } })
+    t.equal(answer.headers.get('content-encoding'), coding)
     const text = await answer.text()
     t.match(text, '"name":"Ann"', name)
     t.notMatch(text, 'secret', name)
@@ -245,6 +247,25 @@ t.test('a broken answer is not a whole one', async t => {
   t.equal(answer.status, 200)
   await t.rejects(answer.text())
   t.equal((await get(open, '/things')).status, 200, 'and the next connection works')
+  // To a client of HTTP/1.0, to which nothing is sent in chunks, the end of the connection is the end of the answer.
+  for (const [path, end] of [
+    ['/cut-in-chunks', 'ECONNRESET'],
+    ['/whole-in-chunks', 'end'],
+  ] as const) {
+    const socket = connect({ port: open.port, host: '127.0.0.1' })
+    socket.write(`GET ${path} HTTP/1.0\r\nHost: localhost\r\n\r\n`)
+    let said = ''
+    socket.on('data', chunk => {
+      said += String(chunk)
+    })
+    const ended = await new Promise(resolve => {
+      socket.once('end', () => resolve('end'))
+      socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code))
+    })
+    t.match(said, /^HTTP\/1\.1 200 [\s\S]*beginning$/)
+    t.notMatch(said, /transfer-encoding|content-length/i)
+    t.equal(ended, end)
+  }
 })
 
 t.test('trailers and redirects', async t => {
