@@ -22,6 +22,8 @@ const page =
   (_request, response) =>
     response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html>${body}`)
 
+const file = Buffer.alloc(5_000_000, '0123456789')
+
 const answers: Readonly<Record<string, Answer>> = {
   '/': page(
     '<title>Billing</title><link rel="stylesheet" href="/style.css"><p id="p">ready</p><script src="/code.js"></script>' +
@@ -33,10 +35,20 @@ const answers: Readonly<Record<string, Answer>> = {
     response.writeHead(200, { 'content-type': 'text/javascript' }).end('window.loaded = true'),
   '/sent': (_request, response) => response.writeHead(303, { location: '/thanks' }).end(),
   '/thanks': page('<title>Thanks</title>'),
+  '/login': (_request, response) =>
+    response.writeHead(303, { location: '/who', 'set-cookie': 'session=of-carol; HttpOnly; SameSite=Lax' }).end(),
+  '/who': ({ headers }, response) =>
+    response.writeHead(200, { 'content-type': 'text/plain' }).end(headers.cookie ?? 'nobody'),
+  '/file': ({ headers }, response) => {
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? []
+    if (from === undefined || to === undefined) return response.writeHead(200, { 'accept-ranges': 'bytes' }).end(file)
+    const type = { 'content-type': 'application/octet-stream', 'content-range': `bytes ${from}-${to}/${file.length}` }
+    return response.writeHead(206, type).end(file.subarray(Number(from), Number(to) + 1))
+  },
 }
 
 async function inBrowser(program: string): Promise<void> {
-  const world = await startHttpWorld({ policy, answers })
+  const world = await startHttpWorld({ policy, answers, target: '    pass: [cookies]' })
   t.teardown(() => world[Symbol.asyncDispose]())
   const carol = await world.person('carol')
   const gate = await carol.connect('billing-api')
@@ -123,6 +135,27 @@ async function inBrowser(program: string): Promise<void> {
     )
   })
 
+  t.test('cookies of the service, which scripts do not see', async t => {
+    await own.open(`${base}/`)
+    const code = 'const it = await fetch("/login", { credentials: "include" }); return [it.url, await it.text()]'
+    t.same(await own.run(code), [`${base}/who`, 'session=of-carol'])
+    t.equal(await own.run('return document.cookie'), '')
+    t.equal(await own.run('return (await fetch("/who", { credentials: "omit" })).text()'), 'nobody')
+  })
+
+  t.test('a file that is sent, and one that is fetched, whole and in part', async t => {
+    const sent = `const form = new FormData()
+      form.set('file', new File([new Uint8Array(3_000_000)], 'große Datei.bin'))
+      return (await fetch('/sent-file', { method: 'POST', body: form })).status`
+    t.equal(await own.run(sent), 200)
+    const { body = '' } = world.service.asked.find(({ url }) => url === '/sent-file') ?? {}
+    t.ok(body.length > 3_000_000 && body.includes('große Datei.bin'))
+    t.equal(await own.run('return (await (await fetch("/file")).blob()).size'), file.length)
+    const part =
+      'const it = await fetch("/file", { headers: { range: "bytes=3-5" } }); return [it.status, await it.text()]'
+    t.same(await own.run(part), [206, '345'])
+  })
+
   t.test('a name that was made to lead here', async t => {
     const before = asked()
     await foreign.open(`http://rebound.example:${gate.port}/customers`)
@@ -142,6 +175,12 @@ async function inBrowser(program: string): Promise<void> {
     t.equal(await foreign.run('return document.title'), 'Elsewhere')
     for (const [name, [code, expected]] of Object.entries(attempts(`localhost:${gate.port}/stolen`)))
       t.equal(await foreign.run(code), expected, name)
+    await foreign.run(`const form = Object.assign(document.createElement('form'), {
+      method: 'post', action: 'http://localhost:${gate.port}/stolen' })
+      document.body.append(form)
+      form.submit()`)
+    const shown = (): Promise<unknown> => foreign.run('return document.body?.innerText ?? ""').catch(() => '')
+    while (!/sent this request/.test(String(await shown()))) {}
     t.equal(asked(), before, 'nothing reached the service')
   }
 }
@@ -161,6 +200,28 @@ function attempts(place: string): Readonly<Record<string, readonly [code: string
     'it loads a script': [
       `return new Promise(resolve => document.head.append(Object.assign(document.createElement('script'), {
         src: 'http://${place}', onload: () => resolve('loaded'), onerror: () => resolve('nothing') })))`,
+      'nothing',
+    ],
+    'it asks with what the browser keeps for the port': [
+      fetched('{ mode: "no-cors", credentials: "include" }', 'it.type + it.status'),
+      'opaque0',
+    ],
+    'it loads an image': [
+      `return new Promise(resolve => Object.assign(new Image(), {
+        onload: () => resolve('loaded'), onerror: () => resolve('nothing'), src: 'http://${place}' }))`,
+      'nothing',
+    ],
+    'it shows a frame': [
+      `return new Promise(resolve => document.body.append(Object.assign(document.createElement('iframe'), {
+        src: 'http://${place}', onload: ({ target }) => resolve(target.contentDocument ?? 'nothing') })))`,
+      'nothing',
+    ],
+    'it listens to events': [
+      `return new Promise(resolve => {
+        const source = new EventSource('http://${place}')
+        source.onopen = () => resolve('open')
+        source.onerror = () => { source.close(); resolve('nothing') }
+      })`,
       'nothing',
     ],
     'it opens a WebSocket': [
