@@ -9,6 +9,10 @@ import { type ResolvePath, type SecretSource, secret, secretWithPath } from './s
 
 const SECOND_MS = 1000
 
+/** Requests, streams and WebSockets at one service at a time, where the target does not say. */
+export const DEFAULT_CONNECTIONS = 256
+const MAX_CONNECTIONS = 100_000
+
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127\./.test(host)
 
 /** Where a service is: no credential, query or fragment in it. */
@@ -103,6 +107,8 @@ export const httpTarget = z.strictObject({
     .default([]),
   /** Whether requests have `Via`, as those of gateways must (RFC 9110 section 7.6.3); to some services it turns compression off. */
   via: z.boolean().default(true),
+  /** So many requests are at the service at a time, each on a connection of its own; more wait. Events and WebSockets stay. */
+  connections: z.int().min(1).max(MAX_CONNECTIONS).default(DEFAULT_CONNECTIONS),
   /** Hosts beside the service's own, `host` or `host:port`, to which answers may redirect; `*` for any. */
   redirects: z
     .array(z.string().regex(/^(\*|[a-z0-9.-]+(:\d{1,5})?|\[[0-9a-f:]+\](:\d{1,5})?)$/, 'expected host, host:port or *'))

@@ -1,5 +1,6 @@
 // The HTTP room under load and under loss: idle streams, clients that vanish, programs that are killed. Real processes.
 import { readFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { WebSocket } from 'ws'
@@ -27,13 +28,20 @@ const BYTES_PER_STREAM = 256 * 1024
 const COLLECTED_BYTES = 64 * 1024 * 1024
 
 let endless = 0
+const listening = new Set<ServerResponse>()
 const world = await startHttpWorld({
   policy,
   relay: {
     more: 'limits: { connections: 10000, connections_per_subject: 10000, agent_streams: 10000, waiting_requests_per_subject: 1000 }',
   },
-  target: 'limits: { streams: 10000 }',
+  target: '    connections: 400\nlimits: { streams: 10000 }',
   answers: {
+    '/news': (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: 1\n\n')
+      listening.add(response)
+      response.once('close', () => listening.delete(response))
+    },
     '/endless': (_request, response) => {
       endless += 1
       response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -106,6 +114,37 @@ t.test(`${IDLE_STREAMS} idle streams`, async t => {
   }
   t.equal(await works(), 200, 'one more is served')
   for (const socket of sockets) socket.destroy()
+  await until('the end of all sessions', async () => (await running()).length === 0)
+  t.equal(await works(), 200)
+})
+
+/** More than a target takes where its configuration says nothing. */
+const LISTENERS = 300
+
+t.test('many that listen to events, while policy changes', async t => {
+  const readers: Awaited<ReturnType<typeof open>>[] = []
+  while (readers.length < LISTENERS)
+    readers.push(...(await Promise.all(Array.from({ length: 50 }, () => open(request('GET /news'), /data: 1/)))))
+  t.equal(listening.size, LISTENERS)
+  const { stdout, stderr } = world.relay.process()
+  const loaded = (): number => `${stdout()}${stderr()}`.split('"event":"policy.loaded"').length
+  const never = (path: string): string => `      - { name: never, when: 'op.path == "${path}"', deny: "no" }\n`
+  for (const path of ['/one', '/other']) {
+    const before = loaded()
+    await world.relay.writePolicy(policy + never(path))
+    await until('the new policy', () => loaded() > before)
+  }
+  for (const response of listening) response.write('data: 2\n\n')
+  await until('the next event', () => readers.every(({ seen }) => seen().includes('data: 2')))
+  t.ok(readers.every(({ socket }) => !socket.closed))
+  await world.relay.writePolicy(policy + never('/news'))
+  await Promise.all(readers.map(({ socket }) => closed(socket)))
+  t.notOk(
+    readers.some(({ seen }) => seen().endsWith('0\r\n\r\n')),
+    'none of them looks whole',
+  )
+  await until('the end of the streams', () => listening.size === 0)
+  await world.relay.writePolicy(policy)
   await until('the end of all sessions', async () => (await running()).length === 0)
   t.equal(await works(), 200)
 })

@@ -60,7 +60,7 @@ export class Service {
     const { origin, pathname } = new URL(target.url)
     this.#target = target
     this.#place = { name: target.name, origin, basePath: pathname.replace(/\/+$/, ''), redirects: target.redirects }
-    this.#slots = new Slots(target.name)
+    this.#slots = new Slots(target.name, target.connections)
     this.#credential = credentialOf(target, clock)
     this.#isLoggedIn = target.credential !== undefined || target.client_certificate !== undefined
     this.#withheld = [...this.#credential.owned, ...(target.via ? [] : ['via'])]

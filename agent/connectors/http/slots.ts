@@ -2,8 +2,6 @@
 import { abortReason, GateError } from '@gate/shared/errors'
 import type { Waiting } from '@gate/shared/waiting'
 
-/** Requests and WebSockets at one service at a time, each on a connection of its own. */
-export const MAX_CONNECTIONS = 256
 /** Requests that wait for one of them. */
 export const MAX_WAITING = 1024
 const WAIT_MS = 30_000
@@ -14,7 +12,7 @@ export class Slots {
   /** In the order in which they came. */
   readonly #waiting = new Set<() => void>()
 
-  constructor(name: string, count = MAX_CONNECTIONS) {
+  constructor(name: string, count: number) {
     this.#name = name
     this.#free = count
   }
@@ -45,7 +43,9 @@ export class Slots {
       const given = (): void => settle(resolve)
       const abort = (): void => settle(() => reject(abortReason(signal)))
       const late = (): GateError =>
-        new GateError('ERR_GATE_TIMEOUT', `no connection to ${this.#name} became free in time`)
+        new GateError('ERR_GATE_TIMEOUT', `no connection to ${this.#name} became free in time`, {
+          hint: 'Where many streams or WebSockets stay open, raise connections of the target in agent.yaml.',
+        })
       const timer = setTimeout(() => settle(() => reject(late())), WAIT_MS)
       signal.addEventListener('abort', abort, { once: true })
       this.#waiting.add(given)

@@ -3,10 +3,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
-import { MAX_CONNECTIONS, MAX_WAITING, Slots } from '@gate/agent/connectors/http/slots'
+import { MAX_WAITING, Slots } from '@gate/agent/connectors/http/slots'
+import { DEFAULT_CONNECTIONS } from '@gate/agent/http-target'
 import { GateError } from '@gate/shared/errors'
 import { Waiting } from '@gate/shared/waiting'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Agent, request } from 'undici'
 import { startFront, startRawService, startService } from '../../support/http-connector.ts'
 
@@ -106,7 +107,15 @@ t.test('10,000 requests in a row leave nothing behind', async t => {
   await client.close()
 })
 
-t.test('more requests than connections wait, and every one is answered', async t => {
+for (const [name, connections, more] of [
+  ['as many as there are by default', DEFAULT_CONNECTIONS, {}],
+  ['as many as the target says', 300, { connections: 300 }],
+] as const)
+  t.test(`more requests than connections wait, and every one is answered: ${name}`, async t =>
+    waitAndAnswer(t, connections, more),
+  )
+
+async function waitAndAnswer(t: Test, connections: number, more: object): Promise<void> {
   const held: (() => void)[] = []
   let holds = true
   await using service = await startService((_incoming, outgoing) => {
@@ -114,16 +123,16 @@ t.test('more requests than connections wait, and every one is answered', async t
     if (holds) held.push(answer)
     else answer()
   })
-  await using front = await startFront({ url: service.url })
+  await using front = await startFront({ url: service.url, ...more })
   const answers = Array.from({ length: 400 }, async () => (await request(front.url)).body.text())
-  while (held.length < MAX_CONNECTIONS) await new Promise(resolve => setTimeout(resolve, 20))
+  while (held.length < connections) await new Promise(resolve => setTimeout(resolve, 20))
   await new Promise(resolve => setTimeout(resolve, 200))
-  t.equal(held.length, MAX_CONNECTIONS)
-  t.equal(service.opened, MAX_CONNECTIONS)
+  t.equal(held.length, connections)
+  t.equal(service.opened, connections)
   holds = false
   for (const answer of held) answer()
   t.equal((await Promise.all(answers)).filter(text => text === 'ok').length, 400)
-})
+}
 
 t.test('of those that wait there are only so many, and one that gives up makes room', async t => {
   const slots = new Slots('billing-api', 1)
