@@ -173,6 +173,8 @@ class Http2Exchange {
       this.isLate = true
       this.fail(lateHead(name))
     }, timeouts.headers)
+    // Answers before the answer say that there will be one.
+    for (const early of ['continue', 'headers']) stream.on(early, () => late.refresh())
     stream.once('response', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       clearTimeout(late)
       const status = Number(headers[':status'])

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { Client, request } from 'undici'
 import { createAuthority } from '../../support/certificates.ts'
@@ -389,6 +390,18 @@ t.test('a service that does not answer, or not even speak, is given up after its
   await using silent = await startHttp2(() => {})
   await using front = await startFront({ ...http2, url: silent.url, timeouts: { headers: '1s' } })
   t.match(await gateError(await request(front.url)), { status: 504, body: { message: /did not answer in time/ } })
+
+  const work = async (stream: ServerHttp2Stream): Promise<void> => {
+    for (let said = 0; said < 4; said += 1) {
+      await wait(500)
+      stream.additionalHeaders({ ':status': 102 })
+    }
+    stream.respond({ ':status': 200 })
+    stream.end('done')
+  }
+  await using busy = await startHttp2(stream => void work(stream))
+  await using patient = await startFront({ ...http2, url: busy.url, timeouts: { headers: '1s' } })
+  t.equal(await (await request(patient.url)).body.text(), 'done', 'it says that it is at work')
 
   await using nobody = await startFront({ ...http2, url: 'http://127.0.0.1:9' })
   t.match(await gateError(await request(nobody.url)), { status: 502, body: { message: /ECONNREFUSED/ } })
