@@ -226,6 +226,30 @@ t.test('what cannot be masked is refused', async t => {
   t.equal(ranged.status, 200)
 })
 
+t.test('pages of a list are whole documents, and parts of bytes are not', async t => {
+  const of = (kind: string, status: number): string => `/page?kind=${encodeURIComponent(kind)}&status=${status}`
+  for (const kind of ['0-24/319', '0-0/*', '*/0', 'posts 0-24/319', 'items */0'])
+    for (const status of kind.includes('*') ? [200] : [200, 206]) {
+      const answer = await get(masked, of(kind, status))
+      t.equal(answer.status, status, kind)
+      t.equal(answer.headers.get('content-range'), kind)
+      t.equal(await answer.text(), '[{"n":1,"email":"****"}]')
+      t.equal((await get(masked, of(kind, status), { method: 'HEAD' })).headers.get('content-range'), kind)
+    }
+  for (const kind of ['bytes 0-9/100', 'Bytes 0-9/100', 'bytes=0-9/100', 'bytes */100', 'items 0-9/100, bytes 0-9/100'])
+    t.equal((await get(masked, of(kind, 200))).status, 403, kind)
+  for (const [range, sent] of [
+    ['0-24', '0-24'],
+    ['items=0-24', 'items=0-24'],
+    ['bytes=0-24', undefined],
+    ['BYTES = 0-24', undefined],
+    ['items=0-24,bytes=0-5', undefined],
+  ] as const) {
+    await get(masked, '/echo', { headers: { range } })
+    t.equal(last()?.headers['range'], sent, range)
+  }
+})
+
 t.test('events and streams are not held back', async t => {
   for (const [connection, word] of [
     [open, 'ann@secret.example'],

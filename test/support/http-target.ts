@@ -84,6 +84,14 @@ const answers: Readonly<Record<string, Answer>> = {
   '/image': (_request, response) => send(response, 'image/png', Buffer.from([0x89, 0x50])),
   '/broken-json': (_request, response) => send(response, 'application/json', '{"email": "ann@secret.example'),
   '/csv': (_request, response) => send(response, 'text/csv', 'id,email\r\n1,ann@secret.example\r\n'),
+  '/page': (request, response) => {
+    const [, kind = '', status = '200'] = /kind=([^&]*)&status=(\d+)/.exec(request.url ?? '') ?? []
+    response.writeHead(Number(status), {
+      'content-type': 'application/json',
+      'content-range': decodeURIComponent(kind),
+    })
+    response.end(request.method === 'HEAD' ? undefined : '[{"n":1,"email":"ann@secret.example"}]')
+  },
   '/part': (_request, response) => {
     response.writeHead(206, { 'content-type': 'application/json', 'content-range': 'bytes 0-9/100' })
     response.end('{"email":1')

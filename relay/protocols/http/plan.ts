@@ -41,7 +41,15 @@ const ofContent: ReadonlySet<string> = new Set([
   ...['cache-control', 'expires'],
 ])
 
-const isOfBytes = (name: string): boolean => ofBytes.has(name) || digest.test(name)
+const isOfBytes = (name: string, value: string): boolean =>
+  digest.test(name) || (ofBytes.has(name) && (name !== 'content-range' || mayBeBytes(value)))
+
+/**
+ * Whether a range is one of bytes, of which a whole cannot be read. Services also have ranges of elements (RFC 9110 section
+ * 14.1), and then what comes is a document: `items 0-24/319`, `0-24/*` of PostgREST.
+ */
+const mayBeBytes = (range: string): boolean => !ofElements.test(range)
+const ofElements = /^(?!bytes)(?:[a-z_-]{1,64}[ =])?(?:\d+-\d*|\*)(?:\/(?:\d+|\*))?$/i
 
 /** RFC 9110 section 6.4.1. */
 export function hasBody(method: string, status: number, length: string | undefined): boolean {
@@ -57,7 +65,7 @@ const isTag = (name: string): boolean => name === 'etag' || name.endsWith('-etag
 export function maskedRequestFields(fields: FieldList, { seal }: Masking): [string, string][] {
   return fields.flatMap(([name, value]): [string, string][] => {
     // Nor would trailers go on.
-    if (name === 'range' || name === 'if-range' || name === 'te') return []
+    if ((name === 'range' && mayBeBytes(value)) || name === 'if-range' || name === 'te') return []
     if (name === 'accept-encoding') return [[name, acceptedCodings(value)]]
     if (name === 'if') return [[name, clearConditions(value, seal)]]
     const condition = tagCondition.exec(name)
@@ -87,7 +95,7 @@ export function planAnswer(
   const value = (name: string): string | undefined => raw.find(([each]) => each === name)?.[1]
   if (masking === undefined) return { do: 'pass', fields: answeredFields(raw) }
   const { body, seal } = masking
-  const kept = answeredFields(raw).filter(([name]) => !isOfBytes(name))
+  const kept = answeredFields(raw).filter(([name, each]) => !isOfBytes(name, each))
   const type = value('content-type')
   const converted = masksBodies(body) ? typeInUtf8(type) : undefined
   const fields = maskHeaders(kept, body).map(([name, each]): [string, string] => {
@@ -99,7 +107,8 @@ export function planAnswer(
     return { do: 'pass', fields: isEmpty ? [...fields, ['content-length', '0']] : fields }
   }
   const refuse = (why: string): Plan => ({ do: 'refuse', fields: fields.filter(([name]) => !ofContent.has(name)), why })
-  if (status === 206 || value('content-range') !== undefined)
+  const range = value('content-range')
+  if (range === undefined ? status === 206 : mayBeBytes(range))
     return refuse('the target answered with a part of the whole')
   const codings = readCodings(value('content-encoding'))
   if (codings === undefined) return refuse(`the answer is encoded as ${value('content-encoding') ?? ''}`)
