@@ -286,6 +286,13 @@ t.test('fields that a query asks for under other names', async t => {
     ],
     ...['select=vin.max()', 'select=v:payload->>vin', 'alias[v]=vin', 'aggregate[max]=vin', 'a=1;select=v:vin'],
     ...['$apply=aggregate(vin+with+max+as+m)', 'fields={"v":"$vin"}', 'select="v":"vin"', 'columns=vin AS v'],
+    ...[
+      'select=n,vin->>region',
+      'select=vin->0->>region',
+      'select=data->>n',
+      'select="vin"->"region"',
+      'select=...users(n)',
+    ],
   ]) {
     const before = world.service.asked.length
     const path = `/cars?${query.replaceAll(/[ "{}<>]/g, encodeURIComponent)}`
@@ -305,6 +312,7 @@ t.test('fields that a query asks for under other names', async t => {
       'fields={"vin":1,"n":true}',
     ],
     ...['select=cars!inner(vin,n)', 'fields[cars]=vin,n', 'aggregate[count]=n', 'sort=vin:desc', 'select=vin->0'],
+    ...['select=n->>vin', 'select=n->vin->0', 'select=...owner(n)', 'select=n->>data::text', 'order=vin->>region'],
   ])
     t.equal((await ask(masked, `/cars?${query.replaceAll(/[ "{}<>]/g, encodeURIComponent)}`)).status, 200, query)
   for (const body of [

@@ -21,9 +21,30 @@ export function renamesFieldsIn(query: string, fieldsOf: () => Paths | undefined
   if (query === '') return false
   return everyMember(query).some(([name, value]) => {
     const plain = /[\p{L}_]+/u.exec(name)?.[0].toLowerCase() ?? ''
-    const mayRename = renaming.test(plain) || (choosing.test(plain) && another.test(value))
-    if (!mayRename) return false
+    const isChosen = choosing.test(plain)
+    const asked =
+      renaming.test(plain) || (isChosen && another.test(value))
+        ? [...value.matchAll(names)].map(([found]) => found)
+        : isChosen
+          ? leftOut(value)
+          : []
+    if (asked.length === 0) return false
     const fields = fieldsOf()
-    return fields !== undefined && [...value.matchAll(names)].some(([found]) => fields.holds(found))
+    return fields !== undefined && asked.some(found => fields.holds(found))
   })
+}
+
+/**
+ * Names of which the answer does not say that what it has was in them: PostgREST calls what `billing->card->>iban` leads to
+ * `iban`, an element by the name of its list, and `...customers(email)` puts into each row what is in another.
+ */
+function leftOut(value: string): string[] {
+  if (!value.includes('->') && !value.includes('...')) return []
+  const within = value.split(/[,()]/).flatMap(path => {
+    const keys = path.split(/->>?/).map(key => key.replaceAll(/^[\s"']+|[\s"']+$|::.*/g, ''))
+    const last = keys.findLastIndex(key => !/^-?\d+$/.test(key))
+    return keys.slice(0, Math.max(0, last))
+  })
+  const spread = [...value.matchAll(/\.{3}\s{0,8}["']?([\p{L}_][\p{L}\p{N}_]*)/gu)].map(([, found = '']) => found)
+  return [...within, ...spread]
 }
