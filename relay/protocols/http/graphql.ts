@@ -80,12 +80,17 @@ export function valuesOf(request: Readonly<Record<string, unknown>>, name: strin
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
+const mayRename = (text: string): boolean => text.includes('{') && (text.includes(':') || text.includes(STREAM))
+
+/** Elements of a list that are sent one by one come without its name: `{"items":["ann@example.com"],"path":["emails",0]}`. */
+const STREAM = 'stream'
+
 /**
- * Whether a text asks for fields under other names. What is no GraphQL to this parser may be to another: it counts when it
+ * Whether a text asks for fields under other names, or without them. What is no GraphQL to this parser may be to another: it counts when it
  * begins as GraphQL does and holds what an alias takes.
  */
 export function renamesFields(text: string, depth = 0): boolean {
-  if (!text.includes('{') || !text.includes(':')) return false
+  if (!mayRename(text)) return false
   const document = beginsAsJson.test(text) ? undefined : parsed(text)
   if (document !== undefined) return hasAliases(document)
   const inner = innerDocument(text)
@@ -94,7 +99,7 @@ export function renamesFields(text: string, depth = 0): boolean {
 
 /** The same of a text that only counts where it is GraphQL: a body that does not say so. */
 export function hasRenames(text: string): boolean {
-  if (!text.includes('{') || !text.includes(':') || beginsAsJson.test(text)) return false
+  if (!mayRename(text) || beginsAsJson.test(text)) return false
   const document = read(text, false)
   return document === 'long' || (document !== undefined && hasAliases(document))
 }
@@ -119,7 +124,7 @@ export function mayHoldRenames(bytes: Buffer): boolean {
   const raw = bytes.toString('latin1').replaceAll('\0', '')
   // Escapes of JSON and of forms undone, and what quoted strings may hold before any character.
   const text = decoded(raw.replace(/\\u00(?=[0-9a-f]{2})/gi, '%')).replaceAll('\\', '')
-  return text.includes('{') && text.includes(':') && /query|operations/i.test(text)
+  return mayRename(text) && /query|operations/i.test(text)
 }
 
 /** What no text of GraphQL begins with. To find that out by reading it takes fifty times as long. */
@@ -146,6 +151,9 @@ function hasAliases(document: DocumentNode): boolean {
   visit(document, {
     Field: ({ alias, name }) => {
       found ||= alias !== undefined && alias.value !== name.value
+    },
+    Directive: ({ name }) => {
+      found ||= name.value === STREAM
     },
   })
   return found

@@ -91,5 +91,8 @@ export function renamingRefusal(
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.isPersisted === true) return persistedRefusal
   if (body?.renames?.() === false) return patchRefusal(obligations, routes, body)
-  return deny('fields are masked for you, and the message may ask for some under other names', 'Leave out its aliases.')
+  return deny(
+    'fields are masked for you, and the message may ask for some under other names',
+    'Leave out its aliases, and @stream.',
+  )
 }

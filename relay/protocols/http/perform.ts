@@ -36,7 +36,7 @@ export function perform(
   if (body.renames?.() === true)
     return deny(
       'fields are masked for you, and the request may ask for some under other names',
-      'Leave out its aliases.',
+      'Leave out its aliases, and @stream.',
     )
   const patches = patchRefusal(obligations, routes, body)
   if (patches !== undefined) return patches

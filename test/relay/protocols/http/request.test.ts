@@ -350,6 +350,10 @@ t.test('fields under other names, wherever a target may look for them', async t 
     [`a=1;query=${encodeURIComponent(alias)}`, 'application/x-www-form-urlencoded'],
     [alias, 'application/graphql'],
     [alias, 'text/plain'],
+    [JSON.stringify({ query: '{me{emails @stream}}' })],
+    [JSON.stringify({ payload: { query: '{me{emails @ #\n,stream(initialCount: 1)}}' } })],
+    ['{me{emails @stream}}', 'application/graphql'],
+    ['', '', `query=${encodeURIComponent('{me{emails @stream}}')}`],
     [`{ x: email ${'n '.repeat(25_000)}}`, 'text/plain'],
     ['+AHs-x:email+AH0-', 'application/graphql; charset=utf-7'],
     [Buffer.from([0xc0, 0xa7, 0x7a, 0xc0]), 'application/graphql; charset=ibm037'],
@@ -369,6 +373,7 @@ t.test('fields under other names, wherever a target may look for them', async t 
   for (const [text, type, query] of [
     [JSON.stringify({ query: '{email me(id: 1) { email: email }}', variables: { a: '{"b": 1}' } })],
     [JSON.stringify({ query: { match: { name: 'x: {y}' } } })],
+    [JSON.stringify({ query: '{stream{email} ...F @defer} fragment F on Q @include(if: true) {upstream}' })],
     ['{"index":{"_id":1}}\n{"name":"query: x"}\n', 'application/x-ndjson'],
     ['email=a%40b&note=Hello%20{name}:', 'application/x-www-form-urlencoded'],
     ['Dear {name}: hello', 'text/plain'],
