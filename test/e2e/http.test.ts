@@ -251,11 +251,13 @@ t.test('pages of a list are whole documents, and parts of bytes are not', async 
 })
 
 t.test('events and streams are not held back', async t => {
-  for (const [connection, word] of [
-    [open, 'ann@secret.example'],
-    [masked, '****'],
+  for (const [connection, path, word] of [
+    [open, '/events', 'ann@secret.example'],
+    [masked, '/events', '****'],
+    [open, '/watch', 'ann@secret.example'],
+    [masked, '/watch', '****'],
   ] as const) {
-    const answer = await get(connection, '/events')
+    const answer = await get(connection, path)
     const seen: { readonly at: number; readonly text: string }[] = []
     const began = performance.now()
     for await (const chunk of answer.body ?? [])

@@ -108,6 +108,18 @@ const answers: Readonly<Record<string, Answer>> = {
       }
     }, 50)
   },
+  // As Kubernetes and grpc-gateway have them.
+  '/watch': (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    let count = 0
+    const timer = setInterval(() => {
+      count += 1
+      response.write(`{"type":"ADDED","object":{"n":${count},"email":"ann@secret.example"}}\n`)
+      if (count < 3) return
+      clearInterval(timer)
+      response.end()
+    }, 50)
+  },
   '/reset': (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/plain', 'content-length': '1000' })
     response.write('beginning')

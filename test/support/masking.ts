@@ -52,7 +52,7 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export function isHit(pattern: readonly string[], names: readonly string[]): boolean {
   const [name, ...others] = names
   const [first, ...rest] = pattern
-  if (first === undefined) return names.every(each => /^\d+$/.test(each))
+  if (first === undefined) return names.every(each => /^\d+$/.test(visible(each)))
   if (name === undefined) return pattern.every(each => each === '**')
   const separators = ['.', '[', ']', '\0', ':', '/', '#', '@']
   const parts = separators.some(each => name.includes(each))
@@ -73,9 +73,9 @@ const compared = (name: string): string => {
   return shown.replaceAll(/[_ -]/g, '') || shown
 }
 
-/** Without what nobody sees, and blanks around it. */
+/** Without what nobody sees, and blanks around it, in the usual form of its letters and digits. */
 const visible = (name: string): string =>
-  [...name]
+  [...name.normalize('NFKC')]
     .filter(letter => !/\p{Cc}|\p{Cf}/u.test(letter))
     .join('')
     .trim()

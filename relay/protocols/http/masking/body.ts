@@ -183,7 +183,7 @@ function maskerOf(form: BodyForm, type: MediaType, masks: BodyMasks): BodyMasker
   const search = (): JsonSearch | undefined => (searches.length === 0 ? undefined : new JsonSearch(searches))
   switch (form) {
     case 'json':
-      return new GuardedJsonMasker(new JsonMasker(fields, 'one', search()))
+      return new GuardedJsonMasker(new JsonMasker(fields, 'objects', search()))
     case 'json-lines':
       return new JsonMasker(anywhere, 'many', search())
     case 'json-sequence':

@@ -48,8 +48,11 @@ import { MemberName } from './member-name.ts'
 import { type FieldMasks, type PathState, Paths } from './paths.ts'
 import { maskString, mayHoldDocument } from './text-document.ts'
 
-/** One value; one value after another; such, each behind a record separator (RFC 7464); or such with separators anywhere between. */
-export type Documents = 'one' | 'many' | 'sequence' | 'separated'
+/**
+ * One value; one, or objects one after another, as watches of Kubernetes and grpc-gateway that call themselves JSON; values one
+ * after another; such, each behind a record separator (RFC 7464); or such with separators anywhere between.
+ */
+export type Documents = 'one' | 'objects' | 'many' | 'sequence' | 'separated'
 
 const NO_FIELDS: FieldMasks = { paths: new Paths([]), masks: [] }
 
@@ -64,7 +67,9 @@ export class JsonMasker implements BodyMasker {
   readonly #start: PathState
   readonly #output: JsonOutput
   readonly #documents: Documents
-  readonly #mayFollow: boolean
+  #mayFollow: boolean
+  /** No value has to come any more. */
+  #mayBeNone: boolean
   readonly #hasSeparators: boolean
   readonly #scan: Scan = { escape: 0, hasEscapes: false, number: 0, word: NOTHING, wordAt: 0 }
   readonly #place: JsonPlace
@@ -84,6 +89,7 @@ export class JsonMasker implements BodyMasker {
     this.#name = new MemberName(fields.paths, this.#scan)
     this.#documents = documents
     this.#mayFollow = documents === 'many' || documents === 'separated'
+    this.#mayBeNone = documents !== 'one' && documents !== 'objects'
     this.#hasSeparators = documents === 'sequence' || documents === 'separated'
     this.#output = new JsonOutput(search)
     this.#start = start
@@ -118,11 +124,7 @@ export class JsonMasker implements BodyMasker {
       requireNumber(this.#scan)
       this.#ended(0)
     }
-    if (
-      this.#place.next < START_OF_BODY ||
-      this.#place.depth > 0 ||
-      (this.#place.next === VALUE && this.#documents === 'one')
-    )
+    if (this.#place.next < START_OF_BODY || this.#place.depth > 0 || (this.#place.next === VALUE && !this.#mayBeNone))
       throw brokenJson('it ends too early')
     this.#output.search()
     return this.#output.take()
@@ -154,6 +156,8 @@ export class JsonMasker implements BodyMasker {
         return byte === CLOSE_ARRAY ? this.#close(at + 1) : this.#beginValue(byte, at)
       case VALUE:
         if (byte === RECORD_SEPARATOR && this.#place.depth === 0 && this.#hasSeparators) return at + 1
+        if (this.#place.depth === 0 && byte !== OPEN_OBJECT && this.#mayBeNone && this.#documents === 'objects')
+          throw brokenJson('something behind its end')
         return this.#beginValue(byte, at)
       default:
         if (byte !== RECORD_SEPARATOR || !this.#hasSeparators) throw brokenJson('something behind its end')
@@ -280,6 +284,9 @@ export class JsonMasker implements BodyMasker {
     this.#place.next = this.#place.depth === 0 ? BETWEEN : AFTER_VALUE
     if (this.#place.depth === 0) {
       this.#place.state = this.#start
+      this.#mayBeNone = true
+      // Of a text, a number or a list what follows is no watch, but a mistake.
+      if (this.#documents === 'objects') this.#mayFollow = this.#place.isArray[0] === false
       this.#output.leave(at)
       this.#output.search()
     }

@@ -226,9 +226,9 @@ const broken: readonly string[] = [
   '["\\u12"]',
   '["\n"]',
   '["\u0000"]',
-  '{} {}',
+  '{}{}',
   '{}x',
-  '1 2',
+  '1,2',
   '[]]',
   '{]',
   '[}',
@@ -512,6 +512,27 @@ t.test('lines: each is a document, and leaves when it is whole', async t => {
   }
   for (const text of ['{}{}', '{"email":"x"', '1\n,2', '\u001e{}'])
     t.throws(() => maskBody('application/x-ndjson', email, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)
+})
+
+t.test('a watch that calls itself JSON: each of its documents is one', async t => {
+  const watch = '{"type":"ADDED","object":{"email":"a"}}\n{"type":"DELETED","object":{"email":"b"}}\r\n {"email":2}\n'
+  const masked = watch.replace('"a"', '"****"').replace('"b"', '"****"').replace('2', '0')
+  for (const type of ['application/json', 'application/json; charset=utf-8', 'application/vnd.x+json'])
+    for (const pieces of everySplit(Buffer.from(watch))) t.equal(maskPieces(type, email, pieces), masked)
+  for (const text of [
+    '{}{}',
+    '{}\n{"email":"x"',
+    '{}\n}',
+    '{}\n\u001e{}',
+    '{}\nemail,x',
+    '{}\n1',
+    '{}\n[]',
+    '[] {}',
+    '1 {}',
+    '"a" {}',
+    '\n',
+  ])
+    t.throws(() => maskBody('application/json', email, text), { code: 'ERR_GATE_TARGET_PROTOCOL' }, text)
 })
 
 t.test('records behind separators', async t => {
