@@ -69,7 +69,7 @@ t.test('types that gate cannot read are refused, whatever the status is', async 
     ...['application/bson', 'application/avro', 'avro/binary', 'application/vnd.apache.parquet', 'application/zip'],
     ...['application/vnd.apache.arrow.stream', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet'],
     ...['application/pdf', 'image/png', 'application/octet-stream', 'multipart/mixed; boundary=x', 'application/yaml'],
-    ...['multipart/byteranges; boundary=x', 'application/fhir+ndjson', 'application/json+protobuf', 'text/xml'],
+    ...['multipart/byteranges; boundary=x', 'application/fhir+turtle', 'application/json+protobuf', 'text/xml'],
     ...['text/tab-separated-values', 'text/x-component', 'application/jose', 'application/jwt', 'application/smile'],
     ...['application/json, text/html', 'application/json; charset=utf-7', 'application/ion', 'application/ubjson'],
     ...['application/vnd.amundsen-uber+json', 'application/prs.hal-forms+json', 'application/vnd.siren+json'],

@@ -51,6 +51,13 @@ export function charsetOf(contentType: string | undefined): string | undefined {
 
 const forms: ReadonlyMap<string, BodyForm> = new Map([
   ['application/json', 'json'],
+  // As they were called before they were registered, and as AWS and JSON-RPC call it.
+  ['application/x-json', 'json'],
+  ['text/x-json', 'json'],
+  ['application/x-amz-json-1.0', 'json'],
+  ['application/x-amz-json-1.1', 'json'],
+  ['application/json-rpc', 'json'],
+  ['application/jsonrequest', 'json'],
   ['application/x-ndjson', 'json-lines'],
   ['application/ndjson', 'json-lines'],
   ['application/jsonl', 'json-lines'],
@@ -78,6 +85,7 @@ export function formOf({ name, parameters }: MediaType): BodyForm | undefined {
   const form = forms.get(name)
   if (form !== undefined) return form
   if (name.endsWith('+json-seq')) return 'json-sequence'
+  if (/\+(?:x-)?ndjson$/.test(name)) return 'json-lines'
   if (name.endsWith('+json')) return 'json'
   return name.startsWith('text/') || name.endsWith('+xml') ? 'text' : undefined
 }

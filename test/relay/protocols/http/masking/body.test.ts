@@ -24,6 +24,10 @@ t.test('types that have fields', async t => {
     'application/problem+json',
     'application/json; a="b;c\\"=" ; charset="UTF-8"',
     'text/json',
+    'application/x-json',
+    'application/x-amz-json-1.1',
+    'application/json-rpc',
+    'application/vnd.elasticsearch+x-ndjson;compatible-with=8',
   ])
     t.equal(maskBody(type, email, '{"email":1}'), '{"email":0}', type)
 })
