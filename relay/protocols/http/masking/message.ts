@@ -4,7 +4,15 @@ import { type BodyMasks, messageMasker } from './body.ts'
 import { JsonMasker } from './json-masker.ts'
 import { JsonSearch } from './json-search.ts'
 import type { BodyMasker } from './masker.ts'
-import { isBare, type WholeText } from './whole-text.ts'
+import { isBare, isJson, type WholeText } from './whole-text.ts'
+
+/**
+ * What Socket.IO has before the JSON of a message: the types of its packets, a namespace, and the number of an answer
+ * (`42/admin,7["event",…]`). Bytes that are announced (`451-[…]`) would follow as a binary message.
+ */
+const packet = /^\d{1,2}(?:\/[\w/-]{0,64},)?\d{0,6}(?=[{[])/
+/** What it says before it goes on over a WebSocket. */
+const probe = '3probe'
 
 /**
  * What of a message may be shown. `said` is undefined where it is not sent as a text.
@@ -13,9 +21,18 @@ import { isBare, type WholeText } from './whole-text.ts'
 export function maskMessage(said: WholeText | undefined, message: Buffer, masks: BodyMasks): Buffer {
   if (message.length === 0) return message
   if (said === undefined) throw unmaskable('the message is binary')
-  if (isBare(said.text)) return message
+  if (isBare(said.text) || said.text === probe) return message
   if (said.isJson) return masked('application/json', message, masks)
   if (masks.fields === undefined) return masked('text/plain', message, masks)
+  const { length } = packet.exec(said.text)?.[0] ?? ''
+  if (length > 0 && isJson(said.text.slice(length))) {
+    const before = masked('text/plain', message.subarray(0, length), {
+      ...masks,
+      fields: undefined,
+      anywhere: undefined,
+    })
+    return Buffer.concat([before, masked('application/json', message.subarray(length), masks)])
+  }
   try {
     return whole(severalMasker(masks), message)
   } catch (thrown) {

@@ -34,6 +34,26 @@ t.test('signs of life', async t => {
   t.throws(() => maskMessage(undefined, Buffer.from('ping'), email), { code: 'ERR_GATE_REFUSED' }, 'binary')
 })
 
+t.test('packets of Socket.IO', async t => {
+  for (const [clear, masked] of [
+    ['0{"sid":"a","upgrades":[],"email":"x"}', '0{"sid":"a","upgrades":[],"email":"****"}'],
+    ['40{"sid":"a"}', '40{"sid":"a"}'],
+    ['42["event",{"email":"x"}]', '42["event",{"email":"****"}]'],
+    ['42/admin,["event",{"u":{"email":"x"}}]', '42/admin,["event",{"u":{"email":"****"}}]'],
+    ['430[{"email":"x"}]', '430[{"email":"****"}]'],
+    ['2', '2'],
+    ['3probe', '3probe'],
+  ] as const)
+    t.equal(mask(clear), masked)
+  for (const text of [
+    ...['42["event",{"email":"x"}', '42 {"email":"x"}x', '4111111111111111{"n":1}', '42/a b,[]', '42x["a"]', '3probes'],
+    ...['42/admin', '4["a"]["b"]', '451-["a",{"_placeholder":true,"num":0}]'],
+  ])
+    t.throws(() => mask(text), { code: 'ERR_GATE_REFUSED' }, text)
+  const found = masksOf(fields(['email']), detect(['email']))
+  t.equal(mask('42["ann@example.com",{"email":1}]', found), '42["****",{"email":0}]')
+})
+
 t.test('separators alone pass', async t => {
   for (const masks of [email, masksOf(fields(['email']), detect(['email']))]) {
     t.equal(mask('\x1e'.repeat(1024 * 1024), masks).length, 1024 * 1024)
