@@ -331,6 +331,38 @@ t.test('fields that a query asks for under other names', async t => {
     t.equal((await ask(masked, '/action', sent('POST', body))).status, 200, JSON.stringify(body))
 })
 
+t.test('fields that a body asks for under other names', async t => {
+  const form = (body: string, type = 'application/x-www-form-urlencoded'): RequestInit => ({
+    method: 'POST',
+    headers: { 'content-type': type },
+    body,
+  })
+  for (const [init, name] of [
+    [form('q=*:*&fl=v:vin'), 'Solr'],
+    [form('q=a;fl=v:vin'), 'Solr, cut otherwise'],
+    [sent('POST', { query: '*:*', fields: 'v:vin' }), 'Solr'],
+    [sent('POST', { query: '*:*', fields: ['n', 'v:vin'] }), 'Solr'],
+    [sent('POST', { params: { fl: 'v:vin' } }), 'Solr'],
+    [sent('POST', { query: { alias: { v: 'vin' }, fields: ['v'] } }), 'Directus'],
+    [sent('POST', { query: { aggregate: { max: ['vin'] } } }), 'Directus'],
+    [form('$compute=vin as v&$select=n,v', 'text/plain'), 'OData'],
+  ] as const) {
+    const answer = await ask(masked, '/cars', init)
+    t.equal(answer.status, 403, name)
+    t.match(await answer.json(), { detail: /the body asks for one of them under another name/ })
+    t.equal((await ask(open, '/cars', init)).status, 200)
+  }
+  for (const init of [
+    form('q=in:vin&fl=id,vin'),
+    form('vin=a:b&note=vin as it is'),
+    sent('POST', { fields: ['n', 'vin'], sort: 'vin:desc', note: 'vin as it is' }),
+    sent('POST', { fields: { vin: 'text', n: 'v:n' }, aggregate: 'users', select: { vin: true } }),
+    sent('POST', { columns: [{ name: 'vin', as: 'v' }] }),
+    form('vin = a, b as c', 'text/plain'),
+  ])
+    t.equal((await ask(masked, '/cars', init)).status, 200, String(init.body))
+})
+
 t.test('tags of bodies open nothing where something is masked', async t => {
   await ask(masked, '/users/1', { method: 'PUT', headers: { 'if-match': 'W/"of-a-body"' }, body: '{}' })
   t.equal(world.service.asked.at(-1)?.headers['if-match'], '"gate-none"')

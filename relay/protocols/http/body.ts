@@ -16,9 +16,10 @@ import {
   requestsIn,
 } from './graphql.ts'
 import { charsetOf } from './masking/media-type.ts'
-import { everyMember, plainName, readMembers } from './members.ts'
+import { everyMember, type Member, plainName, readMembers } from './members.ts'
 import { mayHoldOperation, mayHoldPatch } from './patch.ts'
 import { isPersisted, requestOf } from './persisted.ts'
+import { membersIn } from './select.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
@@ -40,6 +41,8 @@ export interface Body {
   readonly isKnown: boolean
   /** Whether it may ask for fields under other names (GraphQL's aliases), where masks would not find them. Undefined when it was not read. */
   readonly renames: (() => boolean) | undefined
+  /** What may choose fields of the answer in it, as parameters of a query do. */
+  readonly members?: () => readonly Member[]
   /** Whether it asks for a query of GraphQL by its name, so that nobody here knows its fields. */
   readonly isPersisted?: boolean
   /** Of what was read and is no document: whether somebody could read a patch in it (RFC 6902). */
@@ -100,7 +103,9 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
         : hasRenames(text) || (!isLines(text) && mayHoldRenames(bytes)))
     const mayPatch = (): boolean =>
       !isMedia(type) && (isForeign || (isParts(type) ? mayHoldOperation(bytes) : mayHoldPatch(bytes)))
-    return { facts, document: null, isKnown: false, renames, mayPatch, isPersisted: isPersistedInQuery }
+    // OData takes a query as a text.
+    const members = (): readonly Member[] => (isParts(type) || !text.includes('=') ? [] : everyMember(text))
+    return { facts, document: null, isKnown: false, renames, mayPatch, members, isPersisted: isPersistedInQuery }
   }
   const { document, kind, isPlain } = found
   const requests = requestsIn(document)
@@ -117,6 +122,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     document,
     isKnown: isPlain && bodyFields.length <= MAX_LISTED && isAllListed(graphql),
     isPersisted: isByName,
+    members: () => (kind === 'form' ? everyMember(text) : membersIn(document)),
     renames: () =>
       inQuery() ||
       anyRenames(document) ||

@@ -3,6 +3,8 @@ import type { Deny, Obligation } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import { type Copying, leavesMasks } from './copying.ts'
 import { masksFields, namedFields } from './masking/body.ts'
+import type { Paths } from './masking/paths.ts'
+import { everyMember } from './members.ts'
 import { carriesFields } from './patch.ts'
 import { renamesFieldsIn } from './select.ts'
 
@@ -27,11 +29,16 @@ export function perform(
       'Copy it to where the same masks apply, or have them not limited to routes.',
     )
   if (!masksFields(obligations, routes)) return undefined
-  if (renamesFieldsIn(query, () => namedFields(obligations, routes)?.names))
-    return deny(
-      'fields are masked for you, and the query asks for one of them under another name',
-      'Ask for it as it is.',
-    )
+  const names = (): Paths | undefined => namedFields(obligations, routes)?.names
+  for (const [place, members] of [
+    ['query', query === '' ? [] : everyMember(query)],
+    ['body', body.members?.() ?? []],
+  ] as const)
+    if (renamesFieldsIn(members, names))
+      return deny(
+        `fields are masked for you, and the ${place} asks for one of them under another name`,
+        'Ask for it as it is.',
+      )
   if (body.isPersisted === true) return persistedRefusal
   if (body.renames?.() === true)
     return deny(

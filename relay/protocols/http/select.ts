@@ -1,6 +1,6 @@
 // Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
 import type { Paths } from './masking/paths.ts'
-import { everyMember } from './members.ts'
+import type { Member } from './members.ts'
 
 /** As PostgREST, Solr, OData and others call them, without what stands before and in brackets behind. */
 const choosing =
@@ -14,13 +14,12 @@ const another =
   /[\p{L}\p{N}_"'\])][ ]{0,8}:(?!:)[ ]{0,8}(?!(?:true|false|null)\b)["']?[\p{L}_$]|[\s"'\])](?:as|with)[\s"'[]|\.[\p{L}_]{1,32}\(\)/iu
 
 /**
- * Whether a query, without its question mark, names a masked field, or what is around it, where it gives others names: which of
- * them it is about is for the service to say.
+ * Whether members of a query or a body name a masked field, or what is around it, where they give others names: which of them
+ * they are about is for the service to say.
  */
-export function renamesFieldsIn(query: string, fieldsOf: () => Paths | undefined): boolean {
-  if (query === '') return false
-  return everyMember(query).some(([name, value]) => {
-    const plain = /[\p{L}_]+/u.exec(name)?.[0].toLowerCase() ?? ''
+export function renamesFieldsIn(members: readonly Member[], fieldsOf: () => Paths | undefined): boolean {
+  return members.some(([name, value]) => {
+    const plain = plainOf(name)
     const isChosen = choosing.test(plain)
     const asked =
       renaming.test(plain) || (isChosen && another.test(value))
@@ -47,4 +46,31 @@ function leftOut(value: string): string[] {
   })
   const spread = [...value.matchAll(/\.{3}\s{0,8}["']?([\p{L}_][\p{L}\p{N}_]*)/gu)].map(([, found = '']) => found)
   return [...within, ...spread]
+}
+
+const plainOf = (name: string): string => /[\p{L}_]+/u.exec(name)?.[0].toLowerCase() ?? ''
+
+/**
+ * The same members in a document, as Solr and Directus take them: texts under a name, also in a list, and all that is in an
+ * object under a name that gives others.
+ */
+export function membersIn(document: unknown): Member[] {
+  if (typeof document !== 'object' || document === null) return []
+  if (Array.isArray(document)) return document.flatMap(membersIn)
+  return Object.entries(document as Record<string, unknown>).flatMap(([name, value]): Member[] => {
+    const texts = [value].flat().filter(each => typeof each === 'string')
+    const given = renaming.test(plainOf(name)) ? wordsIn(value) : []
+    // Of a text by itself nobody knows whether it is a name: MongoDB has that of a collection there.
+    const own = renaming.test(plainOf(name)) ? [] : texts
+    return [...own, ...given].map((each): Member => [name, each]).concat(membersIn(value))
+  })
+}
+
+/** Names and texts in an object, at any depth. */
+function wordsIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, member]: [string, unknown]) => [
+    name,
+    ...(typeof member === 'string' ? [member] : wordsIn(member)),
+  ])
 }
