@@ -3,9 +3,10 @@ import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
-import { masksFields } from './masking/body.ts'
+import { masksFields, namedFields } from './masking/body.ts'
 import { ofBody, ofContent, unknownIn } from './operation.ts'
 import { deny, patchRefusal, persistedRefusal } from './perform.ts'
+import { renamesFieldsIn } from './select.ts'
 
 export type Direction = 'sent' | 'received'
 
@@ -90,6 +91,11 @@ export function renamingRefusal(
 ): Deny | undefined {
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.isPersisted === true) return persistedRefusal
+  if (renamesFieldsIn(body?.members?.() ?? [], () => namedFields(obligations, routes)?.names))
+    return deny(
+      'fields are masked for you, and the message asks for one of them under another name',
+      'Ask for it as it is.',
+    )
   if (body?.renames?.() === false) return patchRefusal(obligations, routes, body)
   return deny(
     'fields are masked for you, and the message may ask for some under other names',
