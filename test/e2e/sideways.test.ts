@@ -217,6 +217,22 @@ t.test('a person from whom columns are masked', async t => {
     t.same((await client.query('select count(email) from customers')).rows, [{ count: '9' }])
   })
 
+  await t.test(
+    'what the server logs of its own doing does not come, since its number tells how long values are',
+    async t => {
+      const client = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'carol', database: 'app' })
+      const notices: string[] = []
+      client.on('notice', ({ message }) => notices.push(message ?? ''))
+      await client.connect()
+      t.teardown(() => client.end())
+      await client.query("set work_mem = '64kB'; set client_min_messages = log; set trace_sort = on")
+      await client.query('select email from customers, orders a, orders b, orders c order by a.note')
+      t.same(notices, [])
+      await client.query('select d.note from orders d, orders a, orders b, orders c order by a.note')
+      t.match(notices.join('\n'), 'external sort', 'over clear columns it does')
+    },
+  )
+
   await t.test('a composite of what nothing converts is read as ever', async t => {
     const { text } = await ask(gate.port, ['select upper((held).word) from plains'], false, false)
     t.match(text, '[["PLAIN"]]')

@@ -9,7 +9,7 @@ import { cutTexts, isFatal } from './refuse.ts'
 import { LOGIN_SEGMENT } from './sending.ts'
 import { guardNotification, guardParameterStatus, searchTexts, type TextGuard } from './texts.ts'
 import { ownError } from './unreadable.ts'
-import { withholdTexts } from './withheld-texts.ts'
+import { isLogged, withholdTexts } from './withheld-texts.ts'
 
 /** Of a longer error or notice only so much is read: what it is comes first, and a text that quotes a value has no limit. */
 export const READ_ERROR_BYTES = 64 * 1024
@@ -67,6 +67,7 @@ export class TargetTexts {
 
   notice(head: Entry | undefined, total: number): void {
     const fields = (): ErrorFields => readErrorFields(this.#receiving.inbound.body(total))
+    if (this.#withholds(head) && isLogged(fields())) return this.#receiving.inbound.drop(total)
     this.#passOrReplace(total, this.#textsInstead(N, head, fields))
   }
 
@@ -96,6 +97,10 @@ export class TargetTexts {
     const fields = readFirstErrorFields(this.#receiving.inbound.partialBody.subarray(0, READ_ERROR_BYTES))
     if (type === E && this.#isOwn(head, fields)) {
       this.#receiving.inbound.stream(total, false)
+      return true
+    }
+    if (type === N && this.#withholds(head) && isLogged(fields)) {
+      this.#receiving.inbound.stream(total, true)
       return true
     }
     const read = cutTexts(fields)

@@ -198,6 +198,14 @@ export function withholdTexts(error: ReadonlyMap<string, string>, looksUp = fals
   return kept
 }
 
+/**
+ * A notice that only a `client_min_messages` of log or debug lets through. How many of them come tells of values by itself: a
+ * sort that does not fit into `work_mem` says so with `trace_sort`, and the server's `log_temp_files` does.
+ */
+export function isLogged(notice: ReadonlyMap<string, string>): boolean {
+  return /^(?:LOG|DEBUG)/.test(notice.get('V') ?? '')
+}
+
 function standardText(code: string): string {
   const condition = conditions.get(code) ?? conditions.get(`${code.slice(0, 2)}000`) ?? 'message'
   return `${condition} (text withheld by gate: masked columns are in reach)`
