@@ -9,7 +9,7 @@ says what to type, and ends everything at Ctrl-C.
   --check   plays the whole story by itself; exits 0 when every step did exactly what it should
 
 GATE_DEMO_CLIENT=node    use the SQL and HTTP clients that come with the demo although there are psql and curl
-GATE_TEST_POSTGRES=npm   use the PostgreSQL server from npm although there is one on this machine
+GATE_TEST_POSTGRES=npm   (or npm:16) use the PostgreSQL server from npm although there is one on this machine
 `
 
 const args = process.argv.slice(2)

