@@ -90,11 +90,24 @@ const reachedFrom = (functions: string): string => `reached (oid) as (
       select p.oid from pg_catalog.pg_proc p where ${ownCode('p')} and p.oid in (${functions})
       union select o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')})`
 
-/** Every word of functions that something calls by itself, as triggers and policies do: one can be a type that there is not yet. */
+/** What hides which tables are written to. */
+const composing = '\\m(execute)\\M|u&"'
+
+/**
+ * Every word of functions that something calls by itself, as triggers and policies do: one can be a type that there is not yet, or
+ * a table that they write to. Also of what triggers give to them; `execute` stands for those that write to what nobody sees.
+ */
 export const usedWords = `with recursive ${reachedFrom(`select d.refobjid from pg_catalog.pg_depend d
-        where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and ${own('d.refobjid')}`)}
-    select distinct pg_catalog.left(w, ${NAME_BYTES}) from reached r join pg_catalog.pg_proc p on p.oid = r.oid
-    cross join lateral pg_catalog.regexp_split_to_table(pg_catalog.lower(p.prosrc), '[^${WORD_LETTERS}]+') w`
+        where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and ${own('d.refobjid')}`)},
+    sources (source) as (select p.prosrc from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+      union all select 'execute' from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+        where ${language('p')} not in ('sql', 'plpgsql') or p.prosrc ~* '${composing}'
+      union all select 'execute' from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+        where ${own('p.oid')} and not (${ownCode('p')})
+      union all select pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), E'\\\\000', ' ')
+        from pg_catalog.pg_trigger t where t.tgnargs > 0)
+    select distinct pg_catalog.left(w, ${NAME_BYTES}) from sources s
+    cross join lateral pg_catalog.regexp_split_to_table(pg_catalog.lower(s.source), '[^${WORD_LETTERS}]+') w`
 
 /** Tables with triggers that make relations, or write to such as are told by a text, themselves or by functions that they name. */
 export const relationMakers = `with recursive ${reachedFrom('select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal')},

@@ -125,7 +125,7 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
   if (why !== undefined) return `columns are masked for you, and ${why}`
   if (makesTrusted(facts))
     return "columns are masked for you, and a type of this name would be taken for PostgreSQL's own"
-  const shadow = shadowRefusal(facts.makes, masked.catalog)
+  const shadow = shadowRefusal(facts, masked)
   if (shadow !== undefined) return shadow
   if (facts.parts.some(part => part.action === 'set_role' && part.writes) || writesSettings(facts, masked.catalog))
     return 'columns are masked for you, so the session stays the one they are masked in'

@@ -1,24 +1,55 @@
 // Relations that would be written to in the place of others: a trigger's `INSERT INTO audit_log` means the first of that name in
 // pg_temp and search_path of whoever caused it, and would carry there what it was to keep. Pure.
+import type { Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Making } from './analysis/making.ts'
 import type { Catalog } from './catalog.ts'
 import type { Relation } from './catalog-relations.ts'
+import type { MaskedColumns } from './masked-columns.ts'
 import { settingName } from './settings.ts'
 
 const isTemporary = ({ schema }: Relation): boolean => schema.startsWith('pg_temp_')
 
+/** Names that somebody's code can say only as the word that they are. */
+const plainName = /^[a-z][a-z0-9_]{0,62}$/
+
+/** Whether code that something calls by itself may write to whatever has the name then; EXECUTE writes to what nobody sees. */
+function mayBeWritten(name: string, { usedWords }: Catalog): boolean {
+  const word = name.toLowerCase()
+  return !plainName.test(word) || usedWords.has(word) || usedWords.has('execute')
+}
+
 /** Why a person from whom columns are masked must not make it, wherever their search_path leads. */
-export function shadowRefusal(making: Making | undefined, catalog: Catalog): string | undefined {
-  if (making === undefined) return undefined
-  const { name, schema, temporary, moved } = making
-  const same = catalog.resolve(undefined, name).filter(relation => !isTemporary(relation))
+export function shadowRefusal({ makes }: StatementFacts, { catalog, obligations }: MaskedColumns): string | undefined {
+  if (makes === undefined) return undefined
+  const { name } = makes
+  if (isBesideOthers(makes, catalog) && mayBeWritten(name, catalog))
+    return `columns are masked for you, and triggers would write to this ${name} in the place of another one`
+  if (isAnew(name, catalog) && catalog.usedWords.has(name.toLowerCase()) && isNamedByMasks(name, obligations))
+    return `columns are masked for you, and triggers write what is masked to a table called ${name}, which would have other columns now`
+  return undefined
+}
+
+function isBesideOthers({ name, schema, temporary, moved }: Making, catalog: Catalog): boolean {
+  const same = lasting(name, catalog)
   // The one that is moved is itself of the name.
   const others = schema === undefined || temporary ? same : same.filter(relation => relation.schema !== schema)
   const isOther = moved ? others.length > (schema === undefined ? 0 : 1) : others.length > 0
-  if (!isOther || (schema === undefined && !temporary && !moved)) return undefined
-  return `columns are masked for you, and triggers would write to this ${name} in the place of another one`
+  return isOther && (schema !== undefined || temporary || moved)
 }
+
+const lasting = (name: string, catalog: Catalog): readonly Relation[] =>
+  catalog.resolve(undefined, name).filter(relation => !isTemporary(relation))
+
+/** Whether the one that had the name can be gone: where it is there, the server makes no other. */
+const isAnew = (name: string, catalog: Catalog): boolean =>
+  catalog.isChanging(name) || lasting(name, catalog).length === 0
+
+/** Whether a mask can have been for columns of a table of that name. */
+const isNamedByMasks = (name: string, obligations: readonly Obligation[]): boolean =>
+  obligations
+    .flatMap(obligation => (obligation.kind === 'mask' ? obligation.columns : []))
+    .some(pattern => ['*', name].includes(pattern.split('.').at(-2) ?? '*'))
 
 /** Why it must not where names without a schema may be looked for elsewhere first. */
 export function pathRefusal({ makes, node, parts }: StatementFacts, catalog: Catalog, path: Path): string | undefined {
@@ -29,7 +60,8 @@ export function pathRefusal({ makes, node, parts }: StatementFacts, catalog: Cat
     return name === undefined || name.name === path.role ? `columns are masked for you, and ${reason}` : undefined
   }
   if (makes === undefined || makes.schema !== undefined || makes.temporary || !path.changed) return undefined
-  return catalog.resolve(undefined, makes.name).length > 0 ? `columns are masked for you, and ${reason}` : undefined
+  const isOther = catalog.resolve(undefined, makes.name).length > 0
+  return isOther && mayBeWritten(makes.name, catalog) ? `columns are masked for you, and ${reason}` : undefined
 }
 
 /** Where a session looks for names without a schema. */

@@ -1,0 +1,115 @@
+// Tables under the names of others: migrations put one in the place of another, and nobody gets what triggers write to it.
+import pg from 'pg'
+import t from 'tap'
+import { startWorld } from '../support/world.ts'
+
+const setup = `
+create table customers (id int primary key, name text, email text);
+insert into customers select i, 'name ' || i, 'user' || i || '@secret.example' from generate_series(1, 9) i;
+create table audit_log (id serial, what text);
+create function logs() returns trigger language plpgsql as $$ begin insert into audit_log values (default, new.email); return new; end $$;
+create trigger logs after update of name on customers for each row execute function logs();
+create table orders (id int primary key, total int);
+insert into orders values (1, 10);
+create materialized view totals as select sum(total) as n from orders;
+create schema tenant;
+`
+
+const policy = `
+targets:
+  - match: { labels: { env: prod } }
+    allow: { groups: [support] }
+    rules: [{ name: everything, allow: [support] }]
+    mask: [{ columns: [customers.email, public.audit_log.what], with: redact }]
+`
+
+/** Each message by itself; what the last one gave, or the first error. */
+async function said(client: pg.Client, ...messages: string[]): Promise<string> {
+  let last = ''
+  for (const text of messages) {
+    try {
+      const result = (await client.query({ text, rowMode: 'array' })) as unknown as { rows: unknown[][] }
+      last = JSON.stringify(result.rows)
+    } catch (thrown) {
+      await client.query('rollback')
+      return String(thrown)
+    }
+  }
+  return last
+}
+
+t.test('a person from whom columns are masked', async t => {
+  await using world = await startWorld({ policy, sql: setup })
+  const carol = await world.person('carol')
+  await using gate = await carol.connect('prod-db')
+  const client = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'carol', database: 'app' })
+  client.on('error', () => {})
+  await client.connect()
+  t.teardown(() => client.end())
+
+  await t.test('puts a table in the place of another that no code of others names', async t => {
+    const fresh = 'create table orders_new (id int primary key, total numeric)'
+    const swap = ['alter table orders rename to orders_old', 'alter table orders_new rename to orders']
+    t.equal(await said(client, 'begin', fresh, ...swap, 'drop table orders_old cascade', 'table orders'), '[]')
+    await client.query('rollback')
+    const kept = 'create materialized view totals_new as select 2 as n'
+    const others = [
+      'alter materialized view totals rename to totals_old',
+      'alter materialized view totals_new rename to totals',
+    ]
+    t.equal(await said(client, kept, ...others, 'select n from totals'), '[[2]]')
+    t.equal(await said(client, 'create table tenant.orders (id int)', 'table tenant.orders'), '[]')
+    t.equal(await said(client, 'create temp table orders as select 5 as id', 'table orders', 'drop table orders'), '[]')
+    t.equal(
+      await said(client, 'set search_path = tenant, public', 'create table totals (id int)', 'table totals'),
+      '[]',
+    )
+    await client.query('reset search_path')
+  })
+
+  await t.test('gets nothing of what triggers write to one of that name', async t => {
+    const log = 'audit_log (id serial, plain text)'
+    const drop = 'drop table audit_log'
+    const update = "update customers set name = 'x' where id = 7"
+    const read = 'select plain from audit_log'
+    for (const messages of [
+      [`create temp table ${log}`, update, read],
+      [`create table tenant.${log}`],
+      ['begin', drop, `create table ${log}`, 'commit', update, read],
+      ['begin', drop, `create temp table ${log}`, 'commit', update, read],
+      [
+        'begin',
+        drop,
+        `create table mine (id serial, plain text)`,
+        'alter table mine rename to audit_log',
+        'commit',
+        update,
+        read,
+      ],
+      ['begin', drop, "create view audit_log as select id, '' as plain from orders"],
+      ['begin', drop, 'create table audit_log as select 1 as id, name as plain from customers'],
+      ['begin', drop, `create table tenant.${log}`, 'alter table tenant.audit_log set schema public'],
+      [
+        'create table audit_log2 (id serial, plain text)',
+        'begin',
+        drop,
+        'commit',
+        'alter table audit_log2 rename to audit_log',
+      ],
+      [`create table ${log}`, update, read],
+    ])
+      t.match(await said(client, ...messages), /gate: columns are masked for you, and triggers/, messages.join('; '))
+    t.equal(await said(client, `create table if not exists orders (id int)`), '[]')
+  })
+
+  await t.test('puts none in the place of another where code of others composes names', async t => {
+    await world.postgres.query(
+      `set role gate_service; create function composed() returns trigger language plpgsql as
+        $$ begin execute 'insert into ' || tg_argv[0] || ' values ($1)' using new.email; return new; end $$;
+      create trigger composed after update on customers for each row execute function composed('orders')`,
+      'app',
+    )
+    const fresh = ['create table orders_new (id int)', 'alter table orders rename to orders_old']
+    t.match(await said(client, 'begin', ...fresh, 'alter table orders_new rename to orders'), /in the place of another/)
+  })
+})
