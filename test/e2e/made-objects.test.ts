@@ -28,6 +28,8 @@ create function kept(text default mail_of(7)) returns text language sql stable a
 create function digest(text) returns text language sql immutable as 'select left($1, 5)';
 create function digits(text) returns text language sql immutable as $$ select regexp_replace($1, '\\D', '', 'g') $$;
 create function ended(text) returns text language sql stable as $$ select $1 || '\\' || ' from customers' $$;
+create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+create domain folded_text as text collate folded;
 create schema apart;
 create type apart.num_nulls as enum ('user7@secret.example');
 create function by_path(int) returns text language sql stable set search_path = public as 'select $1::text';
@@ -68,6 +70,9 @@ const works: readonly (readonly [string, string])[] = [
   ['select count(*) > 0 from seen_queries', '[[true]]'],
   ['select usename from seen_sessions', '[["gate_service"]]'],
   ['select query from seen_queries where pid = pg_backend_pid()', '[[null]]'],
+  ["select note from notes where note = 'NOTE 3' collate folded", '[["note 3"]]'],
+  ["select note from notes where note = 'NOTE 3'::folded_text", '[["note 3"]]'],
+  [`select id from customers where email = 'user7@secret.example' collate "C"`, '[[7]]'],
   ['select attname from seen_attributes order by 1 limit 1', '[["amount"]]'],
 ]
 
@@ -96,6 +101,13 @@ const refused: readonly string[] = [
   'create domain rows as customers[]',
   'create domain rows as public._customers',
   'create collation loose (provider = icu, locale = $$und-u-ks-level1$$, deterministic = false)',
+  'create collation folded_as_well from folded',
+  'create domain other_text as text collate folded',
+  "select id from customers where email = 'USER7@SECRET.EXAMPLE' collate folded",
+  "select id from customers where email in ('a', 'USER7@SECRET.EXAMPLE' collate folded)",
+  "select id from customers where email collate public.folded = 'USER7@SECRET.EXAMPLE'",
+  "select id from customers where email = 'USER7@SECRET.EXAMPLE'::folded_text",
+  "select id from customers where email = any ('{USER7@SECRET.EXAMPLE}'::folded_text[])",
   'create extension if not exists no_such_extension',
   'create extension plpgsql',
   'select note_of(1)',

@@ -151,6 +151,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     bodies: [],
     extensions: [],
     typeNames: [],
+    loose: [],
   }
 }
 

@@ -225,6 +225,10 @@ export function catalogQueries(system: boolean) {
     relationMakers,
     usedWords,
     bodies,
+    // What compares different values as equal: collations, and types that have one of these.
+    loose: `select 'collation', c.oid::text, c.collname::text from pg_catalog.pg_collation c where not c.collisdeterministic
+      union select 'type', t.oid::text, t.typname::text from pg_catalog.pg_type t
+        join pg_catalog.pg_collation c on c.oid = t.typcollation where not c.collisdeterministic`,
     extensions: 'select x.extname::text from pg_catalog.pg_extension x',
     // Of relations, whose rows are a type as well, says `relations`; names of arrays are made of those of what is in them.
     typeNames: `select t.oid::text, t.typname::text from pg_catalog.pg_type t

@@ -76,6 +76,8 @@ export class Catalog {
   readonly typeNames: ReadonlySet<string>
   /** Words of functions that triggers, policies and the like call, in small letters. */
   readonly usedWords: ReadonlySet<string>
+  /** Collations that compare different values as equal, and types of these. */
+  readonly loose: { readonly collations: ReadonlySet<string>; readonly types: ReadonlySet<string | number> }
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
   readonly #views: Views
@@ -138,6 +140,11 @@ export class Catalog {
     this.extensions = new Set(rows.extensions.map(([name]) => name ?? ''))
     this.typeNames = new Set(rows.typeNames.map(([, name]) => name ?? ''))
     this.usedWords = new Set(rows.usedWords.map(([word]) => word ?? ''))
+    const loose = (kind: string) => rows.loose.filter(([each]) => each === kind)
+    this.loose = {
+      collations: new Set(loose('collation').map(([, , name]) => name ?? '')),
+      types: new Set(loose('type').flatMap(([, oid, name]) => [Number(oid), name ?? ''])),
+    }
     const depending = rows.views.map(([view, relation, column]) => ({
       view: Number(view),
       relation: Number(relation),

@@ -136,7 +136,21 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
     return 'columns are masked for you, and names in it are not told apart in the encoding of this database as in UTF8'
   const code = codeRefusal(facts, masked)
   if (code !== undefined) return code
+  const loose = looseRefusal(facts, masked)
+  if (loose !== undefined) return loose
   return touchesMasked(facts, masked) ? lineageRefusal(facts, masked) : undefined
+}
+
+/** Where other values are equal too, being equal tells of a part of a value. */
+function looseRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
+  const { loose } = masked.catalog
+  const name =
+    facts.collations.find(collation => loose.collations.has(collation)) ??
+    facts.types.find(type => loose.types.has(type))
+  if (name === undefined) return undefined
+  const isOpen = masked.obligations.every(each => each.kind !== 'mask' || each.predicates === 'allow')
+  if (facts.newObject === undefined && (isOpen || !touchesMasked(facts, masked))) return undefined
+  return `columns are masked for you, and ${nameOfType(name)} takes other values for equal as well`
 }
 
 /** What runs code that is not PostgreSQL's own, whatever tables the statement is about. */

@@ -44,6 +44,7 @@ class Collector {
   readonly #operators = new Set<string>()
   readonly #fields = new Set<string>()
   readonly #types = new Set<string>()
+  readonly #collations = new Set<string>()
   readonly #columns = new Set<string>()
   readonly #columnsWritten = new Set<string>()
   readonly #nested: NestedWrite[] = []
@@ -66,6 +67,7 @@ class Collector {
       operators: [...this.#operators],
       fields: [...this.#fields],
       types: [...this.#types],
+      collations: [...this.#collations],
       columns: [...this.#columns],
       columnsWritten: [...this.#columnsWritten],
       hasWhere: this.#hasWhere,
@@ -111,6 +113,7 @@ class Collector {
       if (typeof child !== 'object' || child === null) continue
       if (isObject(child) && this.#visitNode(key, child, scope)) continue
       this.#typeName(key, child)
+      this.#collation(key, child)
       this.#visit(child, scope)
     }
   }
@@ -184,6 +187,17 @@ class Collector {
     const names = strings(value['names'])
     const name = names.at(-1)
     if (name !== undefined && names[0] !== 'pg_catalog') this.#types.add(name)
+  }
+
+  /** COLLATE, also of a domain; and what a collation is copied from. */
+  #collation(key: string, value: Json): void {
+    if (!isObject(value)) return
+    const names = /^collateclause$|^collclause$/i.test(key)
+      ? value['collname']
+      : key === 'DefElem' && value['defname'] === 'from'
+        ? object(as(value['arg'], 'List'))['items']
+        : undefined
+    for (const name of strings(names).slice(-1)) this.#collations.add(name)
   }
 
   #call(content: JsonObject): void {
@@ -284,6 +298,7 @@ class Collector {
       else if (isObject(child) && this.#visitNode(key, child, scope)) continue
       else {
         this.#typeName(key, child ?? null)
+        this.#collation(key, child ?? null)
         this.#ranges(child, scope)
       }
     }

@@ -24,6 +24,8 @@ export interface Collected {
   readonly fields: readonly string[]
   /** Names of types, without their schemas. */
   readonly types: readonly string[]
+  /** Names of collations, without their schemas. */
+  readonly collations: readonly string[]
   readonly columns: readonly string[]
   readonly columnsWritten: readonly string[]
   readonly hasWhere: boolean

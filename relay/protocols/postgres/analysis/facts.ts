@@ -66,6 +66,8 @@ export interface StatementFacts {
   readonly fields: readonly string[]
   /** Types by name, and those of parameters by OID. */
   readonly types: readonly (string | number)[]
+  /** Collations by name. */
+  readonly collations: readonly string[]
   /** Settings that it changes; undefined for one whose name is computed. */
   readonly settings: readonly (string | undefined)[]
   /** The relation that it makes, or moves. */
@@ -140,6 +142,7 @@ export function unfollowedFacts(
     operators: [],
     fields: [],
     types: [],
+    collations: [],
     settings: [],
     isReadOtherwise: false,
     lineage: { kind: 'unknown', reason },

@@ -91,6 +91,7 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     operators: collected.operators,
     fields: collected.fields,
     types: [...collected.types, ...list(content['argtypes']).flatMap(type => strings(as(type, 'TypeName')?.['names']))],
+    collations: collected.collations,
     settings: changes.map(setting => setting.name),
     makes: makingOf(name, content),
     newObject: newObjectOf(name, content),
