@@ -18,6 +18,12 @@ insert into billing.cards values (7, '${SECRET}');
 create table staging.cards (id int, number text);
 create table orders (id int primary key, note text, places text[]);
 insert into orders select i, 'order ' || i from generate_series(1, 9) i;
+create table wages (id int primary key, rate int, since date);
+insert into wages select i, 700 + i, date '2020-01-01' + i from generate_series(1, 9) i;
+create table rates (n numeric);
+insert into rates values (707);
+create view rated as select w.id, w.rate from wages w join rates r on r.n = w.rate;
+create view written as select id, name, email from customers where trim(email) <> '' and coalesce(btrim(email), '') <> '';
 create table tickets (id int);
 insert into tickets values (1);
 create table ruled (id int);
@@ -81,7 +87,7 @@ targets:
   - match: { labels: { env: prod } }
     allow: { groups: [support] }
     rules: [{ name: everything, allow: [support] }]
-    mask: [{ columns: [public.customers.email, billing.cards.*, full_boxes.email], with: redact }]
+    mask: [{ columns: [public.customers.email, billing.cards.*, full_boxes.email, wages.rate, wages.since], with: redact }]
 `
 
 const attempts: Readonly<Record<string, readonly string[]>> = {
@@ -215,6 +221,18 @@ t.test('a person from whom columns are masked', async t => {
     ])
       await t.rejects(client.query(sql), { code: '42501' }, sql)
     t.same((await client.query('select count(email) from customers')).rows, [{ count: '9' }])
+  })
+
+  await t.test('a whole value may be compared as another type that holds all of it', async t => {
+    for (const [sql, rows] of [
+      ['select id, rate from rated', '[[7,0]]'],
+      ['select id from wages where rate::numeric = 707 and rate::bigint = 707', '[[7]]'],
+      ["select id from wages where since::timestamp = '2020-01-08'", '[[7]]'],
+      ['select count(*), min(id) from written', '[["9",1]]'],
+    ] as const)
+      t.match((await ask(gate.port, [sql], false, false)).text, rows, sql)
+    for (const cast of ['rate::numeric(2,-1) = 710', 'rate::smallint = 707', "since::timestamptz = '2020-01-08'"])
+      t.ok((await ask(gate.port, [`select id from wages where ${cast}`], false, false)).refused, cast)
   })
 
   await t.test(

@@ -123,7 +123,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
         'i',
         'lower upper length left ascii substr concat min max count sum string_agg array_agg rank lag bool_or mode',
       ),
-      ...builtIn('i', 'row_to_json to_jsonb num_nulls string_to_table'),
+      ...builtIn('i', 'row_to_json to_jsonb num_nulls string_to_table btrim ltrim'),
       ...builtIn('s', 'now unnest generate_series'),
       ...builtIn('v', 'set_config pg_sleep setval nextval random'),
       ['30000', 'public', 'peek', 's', null, 'false', 'false'],

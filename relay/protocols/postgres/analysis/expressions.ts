@@ -10,6 +10,8 @@ import {
   isMultiplying,
   movers,
   rowOf,
+  widenedColumn,
+  withoutTrim,
 } from './forms.ts'
 import { Gathered } from './gathered.ts'
 import type { Expression, Operand, Query, Test, Use } from './lineage.ts'
@@ -97,7 +99,7 @@ export class Expressions {
       case 'AEXPR_OP':
       case 'AEXPR_DISTINCT':
       case 'AEXPR_NOT_DISTINCT':
-        return this.#pairs(lexpr, [rexpr], where)
+        return this.#pairs(withoutTrim(lexpr, rexpr), [withoutTrim(rexpr, lexpr)], where)
       case 'AEXPR_OP_ANY':
       case 'AEXPR_OP_ALL': {
         const elements = list(as(rexpr, 'A_ArrayExpr')?.['elements'])
@@ -153,7 +155,8 @@ export class Expressions {
   }
 
   #operand(value: Json | undefined): Operand {
-    return { expression: this.expression(value), column: comparedColumn(value), letters: comparedLetters(value) }
+    const compared = widenedColumn(value) ?? { column: comparedColumn(value) }
+    return { expression: this.expression(value), letters: comparedLetters(value), ...compared }
   }
 
   #add(value: Json | undefined, gathered: Gathered): void {

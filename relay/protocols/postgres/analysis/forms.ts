@@ -1,4 +1,6 @@
 // What an expression is by its form: one column, one value of a subquery, a row, a comparison with a column; and functions that do more than compute. Pure.
+
+import { isWidening } from '../widening.ts'
 import type { ColumnName, Form, Letters } from './lineage.ts'
 import { as, isWholeText, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
 
@@ -100,6 +102,46 @@ export function comparedColumn(value: Json | undefined): ColumnName | undefined 
     default:
       return undefined
   }
+}
+
+/** The column and the type of `salary::numeric`, which a join with another type can have in it; only where it is PostgreSQL's own for certain. */
+export function widenedColumn(value: Json | undefined): { column: ColumnName; widened: string } | undefined {
+  const cast = as(value, 'TypeCast')
+  const reference = as(cast?.['arg'], 'ColumnRef')
+  if (cast === undefined || reference === undefined) return undefined
+  const type = object(cast['typeName'])
+  const [schema, name, ...more] = strings(type['names'])
+  const isWhole = type['typmods'] === undefined && type['arrayBounds'] === undefined && type['setof'] !== true
+  const isOwn = schema === 'pg_catalog' && more.length === 0 && isWhole && name !== undefined && isWidening(name)
+  return isOwn ? { column: columnName(reference), widened: name } : undefined
+}
+
+const trims: ReadonlySet<string> = new Set(['btrim', 'ltrim', 'rtrim'])
+
+/**
+ * What `trim(email) = ''` compares, and `coalesce(trim(email), '') = ''`: that is no more than being one of the texts of blanks alone,
+ * and tells nothing of any other.
+ */
+export function withoutTrim(value: Json | undefined, other: Json | undefined): Json | undefined {
+  if (!isEmptyText(other)) return value
+  const [name, content] = node(value)
+  if (name === 'CoalesceExpr') {
+    const [first, ...others] = list(content['args'])
+    const inner = withoutTrim(first, other)
+    return others.every(isEmptyText) && inner !== first ? inner : value
+  }
+  const { funcname, args, funcformat: _format, location: _location, ...more } = content
+  const names = strings(funcname)
+  const isTrim = name === 'FuncCall' && trims.has(names.at(-1) ?? '') && Object.keys(more).length === 0
+  const [only, second] = list(args)
+  return isTrim && second === undefined ? only : value
+}
+
+function isEmptyText(value: Json | undefined): boolean {
+  const cast = as(value, 'TypeCast')
+  if (cast !== undefined) return isWholeText(cast) && isEmptyText(cast['arg'])
+  const { sval } = object(as(value, 'A_Const'))
+  return sval !== undefined && text(object(sval)['sval']) === ''
 }
 
 /** A string, a small whole number or a truth value: what it stands beside keeps its type, or one that holds all of it. */

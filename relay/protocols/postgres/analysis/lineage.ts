@@ -39,6 +39,8 @@ export interface Operand {
   readonly column: ColumnName | undefined
   /** The case that it is compared in, where it is not the value's own. */
   readonly letters?: Letters | undefined
+  /** The type of PostgreSQL's own that the column is cast to, other than a text: wide enough for the whole value or not. */
+  readonly widened?: string | undefined
 }
 
 export type Test =

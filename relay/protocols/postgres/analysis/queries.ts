@@ -75,6 +75,7 @@ class Queries {
   #explain(content: JsonObject): Lineage {
     const inner = this.#inner(content['query'])
     // Of an UPDATE only what is another byte than before is written.
+    if (explains(content, 'memory')) throw new Unfollowed('how much memory planning takes tells of statistics')
     if (explains(content, 'wal')) throw new Unfollowed('how much WAL a statement writes tells of the rows')
     const sink = explains(content, 'analyze') ? 'analysis' : 'plan'
     if (inner.kind === 'unknown' && inner.runs !== undefined) return prepared(sink)

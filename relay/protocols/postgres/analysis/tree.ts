@@ -101,7 +101,7 @@ export function parameterNumber(value: Json | undefined): number | undefined {
 }
 
 /** Whether an option of EXPLAIN is on. Where it stands twice, the server takes the last; here one is enough. */
-export function explains(explain: JsonObject, option: 'analyze' | 'wal'): boolean {
+export function explains(explain: JsonObject, option: 'analyze' | 'memory' | 'wal'): boolean {
   return list(explain['options']).some(item => {
     const element = object(object(item)['DefElem'])
     return element['defname'] === option && !isFalse(element['arg'])

@@ -1,5 +1,6 @@
 // Where the value of an expression decides something: conditions, comparisons and what depends on their outcome.
 import type { Expression, Operand, Test, Use } from '../analysis/lineage.ts'
+import { keepsWhole } from '../widening.ts'
 import type { Evaluating } from './evaluating.ts'
 import type { Findings } from './findings.ts'
 import { isNullAsShown } from './nulls.ts'
@@ -101,7 +102,8 @@ export class Predicates {
     const column = found !== undefined && isCast ? asText(found) : found
     // Of a range lower() and upper() are its bounds.
     const keepsCase = column !== undefined && (operand.letters?.ofText !== false || hasCase(column))
-    const whole = keepsCase && column.whole && isComparedWhole(column)
+    const keepsValue = operand.widened === undefined || keepsWhole(column?.type, operand.widened)
+    const whole = keepsCase && keepsValue && column.whole && isComparedWhole(column)
     // A value that is another for each row would try all there may be.
     const constant = isFixed(operand.expression) && flows.size === 0
     return { flows, whole, masked: whole && isMasked(column), constant: constant && form === 'computed' }

@@ -50,6 +50,7 @@ both(
     'select lag(email) over (order by id) from customers': computed,
     'select xmlforest(email) from customers': computed,
     "select json_object('a': email) from customers": computed,
+    "explain (memory) select id from customers where email = 'a'": /memory planning takes/,
   },
 )
 
