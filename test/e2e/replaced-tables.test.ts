@@ -67,6 +67,22 @@ t.test('a person from whom columns are masked', async t => {
     await client.query('reset search_path')
   })
 
+  await t.test('reads what DROP says', async t => {
+    const notices: string[] = []
+    client.on('notice', ({ message }) => notices.push(message ?? ''))
+    await said(client, 'drop table if exists no_such_table', 'drop view if exists no_such_schema.v')
+    await said(client, 'create table a (id int)', 'create view b as table a', 'drop table a cascade')
+    t.same(notices, [
+      'table "no_such_table" does not exist, skipping',
+      'schema "no_such_schema" does not exist, skipping',
+      'drop cascades to view b',
+    ])
+    t.match(
+      await said(client, 'begin', 'create table a (id int)', 'create view b as table a', 'drop table a'),
+      /other objects depend/,
+    )
+  })
+
   await t.test('gets nothing of what triggers write to one of that name', async t => {
     const log = 'audit_log (id serial, plain text)'
     const drop = 'drop table audit_log'

@@ -75,6 +75,16 @@ const fixedMessage = new RegExp(
   ].join('|')})$`,
 )
 
+/**
+ * Routines of the server that only say which objects of the schema there are not, go as well, or are in the way of DROP.
+ * src/backend/commands/tablecmds.c and dropcmds.c, src/backend/catalog/dependency.c
+ */
+const harmlessRoutines: ReadonlySet<string> = new Set([
+  'DropErrorMsgNonExistent',
+  'does_not_exist_skipping',
+  'reportDependentObjects',
+])
+
 /** Names of conditions; that of a whole class ends in 000, and is the name of those that are not here: src/backend/utils/errcodes.txt. */
 const conditions: ReadonlyMap<string, string> = new Map([
   ['08000', 'connection exception'],
@@ -193,7 +203,8 @@ export function withholdTexts(error: ReadonlyMap<string, string>, looksUp = fals
   const kept = new Map([...error].filter(([letter]) => harmlessFields.has(letter)))
   const said = error.get('M') ?? ''
   // With a context it is of a function, which can say anything.
-  const isKnown = harmlessMessages.has(code) || fixedMessage.test(said) || isFatal(error)
+  const isOfSchema = harmlessRoutines.has(error.get('R') ?? '')
+  const isKnown = harmlessMessages.has(code) || fixedMessage.test(said) || isOfSchema || isFatal(error)
   kept.set('M', isKnown && error.get('W') === undefined && !isOfRun ? said : standardText(code))
   return kept
 }

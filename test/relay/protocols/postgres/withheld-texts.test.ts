@@ -49,6 +49,16 @@ t.test('a function can raise any text in any words', async t => {
   t.equal(saidOf('23505', 'secret', { W }), `integrity constraint violation${withheld}`)
 })
 
+t.test('which objects DROP does not find, or takes along, is no value, unless code of others runs it', t => {
+  const said = (R: string, more = {}): string | undefined => saidOf('00000', 'table "a" does not exist', { R, ...more })
+  for (const R of ['DropErrorMsgNonExistent', 'does_not_exist_skipping', 'reportDependentObjects']) {
+    t.equal(said(R), 'table "a" does not exist')
+    t.equal(said(R, { W: 'SQL statement "drop table …"' }), `message${withheld}`)
+  }
+  t.equal(said('exec_stmt_raise'), `message${withheld}`)
+  t.end()
+})
+
 t.test('details and hints never stay, names of objects and the position do', async t => {
   const kept = withholdTexts(error('23505', 'duplicate key', { t: 'users', n: 'users_email_key', P: '7', q: 'secret' }))
   t.same([...kept.keys()].sort(), ['C', 'M', 'P', 'S', 'V', 'n', 't'])
