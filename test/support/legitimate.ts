@@ -415,7 +415,16 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** What only servers of some version and newer ones take. */
+const tree =
+  'with recursive tree as (select id, manager_id, name, email from employees where manager_id is null union all select e.id, e.manager_id, e.name, e.email from employees e join tree t on t.id = e.manager_id)'
+
 export const legitimateSince: Readonly<Record<number, readonly string[]>> = {
+  14: [
+    `${tree} search depth first by id set place select * from tree order by place`,
+    `${tree} search breadth first by name, id set place select id, email, place from tree order by place`,
+    `${tree} cycle id set looped using path select t.*, c.email as customer from tree t join customers c using (id) order by id`,
+    `${tree} search depth first by id set place cycle id set looped to 'y' default 'n' using path select id, email, looped from tree order by place`,
+  ],
   16: [
     'select system_user',
     "select pg_input_is_valid('x', 'integer'), message from pg_input_error_info('x', 'integer')",

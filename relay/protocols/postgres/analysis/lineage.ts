@@ -121,9 +121,17 @@ export interface Output {
   readonly stored?: true
 }
 
+/** A column that SEARCH or CYCLE adds, made of others of the query, which it compares. */
+export interface AddedColumn {
+  readonly name: string
+  readonly of: readonly string[]
+}
+
 export interface CommonTable {
   readonly name: string
   readonly columns: readonly string[]
+  /** In the order in which they follow the others. */
+  readonly added: readonly AddedColumn[]
   readonly query: Query
 }
 

@@ -2,7 +2,7 @@
 import { Expressions, Unfollowed } from './expressions.ts'
 import { aliasOf, FromClause, together } from './from-clause.ts'
 import { besidesItself } from './kept.ts'
-import type { Arrangement, Body, CommonTable, Lineage, Output, Query, Sink, Use } from './lineage.ts'
+import type { AddedColumn, Arrangement, Body, CommonTable, Lineage, Output, Query, Sink, Use } from './lineage.ts'
 import { relationOf } from './objects.ts'
 import { isCertainName, outputName } from './output-name.ts'
 import { referencedBy } from './referenced.ts'
@@ -122,12 +122,11 @@ class Queries {
     if (!isObject(clause)) return { tables: [], recursive: false }
     const tables = list(clause['ctes']).map((entry): CommonTable => {
       const table = object(as(entry, 'CommonTableExpr'))
-      if (table['search_clause'] !== undefined || table['cycle_clause'] !== undefined)
-        throw new Unfollowed('SEARCH and CYCLE are not followed')
       const [name, query] = node(table['ctequery'])
       return {
         name: text(table['ctename']),
         columns: strings(table['aliascolnames']),
+        added: addedColumns(table),
         query: name === 'SelectStmt' ? this.#query(query) : this.#write(name, query),
       }
     })
@@ -309,3 +308,16 @@ function definition(name: string, content: JsonObject): Lineage {
 }
 
 const targetOf = (item: Json): JsonObject => object(as(item, 'ResTarget'))
+
+/** What SEARCH and CYCLE add to what a recursive query gives. */
+function addedColumns(table: JsonObject): AddedColumn[] {
+  const search = object(table['search_clause'])
+  const cycle = object(table['cycle_clause'])
+  const added = (name: Json | undefined, of: Json | undefined): AddedColumn[] =>
+    name === undefined ? [] : [{ name: text(name), of: strings(of) }]
+  return [
+    ...added(search['search_seq_column'], search['search_col_list']),
+    ...added(cycle['cycle_mark_column'], cycle['cycle_col_list']),
+    ...added(cycle['cycle_path_column'], cycle['cycle_col_list']),
+  ]
+}

@@ -131,8 +131,29 @@ class Evaluation implements Evaluating {
         named.set(table.name, evaluate(body.left))
         this.#settle(table, named, evaluate)
       } else named.set(table.name, evaluate(table.query))
+      if (table.added.length > 0) named.set(table.name, this.#withAdded(named.get(table.name), table))
     }
     return tables
+  }
+
+  /**
+   * What these columns are made of is compared row by row, so it has to be clear. `*` stands for them in the query that
+   * has the WITH, and in others mostly not (p_dontexpand in src/backend/parser/parse_relation.c): there nothing says how many columns
+   * there are, and their names may mean something further out.
+   */
+  #withAdded(result: Result | undefined, { added }: CommonTable): Result | undefined {
+    const isClear = (name: string): boolean => {
+      const [only, second] = result?.columns.filter(column => column.name === name) ?? []
+      return only !== undefined && second === undefined && only.flows.size === 0
+    }
+    const isNamed =
+      result?.exact === true && result.columns.every(({ name, guessed }) => name !== undefined && !guessed)
+    if (isNamed && added.every(({ of }) => of.every(isClear))) {
+      const more = added.map(({ name }): Column => ({ ...computed(noFlows, name), uncertain: true }))
+      return { columns: [...result.columns, ...more], exact: false, exactNear: true }
+    }
+    this.#findings.refuse('SEARCH and CYCLE are only followed by clear columns')
+    return undefined
   }
 
   /** What flows in grows from round to round until nothing is added any more. */

@@ -17,6 +17,8 @@ export interface Result {
   readonly columns: readonly Column[]
   /** Whether number and order of the columns are certain. */
   readonly exact: boolean
+  /** They are where the query that names it in WITH names it itself. */
+  readonly exactNear?: true
 }
 
 /** What WITH names; undefined for a name that is not followed yet or cannot be. */
@@ -98,10 +100,15 @@ export function starOf(qualifiers: readonly string[], scope: Scope): readonly Co
 
 export function commonTable(name: string, tables: Tables): { result: Result | undefined } | undefined {
   for (let level: Tables | undefined = tables; level !== undefined; level = level.outer) {
-    if (level.named.has(name)) return { result: level.named.get(name) }
+    if (!level.named.has(name)) continue
+    const result = level.named.get(name)
+    const isExact = level === tables && result?.exactNear === true
+    return { result: isExact ? { columns: result.columns.map(certain), exact: true } : result }
   }
   return undefined
 }
+
+const certain = (column: Column): Column => ({ ...column, uncertain: undefined })
 
 export function derived(name: string | undefined, result: Result | undefined, made: Result): Source {
   if (result === undefined)

@@ -54,6 +54,30 @@ both(
   },
 )
 
+const walk =
+  'with recursive d as (select id, email as mail from users where id = 1 union all select u.id, u.email from users u join d on u.id = d.id + 1)'
+
+both(
+  t,
+  'SEARCH and CYCLE add columns that are made of clear ones',
+  [
+    `${walk} search depth first by id set place select *, upper(place::text) from d order by place`,
+    `${walk} search breadth first by id set place cycle id set looped using path select d.id, mail, looped, path from d`,
+    `${walk} cycle id set email using path select upper(email::text) from d`,
+  ],
+  {
+    [`${walk} search depth first by mail set place select id from d`]: /clear columns/,
+    [`${walk} search depth first by id set place cycle id, mail set looped using path select id from d`]:
+      /clear columns/,
+    [`${walk} search depth first by id set email select (select upper(email::text) from (select * from d) x) from customers`]:
+      computed,
+    [`${walk} search depth first by id set email, e as (select * from d) select (select upper(email::text) from e) from customers`]:
+      computed,
+    [`${walk} search depth first by id set place select upper(x.c) from (select d.*, c.email from d, customers c) x(a, b, c)`]:
+      /email is masked for you, and the column "upper" would be computed/,
+  },
+)
+
 both(
   t,
   'whole rows show all their columns',
