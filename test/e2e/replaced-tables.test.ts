@@ -9,6 +9,10 @@ insert into customers select i, 'name ' || i, 'user' || i || '@secret.example' f
 create table audit_log (id serial, what text);
 create function logs() returns trigger language plpgsql as $$ begin insert into audit_log values (default, new.email); return new; end $$;
 create trigger logs after update of name on customers for each row execute function logs();
+create schema kept;
+create table kept.trail (id serial, what text);
+create function trails() returns trigger language plpgsql as $$ begin insert into trail (what) values (new.email); return new; end $$;
+create trigger trails after update of email on customers for each row execute function trails();
 create table orders (id int primary key, total int);
 insert into orders values (1, 10);
 create materialized view totals as select sum(total) as n from orders;
@@ -20,7 +24,7 @@ targets:
   - match: { labels: { env: prod } }
     allow: { groups: [support] }
     rules: [{ name: everything, allow: [support] }]
-    mask: [{ columns: [customers.email, public.audit_log.what], with: redact }]
+    mask: [{ columns: [customers.email, public.audit_log.what, kept.trail.what], with: redact }]
 `
 
 /** Each message by itself; what the last one gave, or the first error. */
@@ -42,10 +46,14 @@ t.test('a person from whom columns are masked', async t => {
   await using world = await startWorld({ policy, sql: setup })
   const carol = await world.person('carol')
   await using gate = await carol.connect('prod-db')
-  const client = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'carol', database: 'app' })
-  client.on('error', () => {})
-  await client.connect()
-  t.teardown(() => client.end())
+  const open = async (): Promise<pg.Client> => {
+    const client = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'carol', database: 'app' })
+    client.on('error', () => {})
+    await client.connect()
+    t.teardown(() => client.end())
+    return client
+  }
+  const client = await open()
 
   await t.test('puts a table in the place of another that no code of others names', async t => {
     const fresh = 'create table orders_new (id int primary key, total numeric)'
@@ -88,7 +96,18 @@ t.test('a person from whom columns are masked', async t => {
     const drop = 'drop table audit_log'
     const update = "update customers set name = 'x' where id = 7"
     const read = 'select plain from audit_log'
+    // A session that has never set search_path.
+    const client = await open()
+    t.equal(await said(client, `create table if not exists ${log}`), '[]', 'what is there is not made')
+    const mailing = "update customers set email = 'x' || email where id = 7"
     for (const messages of [
+      [
+        'create table trail (id serial, what text)',
+        'set search_path = public, kept',
+        mailing,
+        'select what from public.trail',
+      ],
+      ['create view trail as select 1 as id, name as what from customers'],
       [`create temp table ${log}`, update, read],
       [`create table tenant.${log}`],
       ['begin', drop, `create table ${log}`, 'commit', update, read],

@@ -152,6 +152,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     extensions: [],
     typeNames: [],
     loose: [],
+    madeIn: [['public']],
   }
 }
 

@@ -225,6 +225,14 @@ export function catalogQueries(system: boolean) {
     relationMakers,
     usedWords,
     bodies,
+    // The schema in which names without one are made, where a session leaves search_path as it is; nothing where it has odd names.
+    madeIn: `select n.nspname::text from pg_catalog.pg_settings s
+      cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(s.reset_val, ',')) with ordinality e (item, place)
+      join pg_catalog.pg_namespace n on n.nspname = case pg_catalog.btrim(e.item) when '"$user"' then current_user
+        else pg_catalog.btrim(e.item) end
+      where s.name = 'search_path' and s.reset_val ~ '^[a-z0-9_, ]*("[$]user")?[a-z0-9_, ]*$'
+        and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+      order by e.place limit 1`,
     // What compares different values as equal: collations, and types that have one of these.
     loose: `select 'collation', c.oid::text, c.collname::text from pg_catalog.pg_collation c where not c.collisdeterministic
       union select 'type', t.oid::text, t.typname::text from pg_catalog.pg_type t

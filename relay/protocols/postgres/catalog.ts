@@ -76,6 +76,8 @@ export class Catalog {
   readonly typeNames: ReadonlySet<string>
   /** Words of functions that triggers, policies and the like call, in small letters. */
   readonly usedWords: ReadonlySet<string>
+  /** Where names without a schema are made unless a session says otherwise; undefined where that is not known. */
+  readonly madeIn: string | undefined
   /** Collations that compare different values as equal, and types of these. */
   readonly loose: { readonly collations: ReadonlySet<string>; readonly types: ReadonlySet<string | number> }
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
@@ -140,6 +142,7 @@ export class Catalog {
     this.extensions = new Set(rows.extensions.map(([name]) => name ?? ''))
     this.typeNames = new Set(rows.typeNames.map(([, name]) => name ?? ''))
     this.usedWords = new Set(rows.usedWords.map(([word]) => word ?? ''))
+    this.madeIn = rows.madeIn[0]?.[0] ?? undefined
     const loose = (kind: string) => rows.loose.filter(([each]) => each === kind)
     this.loose = {
       collations: new Set(loose('collation').map(([, , name]) => name ?? '')),

@@ -51,7 +51,7 @@ const isNamedByMasks = (name: string, obligations: readonly Obligation[]): boole
     .flatMap(obligation => (obligation.kind === 'mask' ? obligation.columns : []))
     .some(pattern => ['*', name].includes(pattern.split('.').at(-2) ?? '*'))
 
-/** Why it must not where names without a schema may be looked for elsewhere first. */
+/** Why it must not where names without a schema are, or will be, looked for elsewhere first. */
 export function pathRefusal({ makes, node, parts }: StatementFacts, catalog: Catalog, path: Path): string | undefined {
   const reason =
     'triggers would write to it in the place of another one, since it may be found before that in search_path'
@@ -59,8 +59,11 @@ export function pathRefusal({ makes, node, parts }: StatementFacts, catalog: Cat
     const [name] = (parts[0]?.others ?? []).filter(({ kind }) => kind === 'schema')
     return name === undefined || name.name === path.role ? `columns are masked for you, and ${reason}` : undefined
   }
-  if (makes === undefined || makes.schema !== undefined || makes.temporary || !path.changed) return undefined
-  const isOther = catalog.resolve(undefined, makes.name).length > 0
+  if (makes === undefined || makes.schema !== undefined || makes.temporary) return undefined
+  const others = catalog.resolve(undefined, makes.name)
+  // Where it is there already, the server makes no other.
+  const isThere = !path.changed && (makes.moved || others.some(({ schema }) => schema === catalog.madeIn))
+  const isOther = others.length > 0 && !isThere
   return isOther && mayBeWritten(makes.name, catalog) ? `columns are masked for you, and ${reason}` : undefined
 }
 
