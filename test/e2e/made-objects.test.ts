@@ -72,6 +72,7 @@ const works: readonly (readonly [string, string])[] = [
   ['select query from seen_queries where pid = pg_backend_pid()', '[[null]]'],
   ["select note from notes where note = 'NOTE 3' collate folded", '[["note 3"]]'],
   ["select note from notes where note = 'NOTE 3'::folded_text", '[["note 3"]]'],
+  ["select name, email from customers where name = 'NAME 3' collate folded", '[["name 3","****"]]'],
   [`select id from customers where email = 'user7@secret.example' collate "C"`, '[[7]]'],
   ['select attname from seen_attributes order by 1 limit 1', '[["amount"]]'],
 ]
@@ -107,6 +108,9 @@ const refused: readonly string[] = [
   "select id from customers where email in ('a', 'USER7@SECRET.EXAMPLE' collate folded)",
   "select id from customers where email collate public.folded = 'USER7@SECRET.EXAMPLE'",
   "select id from customers where email = 'USER7@SECRET.EXAMPLE'::folded_text",
+  "select id from (select id, email collate folded as e from customers) x where e = 'USER7@SECRET.EXAMPLE'",
+  "with x as (select id, email collate folded as e from customers) select case e when 'USER7@SECRET.EXAMPLE' then id end from x",
+  'select a.id from customers a join (select email collate folded as email from customers) b using (email)',
   "select id from customers where email = any ('{USER7@SECRET.EXAMPLE}'::folded_text[])",
   'create extension if not exists no_such_extension',
   'create extension plpgsql',

@@ -136,7 +136,7 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
     return 'columns are masked for you, and names in it are not told apart in the encoding of this database as in UTF8'
   const code = codeRefusal(facts, masked)
   if (code !== undefined) return code
-  const loose = looseRefusal(facts, masked)
+  const loose = facts.newObject === undefined ? undefined : looseRefusal(facts, masked)
   if (loose !== undefined) return loose
   return touchesMasked(facts, masked) ? lineageRefusal(facts, masked) : undefined
 }
@@ -148,8 +148,6 @@ function looseRefusal(facts: StatementFacts, masked: MaskedColumns): string | un
     facts.collations.find(collation => loose.collations.has(collation)) ??
     facts.types.find(type => loose.types.has(type))
   if (name === undefined) return undefined
-  const isOpen = masked.obligations.every(each => each.kind !== 'mask' || each.predicates === 'allow')
-  if (facts.newObject === undefined && (isOpen || !touchesMasked(facts, masked))) return undefined
   return `columns are masked for you, and ${nameOfType(name)} takes other values for equal as well`
 }
 
@@ -243,7 +241,10 @@ function lineageRefusal(facts: StatementFacts, masked: MaskedColumns): string | 
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and ${lineage.reason}`
   const rows = facts.functions.find(name => masked.catalog.functions.returnsSet(name) && !isMultiplying(name))
   if (rows !== undefined) return `gate does not know what decides how many rows ${rows}() gives`
-  const { refusal, outputs, flows, touches } = followed(lineage, masked)
+  const { refusal, outputs, flows, touches, compares } = followed(lineage, masked)
+  const isOpen = masked.obligations.every(each => each.kind !== 'mask' || each.predicates === 'allow')
+  const loose = compares && !isOpen ? looseRefusal(facts, masked) : undefined
+  if (loose !== undefined) return refusal ?? loose
   if (lineage.sink === 'analysis' && touches)
     return `${first === undefined ? 'a table' : full(first)} has masked columns, and EXPLAIN ANALYZE shows what it met`
   if (refusal !== undefined || lineage.sink !== 'copy' || flows.size === 0) return refusal

@@ -46,6 +46,7 @@ export interface Followed {
   readonly missing: Missing | undefined
   /** Whether it looks at masked columns at all. */
   readonly touches: boolean
+  readonly compares: boolean
 }
 
 /** A recursive query's columns settle after few rounds: each adds what one more step carries along. */
@@ -67,8 +68,8 @@ export function follow(lineage: Extract<Lineage, { kind: 'query' }>, relations: 
   findings.touch(flows)
   const refusal = findings.refusal ?? resultRefusal(lineage.sink, columns)
   const described = columns.every(column => column.described === true || column.flows.size === 0)
-  const { missing, touches } = findings
-  return { outputs: exact ? columns : undefined, flows, described, refusal, missing, touches }
+  const { missing, touches, compares } = findings
+  return { outputs: exact ? columns : undefined, flows, described, refusal, missing, touches, compares }
 }
 
 /**

@@ -31,6 +31,11 @@ export class Findings {
     this.purpose = purpose
   }
 
+  /** Whether a masked value is compared for being equal. */
+  get compares(): boolean {
+    return this.#comparisons > 0
+  }
+
   get isView(): boolean {
     return this.purpose === 'view'
   }
