@@ -200,7 +200,8 @@ const namesSomething = /^42(?!501|P07|710|P06|701|P03|723|712)/
 export function withholdTexts(error: ReadonlyMap<string, string>, looksUp = false): ErrorFields {
   const code = error.get('C') ?? ''
   const isOfRun = looksUp && namesSomething.test(code) && !error.has('P')
-  const kept = new Map([...error].filter(([letter]) => harmlessFields.has(letter)))
+  // In the server's order, the message among them.
+  const kept = new Map([...error].filter(([letter]) => letter === 'M' || harmlessFields.has(letter)))
   const said = error.get('M') ?? ''
   // With a context it is of a function, which can say anything.
   const isOfSchema = harmlessRoutines.has(error.get('R') ?? '')
