@@ -8,6 +8,13 @@ create schema audit;
 create table audit.secret (id int, note text);
 create table public.plain (id int);
 create function public.peek(int) returns int language plpgsql as $$ begin return 1; end $$;
+create table public.child () inherits (public.plain);
+create table public.rowed (id int);
+create table public.holder (id int, held public.rowed);
+create table public.under (id int);
+create view audit.over as select id from under;
+create view public.over as select 1 as id;
+create table public.named (id int);
 create function public.on_write() returns trigger language plpgsql as $$ begin return new; end $$;
 `
 
@@ -21,7 +28,7 @@ targets:
         when: (op.read + op.written).exists(name, name.startsWith("audit.")) && op.action != "create" && op.action != "alter"
         deny: "Not the audit tables."
       - { name: calls, when: op.action == "call", deny: "No calls." }
-    mask: [{ columns: [public.mixed.token], for: { groups: [support] }, with: redact }]
+    mask: [{ columns: [public.mixed.token, "*.email"], for: { groups: [support] }, with: redact }]
 `
 
 const world = await startWorld({ sql: setup, policy, relay: { log: 'debug' } })
@@ -74,13 +81,82 @@ t.test('what was made, altered or dropped a moment ago is what rules say it is',
       'insert into b3 values (1, null)',
       /^$/,
     ],
+    // What else comes and goes with a table.
+    [['create table audit.b4 (id serial)', 'set search_path = audit'], 'select last_value from b4_id_seq', denied],
+    [
+      ['create table audit.b5 (id serial)', 'alter table audit.b5 alter id drop default', 'set search_path = audit'],
+      'drop sequence b5_id_seq',
+      denied,
+    ],
+    [
+      [
+        'create table audit.b6 (id int generated always as identity (sequence name audit.named))',
+        'set search_path = audit',
+      ],
+      'select last_value from named',
+      denied,
+    ],
+    [['alter table under drop column id cascade'], 'select * from over', /^$/],
   ]
   for (const [before, sql, said] of cases) {
     const client = await open()
+    await refreshed(client)
     for (const text of before) t.equal(await failureOf(client, text), '', text)
     t.match(await failureOf(client, sql), said, sql)
     await client.end()
   }
+})
+
+/** What the next statement is judged by shows everything. */
+async function refreshed(client: pg.Client): Promise<void> {
+  await client.query('create schema if not exists another')
+  await client.query('select * from plain')
+}
+
+t.test('no constant is recorded that meets what was masked for somebody a moment ago', async t => {
+  const cases: readonly (readonly [before: readonly string[], sql: string])[] = [
+    [['alter table plain add column email text'], "insert into child (id, email) values (5, 'sk_1')"],
+    [['alter table plain drop column id'], "insert into child values ('sk_2')"],
+    [['alter table rowed add column email text'], "insert into holder values (1, row(1, 'sk_3'))"],
+    [[], "select * from holder where held = row(1, 'sk_4')::rowed"],
+    [['create table lit (id int, email text)'], "select '(1,sk_5)'::lit"],
+    [['alter table public.named add column email text'], "alter table public.named alter email set default 'sk_6'"],
+    [['create index on public.named (id)'], "alter table public.named add check (email <> 'sk_7')"],
+    [['create index on public.named (id)'], "create index on public.named (id) where email = 'sk_8'"],
+    [
+      ['drop table public.lit', 'create index on public.named (id)'],
+      "create table public.lit (email text default 'sk_9')",
+    ],
+  ]
+  for (const [before, sql] of cases) {
+    const client = await open()
+    await refreshed(client)
+    for (const text of [...before, sql]) t.equal(await failureOf(client, text), '', text)
+    await client.end()
+  }
+  const texts = (await world.relay.events()).map(({ body }) => JSON.stringify(body))
+  t.equal(texts.filter(text => text.includes('select * from plain')).length >= cases.length, true)
+  t.same(
+    texts.filter(text => text.includes('sk_')),
+    [],
+  )
+})
+
+t.test('event triggers may do anything', async t => {
+  await world.postgres.query(
+    `create function public.on_ddl() returns event_trigger language plpgsql as
+      'begin if tg_tag = ''CREATE TABLE'' then create or replace view audit.made as select 1 as one; end if; end';
+    create event trigger made on ddl_command_end execute function public.on_ddl()`,
+    'app',
+  )
+  const client = await open()
+  await refreshed(client)
+  await client.query('drop view if exists audit.made').catch(() => {})
+  await client.query('create table public.e1 (id int)')
+  await client.query('set search_path = audit')
+  t.match(await failureOf(client, 'select * from made'), /Not the audit tables/)
+  await client.end()
+  await world.postgres.query('drop event trigger made', 'app')
 })
 
 t.test('what one session makes is known to others', async t => {

@@ -146,6 +146,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     used: [],
     references: [],
     guarded: [],
+    eventTriggers: [],
     relationMakers: [],
     usedWords: [],
     bodies: [],

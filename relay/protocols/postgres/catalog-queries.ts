@@ -222,6 +222,9 @@ export function catalogQueries(system: boolean) {
       and d.classid in (select c.oid from pg_catalog.pg_class c where c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace
         and c.relname in ('pg_trigger', 'pg_event_trigger', 'pg_attrdef', 'pg_constraint', 'pg_class', 'pg_policy', 'pg_type',
           'pg_statistic_ext', 'pg_publication_rel'))`,
+    // What they do to which tables no command says.
+    eventTriggers:
+      "select e.evtname::text from pg_catalog.pg_event_trigger e where e.evtenabled <> 'D' and e.evtevent <> 'login'",
     relationMakers,
     usedWords,
     bodies,

@@ -50,6 +50,9 @@ interface Derived {
 const concernsStatement = (change: Change, statement: StatementFacts): boolean =>
   concerns(change, namesOf(statement)) || (change === 'all' && statement.newObject !== undefined)
 
+/** Whether anything is masked for whoever asks, and what is for anybody. */
+type Masking = Pick<Gate, 'masked' | 'recordMasks'>
+
 /** Says that a change of this session is over. */
 type End = () => void
 
@@ -105,7 +108,7 @@ export class CatalogUse {
    * so is a column where something is masked.
    * Whether anything is masked is asked of the gate only where it matters: most statements come without.
    */
-  for(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
+  for(statements: readonly Resolved[], gate: Masking): Catalog | Promise<Catalog> {
     this.#since = this.#source.changes.count
     // What is committed while a snapshot is read need not be in it.
     const before = this.#source.changes.openTo(this.#session)
@@ -184,7 +187,7 @@ export class CatalogUse {
     return catalog
   }
 
-  #snapshot(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | Promise<Catalog> {
+  #snapshot(statements: readonly Resolved[], gate: Masking): Catalog | Promise<Catalog> {
     const newest = statements.every(namesNothing) ? this.#source.newestCatalog() : undefined
     if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
@@ -196,14 +199,15 @@ export class CatalogUse {
   }
 
   /** Who sees everything need not wait for a new snapshot after each command of their own that makes or alters a table. */
-  #fresh(statements: readonly Resolved[], gate: Pick<Gate, 'masked'>): Catalog | undefined {
+  #fresh(statements: readonly Resolved[], gate: Masking): Catalog | undefined {
     const fresh = this.#source.freshCatalog()
     if (fresh !== undefined) {
       if (!this.#changedInTransaction && this.#changing.size === 0) this.#light.shown()
       return fresh
     }
     const older = gate.masked ? undefined : this.#source.freshCatalog(this.#session)
-    return older !== undefined && this.#light.leave(statements, older) ? older : undefined
+    const isRedacted = gate.recordMasks.length > 0
+    return older !== undefined && this.#light.leave(statements, older, isRedacted) ? older : undefined
   }
 
   #isEnough(statements: readonly Resolved[], fresh: Catalog, gate: Pick<Gate, 'masked'>): boolean {

@@ -65,6 +65,8 @@ export class Catalog {
   readonly #guarded: ReadonlySet<number>
   /** Tables with triggers that make relations. */
   readonly #makers: ReadonlySet<number>
+  /** Whether schema commands run code of somebody's, which may change anything. */
+  readonly hasEventTriggers: boolean
   /** Foreign keys. */
   readonly references: readonly { readonly table: number; readonly refersTo: number }[]
   /** What runs functions that may do more than compute. */
@@ -134,6 +136,7 @@ export class Catalog {
     }))
     this.#guarded = new Set(rows.guarded.map(([relation]) => Number(relation)))
     this.#makers = new Set(rows.relationMakers.map(([relation]) => Number(relation)))
+    this.hasEventTriggers = rows.eventTriggers.length > 0
     this.references = rows.references.map(([table, refersTo]) => ({ table: Number(table), refersTo: Number(refersTo) }))
     this.#operators = new Set(rows.operators.map(([name]) => name ?? ''))
     this.#bodies = bodies
@@ -212,6 +215,18 @@ export class Catalog {
     if (change === 'all') return change
     const members = [...change].flatMap(name => this.resolve(undefined, name).flatMap(({ oid }) => this.family(oid)))
     return new Set([...change, ...members.flatMap(oid => this.relation(oid)?.name ?? [])])
+  }
+
+  /** With relations all whose columns, or what is masked of them, come from theirs: families, views, columns that hold their rows. */
+  withDependents(names: readonly string[]): ReadonlySet<string> {
+    const reached = new Set(names.flatMap(name => this.resolve(undefined, name).map(({ oid }) => oid)))
+    for (let before = -1; before !== reached.size; ) {
+      before = reached.size
+      for (const oid of reached) for (const member of this.family(oid)) reached.add(member)
+      for (const view of this.readers(relation => reached.has(relation))) reached.add(view)
+      for (const { relation, row } of this.rowColumns) if (reached.has(row)) reached.add(relation)
+    }
+    return new Set([...names, ...[...reached].map(oid => asRead(this.relation(oid)?.name ?? ''))])
   }
 
   /** Whether what a name stands for, and which columns that has, may be something else than the snapshot shows. */

@@ -1,7 +1,10 @@
 // Commands after which only the tables that they name are others: the rest of an older snapshot still holds. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
+import type { RelationName } from './analysis/objects.ts'
+import { asRead } from './as-read.ts'
 import type { Catalog } from './catalog.ts'
 import { definesOfCode } from './definitions-of-code.ts'
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { madeBy } from './made-callers.ts'
 import type { Resolved } from './resolving.ts'
 import { changeOf, namesOf } from './schema-changes.ts'
@@ -15,27 +18,40 @@ const lightAlterations: ReadonlySet<string> = new Set([
   ...['add_constraint', 'drop_constraint', 'validate_constraint', 'replica_identity'],
 ])
 
-/** What can be dropped so that its name alone means something else; functions stand in each other's way. */
-const lightToDrop: ReadonlySet<string> = new Set(['table', 'index', 'sequence', 'view', 'materialized_view'])
+/**
+ * What can be altered, or dropped so that its name alone means something else: functions stand in each other's way, and tables can be
+ * of a composite type.
+ */
+const lightRelations: ReadonlySet<string> = new Set(['table', 'index', 'sequence', 'view', 'materialized_view'])
 
 /** They name all that they reach; others may have to look up what belongs to somebody, or is in a schema. */
-const named: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete', 'merge', 'copy'])
+const namingAll: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete', 'merge', 'copy'])
+
+/** pg_class.relkind. */
+const SEQUENCE = 'S'
+/** How the names of sequences end that the server gives: src/backend/parser/parse_utilcmd.c, ChooseRelationName. */
+const GIVEN_NAME = /_seq\d*$/
 
 /**
- * The names of tables that a command makes, changes or drops, where it does nothing else that the catalog would tell; undefined
- * for all other commands.
+ * The names of tables that a command makes, changes or drops, and of those that change with them, where it does nothing else that
+ * the catalog would tell; undefined for all other commands.
  */
 export function lightChangeOf(statement: StatementFacts, catalog: Catalog): readonly string[] | undefined {
-  if (!isLight(statement) || statement.fault !== undefined) return undefined
-  if (changeOf(statement) === 'all' || madeBy(statement, catalog).length > 0 || definesOfCode(statement, catalog))
-    return undefined
-  return namesOf(statement).map(({ name }) => name)
+  if (!isLightHere(statement, catalog)) return undefined
+  return [...catalog.withDependents(namesOf(statement).map(({ name }) => asRead(name)))]
+}
+
+function isLightHere(statement: StatementFacts, catalog: Catalog): boolean {
+  if (!isLight(statement) || statement.fault !== undefined || catalog.hasEventTriggers) return false
+  return changeOf(statement) !== 'all' && madeBy(statement, catalog).length === 0 && !definesOfCode(statement, catalog)
 }
 
 function isLight(statement: StatementFacts): boolean {
-  const { node, parts } = statement
+  const { node, parts, cascades, namesSequence } = statement
   const [part, second] = parts
   if (part === undefined || second !== undefined || part.others.length > 0) return false
+  if (cascades === true || namesSequence === true) return false
+  const type = String(part.facts['objectType'] ?? '')
   switch (node) {
     // INHERITS, PARTITION OF and LIKE name others, and bring their defaults along.
     case 'CreateStmt':
@@ -46,11 +62,11 @@ function isLight(statement: StatementFacts): boolean {
       return true
     case 'AlterTableStmt': {
       const alterations = [part.facts['alterations'] ?? []].flat().map(String)
-      return alterations.length > 0 && alterations.every(each => lightAlterations.has(each))
+      return lightRelations.has(type) && alterations.length > 0 && alterations.every(each => lightAlterations.has(each))
     }
     // CASCADE takes columns of tables along that it does not name.
     case 'DropStmt':
-      return part.facts['cascade'] !== true && lightToDrop.has(String(part.facts['objectType'] ?? ''))
+      return part.facts['cascade'] !== true && lightRelations.has(type)
     default:
       return false
   }
@@ -82,17 +98,47 @@ export class LightChanges {
     this.#names.clear()
   }
 
-  /** Whether statements mean the same with and without them, by a snapshot that lacks them. */
-  leave(statements: readonly Resolved[], catalog: Catalog): boolean {
+  /**
+   * Whether statements mean the same with and without them, by a snapshot that lacks them. `isRedacted`: something is masked for
+   * somebody, so that what is recorded of a constant depends on which columns there are.
+   */
+  leave(statements: readonly Resolved[], catalog: Catalog, isRedacted: boolean): boolean {
     if (this.#names.size === 0) return false
-    return statements.every(({ effective, unknown }) => unknown === undefined && this.#leaves(effective, catalog))
+    return statements.every(
+      ({ effective, unknown }) => unknown === undefined && this.#leaves(effective, catalog, isRedacted),
+    )
   }
 
-  /** What a name without a schema stands for can be what was made just now; one with a schema says which it is. */
-  #leaves(statement: StatementFacts, catalog: Catalog): boolean {
-    const concerned = namesOf(statement).filter(({ name }) => this.#names.has(name))
-    if (lightChangeOf(statement, catalog) !== undefined) return concerned.every(({ schema }) => schema !== undefined)
-    const { parts, naming } = statement
-    return naming === undefined && parts.every(({ action }) => named.has(action)) && concerned.length === 0
+  #leaves(statement: StatementFacts, catalog: Catalog, isRedacted: boolean): boolean {
+    const { parts, naming, types } = statement
+    if (types.some(type => this.#isOfType(type))) return false
+    const named = namesOf(statement)
+    const concerned = named.filter(({ name }) => this.#names.has(asRead(name)))
+    if (isLightHere(statement, catalog)) {
+      if (isRedacted && concerned.length > 0 && hasConstants(statement)) return false
+      return named.every(each => each.schema !== undefined || this.#isSure(each, statement, catalog))
+    }
+    if (naming !== undefined || concerned.length > 0 || !parts.every(({ action }) => namingAll.has(action)))
+      return false
+    return named.every(each => this.#isSure(each, statement, catalog))
+  }
+
+  /** Rows of a table are a type, and so are arrays of them. */
+  #isOfType(type: string | number): boolean {
+    return typeof type === 'number' ? type >= FIRST_NORMAL_OBJECT_ID : this.#names.has(asRead(type))
+  }
+
+  /**
+   * What a name without a schema stands for can be what was made just now, also a sequence that the server made with a table; one
+   * with a schema says which it is.
+   */
+  #isSure({ schema, name }: RelationName, { makes }: StatementFacts, catalog: Catalog): boolean {
+    const found = catalog.resolve(schema, name)
+    const isKnown = found.length > 0 || (makes !== undefined && asRead(makes.name) === asRead(name))
+    if (!isKnown || this.#names.has(asRead(name))) return false
+    return schema !== undefined || (!GIVEN_NAME.test(name) && found.every(({ kind }) => kind !== SEQUENCE))
   }
 }
+
+const hasConstants = ({ recordable }: StatementFacts): boolean =>
+  recordable.pieces.some(piece => typeof piece !== 'string' && !('meeting' in piece && piece.meeting === 'nothing'))

@@ -74,8 +74,10 @@ export interface StatementFacts {
   readonly makes?: Making | undefined
   /** Functions that are given queries as texts, which were read as its subqueries. */
   readonly opened?: readonly string[]
-  /** ALTER TYPE … CASCADE: tables that are of the type are altered as well. */
+  /** ALTER TYPE or TABLE … CASCADE: tables that are of the type are altered as well, and views go with a column. */
   readonly cascades?: boolean
+  /** It gives the sequence of an identity column a name, which is none of those that it writes to. */
+  readonly namesSequence?: boolean
   /** What it makes that may run code. */
   readonly newObject?: NewObject | undefined
   /** It reads or writes what nobody knows: what comes of it may be anything. */

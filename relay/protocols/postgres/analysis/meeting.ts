@@ -96,6 +96,9 @@ class Reader {
       case 'A_Expr':
         this.#comparison(content)
         break
+      case 'FuncCall':
+        this.#sequence(content)
+        break
       case 'SubLink':
         this.#subLink(content)
         break
@@ -172,6 +175,15 @@ class Reader {
       for (const value of values) this.#meets(value, { column: left })
     } else if (right !== undefined) this.#meets(lexpr, { column: right })
     this.#groupOf([lexpr, rexpr])
+  }
+
+  /** `nextval('s'::regclass)`, as every dump has it: the name of a sequence. */
+  #sequence({ funcname, args }: JsonObject): void {
+    const [argument, second] = list(args)
+    const cast = object(as(argument, 'TypeCast'))
+    const type = strings(object(cast['typeName'])['names']).at(-1)
+    if (second === undefined && strings(funcname).at(-1) === 'nextval' && type === 'regclass')
+      this.#meets(argument, 'nothing')
   }
 
   #subLink({ testexpr, subselect }: JsonObject): void {

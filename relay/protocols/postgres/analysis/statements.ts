@@ -16,7 +16,7 @@ import { givenParts, identityParts, languageOf, mainPart, nestedPart, writesSett
 import { lineageOf } from './queries.ts'
 import { recordableOf, type Surrounding } from './recordable.ts'
 import { openTexts } from './texts-in-calls.ts'
-import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text } from './tree.ts'
+import { as, constant, explains, type Json, type JsonObject, list, node, object, strings, text, walk } from './tree.ts'
 
 /** src/include/nodes/parsenodes.h */
 const CURSOR_OPT_HOLD = 0x20
@@ -96,10 +96,21 @@ function readStatement(statement: Json | undefined, start: number, length: numbe
     makes: makingOf(name, content),
     newObject: newObjectOf(name, content),
     cascades: list(content['cmds']).some(command => as(command, 'AlterTableCmd')?.['behavior'] === 'DROP_CASCADE'),
+    namesSequence: name === 'CreateStmt' || name === 'AlterTableStmt' ? namesSequence(content) : false,
     isReadOtherwise: false,
     lineage: lineageOf(name, content),
     copyOut: copyOutOf(name, content),
   }
+}
+
+/** `GENERATED … AS IDENTITY (SEQUENCE NAME s)`. */
+function namesSequence(content: JsonObject): boolean {
+  let found = false
+  walk(content, (name, { defname }) => {
+    found ||= name === 'DefElem' && defname === 'sequence_name'
+    return found
+  })
+  return found
 }
 
 interface Described {
