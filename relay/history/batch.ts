@@ -18,8 +18,8 @@ export interface Batch {
   readonly tallies: ReadonlyMap<string, Tally>
   /** New terms by session. */
   readonly terms: ReadonlyMap<string, readonly string[]>
-  /** Everything up to this event is known once the batch is written. */
-  readonly position: number
+  /** Everything up to this event is known once the batch is written; undefined where there is more to come of what is before. */
+  readonly position: number | undefined
   /** Read from the record, so that rows of sessions may be missing too. */
   readonly repairing: boolean
 }
@@ -37,20 +37,35 @@ export async function readPosition(store: Store, relay: string): Promise<number>
 /** Writes a batch and returns how many terms it had. */
 export function writeBatch(store: Store, batch: Batch): Promise<number> {
   return store.db.transaction().execute(async db => {
+    // The answer to a COMMIT can be lost, and the batch comes once more.
+    if (!(await moveTo(db, batch))) return 0
     if (batch.repairing) await restoreSessions(db, batch)
     await addTallies(db, batch.tallies)
     // Afterwards: of sessions that are over nothing is counted any more.
     if (batch.repairing) await restoreEnds(db, batch)
     await addViews(db, batch)
     await forgetDeleted(db, batch)
-    const count = await addTerms(db, batch.terms)
-    await db
-      .insertInto('record_positions')
-      .values({ relay: batch.relay, sequence: batch.position })
-      .onConflict(conflict => conflict.column('relay').doUpdateSet({ sequence: batch.position }))
-      .execute()
-    return count
+    return addTerms(db, batch.terms)
   })
+}
+
+/** Whether it was not there yet. */
+async function moveTo(db: Kysely<Schema>, { relay, position }: Batch): Promise<boolean> {
+  if (position === undefined) return true
+  const moved = await db
+    .insertInto('record_positions')
+    .values({ relay, sequence: position })
+    .onConflict(conflict =>
+      conflict.column('relay').doUpdateSet({ sequence: position }).where('record_positions.sequence', '<', position),
+    )
+    .returning('sequence')
+    .executeTakeFirst()
+  return moved !== undefined
+}
+
+/** The record has no more than this. */
+export async function setBack(store: Store, relay: string, sequence: number): Promise<void> {
+  await store.db.updateTable('record_positions').set({ sequence }).where('relay', '=', relay).execute()
 }
 
 async function addTerms(db: Kysely<Schema>, terms: Batch['terms']): Promise<number> {
@@ -123,15 +138,15 @@ async function restoreSessions(db: Kysely<Schema>, { relay, events }: Batch): Pr
 }
 
 async function restoreEnds(db: Kysely<Schema>, { events }: Batch): Promise<void> {
-  for (const { sequence, timeMs, body } of events) {
-    if (body.type !== 'session.end') continue
-    await db
-      .updateTable('sessions')
-      .set({ ended_ms: timeMs, end_code: body.code, last_event: sequence })
-      .where('id', '=', body.session)
-      .where(({ or, eb }) => or([eb('ended_ms', 'is', null), eb('end_code', '=', 'lost')]))
-      .execute()
-  }
+  const ends = events.flatMap(({ sequence, timeMs, body }) =>
+    body.type === 'session.end' ? [{ session: body.session, code: body.code, sequence, timeMs }] : [],
+  )
+  if (ends.length === 0) return
+  await sql`update sessions set ended_ms = new.ended_ms, end_code = new.end_code, last_event = new.last_event
+    from unnest(${ends.map(({ session }) => session)}::text[], ${ends.map(({ timeMs }) => timeMs)}::bigint[],
+      ${ends.map(({ code }) => code)}::text[], ${ends.map(({ sequence }) => sequence)}::bigint[])
+      new (id, ended_ms, end_code, last_event)
+    where sessions.id = new.id and (sessions.ended_ms is null or sessions.end_code = 'lost')`.execute(db)
 }
 
 /** A target's labels are not in the record: those it has now stand for them, and without any the person alone sees the session. */

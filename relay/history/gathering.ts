@@ -10,12 +10,17 @@ type CommandBody = Extract<EventBody, { type: 'command' }>
 /** A session that runs one statement again and again is found by it once. */
 export class Gathering {
   readonly #events: StoredEvent[] = []
-  readonly #tallies = new Map<string, Tally>()
+  readonly #tallies: Map<string, Tally>
   /** The newest command of each session with these facts: rooms that know a statement from before give the very same ones. */
   readonly #commands = new Map<string, Map<CommandBody['facts'], CommandBody>>()
   #first = Number.MAX_SAFE_INTEGER
   #newest = 0
   #characters = 0
+
+  /** `tallies`: counts that this adds to. */
+  constructor(tallies = new Map<string, Tally>()) {
+    this.#tallies = tallies
+  }
 
   /** Those that say something new, in order. */
   get events(): readonly StoredEvent[] {

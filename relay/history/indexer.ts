@@ -4,22 +4,23 @@ import type { Log } from '@gate/shared/log'
 import { sql } from 'kysely'
 import type { EventBody, StoredEvent } from '../record/events.ts'
 import { type Store, storeErrors } from '../store/store.ts'
-import { type Batch, readPosition, writeBatch } from './batch.ts'
+import { type Batch, readPosition, setBack, writeBatch } from './batch.ts'
 import { charactersOf, Gathering } from './gathering.ts'
+import { KnownTerms } from './known-terms.ts'
 import type { EventSource } from './source.ts'
-import { termsOf } from './terms.ts'
+import type { Tally } from './terms.ts'
 
 /** Events wait this long for others to be written with. */
 const BATCH_DELAY_MS = 1_000
 /** Events, and characters of their texts, that wait for the store; what comes then is read from the record afterwards. */
 const MAX_QUEUED_EVENTS = 5_000
 const MAX_QUEUED_CHARACTERS = 16 * 1024 * 1024
+/** Ends of sessions that wait for the end of a repair. */
+const MAX_CLOSING_EVENTS = 50_000
+/** Sessions whose counts do. */
+const MAX_REPAIRED_SESSIONS = 50_000
 /** While the store does not answer. */
 const RETRY_MS = 1_000
-/** Different terms of one session; what it has beyond them is not found. */
-export const MAX_TERMS_PER_SESSION = 2_000
-/** Terms remembered as written, over all sessions. */
-const MAX_REMEMBERED_TERMS = 200_000
 /** The planner's statistics are taken anew after so many new terms: an embedded store does not do it by itself. */
 const ANALYZE_AFTER_TERMS = 100_000
 
@@ -35,23 +36,10 @@ const learned = new Set([
   'retention',
 ] satisfies StoredEvent['body']['type'][] as string[])
 
-/** Texts of one session whose words are remembered as taken; beyond them all are forgotten. */
-const MAX_TAKEN_TEXTS = 100
-/** Longer ones are read again. */
-const TAKEN_TEXT_LENGTH = 1_000
+const nothingCounted: ReadonlyMap<string, Tally> = new Map()
 
-interface Known {
-  readonly terms: Set<string>
-  /** Statements with which the terms were taken, as `sayingOf` says them: the same one adds nothing. */
-  readonly taken: Set<string>
-  count: number
-}
-
-/** All that the terms of a command depend on; undefined when it is not worth remembering. */
-function sayingOf(body: EventBody): string | undefined {
-  if (body.type !== 'command' || body.text.length > TAKEN_TEXT_LENGTH) return undefined
-  return `${body.action}\0${body.decision.rule}\0${body.settled?.rule ?? ''}\0${body.text}`
-}
+/** Nothing is counted of a session after its end, and of one that is deleted nothing is left. */
+const isClosing = ({ type }: EventBody): boolean => type === 'session.end' || type === 'retention'
 
 export class SessionIndexer implements AsyncDisposable {
   readonly #store: Store
@@ -73,8 +61,7 @@ export class SessionIndexer implements AsyncDisposable {
   #running: Promise<void> | undefined
   #closed = false
   #failing = false
-  readonly #sessions = new Map<string, Known>()
-  #remembered = 0
+  readonly #terms = new KnownTerms()
   #unanalysed = 0
 
   private constructor(store: Store, relay: string, source: EventSource, position: number, clock: Clock, log: Log) {
@@ -102,6 +89,8 @@ export class SessionIndexer implements AsyncDisposable {
     log: Log,
   ): Promise<SessionIndexer> {
     const position = await storeErrors(() => readPosition(store, relay))
+    // A record that was cut in a crash gives numbers once more which the store has seen.
+    if (position > source.sequence) await storeErrors(() => setBack(store, relay, source.sequence))
     await storeErrors(() => endLost(store, relay, source.sequence, clock.now(), 'all'))
     const indexer = new SessionIndexer(store, relay, source, position, clock, log)
     indexer.#schedule(0)
@@ -158,9 +147,13 @@ export class SessionIndexer implements AsyncDisposable {
       )
       .finally(() => {
         this.#running = undefined
-        if (this.#queue.length > 0 || this.#gap !== undefined) this.#schedule(this.#failing ? RETRY_MS : BATCH_DELAY_MS)
+        if (this.#waits) this.#schedule(this.#failing ? RETRY_MS : BATCH_DELAY_MS)
       })
     return this.#running
+  }
+
+  get #waits(): boolean {
+    return this.#queue.length > 0 || this.#writing !== undefined || this.#gap !== undefined
   }
 
   #worked(error: unknown): void {
@@ -175,8 +168,8 @@ export class SessionIndexer implements AsyncDisposable {
     for (;;) {
       this.#writing ??= this.#next(until)
       if (this.#writing === undefined) break
-      const { events, characters } = this.#writing
-      await this.#write(this.#writing, false)
+      const { events, tallies, newest, characters } = this.#writing
+      await this.#write({ events, tallies, position: newest, repairing: false })
       this.#writing = undefined
       this.#queuedEvents -= events.length
       this.#queuedCharacters -= characters
@@ -187,7 +180,9 @@ export class SessionIndexer implements AsyncDisposable {
     const newest = this.#newest
     this.#gap = undefined
     try {
-      await this.#repair(from, newest)
+      // Of a repair that failed at its very end nobody knows whether it is written.
+      const known = await storeErrors(() => readPosition(this.#store, this.#relay))
+      await this.#repair(Math.max(from, known + 1), newest)
     } catch (thrown) {
       this.#gap = from
       this.#queue = []
@@ -197,81 +192,57 @@ export class SessionIndexer implements AsyncDisposable {
     }
   }
 
-  /** Takes what is to be written next: what is full, or has waited since before `until`. */
+  /** Takes what is to be written next: what is full, or has waited since before `until`; before a gap is filled, everything. */
   #next(until: number): Gathering | undefined {
     const [next] = this.#queue
-    return next !== undefined && (next.isFull || next.first <= until) ? this.#queue.shift() : undefined
+    return next !== undefined && (next.isFull || next.first <= until || this.#gap !== undefined)
+      ? this.#queue.shift()
+      : undefined
   }
 
   async #repair(from: number, until: number): Promise<void> {
     const begun = this.#clock.monotonic()
-    let gathering = new Gathering()
+    // What is read is read from the start again when this fails half-way: it is counted in the end, and what is over is not counted.
+    const counts = new Map<string, Tally>()
+    const closing: StoredEvent[] = []
+    let gathering = new Gathering(counts)
     let count = 0
     for await (const event of this.#source.readFrom(from)) {
       if (this.#closed) return
       if (event.sequence > until || !learned.has(event.body.type)) continue
       count += 1
-      gathering.add(event)
-      if (!gathering.isFull) continue
+      if (isClosing(event.body)) closing.push(event)
+      else gathering.add(event)
+      const isTooMuch = closing.length >= MAX_CLOSING_EVENTS || counts.size >= MAX_REPAIRED_SESSIONS
+      if (!gathering.isFull && !isTooMuch) continue
       // Sessions may come one after the other: only at the end is everything before `until` known.
-      await this.#write(gathering, true, from - 1)
-      gathering = new Gathering()
+      const events = isTooMuch ? [...gathering.events, ...closing.splice(0)] : gathering.events
+      await this.#write({ events, tallies: isTooMuch ? counts : nothingCounted, position: undefined, repairing: true })
+      if (isTooMuch) counts.clear()
+      gathering = new Gathering(counts)
     }
-    await this.#write(gathering, true, until)
+    const events = [...gathering.events, ...closing]
+    await this.#write({ events, tallies: counts, position: until, repairing: true })
     await storeErrors(() => endLost(this.#store, this.#relay, until, this.#clock.now(), 'restored'))
     this.#log.info('index.repaired', { count, durationMs: Math.round(this.#clock.monotonic() - begun) })
   }
 
-  async #write({ events, tallies, newest }: Gathering, repairing: boolean, position = newest): Promise<void> {
+  async #write(part: Omit<Batch, 'relay' | 'terms'>): Promise<void> {
+    const { events } = part
     const terms = new Map<string, string[]>()
-    for (const { body } of events) if ('session' in body) this.#collect(terms, body.session, body)
-    const batch: Batch = {
-      relay: this.#relay,
-      events,
-      tallies,
-      terms,
-      position,
-      repairing,
-    }
+    for (const { body } of events) if ('session' in body) this.#terms.collect(terms, body.session, body)
+    const batch: Batch = { ...part, relay: this.#relay, terms }
     try {
       this.#unanalysed += await storeErrors(() => writeBatch(this.#store, batch))
     } catch (thrown) {
       // What was taken for written is not.
-      this.#sessions.clear()
-      this.#remembered = 0
+      this.#terms.clear()
       throw thrown
     }
-    for (const { body } of events) if (body.type === 'session.end') this.#forget(body.session)
+    for (const { body } of events) if (body.type === 'session.end') this.#terms.forget(body.session)
     if (this.#unanalysed < ANALYZE_AFTER_TERMS) return
     this.#unanalysed = 0
     await analyze(this.#store)
-  }
-
-  /** Adds the terms that the session does not have yet. */
-  #collect(terms: Map<string, string[]>, session: string, body: EventBody): void {
-    const before = this.#sessions.get(session)
-    const saying = sayingOf(body)
-    if (before !== undefined && (before.count >= MAX_TERMS_PER_SESSION || before.taken.has(saying ?? ''))) return
-    const found = termsOf(body)
-    if (found.length === 0) return
-    if (this.#remembered > MAX_REMEMBERED_TERMS) {
-      this.#sessions.clear()
-      this.#remembered = 0
-    }
-    const known = this.#sessions.get(session) ?? { terms: new Set<string>(), taken: new Set<string>(), count: 0 }
-    this.#sessions.set(session, known)
-    if (known.taken.size >= MAX_TAKEN_TEXTS) known.taken.clear()
-    if (saying !== undefined) known.taken.add(saying)
-    const news = found.filter(term => !known.terms.has(term)).slice(0, MAX_TERMS_PER_SESSION - known.count)
-    for (const term of news) known.terms.add(term)
-    known.count += news.length
-    this.#remembered += news.length
-    if (news.length > 0) terms.set(session, [...(terms.get(session) ?? []), ...news])
-  }
-
-  #forget(session: string): void {
-    this.#remembered -= this.#sessions.get(session)?.terms.size ?? 0
-    this.#sessions.delete(session)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,8 @@
 // Finding sessions: what was recorded is found, also after crashes, floods and the loss of the store.
+import { setTimeout as wait } from 'node:timers/promises'
 import { findSessions, type SessionFilter, type Sight } from '@gate/relay/history/find'
-import { MAX_TERMS_PER_SESSION, SessionIndexer } from '@gate/relay/history/indexer'
+import { SessionIndexer } from '@gate/relay/history/indexer'
+import { MAX_TERMS_PER_SESSION } from '@gate/relay/history/known-terms'
 import type { EventSource } from '@gate/relay/history/source'
 import { rememberTarget, sightOf, targetKey } from '@gate/relay/history/targets'
 import { wordsOf } from '@gate/relay/history/terms'
@@ -17,6 +19,7 @@ import { startPostgres } from '../../support/postgres.ts'
 import { testTree } from '../../support/record.ts'
 import { startStore } from '../../support/store.ts'
 import { temporaryDirectory } from '../../support/tmp.ts'
+import { until } from '../../support/until.ts'
 
 const postgres = await startPostgres()
 t.teardown(() => postgres[Symbol.asyncDispose]())
@@ -305,6 +308,123 @@ t.test('a flood of the same statements is counted without being read again from 
   t.same(await found(store, { action: 'update' }), ['s_1'])
   const position = await store.db.selectFrom('record_positions').selectAll().executeTakeFirstOrThrow()
   t.equal(position.sequence, recorder.sequence, 'the next start reads nothing again')
+  await recorder.close()
+})
+
+/** A store whose transactions fail when they are to: before they begin, or with the answer to their COMMIT lost. */
+function faulty(store: Store): { readonly store: Store; fail: (when: 'before' | 'after', number?: number) => void } {
+  let [when, left]: ['before' | 'after', number] = ['before', 0]
+  const failing = (): boolean => left > 0 && --left === 0
+  const db = new Proxy(store.db, {
+    get: (target, name) => {
+      // It has private fields, which a proxy has not.
+      const own: unknown = Reflect.get(target, name, target)
+      if (name !== 'transaction') return typeof own === 'function' ? own.bind(target) : own
+      return () => ({
+        execute: async (write: Parameters<ReturnType<typeof target.transaction>['execute']>[0]) => {
+          const fails = failing()
+          if (fails && when === 'before') throw new Error('connection lost')
+          const result = await target.transaction().execute(write)
+          if (fails) throw new Error('connection lost')
+          return result
+        },
+      })
+    },
+  })
+  return {
+    store: new Proxy(store, { get: (target, name) => (name === 'db' ? db : Reflect.get(target, name, target)) }),
+    /** The `number`th transaction from now on. */
+    fail: (which, number = 1) => {
+      when = which
+      left = number
+    },
+  }
+}
+
+const countsOf = (store: Store): Promise<{ id: string; commands: number; refused: number }[]> =>
+  store.db.selectFrom('sessions').select(['id', 'commands', 'refused']).orderBy('id').execute()
+
+t.test('what the store did not take is written by itself as soon as it does, and nothing is counted twice', async t => {
+  await using real = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  const { store, fail } = faulty(real)
+  await using indexer = await start(store, recorder)
+  await insert(real, recorder, { id: 's_1' })
+  await indexer.caughtUp()
+  for (const when of ['before', 'after'] as const) {
+    const [before] = await countsOf(real)
+    recorder.append(command('s_1', 1, `select ${when}`))
+    recorder.append(command('s_1', 2, 'drop table t', 'never', 'drop'))
+    fail(when)
+    await indexer.caughtUp()
+    // Nobody runs another command.
+    await until('the words are found', async () => (await found(real, { words: [when] })).length > 0)
+    await wait(1_500)
+    t.same(await countsOf(real), [
+      { id: 's_1', commands: (before?.commands ?? 0) + 2, refused: (before?.refused ?? 0) + 1 },
+    ])
+  }
+  await recorder.close()
+})
+
+t.test('what is read again from the record is counted once, wherever that fails', async t => {
+  await using real = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  const { store, fail } = faulty(real)
+  for (const id of ['s_1', 's_2', 's_3']) {
+    recorder.append(started(id, 'prod-db', undefined, alice))
+    for (let number = 1; number <= 1_200; number += 1)
+      recorder.append(
+        command(id, number, `select word${number}`, ...(number > 100 ? [] : (['never', 'drop'] as const))),
+      )
+    if (id !== 's_2') recorder.append({ type: 'session.end', session: id, code: 'ended' })
+  }
+  const expected = ['s_1', 's_2', 's_3'].map(id => ({ id, commands: 1_200, refused: 100 }))
+  for (const when of ['before', 'after'] as const) {
+    for (let number = 1; number <= 5; number += 1) {
+      await real.db.deleteFrom('sessions').execute()
+      await real.db.deleteFrom('record_positions').execute()
+      await using indexer = await start(store, recorder)
+      fail(when, number)
+      for (let tries = 0; tries < 3; tries += 1) await indexer.caughtUp()
+      t.same(await countsOf(real), expected, `${when} transaction ${number}`)
+      const ends = await real.db.selectFrom('sessions').select('end_code').orderBy('id').execute()
+      t.same(
+        ends.map(({ end_code }) => end_code),
+        ['ended', 'lost', 'ended'],
+      )
+    }
+  }
+  // The relay is killed in the middle.
+  await real.db.deleteFrom('sessions').execute()
+  await real.db.deleteFrom('record_positions').execute()
+  {
+    const killed = await start(store, recorder)
+    fail('before', 3)
+    await killed.caughtUp()
+    await killed[Symbol.asyncDispose]()
+  }
+  {
+    await using indexer = await start(store, recorder)
+    await indexer.caughtUp()
+    t.same(await countsOf(real), expected)
+  }
+  await recorder.close()
+})
+
+t.test('a record that is behind the store, since it was cut in a crash, is followed on', async t => {
+  await using store = await startStore()
+  await using directory = await temporaryDirectory('index')
+  const recorder = await openRecord(directory.path)
+  await insert(store, recorder, { id: 's_1' })
+  await store.db.insertInto('record_positions').values({ relay: 'relay_1', sequence: 1_000 }).execute()
+  await using indexer = await start(store, recorder)
+  await insert(store, recorder, { id: 's_2' })
+  recorder.append(command('s_2', 1, 'select afterwards'))
+  await indexer.caughtUp()
+  t.same(await found(store, { words: ['afterwards'] }), ['s_2'])
   await recorder.close()
 })
 
