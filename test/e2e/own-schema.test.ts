@@ -142,6 +142,20 @@ t.test('no constant is recorded that meets what was masked for somebody a moment
   )
 })
 
+t.test('what is prepared after a change is judged no more often than before it', async t => {
+  const client = await open()
+  const recorded = async (text: string): Promise<number> => {
+    await client.query({ text, values: [1] })
+    return (await world.relay.events()).filter(({ body }) => JSON.stringify(body).includes(text)).length
+  }
+  await refreshed(client)
+  const before = await recorded('select count(*) as before from plain where $1::int is null')
+  await client.query('create table public.f1 (id int)')
+  t.equal(before, 2)
+  t.equal(await recorded('select count(*) as after from plain where $1::int is null'), before)
+  await client.end()
+})
+
 t.test('event triggers may do anything', async t => {
   await world.postgres.query(
     `create function public.on_ddl() returns event_trigger language plpgsql as

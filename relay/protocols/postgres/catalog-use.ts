@@ -269,8 +269,12 @@ export class CatalogUse {
   }
 
   /** Says of what was judged by a snapshot whether it would be judged by the same one now. */
-  standing(catalog: Catalog): () => boolean {
-    return () => this.#making.size + this.#made.size === 0 && this.#source.freshCatalog() === catalog
+  standing(catalog: Catalog, gate: Masking): () => boolean {
+    const light = this.#light.count
+    const isOwn = (): boolean => !gate.masked && this.#light.count === light
+    return () =>
+      this.#making.size + this.#made.size === 0 &&
+      (this.#source.freshCatalog() === catalog || (isOwn() && this.#source.freshCatalog(this.#session) === catalog))
   }
 
   /** What commands that run change; then `over` has to be called when their transaction is. Undefined where they change nothing. */

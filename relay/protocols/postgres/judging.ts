@@ -159,7 +159,7 @@ export class Judging {
       const masked = statements.map(each => this.#masks.of(each, obligations, catalog))
       const sensitive = masked.some(each => each.sensitive)
       const guard = masked[0]?.masking?.guard
-      const stands = this.#catalogs.standing(catalog)
+      const stands = this.#catalogs.standing(catalog, this.#around.gate)
       return { kind: 'go', plans: [], prepared: { text, facts, parameterTypes, sensitive, guard, stands } }
     })
   }

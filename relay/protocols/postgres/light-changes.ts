@@ -76,6 +76,12 @@ function isLight(statement: StatementFacts): boolean {
 export class LightChanges {
   readonly #names = new Set<string>()
   #areAll = true
+  #count = 0
+
+  /** How many commands that change the catalog have ended. */
+  get count(): number {
+    return this.#count
+  }
 
   /** Whether the open transaction, or the last command, has made no other changes. */
   get areAll(): boolean {
@@ -84,6 +90,7 @@ export class LightChanges {
 
   /** A command has ended that changes the catalog. */
   ended(names: readonly string[] | undefined): void {
+    this.#count += 1
     this.#areAll &&= names !== undefined && this.#names.size < MAX_NAMES
     for (const name of names ?? []) this.#names.add(name)
   }
