@@ -22,6 +22,11 @@ export function asksForBody(expression: string): boolean {
   return /\b(?:text|body\w*|graphql\w*)\b/.test(expression)
 }
 
+/** Whether what a condition says of a request may depend on which tables it is about, or on what it calls; looked for like that. */
+export function asksForTables(expression: string): boolean {
+  return /\b(?:read|written|call|functions|nested)\b/.test(expression)
+}
+
 const zero: Readonly<Record<FactType, Fact | bigint>> = { string: '', bool: false, int: 0n, 'list<string>': [] }
 
 /** Compiled patterns of `re2()`; policies have few, and they come from the policy itself, never from requests. */

@@ -40,6 +40,8 @@ export interface Policy {
   keepsPathParameters(target: Target): boolean
   /** What of a request's body is needed: rules ask for it, people may have to see it, or nothing. */
   bodyNeed(subject: Subject, target: Target): 'rules' | 'people' | undefined
+  /** Whether which tables a command is about matters on the target: to a rule, or to a mask that names columns. */
+  asksForTables(target: Target): boolean
   /** Whether all commands on the target are recorded as they were sent, too. */
   recordsInFull(target: Target): boolean
   /** The holds of rules that are about the subject on the target, of a name when one is given. */
@@ -86,6 +88,8 @@ export function createPolicy(compiled: CompiledPolicy): Policy {
     mayOperate: (subject, target) =>
       blocks(target).some(block => block.operators.some(group => subject.groups.includes(group))),
     masks: (subject, target) => masks(blocks(target), subject),
+    asksForTables: target =>
+      blocks(target).some(block => block.rules.some(rule => rule.asksForTables) || recordMasksOf([block]).length > 0),
     recordsInFull: target => blocks(target).some(block => block.record === 'full'),
     recordMasks: perTarget(recordMasksOf),
     recordFields: perTarget(recordFieldsOf),

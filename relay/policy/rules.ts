@@ -13,7 +13,7 @@ import type {
   Vocabulary,
 } from '@gate/shared/model'
 import { configError, type Located, parseYaml } from '@gate/shared/yaml'
-import { asksForBody, type Condition, Conditions, dependsOnTime } from './conditions.ts'
+import { asksForBody, asksForTables, type Condition, Conditions, dependsOnTime } from './conditions.ts'
 import { unknownNames } from './named.ts'
 import { parseQuorum } from './quorum.ts'
 import {
@@ -34,6 +34,8 @@ export interface Rule {
   readonly dependsOnTime: boolean
   /** Whether the condition asks for what only a request's body says. */
   readonly asksForBody: boolean
+  /** Whether it asks for tables, or for what is called. */
+  readonly asksForTables: boolean
   readonly isFor: (groups: readonly string[]) => boolean
   readonly effect:
     | { readonly effect: 'allow' }
@@ -190,6 +192,7 @@ function compileRule(rule: RuleText, conditions: Conditions): Rule {
     condition: rule.when === undefined ? undefined : conditions.compile(rule.when),
     dependsOnTime: rule.when !== undefined && dependsOnTime(rule.when),
     asksForBody: rule.when !== undefined && asksForBody(rule.when),
+    asksForTables: rule.when !== undefined && asksForTables(rule.when),
     isFor: groups => inAudience(groups) && (allow === undefined || allow.some(group => groups.includes(group))),
     effect: compileEffect(rule),
     limit: compileLimit(rule),

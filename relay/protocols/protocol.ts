@@ -182,6 +182,8 @@ export interface Gate {
   judgeAgain(command: Command, verdict: Verdict): readonly Obligation[] | Deny
   /** Whether anything is masked for this person here and now. */
   readonly masked: boolean
+  /** Whether which tables a command is about matters to anybody here. */
+  readonly asksForTables: boolean
   /** What is masked for this person here and now. */
   readonly masks: readonly Obligation[]
   /** Masks that name columns and bind anybody on the target: records are read by others. The same list while policy is the same. */

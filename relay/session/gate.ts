@@ -40,6 +40,7 @@ interface Basis {
   /** What the two say of all commands: it is asked for several times with each. */
   readonly masks: readonly Obligation[]
   readonly bodyNeed: 'rules' | 'people' | undefined
+  readonly asksForTables: boolean
 }
 
 /** All that decisions depend on beside commands. */
@@ -82,6 +83,10 @@ export class SessionGate implements Gate {
 
   get masks(): readonly Obligation[] {
     return this.basis.masks
+  }
+
+  get asksForTables(): boolean {
+    return this.basis.asksForTables
   }
 
   get recordMasks(): readonly MaskObligation[] {
@@ -189,6 +194,7 @@ export class SessionGate implements Gate {
       subject,
       masks: policy.masks(subject, target),
       bodyNeed: policy.bodyNeed(subject, target),
+      asksForTables: policy.asksForTables(target),
     }
     return this.#basis
   }

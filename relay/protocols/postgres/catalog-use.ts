@@ -51,7 +51,7 @@ const concernsStatement = (change: Change, statement: StatementFacts): boolean =
   concerns(change, namesOf(statement)) || (change === 'all' && statement.newObject !== undefined)
 
 /** Whether anything is masked for whoever asks, and what is for anybody. */
-type Masking = Pick<Gate, 'masked' | 'recordMasks'>
+type Masking = Pick<Gate, 'masked' | 'recordMasks' | 'asksForTables'>
 
 /** Says that a change of this session is over. */
 type End = () => void
@@ -206,8 +206,9 @@ export class CatalogUse {
       return fresh
     }
     const older = gate.masked ? undefined : this.#source.freshCatalog(this.#session)
-    const isRedacted = gate.recordMasks.length > 0
-    return older !== undefined && this.#light.leave(statements, older, isRedacted) ? older : undefined
+    if (older === undefined) return undefined
+    const matters = { tables: gate.asksForTables, constants: gate.recordMasks.length > 0 }
+    return this.#light.leave(statements, older, matters) ? older : undefined
   }
 
   #isEnough(statements: readonly Resolved[], fresh: Catalog, gate: Pick<Gate, 'masked'>): boolean {

@@ -72,6 +72,14 @@ function isLight(statement: StatementFacts): boolean {
   }
 }
 
+/** What of a statement's tables matters to somebody. */
+export interface Matters {
+  /** Which they are: to a rule, or to a mask. */
+  readonly tables: boolean
+  /** Which columns they have: something is masked for somebody, and what is recorded of a constant depends on it. */
+  readonly constants: boolean
+}
+
 /** Those of one session that the newest snapshot lacks. */
 export class LightChanges {
   readonly #names = new Set<string>()
@@ -105,21 +113,19 @@ export class LightChanges {
     this.#names.clear()
   }
 
-  /**
-   * Whether statements mean the same with and without them, by a snapshot that lacks them. `isRedacted`: something is masked for
-   * somebody, so that what is recorded of a constant depends on which columns there are.
-   */
-  leave(statements: readonly Resolved[], catalog: Catalog, isRedacted: boolean): boolean {
+  /** Whether statements mean the same with and without them, by a snapshot that lacks them. */
+  leave(statements: readonly Resolved[], catalog: Catalog, matters: Matters): boolean {
     if (this.#names.size === 0) return false
     return statements.every(
-      ({ effective, unknown }) => unknown === undefined && this.#leaves(effective, catalog, isRedacted),
+      ({ effective, unknown }) => unknown === undefined && this.#leaves(effective, catalog, matters),
     )
   }
 
-  #leaves(statement: StatementFacts, catalog: Catalog, isRedacted: boolean): boolean {
+  #leaves(statement: StatementFacts, catalog: Catalog, { tables, constants: isRedacted }: Matters): boolean {
     const { parts, naming, types } = statement
     if (types.some(type => this.#isOfType(type))) return false
     const named = namesOf(statement)
+    if (!tables && this.#runsNothing(statement, catalog)) return true
     const concerned = named.filter(({ name }) => this.#names.has(asRead(name)))
     if (isLightHere(statement, catalog)) {
       if (isRedacted && concerned.length > 0 && hasConstants(statement)) return false
@@ -128,6 +134,18 @@ export class LightChanges {
     if (naming !== undefined || concerned.length > 0 || !parts.every(({ action }) => namingAll.has(action)))
       return false
     return named.every(each => this.#isSure(each, statement, catalog))
+  }
+
+  /** Whether it runs no code by what it names; a view or a table with triggers may be gone, and something else have its name. */
+  #runsNothing(statement: StatementFacts, catalog: Catalog): boolean {
+    const { parts, naming } = statement
+    const concerned = namesOf(statement).filter(({ name }) => this.#names.has(asRead(name)))
+    const isPlain = ({ schema, name }: RelationName): boolean =>
+      catalog.resolve(schema, name).every(({ oid }) => !catalog.isView(oid) && !catalog.isCaller(oid))
+    if (!concerned.every(isPlain)) return false
+    return (
+      isLightHere(statement, catalog) || (naming === undefined && parts.every(({ action }) => namingAll.has(action)))
+    )
   }
 
   /** Rows of a table are a type, and so are arrays of them. */

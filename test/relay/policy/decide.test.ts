@@ -171,3 +171,18 @@ t.test('a decision', async t => {
     t.equal(loaded.mayView(subject('audit'), target({ env: 'prod' }, 'other')), false)
   })
 })
+
+t.test('whether it matters which tables a command is about is said too often rather than too seldom', async t => {
+  const asks = (...rules: string[]): boolean =>
+    policy(
+      `targets: [{ match: { name: prod-db }, allow: { groups: [x] }, rules: [${rules.join(', ')}] }]`,
+    ).asksForTables(target())
+  t.equal(asks('{ name: a, allow: [x] }'), false)
+  t.equal(asks(`{ name: a, when: 'op.action == "drop" && !op.hasWhere', deny: no }`, '{ name: b, allow: [x] }'), false)
+  t.equal(asks('{ name: a, allow: [x] }', '{ name: b, when: "size(op.written) > 1", deny: no }'), true)
+  t.equal(asks('{ name: b, when: "op.read.exists(each, each == \'a\')", deny: no }'), true)
+  t.equal(asks(`{ name: b, when: 'size(op.read) == 0', deny: no }`), true)
+  t.equal(asks('{ name: b, when: "op.action == \'call\'", deny: no }'), true)
+  t.equal(policy(sample).asksForTables(target()), true, 'columns are masked for somebody')
+  t.equal(policy(sample).asksForTables(target({ env: 'none' })), false)
+})

@@ -46,7 +46,7 @@ function session() {
     /** Has the catalog of then, and what counts while others change it, seen by all that remember something. */
     async judge(statement: Resolved, catalog: Catalog): Promise<readonly WeakRef<Catalog>[]> {
       newest = catalog
-      const derived = await catalogs.for([statement], { masked: true, recordMasks: masks })
+      const derived = await catalogs.for([statement], { masked: true, recordMasks: masks, asksForTables: true })
       for (const each of [catalog, derived]) {
         statementMasks.refusal(statement, masks, each)
         statementMasks.of(statement, masks, each)
