@@ -1,20 +1,16 @@
 // Which snapshot of the catalog statements are judged by: a fresh one, and a new one where names are unknown or have changed.
 import type { Clock } from '@gate/shared/clock'
-import type { Outcome } from '../machine.ts'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
-import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
-import { callsNothing, declaresHold, namesNothing, redefines } from './catalog-bearing.ts'
-import { definesOfCode } from './definitions-of-code.ts'
-import { LightChanges, lightChangeOf } from './light-changes.ts'
+import { callsNothing, namesNothing, redefines } from './catalog-bearing.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
-import type { StatementPlan } from './pending.ts'
-import { type Resolved, withFault } from './resolving.ts'
-import { type Change, changeOf, concerns, isPrivate, namesOf, type SchemaChanges, together } from './schema-changes.ts'
-import { changesCatalog, workOut } from './worked-out.ts'
+import { type ChangesOfTarget, OwnChanges } from './own-changes.ts'
+import type { Resolved } from './resolving.ts'
+import { type Change, changeOf, concerns, namesOf, together } from './schema-changes.ts'
+import { workOut } from './worked-out.ts'
 
 /** An answer that comes within this is one to what was judged; a later one may be to what names mean by then. */
 const SOON_MS = 250
@@ -23,17 +19,13 @@ const SOON_MS = 250
 const LOOK_AGAIN_MS = 5_000
 
 /** Where snapshots come from. */
-export interface CatalogSource {
+export interface CatalogSource extends ChangesOfTarget {
   /** The catalog, if a young enough snapshot is at hand; for `owner` also one that lacks nothing but changes of its own. */
   freshCatalog(owner?: symbol): Catalog | undefined
   /** The newest snapshot, however old it is and whatever has changed since. */
   newestCatalog(): Catalog | undefined
   /** A snapshot read from now on. */
   readCatalog(): Promise<Catalog>
-  /** The catalog may have changed; with `owner`, in a way that this session can do without. */
-  catalogChanges(owner?: symbol): void
-  /** Those of all sessions with the target that are not committed, or just were. */
-  readonly changes: SchemaChanges
 }
 
 /** A snapshot in which more counts than it shows. */
@@ -53,45 +45,14 @@ const concernsStatement = (change: Change, statement: StatementFacts): boolean =
 /** Whether anything is masked for whoever asks, and what is for anybody. */
 type Masking = Pick<Gate, 'masked' | 'recordMasks' | 'asksForTables'>
 
-/** Says that a change of this session is over. */
-type End = () => void
-
-interface Changing {
-  /** Undefined for a command that changes no names. */
-  readonly end: End | undefined
-  /** Whether it can matter to this session before others see it. */
-  readonly matters: boolean
-  /** Tables that it is about, where it is light. */
-  readonly light: readonly string[] | undefined
-}
-
-/** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
-const AFTERMATH_MS = 60_000
-
 const none: ReadonlySet<string> = new Set()
-
-const beside =
-  'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
 
 export class CatalogUse {
   readonly #source: CatalogSource
   readonly #clock: Clock
-  /** What changes of this session are known by long after it: not by itself, which would keep all that it remembers. */
-  readonly #session = Symbol('session')
+  /** What this session itself changes. */
+  readonly own: OwnChanges
   #lookedMs = Number.NEGATIVE_INFINITY
-  /** Commands that change the catalog, until they end. */
-  readonly #changing = new Map<number, Changing>()
-  /** Of the open transaction. */
-  #uncommitted: End[] = []
-  /** Names under which commands make what may call, until these end; and those of the open transaction. */
-  readonly #making = new Map<number, readonly string[]>()
-  readonly #made = new Set<string>()
-  /** Commands that define what names somebody's code: after them, to make functions anew is to say what it calls. */
-  readonly #code = new Begun()
-  #changedInTransaction = false
-  readonly #light = new LightChanges()
-  /** Commands that declare a cursor WITH HOLD. */
-  readonly #holding = new Begun()
   /** How many changes had begun when a snapshot was last asked for. */
   #since = 0
   /** The last of each snapshot, and each by itself. A session that does nothing keeps no snapshot alive. */
@@ -101,6 +62,7 @@ export class CatalogUse {
   constructor(source: CatalogSource, clock: Clock) {
     this.#source = source
     this.#clock = clock
+    this.own = new OwnChanges(source)
   }
 
   /**
@@ -111,11 +73,11 @@ export class CatalogUse {
   for(statements: readonly Resolved[], gate: Masking): Catalog | Promise<Catalog> {
     this.#since = this.#source.changes.count
     // What is committed while a snapshot is read need not be in it.
-    const before = this.#source.changes.openTo(this.#session)
+    const before = this.#source.changes.openTo(this.own.session)
     const snapshot = this.#snapshot(statements, gate)
     const mayMake = this.#mayMake(statements)
     const mayChange = (before !== undefined || statements.length > 1) && gate.masked
-    const redefined = this.#code.isAny && statements.some(({ effective }) => redefines(effective))
+    const redefined = this.own.defineCode && statements.some(({ effective }) => redefines(effective))
     if (!mayChange && !mayMake && !redefined) return snapshot
     return then(snapshot, catalog => {
       const change = mayChange ? this.#changeFor(statements, catalog, before) : undefined
@@ -125,32 +87,16 @@ export class CatalogUse {
     })
   }
 
-  /**
-   * COMMIT runs what is left of a cursor WITH HOLD (PersistHoldablePortal in src/backend/commands/portalcmds.c), and nobody decides
-   * over it then: the functions that it calls have to stay those that were decided over.
-   */
-  besideCursors(statements: readonly Resolved[]): readonly Resolved[] {
-    let holds = this.#holding.isAny
-    return statements.map(statement => {
-      const { effective } = statement
-      if (holds && redefines(effective)) return withFault(statement, beside)
-      holds ||= declaresHold(effective)
-      return statement
-    })
-  }
-
   /** Whether this session makes what may call, or one of the statements does before another: nobody else can call it yet. */
   #mayMake(statements: readonly Resolved[]): boolean {
-    const isMaking =
-      this.#making.size + this.#made.size > 0 ||
-      statements.slice(0, -1).some(({ effective }) => mayMakeCallers(effective))
+    const isMaking = this.own.areMaking || statements.slice(0, -1).some(({ effective }) => mayMakeCallers(effective))
     return isMaking && !statements.every(callsNothing)
   }
 
   /** What is made of what is being made is found in the catalog in which that counts. */
   #whileMaking(statements: readonly Resolved[], change: Change | undefined, from: Catalog, defines: boolean): Catalog {
     const before = statements.slice(0, -1)
-    const made = new Set([...this.#made, ...[...this.#making.values()].flat()])
+    const made = new Set(this.own.made)
     for (;;) {
       const catalog = this.#while(change, made, from, defines)
       const known = made.size
@@ -202,13 +148,13 @@ export class CatalogUse {
   #fresh(statements: readonly Resolved[], gate: Masking): Catalog | undefined {
     const fresh = this.#source.freshCatalog()
     if (fresh !== undefined) {
-      if (!this.#changedInTransaction && this.#changing.size === 0) this.#light.shown()
+      if (!this.own.areAny) this.own.light.shown()
       return fresh
     }
-    const older = gate.masked ? undefined : this.#source.freshCatalog(this.#session)
+    const older = gate.masked ? undefined : this.#source.freshCatalog(this.own.session)
     if (older === undefined) return undefined
     const matters = { tables: gate.asksForTables, constants: gate.recordMasks.length > 0 }
-    return this.#light.leave(statements, older, matters) ? older : undefined
+    return this.own.light.leave(statements, older, matters) ? older : undefined
   }
 
   #isEnough(statements: readonly Resolved[], fresh: Catalog, gate: Pick<Gate, 'masked'>): boolean {
@@ -228,30 +174,10 @@ export class CatalogUse {
     return !gate.masked && this.#clock.monotonic() - this.#lookedMs < LOOK_AGAIN_MS
   }
 
-  /**
-   * These commands carry out the statement. Who sees everything has nothing to gain from changing what names of relations mean;
-   * who may not call everything has from changing those of functions.
-   */
-  runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
-    if (declaresHold(statement)) this.#holding.add(commands)
-    if (!changesCatalog(statement)) return
-    if (definesOfCode(statement, catalog)) this.#code.add(commands)
-    const made = madeBy(statement, catalog)
-    if (made.length > 0) for (const number of commands) this.#making.set(number, made)
-    const own = gate.masked ? changeOf(statement) : undefined
-    const change = own === undefined ? undefined : catalog.withFamilies(own)
-    const light = gate.masked ? undefined : lightChangeOf(statement, catalog)
-    for (const number of commands) {
-      const end =
-        change === undefined ? undefined : this.#source.changes.begin(change, this.#session, isPrivate(statement))
-      this.#changing.set(number, { end, matters: gate.masked, light })
-    }
-  }
-
   /** Says of a statement that was judged just now whether that still holds. Later commands of this session come after it. */
   currency(statement: StatementFacts): () => boolean {
     const since = this.#since
-    return () => !this.#source.changes.concernedSince(since, namesOf(statement), this.#session)
+    return () => !this.#source.changes.concernedSince(since, namesOf(statement), this.own.session)
   }
 
   /** For a statement that was judged just now by a catalog: whether its answer comes so late that it has to be judged once more, and by which. */
@@ -271,79 +197,10 @@ export class CatalogUse {
 
   /** Says of what was judged by a snapshot whether it would be judged by the same one now. */
   standing(catalog: Catalog, gate: Masking): () => boolean {
-    const light = this.#light.count
-    const isOwn = (): boolean => !gate.masked && this.#light.count === light
+    const light = this.own.light.count
+    const isOwn = (): boolean => !gate.masked && this.own.light.count === light
     return () =>
-      this.#making.size + this.#made.size === 0 &&
-      (this.#source.freshCatalog() === catalog || (isOwn() && this.#source.freshCatalog(this.#session) === catalog))
-  }
-
-  /** What commands that run change; then `over` has to be called when their transaction is. Undefined where they change nothing. */
-  changes(commands: readonly number[]): Pick<StatementPlan, 'changesNames' | 'changesCatalog'> | undefined {
-    if (this.#changing.size === 0 && !this.#holding.isUnderWay) return undefined
-    const changesNames = commands.some(
-      number => this.#changing.get(number)?.end !== undefined || this.#making.has(number) || this.#holding.has(number),
-    )
-    return { changesNames, changesCatalog: commands.some(number => this.#changing.has(number)) }
-  }
-
-  /** What others see changes when a command ends and again when its transaction does. */
-  ended({ command, status, inTransaction = false }: Outcome): void {
-    this.#holding.ended(command)
-    this.#code.ended(command)
-    const changing = this.#changing.get(command)
-    if (changing !== undefined) {
-      this.#changing.delete(command)
-      if (changing.end !== undefined) this.#uncommitted.push(changing.end)
-      for (const name of this.#making.get(command) ?? []) this.#made.add(name)
-      this.#making.delete(command)
-      this.#changedInTransaction = true
-      this.#light.ended(changing.light)
-      // No snapshot shows what is not committed: a migration in one transaction would read one after the other for nothing.
-      if (!inTransaction || changing.matters) this.#changed()
-    }
-    if (this.#changedInTransaction && status === 'COMMIT') {
-      this.#changedInTransaction = false
-      this.#changed()
-    }
-  }
-
-  #changed(): void {
-    this.#source.catalogChanges(this.#light.areAll ? this.#session : undefined)
-  }
-
-  /** A command that was to run did not. */
-  unsent(command: number): void {
-    this.#changing.get(command)?.end?.()
-    this.#changing.delete(command)
-    this.#making.delete(command)
-    this.#holding.unsent(command)
-    this.#code.unsent(command)
-  }
-
-  /** A transaction is over: what was changed in it is committed, or never was. */
-  over(): void {
-    this.#holding.over()
-    this.#code.over()
-    if (this.#uncommitted.length + this.#made.size > 0 || this.#changedInTransaction) {
-      this.#changedInTransaction = false
-      for (const end of this.#uncommitted) end()
-      this.#uncommitted = []
-      this.#made.clear()
-      this.#changed()
-    }
-    this.#light.over()
-  }
-
-  /** The session is. */
-  close(): void {
-    this.over()
-    const left = [...this.#changing.values()].flatMap(({ end }) => end ?? [])
-    this.#changing.clear()
-    if (left.length === 0) return
-    setTimeout(() => {
-      for (const end of left) end()
-      this.#source.catalogChanges()
-    }, AFTERMATH_MS).unref()
+      !this.own.areMaking &&
+      (this.#source.freshCatalog() === catalog || (isOwn() && this.#source.freshCatalog(this.own.session) === catalog))
   }
 }

@@ -104,21 +104,21 @@ export class Judging {
 
   /** A command has ended, which can change the catalog. */
   ended(outcome: Outcome): void {
-    this.#catalogs.ended(outcome)
+    this.#catalogs.own.ended(outcome)
     this.#own.ended(outcome.command)
     this.#madeUnder.ended(outcome.command)
   }
 
   /** A command that was let go on did not. */
   unsent(command: number): void {
-    this.#catalogs.unsent(command)
+    this.#catalogs.own.unsent(command)
     this.#own.unsent(command)
     this.#madeUnder.unsent(command)
   }
 
   /** A transaction is over. */
   over(): void {
-    this.#catalogs.over()
+    this.#catalogs.own.over()
     this.#own.over()
     this.#madeUnder.over()
   }
@@ -129,7 +129,7 @@ export class Judging {
   }
 
   close(): void {
-    this.#catalogs.close()
+    this.#catalogs.own.close()
   }
 
   /** Which columns of a catalog are masked. */
@@ -167,7 +167,7 @@ export class Judging {
   /** What runs, with everything that was sent along with it. */
   decide(given: readonly Resolved[], sent: Sent, tell: (unit: Buffer) => void, signal: AbortSignal): Maybe<Answer> {
     if (given.length === 0) return { kind: 'go', plans: [] }
-    const read = this.#underSame(this.#catalogs.besideCursors(given))
+    const read = this.#underSame(this.#catalogs.own.besideCursors(given))
     const parameters = showParameters(sent.parameters, sent.types, sent.uninspectedBytes)
     return this.#withCatalog(read, catalog => {
       const statements = this.#besideOthers(read, catalog)
@@ -243,7 +243,7 @@ export class Judging {
     this.#pathChanged ||= statements.some(({ effective }) => changesPath(effective))
     for (const [index, { effective }] of statements.entries()) {
       const numbers = plans[index]?.commands ?? []
-      this.#catalogs.runs(effective, numbers, catalog, this.#around.gate)
+      this.#catalogs.own.runs(effective, numbers, catalog, this.#around.gate)
       this.#own.begins(effective, numbers, catalog)
     }
     for (const [index, statement] of statements.entries()) {
@@ -281,7 +281,7 @@ export class Judging {
   }
 
   #marked(plan: StatementPlan, statement: Resolved | undefined, catalog: Catalog): StatementPlan {
-    const changes = this.#catalogs.changes(plan.commands)
+    const changes = this.#catalogs.own.changes(plan.commands)
     const catalogMarked = changes === undefined ? plan : { ...plan, ...changes }
     const endsWith = [this.#own, this.#madeUnder].some(each => each.endWithTransaction(plan.commands))
     const marked = endsWith ? { ...catalogMarked, changesCatalog: true } : catalogMarked

@@ -72,7 +72,7 @@ t.test('a session that changed the schema and is over', async t => {
       changes,
     }
     const use = new CatalogUse(source, systemClock)
-    use.runs(facts, [1], catalog, { masked: true })
+    use.own.runs(facts, [1], catalog, { masked: true })
     return new WeakRef(use)
   })()
   t.equal(changes.count, before + 1)
