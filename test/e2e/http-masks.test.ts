@@ -19,7 +19,7 @@ targets:
       - { name: no-admins, when: '"role=admin" in op.parameters', deny: "No." }
       - { name: held, when: 'op.path.startsWith("/held/")', hold: { approvers: "1 of dba", expires: 60s } }
     mask:
-      - { fields: ["data.users.email", "**.vin", "**.etag"], for: { groups: [support] }, with: redact }
+      - { fields: ["data.users.email", "**.vin", "**.etag", "**.plate_number", "**.2fa_code"], for: { groups: [support] }, with: redact }
       - { fields: ["**.total"], routes: ["/reports/{id}", "/cars/{car}/log"], for: { groups: [support] }, with: redact }
 `
 
@@ -293,6 +293,31 @@ t.test('fields that a query asks for under other names', async t => {
       'select="vin"->"region"',
       'select=...users(n)',
     ],
+    ...[
+      'select=v         :vin',
+      'select=v\t:\tvin',
+      'select=v%C2%A0:vin',
+      'select=...          users(n)',
+      'select=v$:vin',
+    ],
+    ...['select=v:"v\\in"', 'select="a;b":vin', 'columns=n-vin as v', 'select=s:2fa_code', 'select=v:Plate Number'],
+    ...['$expand=cars($compute=vin as v;$select=v)', '$expand=cars($apply=aggregate(vin with max as m))'],
+    ...[
+      'json.fields=v:vin',
+      'json.params.fl=v:vin',
+      'cars.fl=v:vin',
+      'json={fields:"v:vin"}',
+      'json={"fields":"v:vin"}',
+    ],
+    ...['fl=%24{x}&x=v:vin', 'fl=n,field(vin)', 'fl=concat(n,vin)', 'fields=year(vin)', 'fields=n,upper( vin )'],
+    ...['deep[cars][_alias][v]=vin', 'deep={"cars":{"_alias":{"v":"vin"}}}', 'query[alias][v]=vin'],
+    ...[
+      'include_fields=$users(*) as p',
+      '_fields=v:vin',
+      'group_by=vin as v',
+      'outFields=vin as v',
+      'attributes=vin as v',
+    ],
   ]) {
     const before = world.service.asked.length
     const path = `/cars?${query.replaceAll(/[ "{}<>]/g, encodeURIComponent)}`
@@ -311,6 +336,20 @@ t.test('fields that a query asks for under other names', async t => {
       'q=in:vin',
       'fields={"vin":1,"n":true}',
     ],
+    ...[
+      'fields=items(vin,n)',
+      '$expand=cars($select=vin;$orderby=n desc)',
+      'fields=cars(vin,day(n))',
+      'expand[]=data.users',
+    ],
+    ...[
+      'fl=*,[docid],vin',
+      'fields=n:1,vin:-1.5',
+      'hl.fl=vin',
+      'filter={"vin":"x","n":"y"}',
+      'fl=%24{x}&x=n:m',
+      'a;b=vin',
+    ],
     ...['select=cars!inner(vin,n)', 'fields[cars]=vin,n', 'aggregate[count]=n', 'sort=vin:desc', 'select=vin->0'],
     ...['select=n->>vin', 'select=n->vin->0', 'select=...owner(n)', 'select=n->>data::text', 'order=vin->>region'],
   ])
@@ -321,8 +360,19 @@ t.test('fields that a query asks for under other names', async t => {
     { $rename: { data: 'd' } },
     { pipeline: [{ $project: { v: '$vin' } }] },
     { pipeline: [{ $group: { _id: '$$ROOT.car.vin' } }] },
+    { pipeline: [{ $project: { v: { $getField: 'vin' } } }] },
+    { pipeline: [{ $project: { v: { $getField: { field: 'vin', input: '$$ROOT' } } } }] },
   ])
     t.equal((await ask(masked, '/action', sent('POST', body))).status, 403, JSON.stringify(body))
+  for (const [name, value] of [
+    ['keys', { v: '$vin' }],
+    ['aggregate', [{ $project: { v: '$$ROOT.vin' } }]],
+    ['projection', { v: { $getField: 'vin' } }],
+  ] as const) {
+    const path = `/cars?${new URLSearchParams({ [name]: JSON.stringify(value) })}`
+    t.equal((await ask(masked, path)).status, 403, path)
+    t.equal((await ask(open, path)).status, 200)
+  }
   for (const body of [
     { $rename: { n: 'm' } },
     { pipeline: [{ $project: { vin: 1, v: '$n' } }] },
@@ -346,6 +396,10 @@ t.test('fields that a body asks for under other names', async t => {
     [sent('POST', { query: { alias: { v: 'vin' }, fields: ['v'] } }), 'Directus'],
     [sent('POST', { query: { aggregate: { max: ['vin'] } } }), 'Directus'],
     [form('$compute=vin as v&$select=n,v', 'text/plain'), 'OData'],
+    [sent('POST', { params: { 'json.fields': 'v:vin' } }), 'Solr, by a path'],
+    [sent('POST', { query: { deep: { cars: { _alias: { v: 'vin' } } } } }), 'Directus, of what is joined'],
+    [sent('POST', { payload: JSON.stringify({ fields: 'v:vin' }) }), 'in a text'],
+    [form(`json=${encodeURIComponent('{"fields":"v:vin"}')}`), 'Solr, in a form'],
   ] as const) {
     const answer = await ask(masked, '/cars', init)
     t.equal(answer.status, 403, name)
@@ -359,6 +413,7 @@ t.test('fields that a body asks for under other names', async t => {
     sent('POST', { fields: { vin: 'text', n: 'v:n' }, aggregate: 'users', select: { vin: true } }),
     sent('POST', { columns: [{ name: 'vin', as: 'v' }] }),
     form('vin = a, b as c', 'text/plain'),
+    sent('POST', { project: 'Inbox: vin', attributes: ['vin as it is'], properties: '{"a":"vin"}' }),
   ])
     t.equal((await ask(masked, '/cars', init)).status, 200, String(init.body))
 })

@@ -91,7 +91,7 @@ export function renamingRefusal(
 ): Deny | undefined {
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.isPersisted === true) return persistedRefusal
-  if (renamesFieldsIn(body?.members?.() ?? [], () => namedFields(obligations, routes)?.names))
+  if (renamesFieldsIn(body?.members?.() ?? [], false, () => namedFields(obligations, routes)?.names))
     return deny(
       'fields are masked for you, and the message asks for one of them under another name',
       'Ask for it as it is.',

@@ -39,7 +39,9 @@ function referencesIn(document: unknown): string[] {
   }
   if (!isObject(document)) return []
   const renamed = isObject(document['$rename']) ? Object.keys(document['$rename']) : []
-  return [...renamed, ...Object.values(document).flatMap(referencesIn)]
+  const { $getField: got } = document
+  const asked = [isObject(got) ? got['field'] : got].filter(each => typeof each === 'string')
+  return [...renamed, ...asked, ...Object.values(document).flatMap(referencesIn)]
 }
 
 /** Documents in texts of each other that are looked into; what is deeper nobody reads as a patch. */

@@ -6,7 +6,7 @@ import { masksFields, namedFields } from './masking/body.ts'
 import type { Paths } from './masking/paths.ts'
 import { everyMember } from './members.ts'
 import { carriesFields } from './patch.ts'
-import { renamesFieldsIn } from './select.ts'
+import { documentIn, membersOf, renamesFieldsIn } from './select.ts'
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
 export function perform(
@@ -31,14 +31,17 @@ export function perform(
   if (!masksFields(obligations, routes)) return undefined
   const names = (): Paths | undefined => namedFields(obligations, routes)?.names
   for (const [place, members] of [
-    ['query', query === '' ? [] : everyMember(query)],
+    ['query', query === '' ? [] : membersOf(query)],
     ['body', body.members?.() ?? []],
   ] as const)
-    if (renamesFieldsIn(members, names))
+    if (renamesFieldsIn(members, place === 'query', names))
       return deny(
         `fields are masked for you, and the ${place} asks for one of them under another name`,
         'Ask for it as it is.',
       )
+  const documents = /[[{]|%[57]b/i.test(query) ? everyMember(query).flatMap(([, value]) => documentIn(value) ?? []) : []
+  if (carriesFields(documents, () => namedFields(obligations, routes)))
+    return deny('fields are masked for you, and the query refers to one of them', 'Ask for it as it is.')
   if (body.isPersisted === true) return persistedRefusal
   if (body.renames?.() === true)
     return deny(

@@ -1,36 +1,86 @@
 // Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
 import type { Paths } from './masking/paths.ts'
-import type { Member } from './members.ts'
+import { everyMember, type Member } from './members.ts'
 
-/** As PostgREST, Solr, OData and others call them, without what stands before and in brackets behind. */
+/** Documents in texts of each other that are looked into; what is deeper nobody reads as a parameter. */
+const MAX_TEXTS = 16
+
+/** As PostgREST, Solr, OData, Typesense and others call them, without signs before and what stands in brackets behind. */
 const choosing =
-  /^(?:select|fields?|fl|columns?|projections?|project|compute|apply|attributes|properties|props|returning)$/
+  /^(?:(?:include|return|out|output|response|result)_?)?(?:select|fields?|fl|columns?|projections?|compute|apply|expand|returning|group_?by)$/
+/** These only in a query: in bodies they are what is sent, and their words anybody's. */
+const choosingInQuery = /^(?:project|attributes|properties|props)$/
 /** What these hold is called otherwise in any case (Directus). */
 const renaming = /^(?:alias|aliases|aggregates?|rename)$/
-/** A name, or several with what joins them. */
-const names = /[\p{L}_][\p{L}\p{N}_.-]*/gu
-/** `e:email`, `"e":"$email"`, `email as e`, `email with max as m`, `email.max()`; two colons are a cast, which renames nothing. */
-const another =
-  /[\p{L}\p{N}_"'\])][ ]{0,8}:(?!:)[ ]{0,8}(?!(?:true|false|null)\b)["']?[\p{L}_$]|[\s"'\])](?:as|with)[\s"'[]|\.[\p{L}_]{1,32}\(\)/iu
+/** What Solr reads as the body of a request, also where it is not strict JSON. */
+const wholeRequest = /^json$/
+
+/** `e:email`, `"e":"$email"`; two colons are a cast, which renames nothing, and neither does what a projection of MongoDB has. */
+const colon = /[^\s,([{:]\s?:(?!:)\s?(?!(?:true|false|null|-?\d[\d.]*)(?![\p{L}\p{N}_]))["'`]?[\p{L}\p{N}_$]/iu
+/** `email as e`, `email with max as m`, `email.max()`. */
+const word = /[\s"'`\])}](?:as|with)[\s"'`[]|\.\s?[\p{L}_]{1,32}\s?\(\s?\)/iu
+/** Of a field that something is made of the answer has the function's name beside its own, or nothing else: `year(born)`. */
+const computed =
+  /(?<![\p{L}\p{N}_.-])(?:year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field)\s?\(([^()]{0,1000})\)/giu
+/** In Solr's `fl` whatever has an argument is a function. */
+const call = /[\p{L}\p{N}_]\s?\(/u
+/** The value of another parameter in the place of this, as Solr has it. */
+const borrowed = /\$\{/
 
 /**
  * Whether members of a query or a body name a masked field, or what is around it, where they give others names: which of them
  * they are about is for the service to say.
  */
-export function renamesFieldsIn(members: readonly Member[], fieldsOf: () => Paths | undefined): boolean {
+export function renamesFieldsIn(
+  members: readonly Member[],
+  isQuery: boolean,
+  fieldsOf: () => Paths | undefined,
+): boolean {
   return members.some(([name, value]) => {
-    const plain = plainOf(name)
-    const isChosen = choosing.test(plain)
-    const asked =
-      renaming.test(plain) || (isChosen && another.test(value))
-        ? [...value.matchAll(names)].map(([found]) => found)
-        : isChosen
-          ? leftOut(value)
-          : []
+    const asked = askedIn(name, value, members, isQuery)
     if (asked.length === 0) return false
     const fields = fieldsOf()
     return fields !== undefined && asked.some(found => fields.holds(found))
   })
+}
+
+/** Members of a query or a form, wherever a service may cut it, and those of documents in them: to some a semicolon is a sign like others. */
+export function membersOf(text: string): readonly Member[] {
+  const members = text.includes(';') ? [...everyMember(text), ...new URLSearchParams(text)] : everyMember(text)
+  return members.flatMap(member => [member, ...inText(member[1])])
+}
+
+/** Names in a member that are asked for under others. */
+function askedIn(name: string, written: string, all: readonly Member[], isQuery: boolean): string[] {
+  const parts = partsOf(name)
+  if (parts.some(part => renaming.test(part))) return namesIn(plainValue(written))
+  const isWhole = parts.some(part => wholeRequest.test(part))
+  const isChosen = parts.some((part, at) => choosing.test(part) || (isQuery && at === 0 && choosingInQuery.test(part)))
+  if (!isChosen && !isWhole) return []
+  const value = plainValue(written)
+  if (borrowed.test(value)) return all.flatMap(([, each]) => namesIn(plainValue(each)))
+  const isFunction = parts.at(-1) === 'fl' && call.test(value)
+  if (isFunction || colon.test(value) || word.test(value)) return namesIn(value)
+  return [...[...value.matchAll(computed)].flatMap(([, found = '']) => namesIn(found)), ...leftOut(value)]
+}
+
+/** The words of a name, without signs before and behind them: `deep[cars][_alias]`, `json.fields`, `$select`. */
+const partsOf = (name: string): string[] =>
+  name
+    .toLowerCase()
+    .split(/[^\p{L}_]+/u)
+    .map(part => part.replaceAll(/^_+|_+$/g, ''))
+    .filter(part => part !== '')
+
+/** Without escapes, and with one blank where several signs are that nobody sees. */
+const plainValue = (value: string): string =>
+  value.replaceAll('\\', '').replaceAll(/[\s\p{Z}\p{Cc}\p{Cf}\p{DI}]+/gu, ' ')
+
+/** Names that a text may hold: words, what dashes join, and words with blanks between, as columns are called. */
+function namesIn(value: string): string[] {
+  const words = value.match(/[\p{L}\p{N}\p{M}_.-]+/gu) ?? []
+  const phrases = value.split(/[,()[\]{}"'`:;|!]|->>?|\s(?:as|with)\s/iu).map(each => each.trim())
+  return [...words, ...words.flatMap(each => (each.includes('-') ? each.split('-') : [])), ...phrases]
 }
 
 /**
@@ -44,25 +94,39 @@ function leftOut(value: string): string[] {
     const last = keys.findLastIndex(key => !/^-?\d+$/.test(key))
     return keys.slice(0, Math.max(0, last))
   })
-  const spread = [...value.matchAll(/\.{3}\s{0,8}["']?([\p{L}_][\p{L}\p{N}_]*)/gu)].map(([, found = '']) => found)
+  const spread = [...value.matchAll(/\.{3}\s?["']?([^,(!"']+)/g)].map(([, found = '']) => found.trim())
   return [...within, ...spread]
 }
 
-const plainOf = (name: string): string => /[\p{L}_]+/u.exec(name)?.[0].toLowerCase() ?? ''
+/** Members of a document that is the value of a parameter, or a text in another document. */
+function inText(value: string, texts = 0): Member[] {
+  const document = texts < MAX_TEXTS ? documentIn(value) : undefined
+  return document === undefined ? [] : membersIn(document, texts + 1)
+}
+
+/** A text that is JSON itself. */
+export function documentIn(text: string): object | undefined {
+  if (!/^\s*[[{]/.test(text)) return undefined
+  try {
+    return JSON.parse(text) as object
+  } catch {
+    return undefined
+  }
+}
 
 /**
  * The same members in a document, as Solr and Directus take them: texts under a name, also in a list, and all that is in an
  * object under a name that gives others.
  */
-export function membersIn(document: unknown): Member[] {
+export function membersIn(document: unknown, texts = 0): Member[] {
+  if (typeof document === 'string') return inText(document, texts)
   if (typeof document !== 'object' || document === null) return []
-  if (Array.isArray(document)) return document.flatMap(membersIn)
+  if (Array.isArray(document)) return document.flatMap(each => membersIn(each, texts))
   return Object.entries(document as Record<string, unknown>).flatMap(([name, value]): Member[] => {
-    const texts = [value].flat().filter(each => typeof each === 'string')
-    const given = renaming.test(plainOf(name)) ? wordsIn(value) : []
+    const own = [value].flat().filter(each => typeof each === 'string')
     // Of a text by itself nobody knows whether it is a name: MongoDB has that of a collection there.
-    const own = renaming.test(plainOf(name)) ? [] : texts
-    return [...own, ...given].map((each): Member => [name, each]).concat(membersIn(value))
+    const isRenaming = partsOf(name).some(part => renaming.test(part))
+    return (isRenaming ? wordsIn(value) : own).map((each): Member => [name, each]).concat(membersIn(value, texts))
   })
 }
 
