@@ -57,6 +57,21 @@ export async function peerOwner(peer: Endpoint, ours: Endpoint): Promise<Owner> 
   return owner === 'gone' ? ownerIn(await readTable('/proc/net/tcp6'), inIpv6(peer), inIpv6(ours)) : owner
 }
 
+/** How many bytes of ours the kernel at the peer's side has not taken yet, in a table's text. */
+export function unsentIn(table: string, ours: Endpoint, peer: Endpoint): number {
+  const row = ` ${tableAddress(ours)} ${tableAddress(peer)} `
+  const at = table.indexOf(row)
+  const [, queue] =
+    at === -1 ? [] : (/^\S+ ([0-9A-F]+):/.exec(table.slice(at + row.length, at + row.length + 16)) ?? [])
+  return queue === undefined ? 0 : Number.parseInt(queue, 16)
+}
+
+/** The same of a socket of this process; nothing of one that is not there any more. */
+export async function unsentBytes(ours: Endpoint, peer: Endpoint): Promise<number | 'unknown'> {
+  if (process.platform !== 'linux') return 'unknown'
+  return unsentIn(await readTable(isIPv4(ours.address) ? '/proc/net/tcp' : '/proc/net/tcp6'), ours, peer)
+}
+
 const inIpv6 = ({ address, port }: Endpoint): Endpoint => ({ address: `::ffff:${address}`, port })
 
 interface Reads {

@@ -5,6 +5,7 @@ import { asGateError, type GateError } from '@gate/shared/errors'
 import type { OfflineAnswers } from '@gate/shared/model'
 import { join, type Port, socketPort } from '@gate/shared/port'
 import type { Channel } from '@gate/shared/websocket/channel'
+import { breakOff } from './last-bytes.ts'
 import { answerOffline } from './offline.ts'
 import type { RelayTunnel } from './tunnel.ts'
 
@@ -44,27 +45,32 @@ export async function serveStream(socket: Duplex, context: StreamContext, isPeer
   } finally {
     socket.off('close', close)
   }
+  const port = localPort(socket)
   try {
-    await join(localPort(socket), channel)
+    await join(port, channel)
   } catch (thrown) {
     const error = asGateError(thrown)
     // A client that goes away without a word is nothing to report.
     if (error.code !== 'ERR_GATE_CANCELLED') context.say(error)
   }
+  await port.released()
 }
 
-/**
- * What is broken off must not look whole: where only the end of the connection says how long an answer is, a reset is all that
- * tells. Of what the relay has ended before, all goes out.
- */
-function localPort(socket: Duplex): Port<Buffer> {
+interface LocalPort extends Port<Buffer> {
+  /** Settled when nothing is left to do for the socket. */
+  readonly released: () => Promise<void>
+}
+
+function localPort(socket: Duplex): LocalPort {
   const port = socketPort(socket, 'ERR_GATE_CANCELLED')
-  const { destroy } = port
-  port.destroy = cause => {
-    if (socket instanceof Socket && !socket.writableEnded) socket.resetAndDestroy()
-    destroy(cause)
-  }
-  return port
+  if (!(socket instanceof Socket)) return Object.assign(port, { released: () => Promise.resolve() })
+  let released = Promise.resolve()
+  return Object.assign(port, {
+    destroy: () => {
+      if (!socket.destroyed) released = breakOff(socket)
+    },
+    released: () => released,
+  })
 }
 
 async function dial(context: StreamContext, isPeerKnown: boolean, signal: AbortSignal): Promise<Channel> {

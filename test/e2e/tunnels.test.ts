@@ -1,53 +1,16 @@
 // All connections of a gate connect share one tunnel, all streams of an agent another: what that gives, and what it must not cost.
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { dialTunnel } from '@gate/shared/websocket/dial'
 import pg from 'pg'
 import t from 'tap'
 import { tokenOf } from '../support/approver.ts'
 import { freePort } from '../support/net.ts'
+import { startWire } from '../support/relay-wire.ts'
 import { failure } from '../support/tunnel.ts'
 import { until } from '../support/until.ts'
 import { client as wireClient } from '../support/wire.ts'
 import { hasPsql, openPolicy, psql, startWorld } from '../support/world.ts'
-
-/** Hands TCP connections on to a relay, and knows which of them are tunnels of whom. */
-async function startWire(port: number, relayPort: number): Promise<Wire> {
-  const open = new Map<Socket, string>()
-  const server: Server = createServer(socket => {
-    const onward = connect(relayPort, '127.0.0.1')
-    open.set(socket, '')
-    socket.once('data', first => open.set(socket, /^GET (\S+)/.exec(first.toString('latin1'))?.[1] ?? ''))
-    for (const [from, to] of [
-      [socket, onward],
-      [onward, socket],
-    ] as const) {
-      from.on('error', () => to.destroy())
-      from.on('close', () => to.destroy())
-      from.pipe(to)
-    }
-    socket.once('close', () => open.delete(socket))
-  })
-  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
-  const of = (path: string): Socket[] => [...open].filter(([, known]) => known === path).map(([socket]) => socket)
-  return {
-    of,
-    cut: path => of(path).map(socket => socket.resetAndDestroy()).length,
-    silence: path => of(path).map(socket => socket.unpipe().pause()).length,
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of open.keys()) socket.destroy()
-      await new Promise(resolve => server.close(resolve))
-    },
-  }
-}
-
-interface Wire extends AsyncDisposable {
-  of(path: string): Socket[]
-  /** Breaks the connections that asked for this path, without a word; returns how many. */
-  cut(path: string): number
-  /** Hands on nothing more of them, and tells nobody, as a network does that went away. */
-  silence(path: string): number
-}
 
 const CLIENT = '/v1/connect'
 const AGENT = '/v1/agent/data'
