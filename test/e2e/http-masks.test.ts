@@ -545,6 +545,7 @@ t.test('parts of a stream that is encoded leave as they come', async t => {
     ['application/jsonl', `${first}LF`],
     ['application/stream+json', `${first}LF`],
     ['application/json-seq', `RS${first}LF`],
+    ['application/json', `${first}LF`],
   ] as const) {
     const seen = await new Promise<string>((resolve, reject) => {
       const headers = { 'x-type': type, 'x-first': text, 'accept-encoding': 'gzip' }

@@ -121,6 +121,6 @@ export function planAnswer(
     masker: converted !== undefined ? new LatinMasker(masker) : masker,
     codings,
     again,
-    isLive: again.length > 0 && isStream(type),
+    isLive: again.length > 0 && isStream(type, value('content-length') !== undefined),
   }
 }

@@ -92,8 +92,12 @@ export function formOf({ name, parameters }: MediaType): BodyForm | undefined {
 
 const streams: ReadonlySet<BodyForm | undefined> = new Set(['json-lines', 'json-sequence', 'event-stream'])
 
-/** Whether parts of a body of this type are worth something before the rest comes: events, changes, tokens. */
-export function isStream(contentType: string | undefined): boolean {
+/**
+ * Whether parts of a body of this type are worth something before the rest comes: events, changes, tokens. A watch may call
+ * itself JSON, but does not say how long it is.
+ */
+export function isStream(contentType: string | undefined, hasLength: boolean): boolean {
   const type = contentType === undefined ? undefined : readMediaType(contentType)
-  return type !== undefined && streams.has(formOf(type))
+  const form = type === undefined ? undefined : formOf(type)
+  return streams.has(form) || (form === 'json' && !hasLength)
 }
