@@ -4,6 +4,7 @@ import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
 import { masksFields, namedFields } from './masking/body.ts'
+import { packetStart } from './masking/message.ts'
 import { ofBody, ofContent, unknownIn } from './operation.ts'
 import { deny, patchRefusal, persistedRefusal } from './perform.ts'
 import { renamesFieldsIn } from './select.ts'
@@ -16,11 +17,18 @@ export interface Message {
   readonly bytes: number
   /** What the client's message says; undefined where it cannot be read, and of the target's. */
   readonly body: Body | undefined
+  /** Of the client's: what a packet of Socket.IO holds. Rules are not told of it; undefined where it is none. */
+  readonly packet: Body | undefined
 }
 
 export function readMessage(direction: Direction, bytes: Buffer): Message {
   const text = isUtf8(bytes) && !bytes.includes(0) ? bytes.toString('utf8') : undefined
-  return { text, bytes: bytes.length, body: direction === 'sent' && text !== undefined ? bodyOf(bytes) : undefined }
+  if (direction === 'received' || text === undefined)
+    return { text, bytes: bytes.length, body: undefined, packet: undefined }
+  const start = packetStart(text)
+  // What stands before is ASCII.
+  const packet = start === 0 ? undefined : bodyOf(bytes.subarray(start))
+  return { text, bytes: bytes.length, body: bodyOf(bytes), packet }
 }
 
 function bodyOf(bytes: Buffer): Body | undefined {
@@ -87,8 +95,9 @@ export function renamingRefusal(
   obligations: readonly Obligation[],
   routes: readonly string[],
   direction: Direction,
-  { bytes, body }: Message,
+  { bytes, body: whole, packet }: Message,
 ): Deny | undefined {
+  const body = packet?.facts.bodyKind === 'json' ? packet : whole
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.isPersisted === true) return persistedRefusal
   if (renamesFieldsIn(body?.members?.() ?? [], false, () => namedFields(obligations, routes)?.names))

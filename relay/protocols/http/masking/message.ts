@@ -11,6 +11,9 @@ import { isBare, isJson, type WholeText } from './whole-text.ts'
  * (`42/admin,7["event",…]`). Bytes that are announced (`451-[…]`) would follow as a binary message.
  */
 const packet = /^\d{1,2}(?:\/[\w/-]{0,64},)?\d{0,6}(?=[{[])/
+/** How much of a text stands before what a packet holds; nothing of what is none. */
+export const packetStart = (text: string): number => packet.exec(text)?.[0].length ?? 0
+
 /** What it says before it goes on over a WebSocket. */
 const probe = '3probe'
 
@@ -24,7 +27,7 @@ export function maskMessage(said: WholeText | undefined, message: Buffer, masks:
   if (isBare(said.text) || said.text === probe) return message
   if (said.isJson) return masked('application/json', message, masks)
   if (masks.fields === undefined) return masked('text/plain', message, masks)
-  const { length } = packet.exec(said.text)?.[0] ?? ''
+  const length = packetStart(said.text)
   if (length > 0 && isJson(said.text.slice(length))) {
     const before = masked('text/plain', message.subarray(0, length), {
       ...masks,

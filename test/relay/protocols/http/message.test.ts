@@ -3,8 +3,9 @@ import { readMessage, renamingRefusal } from '@gate/relay/protocols/http/message
 import t from 'tap'
 import { fields } from '#support/masking'
 
-const refused = (said: unknown): string | undefined =>
-  renamingRefusal([fields(['users.email'])], [], 'sent', readMessage('sent', Buffer.from(JSON.stringify(said))))?.reason
+const refusedText = (text: string): string | undefined =>
+  renamingRefusal([fields(['users.email'])], [], 'sent', readMessage('sent', Buffer.from(text)))?.reason
+const refused = (said: unknown): string | undefined => refusedText(JSON.stringify(said))
 
 t.test('fields under other names', async t => {
   for (const said of [
@@ -22,4 +23,18 @@ t.test('fields under other names', async t => {
     1,
   ])
     t.equal(refused(said), undefined, JSON.stringify(said))
+})
+
+t.test('packets of Socket.IO are looked into', async t => {
+  for (const packet of [
+    '42["find","users",{"$select":["email as e"]}]',
+    '42/admin,7["read",{"query":{"alias":{"e":"email"}}}]',
+    '420["find",{"fields":"e:email"}]',
+  ])
+    t.match(refusedText(packet), /the message asks for one of them under another name/, packet)
+  for (const packet of ['42["q",{"query":"{e:email}"}]', '42["q",{"query":{"a":1}}', '42["q",{"query":1,"query":2}]'])
+    t.match(refusedText(packet), /may ask for some under other names/, packet)
+  t.match(refusedText('42["patch",{"op":"copy","from":"/email","path":"/a"}]'), /copies, moves or tests/)
+  for (const packet of ['42["find","users",{"query":{"$select":["email"],"a":"b:c"}}]', '420[]', '2', '3probe'])
+    t.equal(refusedText(packet), undefined, packet)
 })
