@@ -349,6 +349,8 @@ t.test('fields that a query asks for under other names', async t => {
       'filter={"vin":"x","n":"y"}',
       'fl=%24{x}&x=n:m',
       'a;b=vin',
+      'alias=vin',
+      `deep=${'['.repeat(8_000)}${']'.repeat(8_000)}`,
     ],
     ...['select=cars!inner(vin,n)', 'fields[cars]=vin,n', 'aggregate[count]=n', 'sort=vin:desc', 'select=vin->0'],
     ...['select=n->>vin', 'select=n->vin->0', 'select=...owner(n)', 'select=n->>data::text', 'order=vin->>region'],
@@ -413,6 +415,7 @@ t.test('fields that a body asks for under other names', async t => {
     sent('POST', { fields: { vin: 'text', n: 'v:n' }, aggregate: 'users', select: { vin: true } }),
     sent('POST', { columns: [{ name: 'vin', as: 'v' }] }),
     form('vin = a, b as c', 'text/plain'),
+    sent('POST', { aliases: { vin: { is_write_index: true } } }),
     sent('POST', { project: 'Inbox: vin', attributes: ['vin as it is'], properties: '{"a":"vin"}' }),
   ])
     t.equal((await ask(masked, '/cars', init)).status, 200, String(init.body))

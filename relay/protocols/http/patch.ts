@@ -18,6 +18,9 @@ export function carriesFields(document: unknown, fieldsOf: () => NamedFields | u
   return operations.some(operation => carries(operation, masked))
 }
 
+/** Objects and arrays in each other that are looked into; a body is refused that has more, and in a text nobody reads more. */
+const MAX_DEPTH = 256
+
 /** A text that is JSON itself, and may hold an operation. */
 function innerPatch(text: string): unknown {
   if (!/^\s*[[{]/.test(text) || !/op|\\u00/i.test(text)) return undefined
@@ -32,16 +35,16 @@ function innerPatch(text: string): unknown {
 const reference = /^\${1,2}(?:(?:ROOT|CURRENT)\.)?([\p{L}_][\p{L}\p{N}_.-]*)$/u
 
 /** Names of fields that a document refers to, or that its `$rename` gives others. */
-function referencesIn(document: unknown): string[] {
+function referencesIn(document: unknown, depth = 0): string[] {
   if (typeof document === 'string') {
     const [, name] = document.startsWith('$') ? (reference.exec(document) ?? []) : []
     return name === undefined ? [] : [name]
   }
-  if (!isObject(document)) return []
+  if (!isObject(document) || depth === MAX_DEPTH) return []
   const renamed = isObject(document['$rename']) ? Object.keys(document['$rename']) : []
   const { $getField: got } = document
   const asked = [isObject(got) ? got['field'] : got].filter(each => typeof each === 'string')
-  return [...renamed, ...asked, ...Object.values(document).flatMap(referencesIn)]
+  return [...renamed, ...asked, ...Object.values(document).flatMap(each => referencesIn(each, depth + 1))]
 }
 
 /** Documents in texts of each other that are looked into; what is deeper nobody reads as a patch. */
@@ -51,10 +54,10 @@ const MAX_TEXTS = 16
  * Objects that have an `op`: some services take a patch among other members, as a text or as what it is, or one operation
  * alone.
  */
-function operationsIn(document: unknown, texts = 0): Record<string, unknown>[] {
+function operationsIn(document: unknown, texts = 0, depth = 0): Record<string, unknown>[] {
   if (typeof document === 'string') return texts < MAX_TEXTS ? operationsIn(innerPatch(document), texts + 1) : []
-  if (!isObject(document)) return []
-  const below = Object.values(document).flatMap(each => operationsIn(each, texts))
+  if (!isObject(document) || depth === MAX_DEPTH) return []
+  const below = Object.values(document).flatMap(each => operationsIn(each, texts, depth + 1))
   return isOperation(document) ? [document, ...below] : below
 }
 

@@ -2,16 +2,19 @@
 import type { Paths } from './masking/paths.ts'
 import { everyMember, type Member } from './members.ts'
 
-/** Documents in texts of each other that are looked into; what is deeper nobody reads as a parameter. */
+/** Documents in texts of each other, and objects and arrays in each other, that are looked into; what is deeper nobody reads as a parameter. */
 const MAX_TEXTS = 16
+const MAX_DEPTH = 64
 
 /** As PostgREST, Solr, OData, Typesense and others call them, without signs before and what stands in brackets behind. */
 const choosing =
   /^(?:(?:include|return|out|output|response|result)_?)?(?:select|fields?|fl|columns?|projections?|compute|apply|expand|returning|group_?by)$/
 /** These only in a query: in bodies they are what is sent, and their words anybody's. */
 const choosingInQuery = /^(?:project|attributes|properties|props)$/
-/** What these hold is called otherwise in any case (Directus). */
-const renaming = /^(?:alias|aliases|aggregates?|rename)$/
+/** What stands in these, as in `alias[e]`, is called otherwise in any case (Directus). */
+const renaming = /(?:^|[^\p{L}])(?:alias|aliases|aggregates?|rename)(?=\]?[.[])/iu
+/** The same of an object; a text under such a name is one by itself, and MongoDB has that of a collection there. */
+const renamingObject = /^[^\p{L}]*(?:alias|aliases|aggregates?|rename)$/iu
 /** What Solr reads as the body of a request, also where it is not strict JSON. */
 const wholeRequest = /^json$/
 
@@ -36,12 +39,15 @@ export function renamesFieldsIn(
   isQuery: boolean,
   fieldsOf: () => Paths | undefined,
 ): boolean {
-  return members.some(([name, value]) => {
-    const asked = askedIn(name, value, members, isQuery)
-    if (asked.length === 0) return false
-    const fields = fieldsOf()
-    return fields !== undefined && asked.some(found => fields.holds(found))
-  })
+  let fields: Paths | undefined
+  const isMasked = (found: string): boolean => {
+    fields ??= fieldsOf()
+    return fields?.holds(found) === true
+  }
+  if (members.some(([name, value]) => askedIn(name, value, isQuery).some(isMasked))) return true
+  // Which parameter is borrowed another may say.
+  const mayBorrow = members.some(([name, value]) => borrowed.test(value) && chooses(partsOf(name), isQuery))
+  return mayBorrow && members.some(([, value]) => namesIn(plainValue(value)).some(isMasked))
 }
 
 /** Members of a query or a form, wherever a service may cut it, and those of documents in them: to some a semicolon is a sign like others. */
@@ -50,15 +56,18 @@ export function membersOf(text: string): readonly Member[] {
   return members.flatMap(member => [member, ...inText(member[1])])
 }
 
+/** Whether a parameter of this name chooses fields. */
+const chooses = (parts: readonly string[], isQuery: boolean): boolean =>
+  parts.some(
+    (part, at) => choosing.test(part) || wholeRequest.test(part) || (isQuery && at === 0 && choosingInQuery.test(part)),
+  )
+
 /** Names in a member that are asked for under others. */
-function askedIn(name: string, written: string, all: readonly Member[], isQuery: boolean): string[] {
+function askedIn(name: string, written: string, isQuery: boolean): string[] {
+  if (renaming.test(name)) return namesIn(plainValue(written))
   const parts = partsOf(name)
-  if (parts.some(part => renaming.test(part))) return namesIn(plainValue(written))
-  const isWhole = parts.some(part => wholeRequest.test(part))
-  const isChosen = parts.some((part, at) => choosing.test(part) || (isQuery && at === 0 && choosingInQuery.test(part)))
-  if (!isChosen && !isWhole) return []
+  if (!chooses(parts, isQuery)) return []
   const value = plainValue(written)
-  if (borrowed.test(value)) return all.flatMap(([, each]) => namesIn(plainValue(each)))
   const isFunction = parts.at(-1) === 'fl' && call.test(value)
   if (isFunction || colon.test(value) || word.test(value)) return namesIn(value)
   return [...[...value.matchAll(computed)].flatMap(([, found = '']) => namesIn(found)), ...leftOut(value)]
@@ -119,22 +128,26 @@ export function documentIn(text: string): object | undefined {
  * object under a name that gives others.
  */
 export function membersIn(document: unknown, texts = 0): Member[] {
-  if (typeof document === 'string') return inText(document, texts)
-  if (typeof document !== 'object' || document === null) return []
-  if (Array.isArray(document)) return document.flatMap(each => membersIn(each, texts))
-  return Object.entries(document as Record<string, unknown>).flatMap(([name, value]): Member[] => {
-    const own = [value].flat().filter(each => typeof each === 'string')
-    // Of a text by itself nobody knows whether it is a name: MongoDB has that of a collection there.
-    const isRenaming = partsOf(name).some(part => renaming.test(part))
-    return (isRenaming ? wordsIn(value) : own).map((each): Member => [name, each]).concat(membersIn(value, texts))
-  })
-}
-
-/** Names and texts in an object, at any depth. */
-function wordsIn(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([name, member]: [string, unknown]) => [
-    name,
-    ...(typeof member === 'string' ? [member] : wordsIn(member)),
-  ])
+  const found: Member[] = []
+  const look = (value: unknown, depth: number): void => {
+    if (typeof value === 'string') for (const each of inText(value, texts)) found.push(each)
+    if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return
+    if (!Array.isArray(value)) for (const [name, member] of Object.entries(value)) add(name, member, depth)
+    for (const each of Object.values(value)) look(each, depth + 1)
+  }
+  const add = (name: string, value: unknown, depth: number): void => {
+    if (renamingObject.test(name)) addWords(name, value, depth)
+    else for (const each of [value].flat()) if (typeof each === 'string') found.push([name, each])
+  }
+  // Of `alias` and the like the names are new ones, or those of functions.
+  const addWords = (name: string, value: unknown, depth: number): void => {
+    if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return
+    for (const [key, each] of Object.entries(value)) {
+      if (/rename$/i.test(name)) found.push([`${name}[]`, key])
+      if (typeof each === 'string') found.push([`${name}[]`, each])
+      else addWords(name, each, depth + 1)
+    }
+  }
+  look(document, 0)
+  return found
 }

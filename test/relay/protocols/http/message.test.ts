@@ -38,3 +38,12 @@ t.test('packets of Socket.IO are looked into', async t => {
   for (const packet of ['42["find","users",{"query":{"$select":["email"],"a":"b:c"}}]', '420[]', '2', '3probe'])
     t.equal(refusedText(packet), undefined, packet)
 })
+
+t.test('what is deep or long takes no long time', async t => {
+  const deep = (inner: string): string => `${'['.repeat(100_000)}${inner}${']'.repeat(100_000)}`
+  const began = performance.now()
+  for (const inner of ['', '"op"']) t.equal(refused({ a: deep(inner) }), undefined, inner)
+  t.equal(refused(Array.from({ length: 30_000 }, () => ({ fl: ['$', '{x}'].join('') }))), undefined)
+  t.equal(refused(Array.from({ length: 30_000 }, () => ({ fields: 'a:b' }))), undefined)
+  t.ok(performance.now() - began < 10_000)
+})
