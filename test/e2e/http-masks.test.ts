@@ -401,6 +401,13 @@ t.test('fields that a body asks for under other names', async t => {
     [sent('POST', { params: { 'json.fields': 'v:vin' } }), 'Solr, by a path'],
     [sent('POST', { query: { deep: { cars: { _alias: { v: 'vin' } } } } }), 'Directus, of what is joined'],
     [sent('POST', { payload: JSON.stringify({ fields: 'v:vin' }) }), 'in a text'],
+    [
+      form(
+        '--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n*:*\r\n--b\r\ncontent-disposition: form-data; name=fl\r\nContent-Type: text/plain\r\n\r\nn,v:vin\r\n--b--\r\n',
+        'multipart/form-data; boundary=b',
+      ),
+      'Solr, of parts',
+    ],
     [form(`json=${encodeURIComponent('{"fields":"v:vin"}')}`), 'Solr, in a form'],
   ] as const) {
     const answer = await ask(masked, '/cars', init)
@@ -415,6 +422,10 @@ t.test('fields that a body asks for under other names', async t => {
     sent('POST', { fields: { vin: 'text', n: 'v:n' }, aggregate: 'users', select: { vin: true } }),
     sent('POST', { columns: [{ name: 'vin', as: 'v' }] }),
     form('vin = a, b as c', 'text/plain'),
+    form(
+      '--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n*:*\r\n--b\r\ncontent-disposition: form-data; name=fl\r\nContent-Type: text/plain\r\n\r\nn,vin\r\n--b--\r\n',
+      'multipart/form-data; boundary=b',
+    ),
     sent('POST', { aliases: { vin: { is_write_index: true } } }),
     sent('POST', { project: 'Inbox: vin', attributes: ['vin as it is'], properties: '{"a":"vin"}' }),
   ])

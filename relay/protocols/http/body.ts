@@ -19,7 +19,7 @@ import { charsetOf } from './masking/media-type.ts'
 import { everyMember, type Member, plainName, readMembers } from './members.ts'
 import { mayHoldOperation, mayHoldPatch } from './patch.ts'
 import { isPersisted, requestOf } from './persisted.ts'
-import { membersIn, membersOf } from './select.ts'
+import { membersIn, membersOf, membersOfParts } from './select.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
@@ -104,7 +104,8 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     const mayPatch = (): boolean =>
       !isMedia(type) && (isForeign || (isParts(type) ? mayHoldOperation(bytes) : mayHoldPatch(bytes)))
     // OData takes a query as a text.
-    const members = (): readonly Member[] => (isParts(type) || !text.includes('=') ? [] : membersOf(text))
+    const members = (): readonly Member[] =>
+      isParts(type) ? membersOfParts(text) : text.includes('=') ? membersOf(text) : []
     return { facts, document: null, isKnown: false, renames, mayPatch, members, isPersisted: isPersistedInQuery }
   }
   const { document, kind, isPlain } = found

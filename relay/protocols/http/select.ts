@@ -62,6 +62,16 @@ const chooses = (parts: readonly string[], isQuery: boolean): boolean =>
     (part, at) => choosing.test(part) || wholeRequest.test(part) || (isQuery && at === 0 && choosingInQuery.test(part)),
   )
 
+/** The name of a part, what else its head says, and what it holds up to the next boundary. */
+const part =
+  /;[ \t]*name="?([^";\r\n]{1,200})(?![^";\r\n])[^\r\n]{0,1000}\r?\n(?:[^\r\n]{1,1000}\r?\n){0,16}\r?\n([\s\S]*?)(?=\r?\n--|$)/gi
+
+/** The same members of a body of parts, as Solr takes them. */
+export function membersOfParts(text: string): readonly Member[] {
+  const members = [...text.matchAll(part)].map(([, name = '', value = '']): Member => [name, value])
+  return members.flatMap(member => [member, ...inText(member[1])])
+}
+
 /** Names in a member that are asked for under others. */
 function askedIn(name: string, written: string, isQuery: boolean): string[] {
   if (renaming.test(name)) return namesIn(plainValue(written))
