@@ -13,6 +13,17 @@ create schema kept;
 create table kept.trail (id serial, what text);
 create function trails() returns trigger language plpgsql as $$ begin insert into trail (what) values (new.email); return new; end $$;
 create trigger trails after update of email on customers for each row execute function trails();
+create table outbox (what text);
+create view mails as select what from outbox;
+create table sent (id int, what text) partition by range (id);
+create table sent_1 partition of sent for values from (1) to (1000);
+create table "SentMails" (id int, what text);
+create function "Keep It"(said text) returns void language plpgsql as $$ begin insert into "SentMails" values (1, said); end $$;
+create table letters (id int, email text);
+insert into letters values (1, 'letter@secret.example');
+create function sends() returns trigger language plpgsql as $$ begin
+  insert into mails values (new.email); insert into sent_1 values (1, new.email); perform "Keep It"(new.email); return new; end $$;
+create trigger sends after update on letters for each row execute function sends();
 create table orders (id int primary key, total int);
 insert into orders values (1, 10);
 create materialized view totals as select sum(total) as n from orders;
@@ -24,7 +35,9 @@ targets:
   - match: { labels: { env: prod } }
     allow: { groups: [support] }
     rules: [{ name: everything, allow: [support] }]
-    mask: [{ columns: [customers.email, public.audit_log.what, kept.trail.what], with: redact }]
+    mask:
+      - { columns: [customers.email, letters.email, public.audit_log.what, kept.trail.what], with: redact }
+      - { columns: [outbox.what, sent.what, SentMails.what], with: redact }
 `
 
 /** Each message by itself; what the last one gave, or the first error. */
@@ -137,6 +150,22 @@ t.test('a person from whom columns are masked', async t => {
     t.equal(await said(client, `create table if not exists orders (id int)`), '[]')
   })
 
+  await t.test('keeps views and partitions that triggers write to, and what functions of odd names do', async t => {
+    const update = 'update letters set id = id + 1'
+    for (const messages of [
+      ['drop view mails', 'create table mails (plain text)', update, 'table mails'],
+      ['drop table outbox cascade', 'create table mails (plain text)', update, 'table mails'],
+      ['create table mine (what text)', 'create or replace view mails as select what from mine', update, 'table mine'],
+      ['drop table sent_1', 'create table sent_1 (id int, plain text)', update, 'table sent_1'],
+      ['drop table sent', 'create table sent_1 (id int, plain text)', update, 'table sent_1'],
+      ['drop schema public cascade'],
+      ['drop table "SentMails"', 'create table "SentMails" (id int, plain text)', update, 'table "SentMails"'],
+    ])
+      t.match(await said(client, ...messages), /gate: columns are masked for you, and triggers/, messages.join('; '))
+    // A view that it does not name is no reason.
+    t.equal(await said(client, 'create view unnamed as select id from customers', 'drop view unnamed cascade'), '[]')
+  })
+
   await t.test('puts none in the place of another where code of others composes names', async t => {
     await world.postgres.query(
       `set role gate_service; create function composed() returns trigger language plpgsql as
@@ -147,4 +176,18 @@ t.test('a person from whom columns are masked', async t => {
     const fresh = ['create table orders_new (id int)', 'alter table orders rename to orders_old']
     t.match(await said(client, 'begin', ...fresh, 'alter table orders_new rename to orders'), /in the place of another/)
   })
+})
+
+t.test('where a mask is for a column of any table', async t => {
+  const any = policy.replace('customers.email', '"*.email"')
+  await using world = await startWorld({ policy: any, sql: setup })
+  const carol = await world.person('carol')
+  await using gate = await carol.connect('prod-db')
+  const client = new pg.Client({ host: '127.0.0.1', port: gate.port, user: 'carol', database: 'app' })
+  client.on('error', () => {})
+  await client.connect()
+  t.teardown(() => client.end())
+  const again = 'create table mails (plain text)'
+  t.match(await said(client, 'drop view mails', again), /triggers write what is masked to a table called mails/)
+  t.equal(await said(client, 'create table said (id int)', 'table said'), '[]', 'a word for something else')
 })

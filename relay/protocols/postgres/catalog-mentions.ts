@@ -79,35 +79,47 @@ export const mentions = `with made_types (oid, name) as (
 /** What makes relations, or hides to which it writes. */
 const making = '\\m(execute|create)\\M|u&"'
 
-/** Functions of somebody's own that the source of one has the names of. */
+/** Functions of somebody's own that the source of one has the names of; those that are no plain words are in `odd`. */
 const named = (p: string, other: string): string => `cross join lateral (
-      select distinct pg_catalog.left(w, ${NAME_BYTES})::pg_catalog.name as word
-      from pg_catalog.regexp_split_to_table(pg_catalog.lower(${p}.prosrc), '[^${WORD_LETTERS}]+') w) w
+      select pg_catalog.left(w, ${NAME_BYTES})::pg_catalog.name as word
+      from pg_catalog.regexp_split_to_table(pg_catalog.lower(${p}.prosrc), '[^${WORD_LETTERS}]+') w
+      union select n.name from odd n where pg_catalog.strpos(pg_catalog.lower(${p}.prosrc), n.spelled) > 0) w
     join pg_catalog.pg_proc ${other} on ${other}.proname = w.word and ${ownCode(other)}`
 
 /** Some functions, and those that they name, however far. */
-const reachedFrom = (functions: string): string => `reached (oid) as (
+const reachedFrom = (functions: string): string => `odd (name, spelled) as materialized (
+      select distinct f.proname, pg_catalog.lower(pg_catalog.replace(f.proname::text, '"', '""')) from pg_catalog.pg_proc f
+        where f.proname !~ '^[${WORD_LETTERS}]+$' and ${ownCode('f')}),
+    reached (oid) as (
       select p.oid from pg_catalog.pg_proc p where ${ownCode('p')} and p.oid in (${functions})
       union select o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')})`
 
 /** What hides which tables are written to. */
 const composing = '\\m(execute)\\M|u&"'
 
+/** What comes before the name of a table that is written to or made, with up to two names of where it is. */
+const beforeWritten = '(into|update|only|table|exists|copy|view)'
+
 /**
  * Every word of functions that something calls by itself, as triggers and policies do: one can be a type that there is not yet, or
- * a table that they write to. Also of what triggers give to them; `execute` stands for those that write to what nobody sees.
+ * a table; and whether it may be one that they write to. Also of what triggers give to them; `execute` stands for those that write to
+ * what nobody sees.
  */
 export const usedWords = `with recursive ${reachedFrom(`select d.refobjid from pg_catalog.pg_depend d
         where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and ${own('d.refobjid')}`)},
-    sources (source) as (select p.prosrc from reached r join pg_catalog.pg_proc p on p.oid = r.oid
-      union all select 'execute' from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+    sources (source, hides) as (select p.prosrc, p.prosrc ~* '\\m${beforeWritten}\\s*(--|/[*])'
+        from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+      union all select 'execute', true from reached r join pg_catalog.pg_proc p on p.oid = r.oid
         where ${language('p')} not in ('sql', 'plpgsql') or p.prosrc ~* '${composing}'
-      union all select 'execute' from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      union all select 'execute', true from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
         where ${own('p.oid')} and not (${ownCode('p')})
-      union all select pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), E'\\\\000', ' ')
+      union all select pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), E'\\\\000', ' '), true
         from pg_catalog.pg_trigger t where t.tgnargs > 0)
-    select distinct pg_catalog.left(w, ${NAME_BYTES}) from sources s
-    cross join lateral pg_catalog.regexp_split_to_table(pg_catalog.lower(s.source), '[^${WORD_LETTERS}]+') w`
+    select pg_catalog.left(w.word, ${NAME_BYTES}), pg_catalog.bool_or(s.hides or w.before ~ '\\m${beforeWritten}\\M')
+    from sources s cross join lateral (
+      select t.word, pg_catalog.string_agg(t.word, ' ') over (order by t.place rows between 3 preceding and 1 preceding) as before
+      from pg_catalog.regexp_split_to_table(pg_catalog.lower(s.source), '[^${WORD_LETTERS}]+') with ordinality t (word, place)) w
+    group by 1`
 
 /** Tables with triggers that make relations, or write to such as are told by a text, themselves or by functions that they name. */
 export const relationMakers = `with recursive ${reachedFrom('select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal')},

@@ -78,6 +78,8 @@ export class Catalog {
   readonly typeNames: ReadonlySet<string>
   /** Words of functions that triggers, policies and the like call, in small letters. */
   readonly usedWords: ReadonlySet<string>
+  /** Those that may be what such functions write to. */
+  readonly writtenWords: ReadonlySet<string>
   /** Where names without a schema are made unless a session says otherwise; undefined where that is not known. */
   readonly madeIn: string | undefined
   /** Collations that compare different values as equal, and types of these. */
@@ -145,6 +147,7 @@ export class Catalog {
     this.extensions = new Set(rows.extensions.map(([name]) => name ?? ''))
     this.typeNames = new Set(rows.typeNames.map(([, name]) => name ?? ''))
     this.usedWords = new Set(rows.usedWords.map(([word]) => word ?? ''))
+    this.writtenWords = new Set(rows.usedWords.flatMap(([word, isWritten]) => (isWritten === 't' ? [word ?? ''] : [])))
     this.madeIn = rows.madeIn[0]?.[0] ?? undefined
     const loose = (kind: string) => rows.loose.filter(([each]) => each === kind)
     this.loose = {

@@ -5,6 +5,7 @@ import type { StatementFacts } from './analysis/facts.ts'
 import type { Making } from './analysis/making.ts'
 import type { Catalog } from './catalog.ts'
 import type { Relation } from './catalog-relations.ts'
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import type { MaskedColumns } from './masked-columns.ts'
 import { settingName } from './settings.ts'
 
@@ -20,12 +21,20 @@ function mayBeWritten(name: string, { usedWords }: Catalog): boolean {
 }
 
 /** Why a person from whom columns are masked must not make it, wherever their search_path leads. */
-export function shadowRefusal({ makes }: StatementFacts, { catalog, obligations }: MaskedColumns): string | undefined {
-  if (makes === undefined) return undefined
+export function shadowRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
+  const { makes, node } = facts
+  const { catalog, obligations } = masked
+  const goes = goingRefusal(facts, masked)
+  if (goes !== undefined || makes === undefined) return goes
   const { name } = makes
+  const carries = lasting(name, catalog).some(
+    relation => isSaid(relation.name, catalog) && masked.isMasked(relation.oid),
+  )
+  if (node === 'ViewStmt' && carries)
+    return `columns are masked for you, and triggers write what is masked to ${name}, which would carry it to other tables now`
   if (isBesideOthers(makes, catalog) && mayBeWritten(name, catalog))
     return `columns are masked for you, and triggers would write to this ${name} in the place of another one`
-  if (isAnew(name, catalog) && catalog.usedWords.has(name.toLowerCase()) && isNamedByMasks(name, obligations))
+  if (isAnew(name, catalog) && isSaid(name, catalog) && isNamedByMasks(name, obligations))
     return `columns are masked for you, and triggers write what is masked to a table called ${name}, which would have other columns now`
   return undefined
 }
@@ -40,6 +49,48 @@ function isBesideOthers({ name, schema, temporary, moved }: Making, catalog: Cat
 
 const lasting = (name: string, catalog: Catalog): readonly Relation[] =>
   catalog.resolve(undefined, name).filter(relation => !isTemporary(relation))
+
+/** Whether code that something calls by itself says the name of what it may write to; of a quoted one, its words. */
+function isSaid(name: string, { usedWords, writtenWords }: Catalog): boolean {
+  const words = name.toLowerCase().split(/[^a-z0-9_$]+/)
+  const said = words.filter(word => word !== '')
+  // A name that is a value goes wherever the code likes.
+  const written = usedWords.has('execute') ? usedWords : writtenWords
+  return said.every(word => usedWords.has(word)) && (said.length === 0 || said.some(word => written.has(word)))
+}
+
+/**
+ * Why DROP must leave it: a view or a partition is masked as its tables are. Once it is gone nothing says so, and what triggers write to
+ * another one of its name would be clear.
+ */
+function goingRefusal({ node, parts, cascades }: StatementFacts, masked: MaskedColumns): string | undefined {
+  if (node !== 'DropStmt' && cascades !== true) return undefined
+  const { catalog, obligations } = masked
+  const named = parts.flatMap(part => part.written).flatMap(({ schema, name }) => catalog.resolve(schema, name))
+  const dropped = new Set(named.flatMap(({ oid }) => catalog.family(oid)))
+  const cascade = cascades === true || parts.some(({ facts }) => facts['cascade'] === true)
+  const isAnything = cascade && parts.some(({ facts }) => !followed.has(String(facts['objectType'])))
+  const going = [...catalog.relations].find(
+    relation =>
+      isSaid(relation.name, catalog) &&
+      !isNamedByMasks(relation.name, obligations) &&
+      relation.oid >= FIRST_NORMAL_OBJECT_ID &&
+      (isAnything || (cascade ? catalog.beneath(relation.oid) : [relation.oid]).some(each => dropped.has(each))) &&
+      masked.isMasked(relation.oid),
+  )
+  if (going === undefined) return undefined
+  return `columns are masked for you, and triggers may write what is masked to ${going.name}: in another of its name it would be clear`
+}
+
+/** Of these it is known what goes with them; a schema, a type, a function or an extension can take anything along. */
+const followed: ReadonlySet<string> = new Set([
+  'table',
+  'view',
+  'materialized_view',
+  'foreign_table',
+  'sequence',
+  'index',
+])
 
 /** Whether the one that had the name can be gone: where it is there, the server makes no other. */
 const isAnew = (name: string, catalog: Catalog): boolean =>
