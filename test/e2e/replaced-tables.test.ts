@@ -162,6 +162,10 @@ t.test('a person from whom columns are masked', async t => {
       ['drop table "SentMails"', 'create table "SentMails" (id int, plain text)', update, 'table "SentMails"'],
     ])
       t.match(await said(client, ...messages), /gate: columns are masked for you, and triggers/, messages.join('; '))
+    t.equal(
+      await said(client, 'create schema spare', 'create table spare.a (id int)', 'drop schema spare cascade'),
+      '[]',
+    )
     // A view that it does not name is no reason.
     t.equal(await said(client, 'create view unnamed as select id from customers', 'drop view unnamed cascade'), '[]')
   })

@@ -3,6 +3,7 @@
 import type { Obligation } from '@gate/shared/model'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Making } from './analysis/making.ts'
+import { relationsBeyond } from './beyond.ts'
 import type { Catalog } from './catalog.ts'
 import type { Relation } from './catalog-relations.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
@@ -66,7 +67,9 @@ function isSaid(name: string, { usedWords, writtenWords }: Catalog): boolean {
 function goingRefusal({ node, parts, cascades }: StatementFacts, masked: MaskedColumns): string | undefined {
   if (node !== 'DropStmt' && cascades !== true) return undefined
   const { catalog, obligations } = masked
-  const named = parts.flatMap(part => part.written).flatMap(({ schema, name }) => catalog.resolve(schema, name))
+  const named = parts
+    .flatMap(part => part.written.flatMap(({ schema, name }) => catalog.resolve(schema, name)))
+    .concat(parts.flatMap(part => relationsBeyond(part, catalog)))
   const dropped = new Set(named.flatMap(({ oid }) => catalog.family(oid)))
   const cascade = cascades === true || parts.some(({ facts }) => facts['cascade'] === true)
   const isAnything = cascade && parts.some(({ facts }) => !followed.has(String(facts['objectType'])))
@@ -82,7 +85,7 @@ function goingRefusal({ node, parts, cascades }: StatementFacts, masked: MaskedC
   return `columns are masked for you, and triggers may write what is masked to ${going.name}: in another of its name it would be clear`
 }
 
-/** Of these it is known what goes with them; a schema, a type, a function or an extension can take anything along. */
+/** Of these it is known which relations go with them; a type, a function or an extension can take any along. */
 const followed: ReadonlySet<string> = new Set([
   'table',
   'view',
@@ -90,6 +93,7 @@ const followed: ReadonlySet<string> = new Set([
   'foreign_table',
   'sequence',
   'index',
+  'schema',
 ])
 
 /** Whether the one that had the name can be gone: where it is there, the server makes no other. */
