@@ -170,6 +170,23 @@ t.test('a person from whom columns are masked', async t => {
     t.equal(await said(client, 'create view unnamed as select id from customers', 'drop view unnamed cascade'), '[]')
   })
 
+  await t.test('puts none in the place of another where an extension composes names for code of others', async t => {
+    const fresh = ['create table orders_ext (id int)', 'create temp table orders (id int)']
+    t.equal(await said(client, 'begin', ...fresh), '[]')
+    await client.query('rollback')
+    await world.postgres.query(
+      `create extension hstore; create function sent_on(said text) returns void language plpgsql as
+        $$ begin execute 'insert into ' || 'orders values ($1)' using said; end $$;
+      alter extension hstore add function sent_on(text);
+      set role gate_service; create function hands() returns trigger language plpgsql as
+        $$ begin perform sent_on(new.email); return new; end $$;
+      create trigger hands after update on customers for each row execute function hands()`,
+      'app',
+    )
+    t.match(await said(client, 'begin', ...fresh), /in the place of another/)
+    await world.postgres.query('set role gate_service; drop function hands() cascade', 'app')
+  })
+
   await t.test('puts none in the place of another where code of others composes names', async t => {
     await world.postgres.query(
       `set role gate_service; create function composed() returns trigger language plpgsql as

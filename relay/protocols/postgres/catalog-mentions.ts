@@ -79,12 +79,14 @@ export const mentions = `with made_types (oid, name) as (
 /** What makes relations, or hides to which it writes. */
 const making = '\\m(execute|create)\\M|u&"'
 
-/** Functions of somebody's own that the source of one has the names of; those that are no plain words are in `odd`. */
-const named = (p: string, other: string): string => `cross join lateral (
+/** Functions that the source of one has the names of; those of somebody's own that are no plain words are in `odd`. */
+const mentioned = (p: string, other: string): string => `cross join lateral (
       select pg_catalog.left(w, ${NAME_BYTES})::pg_catalog.name as word
       from pg_catalog.regexp_split_to_table(pg_catalog.lower(${p}.prosrc), '[^${WORD_LETTERS}]+') w
       union select n.name from odd n where pg_catalog.strpos(pg_catalog.lower(${p}.prosrc), n.spelled) > 0) w
-    join pg_catalog.pg_proc ${other} on ${other}.proname = w.word and ${ownCode(other)}`
+    join pg_catalog.pg_proc ${other} on ${other}.proname = w.word`
+
+const named = (p: string, other: string): string => `${mentioned(p, other)} and ${ownCode(other)}`
 
 /** Some functions, and those that they name, however far. */
 const reachedFrom = (functions: string): string => `odd (name, spelled) as materialized (
@@ -95,7 +97,7 @@ const reachedFrom = (functions: string): string => `odd (name, spelled) as mater
       union select o.oid from reached r join pg_catalog.pg_proc p on p.oid = r.oid ${named('p', 'o')})`
 
 /** What hides which tables are written to. */
-const composing = '\\m(execute)\\M|u&"'
+const composing = '\\m(execute|dblink\\w*)\\M|u&"'
 
 /** What comes before the name of a table that is written to or made, with up to two names of where it is. */
 const beforeWritten = '(into|update|only|table|exists|copy|view)'
@@ -111,6 +113,9 @@ export const usedWords = `with recursive ${reachedFrom(`select d.refobjid from p
         from reached r join pg_catalog.pg_proc p on p.oid = r.oid
       union all select 'execute', true from reached r join pg_catalog.pg_proc p on p.oid = r.oid
         where ${language('p')} not in ('sql', 'plpgsql') or p.prosrc ~* '${composing}'
+      union all select 'execute', true from reached r join pg_catalog.pg_proc p on p.oid = r.oid
+        ${mentioned('p', 'o')} and ${own('o.oid')} and ${ofExtension('pg_proc', 'o.oid')}
+          and ${language('o')} in ('sql', 'plpgsql') and o.prosrc ~* '${composing}'
       union all select 'execute', true from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
         where ${own('p.oid')} and not (${ownCode('p')})
       union all select pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), E'\\\\000', ' '), true
