@@ -100,7 +100,8 @@ const reachedFrom = (functions: string): string => `odd (name, spelled) as mater
 const composing = '\\m(execute|dblink\\w*)\\M|u&"'
 
 /** What comes before the name of a table that is written to or made, with up to two names of where it is. */
-const beforeWritten = '(into|update|only|table|exists|copy|view)'
+const writing = ['into', 'update', 'only', 'table', 'exists', 'copy', 'view']
+const beforeWritten = writing.map(word => `'${word}'`).join()
 
 /**
  * Every word of functions that something calls by itself, as triggers and policies do: one can be a type that there is not yet, or
@@ -109,7 +110,7 @@ const beforeWritten = '(into|update|only|table|exists|copy|view)'
  */
 export const usedWords = `with recursive ${reachedFrom(`select d.refobjid from pg_catalog.pg_depend d
         where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and ${own('d.refobjid')}`)},
-    sources (source, hides) as (select p.prosrc, p.prosrc ~* '\\m${beforeWritten}\\s*(--|/[*])'
+    sources (source, hides) as (select p.prosrc, p.prosrc ~* '\\m(${writing.join('|')})\\s*(--|/[*])'
         from reached r join pg_catalog.pg_proc p on p.oid = r.oid
       union all select 'execute', true from reached r join pg_catalog.pg_proc p on p.oid = r.oid
         where ${language('p')} not in ('sql', 'plpgsql') or p.prosrc ~* '${composing}'
@@ -120,10 +121,13 @@ export const usedWords = `with recursive ${reachedFrom(`select d.refobjid from p
         where ${own('p.oid')} and not (${ownCode('p')})
       union all select pg_catalog.replace(pg_catalog.encode(t.tgargs, 'escape'), E'\\\\000', ' '), true
         from pg_catalog.pg_trigger t where t.tgnargs > 0)
-    select pg_catalog.left(w.word, ${NAME_BYTES}), pg_catalog.bool_or(s.hides or w.before ~ '\\m${beforeWritten}\\M')
+    select pg_catalog.left(w.word, ${NAME_BYTES}), pg_catalog.bool_or(s.hides or w.first in (${beforeWritten})
+      or w.second in (${beforeWritten}) or w.third in (${beforeWritten}))
     from sources s cross join lateral (
-      select t.word, pg_catalog.string_agg(t.word, ' ') over (order by t.place rows between 3 preceding and 1 preceding) as before
-      from pg_catalog.regexp_split_to_table(pg_catalog.lower(s.source), '[^${WORD_LETTERS}]+') with ordinality t (word, place)) w
+      select t.word, pg_catalog.lag(t.word) over w as first, pg_catalog.lag(t.word, 2) over w as second,
+        pg_catalog.lag(t.word, 3) over w as third
+      from pg_catalog.regexp_split_to_table(pg_catalog.lower(s.source), '[^${WORD_LETTERS}]+') with ordinality t (word, place)
+      window w as (order by t.place)) w
     group by 1`
 
 /** Tables with triggers that make relations, or write to such as are told by a text, themselves or by functions that they name. */
