@@ -28,13 +28,13 @@ export function shadowRefusal(facts: StatementFacts, masked: MaskedColumns): str
   const goes = goingRefusal(facts, masked)
   if (goes !== undefined || makes === undefined) return goes
   const { name } = makes
+  if (isBesideOthers(makes, catalog) && mayBeWritten(name, catalog))
+    return `columns are masked for you, and triggers would write to this ${name} in the place of another one`
   const carries = lasting(name, catalog).some(
     relation => isSaid(relation.name, catalog) && masked.isMasked(relation.oid),
   )
   if (node === 'ViewStmt' && carries)
     return `columns are masked for you, and triggers write what is masked to ${name}, which would carry it to other tables now`
-  if (isBesideOthers(makes, catalog) && mayBeWritten(name, catalog))
-    return `columns are masked for you, and triggers would write to this ${name} in the place of another one`
   if (isAnew(name, catalog) && isSaid(name, catalog) && isNamedByMasks(name, obligations))
     return `columns are masked for you, and triggers write what is masked to a table called ${name}, which would have other columns now`
   return undefined
