@@ -236,10 +236,19 @@ export function catalogQueries(system: boolean) {
       where s.name = 'search_path' and s.reset_val ~ '^[a-z0-9_, ]*("[$]user")?[a-z0-9_, ]*$'
         and pg_catalog.has_schema_privilege(n.oid, 'USAGE')
       order by e.place limit 1`,
-    // What compares different values as equal: collations, and types that have one of these.
-    loose: `select 'collation', c.oid::text, c.collname::text from pg_catalog.pg_collation c where not c.collisdeterministic
-      union select 'type', t.oid::text, t.typname::text from pg_catalog.pg_type t
-        join pg_catalog.pg_collation c on c.oid = t.typcollation where not c.collisdeterministic`,
+    // What compares different values as equal: collations, and types that have one of these, or a field that has.
+    loose: `with recursive collations (oid, name) as (
+        select c.oid, c.collname from pg_catalog.pg_collation c where not c.collisdeterministic),
+      types (oid) as (
+        select t.oid from pg_catalog.pg_type t join collations c on c.oid = t.typcollation
+        union select r.reltype from collations c join pg_catalog.pg_attribute a on a.attcollation = c.oid and a.attnum > 0
+          join pg_catalog.pg_class r on r.oid = a.attrelid where r.reltype <> 0
+        union select o.oid from types m cross join lateral (
+          select t.oid from pg_catalog.pg_type t where m.oid in (t.typelem, t.typbasetype)
+          union all select r.reltype from pg_catalog.pg_attribute a join pg_catalog.pg_class r on r.oid = a.attrelid
+            where a.atttypid = m.oid and a.attnum > 0 and r.reltype <> 0) o)
+      select 'collation', c.oid::text, c.name::text from collations c
+      union select 'type', t.oid::text, t.typname::text from types m join pg_catalog.pg_type t on t.oid = m.oid`,
     extensions: 'select x.extname::text from pg_catalog.pg_extension x',
     // Of relations, whose rows are a type as well, says `relations`; names of arrays are made of those of what is in them.
     typeNames: `select t.oid::text, t.typname::text from pg_catalog.pg_type t

@@ -237,6 +237,11 @@ export class Catalog {
     return this.#changing === 'all' || this.#changing?.has(name) === true
   }
 
+  /** Whether that goes for some name. */
+  get isSomethingChanging(): boolean {
+    return this.#changing !== undefined
+  }
+
   /** Whether that goes for any name. */
   get isAnyChanging(): boolean {
     return this.#changing === 'all'

@@ -9,6 +9,7 @@ import { wholeTextTypes } from './analysis/tree.ts'
 import { relationsBeyond } from './beyond.ts'
 import type { Relation } from './catalog-relations.ts'
 import { opaqueCommand } from './followable.ts'
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { type Followed, follow } from './lineage/evaluate.ts'
 import type { Missing } from './lineage/findings.ts'
 import { type Column, flowsOf, keepsNull, maskOf } from './lineage/scope.ts'
@@ -146,9 +147,18 @@ function looseRefusal(facts: StatementFacts, masked: MaskedColumns): string | un
   const { loose } = masked.catalog
   const name =
     facts.collations.find(collation => loose.collations.has(collation)) ??
-    facts.types.find(type => loose.types.has(type))
+    facts.types.find(type => loose.types.has(type) || mayBeNew(type, masked.catalog))
   if (name === undefined) return undefined
   return `columns are masked for you, and ${nameOfType(name)} takes other values for equal as well`
+}
+
+/** Whether it can be a type that no snapshot shows yet, or shows otherwise: a row of it can have a field of any collation. */
+function mayBeNew(type: string | number, catalog: MaskedColumns['catalog']): boolean {
+  if (typeof type === 'number') return type >= FIRST_NORMAL_OBJECT_ID && catalog.isSomethingChanging
+  // Of an array by the name that it has in the catalog.
+  const names = [type, type.replace(/^_+/, '')]
+  const isKnown = names.some(name => catalog.typeNames.has(name) || catalog.resolve(undefined, name).length > 0)
+  return !isKnown || names.some(name => catalog.isChanging(name))
 }
 
 /** What runs code that is not PostgreSQL's own, whatever tables the statement is about. */
