@@ -151,7 +151,10 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     usedWords: [],
     bodies: [],
     extensions: [],
-    typeNames: [],
+    typeNames: [
+      ['25', 'text'],
+      ['1043', 'varchar'],
+    ],
     loose: [],
     madeIn: [['public']],
   }
