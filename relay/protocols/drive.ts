@@ -121,6 +121,11 @@ class Run<Unit, Question, Answer> {
     return waits === undefined ? undefined : Promise.all(waits)
   }
 
+  /** The same where nobody waits for the ports: what cannot be recorded, or written, ends the session all the same. */
+  #flushBeside(): void {
+    this.#flush()?.catch(thrown => this.fail(asGateError(thrown)))
+  }
+
   #perform(effect: Effect<Unit, Question>): Promise<void> | undefined {
     switch (effect.do) {
       case 'send':
@@ -195,14 +200,14 @@ class Run<Unit, Question, Answer> {
   readonly #tell = (unit: Unit): void => {
     if (this.#stopped) return
     this.#machine.tell(unit)
-    void this.#flush()
+    this.#flushBeside()
   }
 
   #settle(id: number, answer: Answer): void {
     if (this.#stopped || !this.#asked.delete(id)) return
     try {
       this.#machine.settle(id, answer)
-      void this.#flush()
+      this.#flushBeside()
     } catch (thrown) {
       this.fail(asGateError(thrown))
     }

@@ -121,3 +121,27 @@ t.test('what could not be recorded is never sent, nor anything after it', async 
   await turn()
   t.same(target.written, [])
 })
+
+t.test('also where the answer had to be waited for, and nothing is left that nobody catches', async t => {
+  const uncaught: unknown[] = []
+  const catchIt = (thrown: unknown): number => uncaught.push(thrown)
+  process.on('unhandledRejection', catchIt)
+  t.teardown(() => process.off('unhandledRejection', catchIt))
+  const client = port()
+  const target = port()
+  const recorded = Promise.reject(new GateError('ERR_GATE_RECORD', 'the disk is broken'))
+  recorded.catch(() => {})
+  const driving = drive(
+    new Asking(),
+    client.port,
+    target.port,
+    { answer: () => turn().then(() => 'go'), observe: () => {}, now: () => 0, declare: () => {}, recorded },
+    new AbortController().signal,
+  )
+  client.incoming.push('write 1')
+  await t.rejects(driving, { code: 'ERR_GATE_RECORD' })
+  await turn()
+  await turn()
+  t.same(target.written, [])
+  t.same(uncaught, [])
+})
