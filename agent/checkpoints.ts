@@ -64,14 +64,19 @@ export class Checkpoints {
       if (before?.checkpoint === kept.checkpoint) return
       this.#kept.set(name, kept)
       this.#log.debug('record.checkpoint', { relay: name, count: head.size })
-      this.#writing = this.#writing.then(() => this.#write())
-      await this.#writing
     } catch (error) {
-      this.#log.error('record.not-trusted', { error: asGateError(error) })
+      return this.#log.error('record.not-trusted', { error: asGateError(error) })
     }
+    this.#writing = this.#writing.then(() => this.#write())
+    await this.#writing
   }
 
-  #write(): Promise<void> {
-    return writeWhole(join(this.#directory, FILE), JSON.stringify(Object.fromEntries(this.#kept), undefined, 2))
+  /** What the disk does not take now goes with the next one; that is nothing that the relay has done. */
+  async #write(): Promise<void> {
+    try {
+      await writeWhole(join(this.#directory, FILE), JSON.stringify(Object.fromEntries(this.#kept), undefined, 2))
+    } catch (error) {
+      this.#log.error('record.checkpoint-not-kept', { error: asGateError(error, 'ERR_GATE_CONFIG') })
+    }
   }
 }
