@@ -1,6 +1,8 @@
 // What people make and call from whom columns are masked: what runs nothing but PostgreSQL's own code works, and nothing else does.
 import t from 'tap'
 import { ask, tryAll } from '../support/asking.ts'
+import { shown, Talk } from '../support/talk.ts'
+import { client } from '../support/wire.ts'
 import { samplePolicy, startWorld } from '../support/world.ts'
 
 const policy = samplePolicy
@@ -185,6 +187,23 @@ t.test('a person from whom columns are masked', async t => {
       views: ['select * from named', 'select * from seen_queries'],
       functions: [...refused.filter(statement => statement.startsWith('select'))],
     })
+  })
+
+  await t.test('learns nothing by a parameter whose type only its number names', async t => {
+    const talk = await Talk.start(gate.port, { user: 'carol' })
+    for (const before of ['begin', 'select 1']) {
+      for (const sql of [before, 'create type loose_row as (x text collate folded)']) await talk.ask(sql)
+      const oid = Number(/\d+/.exec(await talk.ask("select 'loose_row'::regtype::oid"))?.[0])
+      t.ok(oid > 16_384, `${oid}`)
+      const sent = [
+        client.parse('', 'select id from customers where email = ($1).x', [oid]),
+        client.bind('', '', [Buffer.from('(USER7@SECRET.EXAMPLE)')]),
+        ...[client.execute(''), client.sync],
+      ]
+      t.match(shown(await talk.say(sent)), /gate/)
+      for (const sql of ['rollback', 'drop type if exists loose_row']) await talk.ask(sql)
+    }
+    talk.close()
   })
 
   await t.test('is refused what is replaced', async t => {

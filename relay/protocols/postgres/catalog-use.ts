@@ -4,6 +4,7 @@ import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { Catalog } from './catalog.ts'
 import { callsNothing, namesNothing, redefines } from './catalog-bearing.ts'
+import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
 import { madeBy, mayMakeCallers } from './made-callers.ts'
 import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
@@ -38,9 +39,14 @@ interface Derived {
   readonly catalog: Catalog
 }
 
-/** An extension that is made brings many names, and so does one that was dropped take them. */
+/**
+ * An extension that is made brings many names, and so does one that was dropped take them. A type that is named by its number alone can be
+ * any that is made.
+ */
 const concernsStatement = (change: Change, statement: StatementFacts): boolean =>
-  concerns(change, namesOf(statement)) || (change === 'all' && statement.newObject !== undefined)
+  concerns(change, namesOf(statement)) ||
+  (change === 'all' && statement.newObject !== undefined) ||
+  statement.types.some(type => typeof type === 'number' && type >= FIRST_NORMAL_OBJECT_ID)
 
 /** Whether anything is masked for whoever asks, and what is for anybody. */
 type Masking = Pick<Gate, 'masked' | 'recordMasks' | 'asksForTables'>
