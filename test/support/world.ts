@@ -95,11 +95,17 @@ export async function makeDatabase(postgres: PostgresServer, sql: string): Promi
   await postgres.query(`set role gate_service; ${sql}`, 'app')
 }
 
+function startedOf<T>(settled: PromiseSettledResult<T>): T {
+  if (settled.status === 'rejected') throw settled.reason
+  return settled.value
+}
+
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
   await using starting = new Cleanup()
-  const [postgres, oidc] = await Promise.all([startPostgres(options.postgres), startOidc(options.oidc)])
-  starting.use(postgres)
-  starting.use(oidc)
+  const begun = await Promise.allSettled([startPostgres(options.postgres), startOidc(options.oidc)])
+  // One that started is ended also where the other did not: it would keep the test's process for ever.
+  for (const each of begun) if (each.status === 'fulfilled') starting.use(each.value)
+  const [postgres, oidc] = [startedOf(begun[0]), startedOf(begun[1])]
   await makeDatabase(postgres, options.sql ?? sampleSql)
   if (options.embedded !== true) await postgres.query('create database gate_store')
   const store = options.embedded === true ? {} : { store: postgres.url('gate_store') }
