@@ -124,28 +124,16 @@ export class LightChanges {
   #leaves(statement: StatementFacts, catalog: Catalog, { tables, constants: isRedacted }: Matters): boolean {
     const { parts, naming, types } = statement
     if (types.some(type => this.#isOfType(type))) return false
+    const isLight = isLightHere(statement, catalog)
+    if (!isLight && (naming !== undefined || !parts.every(({ action }) => namingAll.has(action)))) return false
     const named = namesOf(statement)
-    if (!tables && this.#runsNothing(statement, catalog)) return true
     const concerned = named.filter(({ name }) => this.#names.has(asRead(name)))
-    if (isLightHere(statement, catalog)) {
+    if (!tables && concerned.every(each => isPlain(each, catalog))) return true
+    if (isLight) {
       if (isRedacted && concerned.length > 0 && hasConstants(statement)) return false
       return named.every(each => each.schema !== undefined || this.#isSure(each, statement, catalog))
     }
-    if (naming !== undefined || concerned.length > 0 || !parts.every(({ action }) => namingAll.has(action)))
-      return false
-    return named.every(each => this.#isSure(each, statement, catalog))
-  }
-
-  /** Whether it runs no code by what it names; a view or a table with triggers may be gone, and something else have its name. */
-  #runsNothing(statement: StatementFacts, catalog: Catalog): boolean {
-    const { parts, naming } = statement
-    const concerned = namesOf(statement).filter(({ name }) => this.#names.has(asRead(name)))
-    const isPlain = ({ schema, name }: RelationName): boolean =>
-      catalog.resolve(schema, name).every(({ oid }) => !catalog.isView(oid) && !catalog.isCaller(oid))
-    if (!concerned.every(isPlain)) return false
-    return (
-      isLightHere(statement, catalog) || (naming === undefined && parts.every(({ action }) => namingAll.has(action)))
-    )
+    return concerned.length === 0 && named.every(each => this.#isSure(each, statement, catalog))
   }
 
   /** Rows of a table are a type, and so are arrays of them. */
@@ -164,6 +152,10 @@ export class LightChanges {
     return schema !== undefined || (!GIVEN_NAME.test(name) && found.every(({ kind }) => kind !== SEQUENCE))
   }
 }
+
+/** Whether it runs no code where it is named; a view or a table with triggers may be gone, and something else have its name. */
+const isPlain = ({ schema, name }: RelationName, catalog: Catalog): boolean =>
+  catalog.resolve(schema, name).every(({ oid }) => !catalog.isView(oid) && !catalog.isCaller(oid))
 
 const hasConstants = ({ recordable }: StatementFacts): boolean =>
   recordable.pieces.some(piece => typeof piece !== 'string' && !('meeting' in piece && piece.meeting === 'nothing'))
