@@ -103,18 +103,23 @@ t.test('nothing reaches the target before it is recorded, and its order stays', 
   await driving
 })
 
-t.test('what could not be recorded is never sent, nor anything after it', async t => {
-  const client = port()
-  const target = port()
+/** A session whose disk is broken, and what of it reached the target. */
+function withoutDisk(answer: () => 'go' | Promise<'go'>) {
+  const [client, target] = [port(), port()]
   const recorded = Promise.reject(new GateError('ERR_GATE_RECORD', 'the disk is broken'))
   recorded.catch(() => {})
   const driving = drive(
     new Asking(),
     client.port,
     target.port,
-    { answer: () => 'go', observe: () => {}, now: () => 0, declare: () => {}, recorded },
+    { answer, observe: () => {}, now: () => 0, declare: () => {}, recorded },
     new AbortController().signal,
   )
+  return { client, target, driving }
+}
+
+t.test('what could not be recorded is never sent, nor anything after it', async t => {
+  const { client, target, driving } = withoutDisk(() => 'go')
   client.incoming.push('write 1')
   client.incoming.push('read 2')
   await t.rejects(driving, { code: 'ERR_GATE_RECORD' })
@@ -127,17 +132,7 @@ t.test('also where the answer had to be waited for, and nothing is left that nob
   const catchIt = (thrown: unknown): number => uncaught.push(thrown)
   process.on('unhandledRejection', catchIt)
   t.teardown(() => process.off('unhandledRejection', catchIt))
-  const client = port()
-  const target = port()
-  const recorded = Promise.reject(new GateError('ERR_GATE_RECORD', 'the disk is broken'))
-  recorded.catch(() => {})
-  const driving = drive(
-    new Asking(),
-    client.port,
-    target.port,
-    { answer: () => turn().then(() => 'go'), observe: () => {}, now: () => 0, declare: () => {}, recorded },
-    new AbortController().signal,
-  )
+  const { client, target, driving } = withoutDisk(() => turn().then(() => 'go'))
   client.incoming.push('write 1')
   await t.rejects(driving, { code: 'ERR_GATE_RECORD' })
   await turn()
