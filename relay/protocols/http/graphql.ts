@@ -1,5 +1,6 @@
 // GraphQL in what a request says: its operations, for rules, and whether it asks for fields under other names. Pure.
 import { type DocumentNode, type FragmentDefinitionNode, Kind, parse, type SelectionSetNode, visit } from 'graphql'
+import { documentIn } from './document.ts'
 import { decoded } from './members.ts'
 
 /** More are not listed; the lists then hold one more than they may. */
@@ -93,7 +94,8 @@ export function renamesFields(text: string, depth = 0): boolean {
   if (!mayRename(text)) return false
   const document = beginsAsJson.test(text) ? undefined : parsed(text)
   if (document !== undefined) return hasAliases(document)
-  const inner = innerDocument(text)
+  // A request may stand in it (AppSync's `payload.data`). Names stand in quotes, so that it is no GraphQL.
+  const inner = documentIn(text)
   return inner === undefined ? beginsAsGraphql(text) : anyRenames(inner, depth)
 }
 
@@ -106,7 +108,7 @@ export function hasRenames(text: string): boolean {
 
 /** The same of a value that is not called a query: a document in it counts as one anywhere, and GraphQL where it is valid. */
 export function holdsRenames(text: string): boolean {
-  return hasRenames(text) || anyRenames(innerDocument(text))
+  return hasRenames(text) || anyRenames(documentIn(text))
 }
 
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
@@ -134,16 +136,6 @@ const beginsAsJson = /^\s*(?:\[|\{\s*["}])/
 function beginsAsGraphql(text: string): boolean {
   const start = text.replaceAll(/#[^\r\n]*/g, '').replace(/^[\s,\ufeff]+/, '')
   return /^(?:["{]|query|mutation|subscription|fragment)/.test(start)
-}
-
-/** A text that is JSON itself: a request may stand in it (AppSync's `payload.data`). Names stand in quotes, so that it is no GraphQL. */
-function innerDocument(text: string): object | undefined {
-  try {
-    const document: unknown = JSON.parse(text)
-    return isObject(document) ? document : undefined
-  } catch {
-    return undefined
-  }
 }
 
 function hasAliases(document: DocumentNode): boolean {

@@ -2,11 +2,12 @@
 import type { Deny, Obligation } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import { type Copying, leavesMasks } from './copying.ts'
+import { documentIn } from './document.ts'
 import { masksFields, namedFields } from './masking/body.ts'
 import type { Paths } from './masking/paths.ts'
 import { everyMember } from './members.ts'
 import { carriesFields } from './patch.ts'
-import { documentIn, membersOf, renamesFieldsIn } from './select.ts'
+import { membersOf, renamesFieldsIn } from './select.ts'
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
 export function perform(

@@ -1,4 +1,5 @@
 // Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
+import { documentIn } from './document.ts'
 import type { Paths } from './masking/paths.ts'
 import { everyMember, type Member } from './members.ts'
 
@@ -121,16 +122,6 @@ function leftOut(value: string): string[] {
 function inText(value: string, texts = 0): Member[] {
   const document = texts < MAX_TEXTS ? documentIn(value) : undefined
   return document === undefined ? [] : membersIn(document, texts + 1)
-}
-
-/** A text that is JSON itself. */
-export function documentIn(text: string): object | undefined {
-  if (!/^\s*[[{]/.test(text)) return undefined
-  try {
-    return JSON.parse(text) as object
-  } catch {
-    return undefined
-  }
 }
 
 /**
