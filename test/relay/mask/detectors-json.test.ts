@@ -1,5 +1,4 @@
 // Detectors inside JSON: escapes are seen through, the rest keeps its bytes, and JSON stays JSON.
-import { isDeepStrictEqual } from 'node:util'
 import { compileDetectors, detectorKinds } from '@gate/relay/mask/detectors'
 import { compileJsonDetectors, maskJson } from '@gate/relay/mask/json'
 import { hashText } from '@gate/relay/mask/values'
@@ -103,11 +102,12 @@ function escapeAll(json: string): string {
   )
 }
 
-/** The document without what may change: strings, and numbers that became strings. */
-function shape(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(shape)
-  if (typeof value === 'object' && value !== null) return Object.values(value).length
-  return typeof value === 'boolean' ? value : null
+/**
+ * The document's brackets, commas, colons and booleans, in order: what masking must leave. Read from the text, since
+ * `JSON.parse` makes one member of two names that were masked alike.
+ */
+function shape(json: string): string {
+  return json.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|null/g, '0').replace(/\s+/g, '')
 }
 
 t.test('for any document: JSON stays JSON of the same shape, and what was masked holds nothing more', async t => {
@@ -115,10 +115,8 @@ t.test('for any document: JSON stays JSON of the same shape, and what was masked
     fc.property(fc.oneof(document, rich), text => {
       const masked = maskJson(text, redact)
       if (masked === undefined) return
-      // Names that are masked alike are one member for JSON.parse: then the shape cannot be compared.
-      const names = /"\*\*\*\*[^"]*":|\*\*\*\*":/.test(masked)
-      if (!names && !isDeepStrictEqual(shape(JSON.parse(masked)), shape(JSON.parse(text))))
-        throw new Error('another shape')
+      JSON.parse(masked)
+      if (shape(masked) !== shape(text)) throw new Error(`another shape: ${text} → ${masked}`)
       const again = maskJson(masked, redact)
       if (again !== undefined) throw new Error(`${text} → ${masked} → ${again}`)
     }),
