@@ -132,10 +132,17 @@ export function mayHoldRenames(bytes: Buffer): boolean {
 /** What no text of GraphQL begins with. To find that out by reading it takes fifty times as long. */
 const beginsAsJson = /^\s*(?:\[|\{\s*["}])/
 
-/** Blanks, commas and comments mean nothing before the first token. */
+/** What another parser may take for the beginning of GraphQL: `{{name}}` and `query: who is it?` none does. */
+const beginning =
+  /^(?:"(?:""[\s\S]*?""|[^"\r\n]*)"[\s,]*)?(?:\{[\s,]*(?:[_\p{L}".]|$)|(?:query|mutation|subscription)(?:[\s,]+[_\p{L}][\p{L}\w]*)?[\s,]*[({@$]|fragment[\s,]+[_\p{L}])/u
+/** A name behind another, where neither is in a bracket of its own. */
+const aliasLike = /[_\p{L}\p{N}"][\s,\ufeff]*:[\s,\ufeff]*[_\p{L}"]/u
+
+/** Blanks, commas and comments mean nothing before the first token and around a colon. */
 function beginsAsGraphql(text: string): boolean {
-  const start = text.replaceAll(/#[^\r\n]*/g, '').replace(/^[\s,\ufeff]+/, '')
-  return /^(?:["{]|query|mutation|subscription|fragment)/.test(start)
+  const plain = text.replaceAll(/#[^\r\n]*/g, '')
+  const start = plain.replace(/^[\s,\ufeff]+/, '')
+  return beginning.test(start) && [text, plain].some(each => aliasLike.test(each) || each.includes(STREAM))
 }
 
 function hasAliases(document: DocumentNode): boolean {
