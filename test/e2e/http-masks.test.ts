@@ -401,6 +401,9 @@ t.test('fields that a body asks for under other names', async t => {
     [sent('POST', { params: { 'json.fields': 'v:vin' } }), 'Solr, by a path'],
     [sent('POST', { query: { deep: { cars: { _alias: { v: 'vin' } } } } }), 'Directus, of what is joined'],
     [sent('POST', { payload: JSON.stringify({ fields: 'v:vin' }) }), 'in a text'],
+    [sent('POST', { select: { v: 'vin' } }), 'a pair'],
+    [sent('POST', { columns: [{ name: 'vin', as: 'v' }] }), 'an object with another name'],
+    [sent('POST', { aggs: { v: { terms: { field: 'vin' } } } }), 'Elasticsearch'],
     [
       form(
         '--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n*:*\r\n--b\r\ncontent-disposition: form-data; name=fl\r\nContent-Type: text/plain\r\n\r\nn,v:vin\r\n--b--\r\n',
@@ -420,7 +423,7 @@ t.test('fields that a body asks for under other names', async t => {
     form('vin=a:b&note=vin as it is'),
     sent('POST', { fields: ['n', 'vin'], sort: 'vin:desc', note: 'vin as it is' }),
     sent('POST', { fields: { vin: 'text', n: 'v:n' }, aggregate: 'users', select: { vin: true } }),
-    sent('POST', { columns: [{ name: 'vin', as: 'v' }] }),
+    sent('POST', { columns: [{ name: 'vin', label: 'v' }] }),
     form('vin = a, b as c', 'text/plain'),
     form(
       '--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n*:*\r\n--b\r\ncontent-disposition: form-data; name=fl\r\nContent-Type: text/plain\r\n\r\nn,vin\r\n--b--\r\n',

@@ -1,6 +1,7 @@
 // What a request's body says, for rules: JSON, forms, GraphQL. Pure.
 import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
+import { linesOf } from './document.ts'
 import {
   anyRenames,
   type GraphqlFacts,
@@ -41,8 +42,14 @@ export interface Body {
   readonly isKnown: boolean
   /** Whether it may ask for fields under other names (GraphQL's aliases), where masks would not find them. Undefined when it was not read. */
   readonly renames: (() => boolean) | undefined
+  /** The same of what is no document, by its words alone: an upload may have them as well. */
+  readonly mayRename?: () => boolean
   /** What may choose fields of the answer in it, as parameters of a query do. */
   readonly members?: () => readonly Member[]
+  /** The documents in it: of lines each. */
+  readonly documents?: () => readonly unknown[]
+  /** What is no document: a statement in some language may be all there is. */
+  readonly text?: string
   /** Whether it asks for a query of GraphQL by its name, so that nobody here knows its fields. */
   readonly isPersisted?: boolean
   /** Of what was read and is no document: whether somebody could read a patch in it (RFC 6902). */
@@ -95,18 +102,35 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
     const isForeign = hasForeignLetters(contentType)
+    let lines: readonly unknown[] | undefined
+    const documents = (): readonly unknown[] => {
+      lines ??= isMedia(type) || isParts(type) ? [] : linesOf(text)
+      return lines
+    }
     const renames = (): boolean =>
       inQuery() ||
       isForeign ||
-      (type === 'application/graphql'
-        ? renamesFields(text)
-        : hasRenames(text) || (!isLines(text) && mayHoldRenames(bytes)))
+      (type === 'application/graphql' ? renamesFields(text) : hasRenames(text) || anyRenames(documents()))
+    const mayRename = (): boolean => type !== 'application/graphql' && documents().length === 0 && mayHoldRenames(bytes)
     const mayPatch = (): boolean =>
       !isMedia(type) && (isForeign || (isParts(type) ? mayHoldOperation(bytes) : mayHoldPatch(bytes)))
     // OData takes a query as a text.
     const members = (): readonly Member[] =>
-      isParts(type) ? membersOfParts(text) : text.includes('=') ? membersOf(text) : []
-    return { facts, document: null, isKnown: false, renames, mayPatch, members, isPersisted: isPersistedInQuery }
+      isParts(type)
+        ? membersOfParts(text)
+        : [
+            ...(text.includes('=') ? membersOf(text) : []),
+            ...documents().flatMap(each => membersIn(each)),
+            // As Solr takes it: with comments, single quotes, or none.
+            ...(/json|^$/.test(type) && /^\s*\{/.test(text) && documents().length === 0
+              ? [['json', text] as const]
+              : []),
+          ]
+    return {
+      ...{ facts, document: null, isKnown: false, renames, mayRename, mayPatch, members, documents },
+      ...(isMedia(type) || isParts(type) ? {} : { text }),
+      isPersisted: isPersistedInQuery,
+    }
   }
   const { document, kind, isPlain } = found
   const requests = requestsIn(document)
@@ -124,6 +148,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     isKnown: isPlain && bodyFields.length <= MAX_LISTED && isAllListed(graphql),
     isPersisted: isByName,
     members: () => (kind === 'form' ? membersOf(text) : membersIn(document)),
+    documents: () => [document],
     renames: () =>
       inQuery() ||
       anyRenames(document) ||
@@ -172,20 +197,6 @@ function formOf(members: readonly (readonly [string, string])[]): Record<string,
     else known.push(value)
   }
   return Object.fromEntries([...form].map(([name, values]) => [name, values.length === 1 ? (values[0] ?? '') : values]))
-}
-
-/** Whether it is one JSON value in each line: then nothing but their strings could be GraphQL. */
-function isLines(text: string): boolean {
-  return text
-    .split('\n')
-    .filter(line => line.trim() !== '')
-    .every(line => {
-      try {
-        return !anyRenames(JSON.parse(line))
-      } catch {
-        return false
-      }
-    })
 }
 
 /** Whether no number lost digits: parsers differ in what they make of such. */

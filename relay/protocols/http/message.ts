@@ -6,8 +6,7 @@ import { type Body, readBody } from './body.ts'
 import { masksFields, namedFields } from './masking/body.ts'
 import { packetStart } from './masking/message.ts'
 import { ofBody, ofContent, unknownIn } from './operation.ts'
-import { deny, patchRefusal, persistedRefusal } from './perform.ts'
-import { renamesFieldsIn } from './select.ts'
+import { asksOtherNames, deny, patchRefusal, persistedRefusal } from './perform.ts'
 
 export type Direction = 'sent' | 'received'
 
@@ -100,12 +99,12 @@ export function renamingRefusal(
   const body = packet?.facts.bodyKind === 'json' ? packet : whole
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.isPersisted === true) return persistedRefusal
-  if (renamesFieldsIn(body?.members?.() ?? [], false, () => namedFields(obligations, routes)?.names))
+  if (body !== undefined && asksOtherNames(body, () => namedFields(obligations, routes)?.names))
     return deny(
       'fields are masked for you, and the message asks for one of them under another name',
       'Ask for it as it is.',
     )
-  if (body?.renames?.() === false) return patchRefusal(obligations, routes, body)
+  if (body?.renames?.() === false && body.mayRename?.() !== true) return patchRefusal(obligations, routes, body)
   return deny(
     'fields are masked for you, and the message may ask for some under other names',
     'Leave out its aliases, and @stream.',

@@ -13,8 +13,9 @@ export function carriesFields(document: unknown, fieldsOf: () => NamedFields | u
   if (operations.length === 0 && references.length === 0) return false
   const masked = fieldsOf()
   if (masked === undefined) return false
-  const { fields, names } = masked
-  if (references.some(each => names.holds(each) || fields.belowText(fields.start, each).mask >= 0)) return true
+  const { fields, names, isAnchored } = masked
+  const refers = (each: string): boolean => names.holds(each) || fields.belowText(fields.start, each).mask >= 0
+  if (references.some(each => each === ANY_FIELD || (each === WHOLE ? isAnchored : refers(each)))) return true
   return operations.some(operation => carries(operation, masked))
 }
 
@@ -34,17 +35,35 @@ function innerPatch(text: string): unknown {
 /** A field of what is there, as expressions of MongoDB have it: `"$email"`, `"$$ROOT.email"`. */
 const reference = /^\${1,2}(?:(?:ROOT|CURRENT)\.)?([\p{L}_][\p{L}\p{N}_.-]*)$/u
 
+/** Code, and what makes names of fields values, may be about any of them. */
+const anyField = ['$objectToArray', '$function', '$accumulator', 'mapReduce', 'mapreduce']
+const ANY_FIELD = '$'
+/** All of a document, which comes to be in something else then. */
+const WHOLE = '$$'
+const whole = /^\$\$(?:ROOT|CURRENT)$/
+
 /** Names of fields that a document refers to, or that its `$rename` gives others. */
 function referencesIn(document: unknown, depth = 0): string[] {
   if (typeof document === 'string') {
+    if (whole.test(document)) return [WHOLE]
     const [, name] = document.startsWith('$') ? (reference.exec(document) ?? []) : []
     return name === undefined ? [] : [name]
   }
   if (!isObject(document) || depth === MAX_DEPTH) return []
   const renamed = isObject(document['$rename']) ? Object.keys(document['$rename']) : []
   const { $getField: got } = document
-  const asked = [isObject(got) ? got['field'] : got].filter(each => typeof each === 'string')
-  return [...renamed, ...asked, ...Object.values(document).flatMap(each => referencesIn(each, depth + 1))]
+  const asked = got === undefined ? [] : [gotIn(got)]
+  const code = anyField.some(name => document[name] !== undefined) ? [ANY_FIELD] : []
+  return [...renamed, ...asked, ...code, ...Object.values(document).flatMap(each => referencesIn(each, depth + 1))]
+}
+
+/** The name that `$getField` has; any where it is computed. */
+function gotIn(got: unknown): string {
+  if (typeof got === 'string') return got.startsWith('$') ? ANY_FIELD : got
+  if (!isObject(got)) return ANY_FIELD
+  const { field, $literal: literal } = got
+  if (typeof literal === 'string') return literal
+  return field === undefined ? ANY_FIELD : gotIn(field)
 }
 
 /** Documents in texts of each other that are looked into; what is deeper nobody reads as a patch. */

@@ -3,20 +3,29 @@ import type { Deny, Obligation } from '@gate/shared/model'
 import type { Body } from './body.ts'
 import { type Copying, leavesMasks } from './copying.ts'
 import { documentIn } from './document.ts'
-import { masksFields, namedFields } from './masking/body.ts'
+import { renamesInStatement } from './languages.ts'
+import { masksFields, type NamedFields, namedFields } from './masking/body.ts'
 import type { Paths } from './masking/paths.ts'
-import { everyMember } from './members.ts'
+import { everyMember, plainName } from './members.ts'
 import { carriesFields } from './patch.ts'
-import { membersOf, renamesFieldsIn } from './select.ts'
+import { givesOtherNames } from './renaming.ts'
+import { hidesNames } from './searches.ts'
+import { knownLater, membersOf, renamesFieldsIn } from './select.ts'
+
+/** What of a request counts here. `path` is without parameters, `query` without its question mark. */
+export interface Performed {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly body: Body
+  readonly copies: () => readonly Copying[]
+}
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
 export function perform(
   obligations: readonly Obligation[],
   routes: readonly string[],
-  method: string,
-  body: Body,
-  query: string,
-  copies: () => readonly Copying[],
+  request: Performed,
 ): Deny | undefined {
   if (obligations.some(each => each.kind === 'mask' && each.columns.length > 0)) {
     return deny(
@@ -24,32 +33,23 @@ export function perform(
       'Whoever writes the policy: mask fields instead, or match protocol: postgres.',
     )
   }
+  const { method, body, copies } = request
   if (leavesMasks(method, copies, obligations))
     return deny(
       'parts of what it copies, moves or binds are masked for you, and would not be there',
       'Copy it to where the same masks apply, or have them not limited to routes.',
     )
   if (!masksFields(obligations, routes)) return undefined
-  const names = (): Paths | undefined => namedFields(obligations, routes)?.names
-  for (const [place, members] of [
-    ['query', query === '' ? [] : membersOf(query)],
-    ['body', body.members?.() ?? []],
-  ] as const)
-    if (renamesFieldsIn(members, place === 'query', names))
-      return deny(
-        `fields are masked for you, and the ${place} asks for one of them under another name`,
-        'Ask for it as it is.',
-      )
-  const documents = /[[{]|%[57]b/i.test(query) ? everyMember(query).flatMap(([, value]) => documentIn(value) ?? []) : []
-  if (carriesFields(documents, () => namedFields(obligations, routes)))
-    return deny('fields are masked for you, and the query refers to one of them', 'Ask for it as it is.')
+  const renaming = renamingRefusalOf(request, () => namedFields(obligations, routes))
+  if (renaming !== undefined) return renaming
+  const isFile = isUpload(method, body)
   if (body.isPersisted === true) return persistedRefusal
-  if (body.renames?.() === true)
+  if (body.renames?.() === true || (!isFile && body.mayRename?.() === true))
     return deny(
       'fields are masked for you, and the request may ask for some under other names',
       'Leave out its aliases, and @stream.',
     )
-  const patches = patchRefusal(obligations, routes, body)
+  const patches = isFile ? undefined : patchRefusal(obligations, routes, body)
   if (patches !== undefined) return patches
   if (body.renames !== undefined || !mayRename(method, body)) return undefined
   return deny(
@@ -57,6 +57,54 @@ export function perform(
     'Send less than 1 MiB and without Content-Encoding, or have the masks limited to other routes.',
   )
 }
+
+/** The refusal of a request that asks for a masked field under another name, or none, as REST services let clients do. */
+function renamingRefusalOf(
+  { method, path, query, body }: Performed,
+  named: () => NamedFields | undefined,
+): Deny | undefined {
+  const fieldsOf = (): Paths | undefined => named()?.names
+  const isMasked = knownLater(fieldsOf)
+  const members = query === '' ? [] : membersOf(query)
+  const documents = documentsIn(query)
+  if (renamesFieldsIn(members, true, fieldsOf) || givesOtherNames(documents, isMasked)) return renamingIn('query')
+  const isFile = isUpload(method, body)
+  if (!isFile && asksOtherNames(body, fieldsOf)) return renamingIn('body')
+  if (carriesFields(documents, named))
+    return deny('fields are masked for you, and the query refers to one of them', 'Ask for it as it is.')
+  const sent = isFile ? documents : [...documents, ...(body.documents?.() ?? [])]
+  if (hidesNames(path, members, sent, isMasked))
+    return deny(
+      'fields are masked for you, and the answer would have one of them without its name',
+      'Sort by another field, and ask for fields by their names.',
+    )
+  return undefined
+}
+
+/** The documents that parameters hold, each under its name. */
+function documentsIn(query: string): readonly object[] {
+  if (!/[[{]|%[57]b/i.test(query)) return []
+  return everyMember(query).flatMap(([name, value]) => {
+    const found = documentIn(value)
+    return found === undefined ? [] : [{ [plainName(name)]: found }]
+  })
+}
+
+const renamingIn = (place: string): Deny =>
+  deny(`fields are masked for you, and the ${place} asks for one of them under another name`, 'Ask for it as it is.')
+
+/** Whether a body, or what a client sends over a WebSocket, asks for one of these fields under another name. */
+export function asksOtherNames({ members, documents, text }: Body, fieldsOf: () => Paths | undefined): boolean {
+  if (renamesFieldsIn(members?.() ?? [], false, fieldsOf) || givesOtherNames(documents?.() ?? [], knownLater(fieldsOf)))
+    return true
+  return text !== undefined && renamesInStatement(text, knownLater(fieldsOf))
+}
+
+/** Files hold any words: what is put somewhere and is no document asks for nothing. */
+const isUpload = (method: string, { facts: { bodyKind, contentType } }: Body): boolean =>
+  bodyKind === 'other' &&
+  (method === 'PUT' || (method === 'PATCH' && contentType !== '')) &&
+  !/json|graphql|form|multipart/.test(contentType)
 
 /** Of a query that the service has from before: it may hold aliases, which are refused where they can be read. */
 export const persistedRefusal: Deny = {
@@ -71,9 +119,10 @@ export const persistedRefusal: Deny = {
 export function patchRefusal(
   obligations: readonly Obligation[],
   routes: readonly string[],
-  { document, mayPatch }: Body,
+  { document, documents, mayPatch }: Body,
 ): Deny | undefined {
-  if (!carriesFields(document, () => namedFields(obligations, routes)) && mayPatch?.() !== true) return undefined
+  if (!carriesFields(documents?.() ?? document, () => namedFields(obligations, routes)) && mayPatch?.() !== true)
+    return undefined
   return deny(
     'fields are masked for you, and the patch copies, moves or tests one of them',
     'Leave this operation out of it.',

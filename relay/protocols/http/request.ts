@@ -16,7 +16,7 @@ import { type KeptInPaths, type Location, readLocation, refusedLocation } from '
 import { charsetOf } from './masking/media-type.ts'
 import { operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
-import { deny, perform } from './perform.ts'
+import { deny, type Performed, perform } from './perform.ts'
 import { recordedHeaders, recordedRequest } from './recording.ts'
 import { compileRoutes, withRoutesOfMasks } from './routes.ts'
 
@@ -198,7 +198,7 @@ export function commandOf(head: ReadHead, content: ReadContent, gate: Gate, reco
 }
 
 function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey: Uint8Array): Decidable {
-  const { fields, location } = head
+  const { method, fields, location } = head
   const contentType = fields.one('content-type')
   let fault = head.fault ?? disguise(fields, gate.headers)
   let body: Body = unreadBody(contentType, content.length)
@@ -220,12 +220,15 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const shownHeaders = sent.filter(([name]) => gate.headers.includes(name))
   const operation = operationOf(request, routeOf, shownHeaders)
   const hiding = { masks: gate.recordFields, templatesOf: maskRoutesOf, key: recordKey }
+  const performed: Performed = {
+    ...{ method, path: location.plain, query: location.query.slice(1), body },
+    copies: () => copiesOf(head, templates),
+  }
   const command: Command = {
     operation,
     recorded: recordedRequest(request, operation, shownHeaders, content.start, hiding),
     ...(fault === undefined ? {} : { refusal: faultDeny(fault) }),
-    perform: obligations =>
-      perform(obligations, maskRoutes, head.method, body, location.query.slice(1), () => copiesOf(head, templates)),
+    perform: obligations => perform(obligations, maskRoutes, performed),
     people: 'now',
   }
   const isShown = content.length === 0 || shown !== undefined

@@ -1,7 +1,9 @@
 // Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
 import { documentIn } from './document.ts'
+import { isLanguage, renamesInLanguage } from './languages.ts'
 import type { Paths } from './masking/paths.ts'
 import { everyMember, type Member } from './members.ts'
+import { namesIn, plainValue } from './names-in.ts'
 
 /** Documents in texts of each other, and objects and arrays in each other, that are looked into; what is deeper nobody reads as a parameter. */
 const MAX_TEXTS = 16
@@ -11,21 +13,28 @@ const MAX_DEPTH = 64
 const choosing =
   /^(?:(?:include|return|out|output|response|result)_?)?(?:select|fields?|fl|columns?|projections?|compute|apply|expand|returning|group_?by)$/
 /** These only in a query: in bodies they are what is sent, and their words anybody's. */
-const choosingInQuery = /^(?:project|attributes|properties|props)$/
+const choosingInQuery = /^(?:expr|project|attributes|properties|props)$/
 /** What stands in these, as in `alias[e]`, is called otherwise in any case (Directus). */
 const renaming = /(?:^|[^\p{L}])(?:alias|aliases|aggregates?|rename)(?=\]?[.[])/iu
 /** The same of an object; a text under such a name is one by itself, and MongoDB has that of a collection there. */
 const renamingObject = /^[^\p{L}]*(?:alias|aliases|aggregates?|rename)$/iu
+/** `select[v]=vin`, `attributes[0][0]=vin`: of `fields[cars]=vin` it is the type of what has them (JSON:API). */
+const pair = /(?:select|columns|projections?|returning|attributes)\]?(?:\[(?!\d*\]$)[^\]]*\]|\[\d+\]\[\d+\])$/i
+/** Values of fields become names, or come without any: `{"facet_counts":[{"counts":[{"value":"ann@example.com"}]}]}`. */
+const countingAnywhere = /^facets?(?:_?(?:by|fields?|pivot))?$/
+const counting = /^(?:aggs|aggregations?|group_?by|groupbyfieldsforstatistics|outstatistics|distinct)$/
+/** Solr's parameters in a value: `{!key=v}vin`, and what is computed as the score. */
+const localNames = /\{!(?:[^}]{0,200}\bkey\s?=|\s?func\b)/
 /** What Solr reads as the body of a request, also where it is not strict JSON. */
 const wholeRequest = /^json$/
 
 /** `e:email`, `"e":"$email"`; two colons are a cast, which renames nothing, and neither does what a projection of MongoDB has. */
-const colon = /[^\s,([{:]\s?:(?!:)\s?(?!(?:true|false|null|-?\d[\d.]*)(?![\p{L}\p{N}_]))["'`]?[\p{L}\p{N}_$]/iu
+const colon = /[^\s,([{:]\s?:(?!:)\s?(?!(?:true|false|null|-?\d[\d.]*)(?![\p{L}\p{N}_]))["'`]?[\p{L}\p{N}_$.]/iu
 /** `email as e`, `email with max as m`, `email.max()`. */
 const word = /[\s"'`\])}](?:as|with)[\s"'`[]|\.\s?[\p{L}_]{1,32}\s?\(\s?\)/iu
 /** Of a field that something is made of the answer has the function's name beside its own, or nothing else: `year(born)`. */
 const computed =
-  /(?<![\p{L}\p{N}_.-])(?:year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field)\s?\(([^()]{0,1000})\)/giu
+  /(?<![\p{L}\p{N}_.-])(?:year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field|json)\s?\(([^()]{0,1000})\)/giu
 /** In Solr's `fl` whatever has an argument is a function. */
 const call = /[\p{L}\p{N}_]\s?\(/u
 /** The value of another parameter in the place of this, as Solr has it. */
@@ -40,15 +49,20 @@ export function renamesFieldsIn(
   isQuery: boolean,
   fieldsOf: () => Paths | undefined,
 ): boolean {
-  let fields: Paths | undefined
-  const isMasked = (found: string): boolean => {
-    fields ??= fieldsOf()
-    return fields?.holds(found) === true
-  }
-  if (members.some(([name, value]) => askedIn(name, value, isQuery).some(isMasked))) return true
+  const isMasked = knownLater(fieldsOf)
+  if (members.some(([name, value]) => asksFor(name, value, isQuery, isMasked))) return true
   // Which parameter is borrowed another may say.
   const mayBorrow = members.some(([name, value]) => borrowed.test(value) && chooses(partsOf(name), isQuery))
   return mayBorrow && members.some(([, value]) => namesIn(plainValue(value)).some(isMasked))
+}
+
+/** Whether a field is one of these, which are worked out for the first that is asked about. */
+export function knownLater(fieldsOf: () => Paths | undefined): (name: string) => boolean {
+  let fields: Paths | undefined
+  return name => {
+    fields ??= fieldsOf()
+    return fields?.holds(name) === true
+  }
 }
 
 /** Members of a query or a form, wherever a service may cut it, and those of documents in them: to some a semicolon is a sign like others. */
@@ -73,13 +87,24 @@ export function membersOfParts(text: string): readonly Member[] {
   return members.flatMap(member => [member, ...inText(member[1])])
 }
 
+function asksFor(name: string, value: string, isQuery: boolean, isMasked: (name: string) => boolean): boolean {
+  if (askedIn(name, value, isQuery).some(isMasked)) return true
+  const parts = partsOf(name)
+  return isLanguage(parts) && renamesInLanguage(parts, value, isMasked)
+}
+
 /** Names in a member that are asked for under others. */
 function askedIn(name: string, written: string, isQuery: boolean): string[] {
   if (renaming.test(name)) return namesIn(plainValue(written))
   const parts = partsOf(name)
-  if (!chooses(parts, isQuery)) return []
   const value = plainValue(written)
+  if (parts.some(part => countingAnywhere.test(part) || (isQuery && counting.test(part)))) return namesIn(value)
+  if (localNames.test(value)) return namesIn(value)
+  if (!chooses(parts, isQuery)) return []
+  if (pair.test(name)) return namesIn(value)
   const isFunction = parts.at(-1) === 'fl' && call.test(value)
+  // What is described has its names in members: `[{"name":"email","type":"string"}]`.
+  if (Array.isArray(documentIn(written))) return []
   if (isFunction || colon.test(value) || word.test(value)) return namesIn(value)
   return [...[...value.matchAll(computed)].flatMap(([, found = '']) => namesIn(found)), ...leftOut(value)]
 }
@@ -91,17 +116,6 @@ const partsOf = (name: string): string[] =>
     .split(/[^\p{L}_]+/u)
     .map(part => part.replaceAll(/^_+|_+$/g, ''))
     .filter(part => part !== '')
-
-/** Without escapes, and with one blank where several signs are that nobody sees. */
-const plainValue = (value: string): string =>
-  value.replaceAll('\\', '').replaceAll(/[\s\p{Z}\p{Cc}\p{Cf}\p{DI}]+/gu, ' ')
-
-/** Names that a text may hold: words, what dashes join, and words with blanks between, as columns are called. */
-function namesIn(value: string): string[] {
-  const words = value.match(/[\p{L}\p{N}\p{M}_.-]+/gu) ?? []
-  const phrases = value.split(/[,()[\]{}"'`:;|!]|->>?|\s(?:as|with)\s/iu).map(each => each.trim())
-  return [...words, ...words.flatMap(each => (each.includes('-') ? each.split('-') : [])), ...phrases]
-}
 
 /**
  * Names of which the answer does not say that what it has was in them: PostgREST calls what `billing->card->>iban` leads to

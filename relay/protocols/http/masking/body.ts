@@ -87,6 +87,8 @@ export interface NamedFields {
   readonly fields: Paths
   /** Knows the names of what is around them as well: under another name for that no pattern would find them. */
   readonly names: Paths
+  /** Whether one is hidden only where it is, and not in something else that it is put into. */
+  readonly isAnchored: boolean
 }
 
 /** The fields of these routes' answers that are masked; undefined where none is. */
@@ -95,7 +97,8 @@ export function namedFields(obligations: readonly Obligation[], routes: readonly
     each.kind === 'mask-fields' && isAbout(each, routes) ? each.fields : [],
   )
   if (patterns.length === 0) return undefined
-  return { fields: new Paths([patterns.map(endOfPattern)]), names: new Paths([patterns]) }
+  const isAnchored = patterns.some(pattern => !pattern.startsWith('**'))
+  return { fields: new Paths([patterns.map(endOfPattern)]), names: new Paths([patterns]), isAnchored }
 }
 
 /**

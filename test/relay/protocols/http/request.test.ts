@@ -324,8 +324,10 @@ t.test('what a target may read in another way is not known to rules', async t =>
 })
 
 t.test('fields under other names, wherever a target may look for them', async t => {
-  const renames = (text: string | Buffer, type = 'application/json', query = ''): boolean =>
-    readBody(type, Buffer.from(text), query).renames?.() === true
+  const renames = (text: string | Buffer, type = 'application/json', query = ''): boolean => {
+    const body = readBody(type, Buffer.from(text), query)
+    return body.renames?.() === true || body.mayRename?.() === true
+  }
   const alias = '{x:email}'
   const long = `{me(ids:[${'1 '.repeat(20_001)}]){x:email}}`
   for (const [text, type, query] of [
@@ -373,6 +375,9 @@ t.test('fields under other names, wherever a target may look for them', async t 
   for (const [text, type, query] of [
     [JSON.stringify({ query: '{email me(id: 1) { email: email }}', variables: { a: '{"b": 1}' } })],
     [JSON.stringify({ query: { match: { name: 'x: {y}' } } })],
+    ...['{{name}}: your car', '{name}: hello', 'query the list: {x}', 'fragment: {a: b}', '{0}: {1}'].map(
+      subject => [JSON.stringify({ subject })] as const,
+    ),
     [JSON.stringify({ query: '{stream{email} ...F @defer} fragment F on Q @include(if: true) {upstream}' })],
     ['{"index":{"_id":1}}\n{"name":"query: x"}\n', 'application/x-ndjson'],
     ['email=a%40b&note=Hello%20{name}:', 'application/x-www-form-urlencoded'],

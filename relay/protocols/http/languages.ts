@@ -1,0 +1,130 @@
+// Texts in languages that ask for fields: whether one gives a masked field another name. Pure.
+import { plainValue } from './names-in.ts'
+
+/** As services call a parameter that holds a query in some language. */
+const holdsQuery =
+  /^(?:q|queries|query|sql|raw_?sql|stmt|statements?|query_?string|soql|search|command|commands|cypher|esql|kql|flux|expr|expressions?|match)$/i
+/** What is nothing but choosing and naming. */
+const isTransformer = /^(?:jq|jmes_?path|jsonata|json_?path)$/i
+
+/** Whether a parameter of this name holds a text in a language of queries. */
+export const isLanguage = (parts: readonly string[]): boolean =>
+  parts.some(part => holdsQuery.test(part) || isTransformer.test(part))
+
+/**
+ * Whether a text under such a name asks for one of these fields under another name. What people look for is no query: a
+ * text has to begin as one, or has to have what only queries have.
+ */
+export function renamesInLanguage(
+  parts: readonly string[],
+  written: string,
+  isMasked: (name: string) => boolean,
+): boolean {
+  if (parts.some(part => isTransformer.test(part))) return wordsIn(plainValue(written)).some(isMasked)
+  return renamesInStatement(
+    written,
+    isMasked,
+    parts.some(part => !/^(?:q|search|expr|match)$/.test(part) && holdsQuery.test(part)),
+  )
+}
+
+/** What every one has that could be refused. */
+const hasStatement = /select|match|with|\||label_/i
+
+/** The same of a text that is all there is: of a body without a name. What may be a comment may be a part of it to others. */
+export function renamesInStatement(written: string, isMasked: (name: string) => boolean, isSql = true): boolean {
+  if (!hasStatement.test(written)) return false
+  const bare = withoutComments(written)
+  // In some dialects a backslash takes the quote behind it out.
+  const unquoted = written.replaceAll(/\\./gs, '')
+  return [...new Set([written, bare, unquoted].map(plainValue))].some(
+    text => renamesInSql(withoutLiterals(text), isMasked, isSql) || renamesInStages(text, isMasked),
+  )
+}
+
+function withoutComments(text: string): string {
+  let [shown, from] = ['', 0]
+  for (let at = text.indexOf('/*'); at >= 0; at = text.indexOf('/*', from)) {
+    const end = text.indexOf('*/', at + 2)
+    if (end < 0) break
+    shown += `${text.slice(from, at)} `
+    from = end + 2
+  }
+  return (shown + text.slice(from)).replaceAll(/(?:--|#)[^\r\n]*/g, ' ')
+}
+
+/** Identifiers with what is before their dots, in quotes or without. */
+const wordsIn = (text: string): string[] => [...new Set(text.match(/[\p{L}\p{N}\p{M}_$.-]+/gu))]
+
+/** Texts are no names; a name with blanks is one word. */
+const withoutLiterals = (text: string): string =>
+  text
+    .replaceAll(/'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]/g, quoted =>
+      quoted.startsWith("'") ? "''" : ` ${quoted.slice(1, -1).replaceAll(/[\s,()]/g, '_')} `,
+    )
+    .replaceAll(/ ?\. ?/g, '.')
+
+/** `with c as (…)`, `match (c) … return c.vin as v`; of others nothing is known. */
+const other =
+  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?\(|(?:optional )?match\s?\(|from\s.{1,2000}?\sselect\b)/iu
+const select = /^[\s(;]*(?:explain\b[^(]{0,40}?)?select\b(.*)$/i
+/** In these the columns of one query are called as those of another, or anything. */
+const renamesAll = /\b(?:union|intersect|except|unpivot)\b|\(\s?select\b/i
+/** `from unnest(vin) as v`, and not `join x using (vin)`. */
+const call = /(?<!(?:using|on|and|or|in|not|from|join)\s?)\([^)]{0,2000}/gi
+const endOfSources = /\b(?:where|group|order|having|limit|qualify)\b/i
+
+/** SQL and what is like it (SOQL, InfluxQL, N1QL, Cypher): a masked field may be asked for as it is, or compared. */
+function renamesInSql(text: string, isMasked: (name: string) => boolean, isSql: boolean): boolean {
+  const names = (part: string): boolean => wordsIn(part).some(isMasked)
+  if (other.test(text)) return names(text)
+  const [, selected] = select.exec(text) ?? []
+  if (selected === undefined) return false
+  const [list, rest] = cutAtFrom(selected)
+  if (rest === undefined && !isSql) return false
+  const columns = columnsOf(list.replace(/^\s?(?:distinct|all|top \d+)\b/i, ''))
+  if (columns.some(column => names(column) && wordsIn(column)[0] !== column.trim() && !isSentence(column))) return true
+  if (renamesAll.test(text)) return names(text)
+  const sources = (rest ?? '').split(endOfSources, 1)[0] ?? ''
+  return [...sources.matchAll(call)].some(([given]) => names(given))
+}
+
+/** What is selected, and from what; `extract(year from born)` is no place to cut. */
+function cutAtFrom(text: string): readonly [string, string | undefined] {
+  let depth = 0
+  for (const { 0: sign, index } of text.matchAll(/[()]|\bfrom\b/gi)) {
+    if (sign === '(') depth += 1
+    else if (sign === ')') depth -= 1
+    else if (depth <= 0) return [text.slice(0, index), text.slice(index + sign.length)]
+  }
+  return [text, undefined]
+}
+
+/** What stands between commas that are in no bracket. */
+function columnsOf(list: string): string[] {
+  const columns = ['']
+  let depth = 0
+  for (const sign of list) {
+    if (sign === '(') depth += 1
+    if (sign === ')') depth -= 1
+    if (sign === ',' && depth === 0) columns.push('')
+    else columns[columns.length - 1] += sign
+  }
+  return columns
+}
+
+/** `select an email address from the list`: no column of a statement has three words, but where some are the language's own. */
+function isSentence(column: string): boolean {
+  const words = column.replace(/\sas\s/i, ' ').trim()
+  return /^(?:[\p{L}\p{N}_]+\s){2,}[\p{L}\p{N}_]+$/iu.test(words) && !ofLanguage.test(words)
+}
+
+const ofLanguage = /\b(?:is|collate|at|over|div|mod|r?like|ilike|in|and|or|not|xor|between|end|filter|within|escape)\b/i
+
+/** Stages that make new fields: of Flux, LogQL, ES|QL, Kusto, Splunk; and functions of PromQL. */
+const stages =
+  /\|>?\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|map|reduce|label_format|line_format|dissect|grok|rex|chart|timechart|top|rare|distinct|keys|values|drop_name)\b[^|]{0,2000}|\blabel_(?:replace|join)\s?\([^|]{0,2000}/giu
+
+function renamesInStages(text: string, isMasked: (name: string) => boolean): boolean {
+  return [...text.matchAll(stages)].some(([stage]) => wordsIn(stage).some(isMasked))
+}

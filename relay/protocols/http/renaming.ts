@@ -1,0 +1,154 @@
+// Documents that ask for a masked field under another name, or under none: pairs of names, aggregations, scripts. Pure.
+import { documentIn } from './document.ts'
+import { comparedName } from './masking/names.ts'
+import { namesIn } from './names-in.ts'
+
+/** Objects and arrays in each other, and documents in texts of each other, that are looked into. */
+const MAX_DEPTH = 64
+const MAX_TEXTS = 16
+/** Below an object that has another name for something, so far the name of that is looked for. */
+const MAX_NAMED_DEPTH = 4
+
+/** What chooses in any document. */
+const choosing = /^[$_]?(?:select|projections?|returning|fl)$/i
+/** What chooses beside what asks: alone they are what is sent, as in Jira and Airtable. */
+const choosingInQuery = /^[$_]?(?:fields?|columns?|attributes|project|source)$/i
+const asking =
+  /^[$_]?(?:query|where|filters?|from|limit|size|sort|order(?:_?by)?|selector|index|collection|dataset|table|find|size|q)$/i
+/** Of a member of a list that says which field it is about, and gives it no name. */
+const describing =
+  /^(?:name|fields?|columns?|col|paths?|properties|property|dimension|attribute|expr|expression|key|ref|source_?field|field_?path|field_?name|column_?name|property_?name|on_?statistic_?field|local_?field|type|value|label|title|id|format|sort|order|dir)$/i
+/** What a field is called by from then on. */
+const otherName =
+  /^(?:as|alias|output_?(?:name|column|field)|out_?statistic_?field_?name|target_?(?:name|field|column)|rename(?:_?to)?|new_?(?:name|field|column))$/i
+
+/** Values of fields become names, or come without any: `{"buckets":[{"key":"ann@example.com"}]}`. */
+const counting = /^(?:aggs|aggregations?|facets?|facet_?(?:by|fields?|pivot)|group_?by|summaries|suggest)$/i
+/** In these anything but a field is named by a text as well. */
+const byField = /^(?:aggs|aggregations?|suggest)$/i
+const scripts = /^(?:script_?fields|runtime_?mappings|scripted_?metric)$/i
+/** Elasticsearch's Painless, by how it reads a document. */
+const readsDocument = /\b(?:doc|ctx|params|_source|field)\s*[.[(]|_source/
+const readsSource = /_source\s*(?:$|[^.[\w\s]|\.\s*(?:values|entrySet|forEach|toString|get)\b|\[\s*[^'"\s])/
+
+/** Where a value stands. */
+interface Place {
+  readonly depth: number
+  readonly texts: number
+  /** The name of its member, or of the list that it is in. */
+  readonly name: string
+  /** Whether it is a list of what is chosen, or an object of it. */
+  readonly isChosen: boolean
+  /** What it is in that counts fields. */
+  readonly counts: 'all' | 'field' | undefined
+  readonly isScript: boolean
+}
+
+const outermost: Place = { depth: 0, texts: 0, name: '', isChosen: false, counts: undefined, isScript: false }
+
+/** Whether a document asks for one of these fields so that the answer has it under another name, or under none. */
+export function givesOtherNames(document: unknown, isMasked: (name: string) => boolean): boolean {
+  // Documents have the same few words over and over.
+  const known = new Map<string, boolean>()
+  const isNamed = (text: string): boolean => {
+    const found = known.get(text) ?? namesIn(text).some(isMasked)
+    known.set(text, found)
+    return found
+  }
+  const looks = (value: unknown, place: Place): boolean => {
+    if (place.depth > MAX_DEPTH) return false
+    if (typeof value === 'string') return looksInText(value, place)
+    if (typeof value !== 'object' || value === null) return false
+    if (Array.isArray(value)) return isPair(value, place, isNamed) || value.some(each => looks(each, inList(place)))
+    const object = value as Record<string, unknown>
+    if (renamesIn(object, place, isNamed)) return true
+    const isQuery = Object.keys(object).some(name => asking.test(name))
+    return Object.entries(object).some(([name, member]) => looks(member, below(place, name, isQuery)))
+  }
+  const looksInText = (text: string, place: Place): boolean => {
+    if (place.isScript && (isNamed(text) || readsSource.test(text))) return true
+    if (place.counts === 'all' && isNamed(text)) return true
+    if (place.counts === 'field' && /^fields?$/i.test(place.name) && isNamed(text)) return true
+    const inner = place.texts < MAX_TEXTS ? documentIn(text) : undefined
+    return inner !== undefined && looks(inner, { ...place, depth: place.depth + 1, texts: place.texts + 1 })
+  }
+  return looks(document, outermost)
+}
+
+const inList = (place: Place): Place => ({ ...place, depth: place.depth + 1 })
+
+function below(place: Place, name: string, isQuery: boolean): Place {
+  const counts = !counting.test(name) ? place.counts : byField.test(name) ? 'field' : 'all'
+  const isChosen = choosing.test(name) || (isQuery && choosingInQuery.test(name))
+  // A script has a name of its own only where it is one to nobody else.
+  const isScript = place.isScript || scripts.test(name)
+  return { depth: place.depth + 1, texts: place.texts, name, isChosen, counts, isScript }
+}
+
+/** `["vin","v"]` in a list of what is chosen. */
+function isPair(list: readonly unknown[], place: Place, isNamed: (text: string) => boolean): boolean {
+  if (!/^[$_]?(?:select|fields?|columns?|attributes|include|projections?)$/i.test(place.name)) return false
+  return list.some(each => {
+    if (!Array.isArray(each) || each.length !== 2) return false
+    const [from, to] = each as unknown[]
+    return typeof to === 'string' && typeof from === 'string' && isNamed(from) && !isNamed(to)
+  })
+}
+
+function renamesIn(
+  object: Readonly<Record<string, unknown>>,
+  place: Place,
+  isNamed: (text: string) => boolean,
+): boolean {
+  const members = Object.entries(object)
+  const isOf = (name: string): boolean => typeof object[name] === 'string' && isNamed(object[name])
+  if (
+    members.some(
+      ([name, value]) => otherName.test(name) && typeof value === 'string' && namesBeside(object, name, isNamed),
+    )
+  )
+    return true
+  if (place.isChosen && members.some(([name, value]) => isOther(name, value, isNamed))) return true
+  // MongoDB's distinct, aliases and copies of Elasticsearch.
+  if (object['distinct'] !== undefined && isOf('key')) return true
+  if (object['type'] === 'alias' && isOf('path')) return true
+  if (object['type'] === 'expression' && isOf('expression')) return true
+  if (isOf('copy_from') || (object['copy_to'] !== undefined && isNamed(place.name))) return true
+  return members.some(([name, value]) => name === 'script' && isScriptOf(value, isNamed))
+}
+
+/** `{"v":"vin"}`, and not `{"field":"vin"}`. */
+function isOther(name: string, value: unknown, isNamed: (text: string) => boolean): boolean {
+  if (typeof value !== 'string' || describing.test(name)) return false
+  return comparedName(name) !== comparedName(value) && isNamed(value)
+}
+
+/** Whether what has another name here is a masked field: `{"name":"vin","as":"v"}`, `{"alias":"v","sum":{"field":…}}`. */
+function namesBeside(
+  object: Readonly<Record<string, unknown>>,
+  other: string,
+  isNamed: (text: string) => boolean,
+): boolean {
+  const look = (value: unknown, name: string, depth: number): boolean => {
+    if (typeof value === 'string')
+      return (
+        describing.test(name) &&
+        !/^(?:type|label|title|id|key|value|format|sort|order|dir)$/i.test(name) &&
+        isNamed(value)
+      )
+    if (typeof value !== 'object' || value === null || depth === MAX_NAMED_DEPTH) return false
+    return Object.entries(value).some(([each, member]) => look(member, Array.isArray(value) ? name : each, depth + 1))
+  }
+  return Object.entries(object).some(([name, value]) => name !== other && look(value, name, 1))
+}
+
+/** A text of Painless, or an object around one. */
+function isScriptOf(value: unknown, isNamed: (text: string) => boolean): boolean {
+  if (typeof value === 'string') return readsDocument.test(value) && isNamed(value)
+  if (typeof value !== 'object' || value === null) return false
+  const { source, inline, params } = value as Record<string, unknown>
+  const text = [source, inline].find(each => typeof each === 'string')
+  if (typeof text !== 'string' || !readsDocument.test(text)) return false
+  const given = typeof params === 'object' && params !== null ? Object.values(params) : []
+  return [text, ...given].some(each => typeof each === 'string' && isNamed(each))
+}

@@ -1,0 +1,56 @@
+// Searches of Elasticsearch and OpenSearch, whose answers have values of fields without their names: by what is sorted, and in tables. Pure.
+import type { Member } from './members.ts'
+import { namesIn } from './names-in.ts'
+
+/** Each hit has what it was sorted by: `{"sort":["ann@example.com"]}`. */
+const sorted = /\/_(?:m?search|async_search|search\/template|msearch\/template)(?:\/|$)/
+/** Answers with nothing but values. */
+const listed = /\/_terms_enum$/
+/** Answers with columns and rows. */
+const tabled = /\/_(?:plugins\/_)?(?:sql|ppl|query)(?:\/async)?$/
+/** A statement that takes whatever there is. */
+const takesAll = /\bselect\b[^()]*\*|^\s*(?:from|source)\b(?!.*\|\s*(?:keep|stats|fields)\b)/is
+
+const MAX_DEPTH = 64
+
+/** Whether a search asks for values of one of these fields where the answer does not say so. `members` are its query's. */
+export function hidesNames(
+  path: string,
+  members: readonly Member[],
+  documents: readonly unknown[],
+  isMasked: (name: string) => boolean,
+): boolean {
+  if (!path.includes('/_')) return false
+  const isNamed = (text: string): boolean => namesIn(text).some(isMasked)
+  if (sorted.test(path))
+    return (
+      members.some(([name, value]) => name === 'sort' && isNamed(value)) ||
+      documents.some(each => sortsIn(each, 0, isNamed))
+    )
+  const texts = documents.flatMap(memberTexts)
+  if (listed.test(path)) return texts.some(([name, text]) => name === 'field' && isNamed(text))
+  if (!tabled.test(path)) return false
+  return [...members, ...texts].some(([name, text]) => name === 'query' && (takesAll.test(text) || isNamed(text)))
+}
+
+const memberTexts = (document: unknown): Member[] =>
+  typeof document === 'object' && document !== null
+    ? Object.entries(document).filter((member): member is [string, string] => typeof member[1] === 'string')
+    : []
+
+/** Whether a document has such a field in a `sort`, in its texts or names. */
+function sortsIn(value: unknown, depth: number, isNamed: (text: string) => boolean): boolean {
+  if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return false
+  return Object.entries(value).some(([name, member]) =>
+    name === 'sort' ? sortedBy(member).some(isNamed) : sortsIn(member, depth + 1, isNamed),
+  )
+}
+
+/** `"vin"`, `["vin"]`, `[{"vin":"asc"}]`, `{"vin":{"order":"asc"}}`. */
+function sortedBy(sort: unknown): string[] {
+  return [sort]
+    .flat()
+    .flatMap(each =>
+      typeof each === 'string' ? [each] : typeof each === 'object' && each !== null ? Object.keys(each) : [],
+    )
+}

@@ -1,0 +1,206 @@
+// Ways in which services let a client have a field under another name, or its values under none.
+import t, { type Test } from 'tap'
+import { type Requested, refusalOf } from '../../../support/http-refusals.ts'
+
+const patterns = ['**.vin', 'data.users.email']
+const json = (body: unknown, target = '/cars', type = 'application/json'): Requested => ({
+  ...{ method: 'POST', target, type },
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+})
+const query = (written: string): Requested => ({ method: 'GET', target: `/cars?${written}` })
+
+function refused(t: Test, requests: readonly Requested[], masked = patterns): void {
+  for (const each of requests)
+    t.match(refusalOf(each, masked), /fields are masked for you/, `${each.target} ${each.body ?? ''}`)
+}
+function passes(t: Test, requests: readonly Requested[], masked = patterns): void {
+  for (const each of requests) t.equal(refusalOf(each, masked), undefined, `${each.target} ${each.body ?? ''}`)
+}
+
+t.test('pairs of names in a document', async t => {
+  refused(t, [
+    json({ select: { v: 'vin' } }),
+    json({ query: { projection: { v: 'car.vin' } } }),
+    json({ select: [{ v: 'vin' }] }),
+    json({ select: [['vin', 'v']] }),
+    json({ attributes: { include: [['vin', 'v']] } }),
+    json({ from: 'cars', columns: { v: 'vin' } }),
+    json({ select: [{ field: 'vin', alias: 'v' }] }),
+    json({ columns: [{ name: 'vin', as: 'v' }] }),
+    json({ dimensions: [{ type: 'default', dimension: 'vin', outputName: 'v' }] }),
+    json({ aggregations: [{ alias: 'v', max: { field: { fieldPath: 'vin' } } }] }),
+    json({ payload: JSON.stringify({ select: { v: 'vin' } }) }),
+    json('{"n":1}\n{"select":{"v":"vin"}}\n', '/cars', 'application/x-ndjson'),
+    json({ select: { u: 'data' } }),
+    query('outStatistics=[{"onStatisticField":"vin","outStatisticFieldName":"v"}]'),
+    ...['select[v]=vin', 'query[select][v]=vin', 'projection[v]=$vin', 'attributes[0][0]=vin&attributes[0][1]=v'].map(
+      query,
+    ),
+    // Read by Solr, and by nobody strict.
+    json("{fields:'v:vin'}"),
+    json('{/**/"fields":"v:vin"}'),
+  ])
+  passes(t, [
+    json({ select: { vin: true, n: 'm' } }),
+    json({ select: ['vin', 'n'], where: { vin: 'x' } }),
+    json({ select: { vin: 'Vin' } }),
+    json({ fields: { summary: 'vin', project: { key: 'vin' } } }),
+    json({ columns: [{ field: 'vin', label: 'VIN' }], filters: [{ field: 'vin', op: 'eq', value: 'x' }] }),
+    json({ alias: 'ann', type: 'vin', value: 'vin' }),
+    json({ fields: '[{"name":"vin","type":"string"}]' }),
+    ...['select[vin]=true', 'select[cars][vin]=true', 'select[0]=vin', 'fields[cars]=vin,n'].map(query),
+  ])
+})
+
+t.test('values that are counted, grouped or sorted by', async t => {
+  refused(t, [
+    json({ aggs: { v: { terms: { field: 'vin' } } } }),
+    json({ aggregations: { v: { composite: { sources: [{ a: { terms: { field: 'car.vin.keyword' } } }] } } } }),
+    json({ suggest: { s: { prefix: 'W', completion: { field: 'vin' } } } }),
+    json({ facet: { v: { type: 'terms', field: 'vin' } } }),
+    json({ facet: { v: 'max(vin)' } }),
+    json({ searches: [{ facet_by: 'n,vin' }] }),
+    json({ distinct: 'cars', key: 'vin' }),
+    json('{}\n{"aggs":{"v":{"terms":{"field":"vin"}}}}\n', '/_msearch', 'application/x-ndjson'),
+    ...['facet.field=vin', 'facet_by=vin', 'group_by=vin', 'distinct=vin', 'json.facet={v:{type:terms,field:vin}}'].map(
+      query,
+    ),
+    ...['stats.field={!key=v}vin', 'q={!func}vin&fl=score', 'source={"aggs":{"v":{"terms":{"field":"vin"}}}}'].map(
+      query,
+    ),
+    json({ sort: ['vin'] }, '/cars/_search'),
+    json({ sort: [{ 'vin.keyword': { order: 'asc' } }] }, '/cars/_search'),
+    json('{}\n{"sort":{"vin":"asc"}}\n', '/_msearch', 'application/x-ndjson'),
+    { method: 'GET', target: '/cars/_search?sort=n,vin:asc' },
+    json({ field: 'vin', string: 'W' }, '/cars/_terms_enum'),
+    json({ query: 'SELECT vin FROM cars' }, '/_sql'),
+    json({ query: 'SELECT * FROM cars' }, '/_sql'),
+    json({ query: 'FROM cars | LIMIT 5' }, '/_query'),
+  ])
+  passes(t, [
+    json({
+      aggs: { days: { date_histogram: { field: '@timestamp' } } },
+      query: { term: { vin: 'x' } },
+      _source: ['vin'],
+    }),
+    json({ aggs: { v: { filter: { term: { vin: 'x' } } } } }),
+    json({ sort: ['vin'] }, '/cars/search'),
+    json({ sort: ['n', { _score: 'desc' }], fields: ['vin'] }, '/cars/_search'),
+    json({ query: 'SELECT n FROM cars' }, '/_sql'),
+    json({ query: 'FROM cars | KEEP n' }, '/_query'),
+    json({ facets: ['city'], group: 'vin' }),
+    ...['sort=vin:desc', 'group_by=day', 'facet.field=state&fl=vin', 'group=vin'].map(query),
+  ])
+})
+
+t.test('scripts and mappings that give a field another name', async t => {
+  refused(t, [
+    json({ script_fields: { v: { script: "doc['vin'].value" } } }),
+    json({ script_fields: { v: { script: { source: 'params._source' } } } }),
+    json({ runtime_mappings: { v: { type: 'keyword', script: { source: "emit(doc['vin'].value)" } } } }),
+    json({ script: { source: "ctx._source.v = ctx._source.remove('vin')" } }),
+    json({ script: { source: 'ctx._source.v = ctx._source[params.f]', params: { f: 'vin' } } }),
+    json({ properties: { v: { type: 'alias', path: 'vin' } } }),
+    json({ properties: { vin: { type: 'keyword', copy_to: 'v' } } }),
+    json({ processors: [{ set: { field: 'v', copy_from: 'vin' } }] }),
+    json({ processors: [{ rename: { field: 'vin', target_field: 'v' } }] }),
+    json({ virtualColumns: [{ type: 'expression', name: 'v', expression: 'vin' }] }),
+    json({ v: { $objectToArray: '$$ROOT' } }),
+    json({ v: { $function: { body: 'd => d.vin', args: ['$$ROOT'], lang: 'js' } } }),
+    json({ v: { $getField: { $concat: ['vi', 'n'] } } }),
+    json({ v: { $getField: { field: { $literal: 'vin' }, input: '$$ROOT' } } }),
+    json({ docs: { $push: '$$ROOT' } }),
+    json('{"n":1}\n{"$project":{"v":"$vin"}}\n', '/cars', 'application/x-ndjson'),
+  ])
+  passes(t, [json({ docs: { $push: '$$ROOT' } })], ['**.vin'])
+  passes(t, [
+    json({ script_fields: {}, runtime_mappings: {} }),
+    json({ script: { source: 'ctx._source.counter += params.count', params: { count: 4 } } }),
+    json({ script: 'echo vin' }),
+    json({ properties: { vin: { type: 'keyword' } }, v: { $getField: 'n' } }),
+  ])
+})
+
+t.test('languages of queries', async t => {
+  const statements = [
+    ...[
+      'select vin v from c',
+      'select n, vin as v from c',
+      'select max(vin) from c',
+      'select concat(n, vin, n) from c',
+    ],
+    ...[
+      'select(vin)v from c',
+      'select"vin"v from c',
+      'select extract(year from vin) y from c',
+      'select vin collate "C" v from c',
+    ],
+    ...[
+      'select n from c union select vin from c',
+      "select 'from y where', vin v from c",
+      'select n from unnest(vin) n',
+    ],
+    ...[
+      "select '\\'', vin v, '' from c",
+      'select "a\'", vin v, "\'" from c',
+      '/**/select/**/vin v from c',
+      '-- x\nselect vin v from c',
+    ],
+    ...['with t(v) as (select vin from c) select v from t', 'explain select vin v from c', 'FROM c SELECT vin AS v'],
+    ...['MATCH (c) RETURN c.vin AS v', 'FROM cars | EVAL v = vin', 'from(bucket:"b") |> rename(columns: {vin: "v"})'],
+    ...['label_replace(x,"v","$1","vin","(.*)")', '{a="b"} | label_format v=vin', 'search index=x | rename vin as v'],
+  ]
+  refused(
+    t,
+    statements.map(sql => json({ sql })),
+  )
+  refused(
+    t,
+    statements.map(statement => query(`q=${encodeURIComponent(statement)}`)),
+  )
+  refused(
+    t,
+    statements.map(statement => json(statement, '/sql', 'text/plain')),
+  )
+  refused(
+    t,
+    ['$query=select vin as v', 'jq=.vin', 'jmespath=[].{v: vin}', 'expr=select(search(c),vin as v)'].map(query),
+  )
+  passes(
+    t,
+    [
+      ...['select vin, n from c where lower(vin) = 1 order by vin', 'select c.vin from c join d using (vin)'],
+      ...['select distinct "vin" from c limit 5', 'select n as vin_count from c', 'sum(rate(x{vin="a"}[5m]))'],
+      ...[
+        'select vin from the list',
+        'select a vin number from the list',
+        'with vin from ann',
+        'vin | phone',
+        'match vin',
+      ],
+    ].map(text => query(`q=${encodeURIComponent(text)}`)),
+  )
+  passes(t, [
+    json({ note: 'select vin as v from c' }),
+    json('# Cars\n| vin | n |\n|---|---|\n', '/notes', 'text/markdown'),
+  ])
+})
+
+t.test('texts that only look like GraphQL, and files', async t => {
+  refused(
+    t,
+    ['{ v: vin', 'query Q { v: vin ]', '# c\n{v:#x\nvin', '{ a(x:"#") v: vin ]', '"d" query { v: vin ]'].map(each =>
+      json({ query: each }),
+    ),
+  )
+  passes(
+    t,
+    ['{{name}}: your car', '{name}: hello', 'query the list: {x}', 'fragment: {a: b}', '{0}: {1}', '# h\n{x}: y'].map(
+      each => json({ subject: each }),
+    ),
+  )
+  const file = 'export default { query: vin, op: "copy", path: "x", from: "vin" }'
+  passes(t, [{ method: 'PUT', target: '/files/a.js', type: 'text/javascript', body: file }])
+  refused(t, [{ method: 'PUT', target: '/files/a.js', type: 'application/json', body: file }])
+  refused(t, [{ method: 'POST', target: '/files/a.js', type: 'text/plain', body: file }])
+})
