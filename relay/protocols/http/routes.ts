@@ -116,7 +116,10 @@ const throughScript = /^\/(?:[^/]+\/){0,8}?[^/]+\.(?:php\d?|phtml|f?cgi|pl|wsgi|
 function pathsLike(path: string): string[] {
   const small = folded(path)
   const behind = small.replace(throughScript, '')
-  const written = [small, behind].flatMap(each => [each, trimmed(each)])
+  // What follows a script is none of its path to others: `/export.php/x` is `/export.php`.
+  const [script = small] = throughScript.exec(small) ?? []
+  // To some an encoded slash is one.
+  const written = [small, behind, script, small.replaceAll('%2f', '/')].flatMap(each => [each, trimmed(each)])
   return [...new Set(written.flatMap(each => [each, keysAsSegments(each)]))].flatMap(withoutSuffixes)
 }
 

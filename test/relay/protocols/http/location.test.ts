@@ -257,6 +257,9 @@ t.test('masks hide too much rather than too little', async t => {
     ["/customers('O''Hara (jr)')", '/customers/{id}'],
     ['/customers(name=%27a%27,n=1)', '/customers/{id}'],
     ['/customers./7/', '/customers/{id}'],
+    ['/customers%2F7', '/customers/{id}'],
+    ['/customers.php/anything', '/customers'],
+    ['/Customers.aspx/7/8', '/customers'],
   ] as const)
     t.same(maskRoutesOf(target), [route], target)
   for (const target of ['/other', '/customers(7', '/(7)', '/()', '/cust.omers/7', '/other()'])
