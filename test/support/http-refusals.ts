@@ -4,8 +4,6 @@ import type { Gate } from '@gate/relay/protocols/protocol'
 import type { Obligation } from '@gate/shared/model'
 import { fields } from './masking.ts'
 
-const gate = { routes: [], recordFields: [], headers: [] } as unknown as Gate
-
 export interface Requested {
   readonly method: string
   /** What a URL may not hold is escaped. */
@@ -14,17 +12,19 @@ export interface Requested {
   readonly body?: string
 }
 
-/** The reason; undefined for a request that passes. */
+/** The reason; undefined for a request that passes. With routes, masks are about these alone. */
 export function refusalOf(
   { method, target, type, body = '' }: Requested,
   patterns: readonly string[],
+  routes: readonly string[] = [],
 ): string | undefined {
   const bytes = Buffer.from(body)
   const escaped = target.replaceAll(/[ "{}<>|^`\n]/g, encodeURIComponent)
   const raw = ['Host', 'localhost', ...(type === undefined ? [] : ['Content-Type', type])]
-  const head = readHead({ method, target: escaped, raw, isUpgrade: false }, 'x')
+  const head = readHead({ method, target: escaped, raw, isUpgrade: false }, 'x', { keepsPathParameters: true })
   const content = { start: bytes, isWhole: true, length: bytes.length }
+  const masks: Obligation[] = [{ ...fields(patterns), routes }]
+  const gate = { routes: [], recordFields: masks, headers: [] } as unknown as Gate
   const { command } = commandOf(head, content, gate, Buffer.alloc(32))
-  const masks: Obligation[] = [fields(patterns)]
   return (command.refusal ?? command.perform?.(masks))?.reason
 }

@@ -1,6 +1,7 @@
 // What a request's body says, for rules: JSON, forms, GraphQL. Pure.
 import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
+import { type Inner, requestsInParts, requestsWithin } from './batch.ts'
 import { linesOf } from './document.ts'
 import {
   anyRenames,
@@ -48,6 +49,8 @@ export interface Body {
   readonly members?: () => readonly Member[]
   /** The documents in it: of lines each. */
   readonly documents?: () => readonly unknown[]
+  /** Requests in it, as batches have them. */
+  readonly requests?: () => readonly Inner[]
   /** What is no document: a statement in some language may be all there is. */
   readonly text?: string
   /** Whether it asks for a query of GraphQL by its name, so that nobody here knows its fields. */
@@ -128,6 +131,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
           ]
     return {
       ...{ facts, document: null, isKnown: false, renames, mayRename, mayPatch, members, documents },
+      requests: () => (isParts(type) ? requestsInParts(text) : documents().flatMap(each => requestsWithin(each))),
       ...(isMedia(type) || isParts(type) ? {} : { text }),
       isPersisted: isPersistedInQuery,
     }
@@ -149,6 +153,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     isPersisted: isByName,
     members: () => (kind === 'form' ? membersOf(text) : membersIn(document)),
     documents: () => [document],
+    requests: () => requestsWithin(document),
     renames: () =>
       inQuery() ||
       anyRenames(document) ||

@@ -6,10 +6,10 @@ import { documentIn } from './document.ts'
 import { renamesInStatement } from './languages.ts'
 import { masksFields, type NamedFields, namedFields } from './masking/body.ts'
 import type { Paths } from './masking/paths.ts'
-import { everyMember, plainName } from './members.ts'
+import { everyMember, type Member, plainName } from './members.ts'
 import { carriesFields } from './patch.ts'
 import { givesOtherNames } from './renaming.ts'
-import { hidesNames } from './searches.ts'
+import { hidesNames, takesNamesAway } from './searches.ts'
 import { knownLater, membersOf, renamesFieldsIn } from './select.ts'
 
 /** What of a request counts here. `path` is without parameters, `query` without its question mark. */
@@ -19,6 +19,10 @@ export interface Performed {
   readonly query: string
   readonly body: Body
   readonly copies: () => readonly Copying[]
+  /** Of its path. */
+  readonly parameters: () => readonly Member[]
+  /** Routes of the requests in its body. */
+  readonly within: () => readonly string[]
 }
 
 /** Columns are nothing that an answer of HTTP has: not to mask them would be to let them out. */
@@ -39,6 +43,11 @@ export function perform(
       'parts of what it copies, moves or binds are masked for you, and would not be there',
       'Copy it to where the same masks apply, or have them not limited to routes.',
     )
+  if (asksBesides(request, obligations, routes))
+    return deny(
+      'its body has requests of whose answers parts are masked for you, and would not be here',
+      'Send them one by one, or have the masks not limited to routes.',
+    )
   if (!masksFields(obligations, routes)) return undefined
   const renaming = renamingRefusalOf(request, () => namedFields(obligations, routes))
   if (renaming !== undefined) return renaming
@@ -58,25 +67,43 @@ export function perform(
   )
 }
 
+/** Whether a batch has requests that masks are about which are not about the batch. */
+function asksBesides(
+  { path, body, within }: Performed,
+  obligations: readonly Obligation[],
+  routes: readonly string[],
+): boolean {
+  const others = obligations.filter(
+    each => each.kind === 'mask-fields' && each.routes.length > 0 && !each.routes.some(route => routes.includes(route)),
+  )
+  if (others.length === 0) return false
+  const { bodyKind, contentType } = body.facts
+  if (bodyKind === 'unread') return path.endsWith('/$batch') || contentType === 'multipart/mixed'
+  const inner = within()
+  return others.some(each => each.kind === 'mask-fields' && each.routes.some(route => inner.includes(route)))
+}
+
 /** The refusal of a request that asks for a masked field under another name, or none, as REST services let clients do. */
 function renamingRefusalOf(
-  { method, path, query, body }: Performed,
+  { method, path, query, body, parameters }: Performed,
   named: () => NamedFields | undefined,
 ): Deny | undefined {
   const fieldsOf = (): Paths | undefined => named()?.names
   const isMasked = knownLater(fieldsOf)
-  const members = query === '' ? [] : membersOf(query)
+  const members = [...(query === '' ? [] : membersOf(query)), ...parameters()]
   const documents = documentsIn(query)
   if (renamesFieldsIn(members, true, fieldsOf) || givesOtherNames(documents, isMasked)) return renamingIn('query')
-  const isFile = isUpload(method, body)
-  if (!isFile && asksOtherNames(body, fieldsOf)) return renamingIn('body')
+  const sent: Asking = isUpload(method, body) ? {} : body
+  const within = (sent.requests?.() ?? []).flatMap(each => membersOf(each.query))
+  if (renamesFieldsIn(within, true, fieldsOf) || asksOtherNames(sent, fieldsOf)) return renamingIn('body')
   if (carriesFields(documents, named))
     return deny('fields are masked for you, and the query refers to one of them', 'Ask for it as it is.')
-  const sent = isFile ? documents : [...documents, ...(body.documents?.() ?? [])]
-  if (hidesNames(path, members, sent, isMasked))
+  const all = [...documents, ...(sent.documents?.() ?? [])]
+  const statement: Member[] = sent.text === undefined ? [] : [['query', sent.text]]
+  if (hidesNames(path, members, all, isMasked) || takesNamesAway([...members, ...statement], all))
     return deny(
-      'fields are masked for you, and the answer would have one of them without its name',
-      'Sort by another field, and ask for fields by their names.',
+      'fields are masked for you, and the answer would have values without the names of their fields',
+      'Sort by another field, and ask for rows with the names of their fields.',
     )
   return undefined
 }
@@ -93,8 +120,11 @@ function documentsIn(query: string): readonly object[] {
 const renamingIn = (place: string): Deny =>
   deny(`fields are masked for you, and the ${place} asks for one of them under another name`, 'Ask for it as it is.')
 
+/** What of a body asks for something; nothing of a file does. */
+type Asking = Pick<Body, 'members' | 'documents' | 'requests' | 'text'>
+
 /** Whether a body, or what a client sends over a WebSocket, asks for one of these fields under another name. */
-export function asksOtherNames({ members, documents, text }: Body, fieldsOf: () => Paths | undefined): boolean {
+export function asksOtherNames({ members, documents, text }: Asking, fieldsOf: () => Paths | undefined): boolean {
   if (renamesFieldsIn(members?.() ?? [], false, fieldsOf) || givesOtherNames(documents?.() ?? [], knownLater(fieldsOf)))
     return true
   return text !== undefined && renamesInStatement(text, knownLater(fieldsOf))

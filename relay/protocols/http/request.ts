@@ -6,13 +6,14 @@ import { contentOf } from '@gate/shared/http-command'
 import type { Deny } from '@gate/shared/model'
 import type { Asked, Command, Gate } from '../protocol.ts'
 import { admit } from './admission.ts'
+import { routesWithin } from './batch.ts'
 import { type Body, readBody, unreadBody } from './body.ts'
 import { type CopySource, readSources, withSources } from './copy-source.ts'
 import { copiesOf } from './copying.ts'
 import { readDestination, withDestination } from './destination.ts'
 import { disguisedField, type FieldList, Fields, hiddenField, repeatedField } from './fields.ts'
 import { undone } from './json-overrides.ts'
-import { type KeptInPaths, type Location, readLocation, refusedLocation } from './location.ts'
+import { type KeptInPaths, type Location, parametersOf, readLocation, refusedLocation } from './location.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { operationOf, type Request } from './operation.ts'
 import { type FormKind, formOf, holdsOverride, isOverride, overrideScan, thrownBy } from './overrides.ts'
@@ -223,6 +224,8 @@ function readCommand(head: ReadHead, content: ReadContent, gate: Gate, recordKey
   const performed: Performed = {
     ...{ method, path: location.plain, query: location.query.slice(1), body },
     copies: () => copiesOf(head, templates),
+    parameters: () => (location.path.includes(';') ? parametersOf(location.path, '') : []),
+    within: () => routesWithin(body.requests?.() ?? [], location.plain, templates),
   }
   const command: Command = {
     operation,

@@ -11,6 +11,26 @@ const tabled = /\/_(?:plugins\/_)?(?:sql|ppl|query)(?:\/async)?$/
 /** A statement that takes whatever there is. */
 const takesAll = /\bselect\b[^()]*\*|^\s*(?:from|source)\b(?!.*\|\s*(?:keep|stats|fields)\b)/is
 
+/** Parameters with which rows come without names, or with others: Airtable, CKAN, Datasette, Druid, Solr, ClickHouse. */
+const shapes: readonly (readonly [name: RegExp, value: RegExp])[] = [
+  [/^returnfieldsbyfieldid$/i, /^(?:true|1)$/i],
+  [/^records_format$/i, /^(?:lists|csv|tsv)$/i],
+  [/^_shape$/i, /^array(?:s|first)$/i],
+  [/^(?:resultformat|row_?(?:mode|format))$/i, /^(?:array|compactedlist|lists?)$/i],
+  [/^(?:.*\.)?json\.nl$/i, /^(?:flat|arr)/i],
+  [/^default_format$/i, /compact/i],
+  [/^query$/i, /\bformat\s+json\w*compact/i],
+]
+
+/** Whether a request asks for rows without the names of their fields. */
+export function takesNamesAway(members: readonly Member[], documents: readonly unknown[]): boolean {
+  const sent = documents.flatMap(each => (typeof each === 'object' && each !== null ? Object.entries(each) : []))
+  const asked = [...members, ...sent].flatMap(([name, value]) =>
+    typeof value === 'string' || value === true ? [[name, String(value)] as const] : [],
+  )
+  return asked.some(([name, value]) => shapes.some(shape => shape[0].test(name) && shape[1].test(value)))
+}
+
 const MAX_DEPTH = 64
 
 /** Whether a search asks for values of one of these fields where the answer does not say so. `members` are its query's. */

@@ -93,6 +93,32 @@ t.test('values that are counted, grouped or sorted by', async t => {
   ])
 })
 
+t.test('rows without the names of their fields', async t => {
+  refused(t, [
+    json({ fields: ['vin'], returnFieldsByFieldId: true }),
+    json({ resource_id: 'a', records_format: 'lists' }),
+    json({ queryType: 'scan', resultFormat: 'compactedList' }),
+    json('records_format=lists&limit=5', '/cars', 'application/x-www-form-urlencoded'),
+    json('select vin from c format JSONCompact', '/', 'text/plain'),
+    ...[
+      'returnFieldsByFieldId=true',
+      '_shape=arrays',
+      'json.nl=flat',
+      'query=select vin from c FORMAT JSONCompact',
+    ].map(query),
+  ])
+  passes(t, [
+    json({ returnFieldsByFieldId: false, resultFormat: 'object' }),
+    ...[
+      'records_format=objects',
+      '_shape=objects',
+      'json.nl=map',
+      'query=select vin from c format JSON',
+      'shape=arrays',
+    ].map(query),
+  ])
+})
+
 t.test('scripts and mappings that give a field another name', async t => {
   refused(t, [
     json({ script_fields: { v: { script: "doc['vin'].value" } } }),
@@ -203,4 +229,43 @@ t.test('texts that only look like GraphQL, and files', async t => {
   passes(t, [{ method: 'PUT', target: '/files/a.js', type: 'text/javascript', body: file }])
   refused(t, [{ method: 'PUT', target: '/files/a.js', type: 'application/json', body: file }])
   refused(t, [{ method: 'POST', target: '/files/a.js', type: 'text/plain', body: file }])
+})
+
+t.test('requests in the body of another, and parameters of a path', async t => {
+  const parts = (line: string): Requested =>
+    json(
+      `--b\r\nContent-Type: application/http\r\n\r\n${line}\r\n\r\n--b--`,
+      '/odata/$batch',
+      'multipart/mixed; boundary=b',
+    )
+  const one = (method: string, url: string): unknown => ({ requests: [{ id: '1', method, url }] })
+  const renaming = [
+    json(one('GET', '/cars?$compute=vin as v'), '/$batch'),
+    json({ batch: JSON.stringify([{ method: 'GET', relative_url: 'me?select=v:vin' }]) }, '/'),
+    json(
+      `batch=${encodeURIComponent('[{"method":"GET","relative_url":"me?select=v:vin"}]')}`,
+      '/',
+      'application/x-www-form-urlencoded',
+    ),
+    parts('GET /odata/cars?$compute=vin%20as%20v HTTP/1.1'),
+    { method: 'GET', target: '/cars;select=v:vin/7' },
+  ]
+  refused(t, renaming)
+  passes(t, [json(one('GET', '/cars?$select=vin'), '/$batch'), parts('GET /odata/cars?$select=vin HTTP/1.1')])
+  const about = (request: Requested): string | undefined => refusalOf(request, ['**.vin'], ['/cars/{id}'])
+  for (const request of [
+    json(one('GET', '/cars/7'), '/$batch'),
+    json(one('GET', 'cars/7?x=1'), '/api/$batch'),
+    json(one('get', 'https://service.example/base/Cars(7)'), '/api/$batch'),
+    json({ compositeRequest: [{ method: 'GET', url: '/cars/7', referenceId: 'a' }] }, '/composite'),
+    parts('GET cars(7) HTTP/1.1'),
+  ])
+    t.match(about(request), /its body has requests/, request.body ?? '')
+  for (const request of [
+    json(one('GET', '/vans/7'), '/$batch'),
+    json({ method: 'card', url: '/cars/7' }, '/payments'),
+    json({ note: 'GET /cars/7 HTTP/1.1' }, '/notes'),
+    json(one('GET', '/cars/8'), '/cars/7'),
+  ])
+    t.equal(about(request), undefined, request.body ?? '')
 })
