@@ -14,18 +14,21 @@ const MAX_DEPTH = 64
 const MAX_TEXTS = 16
 const keepsAll = { keepsEncodedSlashes: true, keepsPathParameters: true }
 /** Of an address; each of its ends is looked at. */
-const MAX_SEGMENTS = 64
+const MAX_SEGMENTS = 16
+/** More in one body may be about anything. */
+const MAX_REQUESTS = 1_000
 
 const verb = /^(?:get|head|post|put|patch|delete|merge|options|query|search)$/i
 const ofMethods: readonly string[] = ['method', 'verb', 'httpmethod', 'http_method']
 const ofAddresses: readonly string[] = ['url', 'uri', 'path', 'href', 'relative_url', 'relativeurl']
+const mayHoldRequest = /method|verb|\\u00/i
 /** The first line of a request in a part (OData's batches, Google's). */
 const line = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|MERGE|OPTIONS|QUERY|SEARCH) (\S{1,8192})(?: HTTP\/\d(?:\.\d)?)?\r?$/gim
 
 /** Requests that a document holds, also in its texts: what has a method and an address. */
 export function requestsWithin(document: unknown, depth = 0, texts = 0): Inner[] {
   if (typeof document === 'string') {
-    const inner = texts < MAX_TEXTS ? documentIn(document) : undefined
+    const inner = texts < MAX_TEXTS && mayHoldRequest.test(document) ? documentIn(document) : undefined
     return inner === undefined ? [] : requestsWithin(inner, depth, texts + 1)
   }
   if (typeof document !== 'object' || document === null || depth > MAX_DEPTH) return []
@@ -60,7 +63,9 @@ export function routesWithin(
 ): readonly string[] {
   const { maskRoutesOf } = compileRoutes(templates)
   const bases = endsOf(batch, -1)
-  const found = requests.flatMap(({ path }) => {
+  const written = new Set(requests.map(({ path }) => path))
+  if (written.size > MAX_REQUESTS) return templates
+  const found = [...written].flatMap(path => {
     const whole = `/${path.replace(/^\/+/, '')}`
     const segments = whole.split('/').length
     if (segments > MAX_SEGMENTS) return templates

@@ -1,8 +1,11 @@
 // Texts that are documents of JSON themselves, one or several. Pure.
 
+/** How each begins. To find out by reading takes a hundred times as long. */
+const beginning = /^\s*(?:\{\s*["}]|\[\s*["\][{\dtfn-])/
+
 /** The object or array that a text is; undefined for all others. */
 export function documentIn(text: string): object | undefined {
-  if (!/^\s*[[{]/.test(text)) return undefined
+  if (!beginning.test(text)) return undefined
   try {
     return JSON.parse(text) as object
   } catch {

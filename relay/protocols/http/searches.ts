@@ -24,7 +24,7 @@ const shapes: readonly (readonly [name: RegExp, value: RegExp])[] = [
 
 /** Whether a request asks for rows without the names of their fields. */
 export function takesNamesAway(members: readonly Member[], documents: readonly unknown[]): boolean {
-  const sent = documents.flatMap(each => (typeof each === 'object' && each !== null ? Object.entries(each) : []))
+  const sent = documents.flatMap(membersOf)
   const asked = [...members, ...sent].flatMap(([name, value]) =>
     typeof value === 'string' || value === true ? [[name, String(value)] as const] : [],
   )
@@ -53,10 +53,12 @@ export function hidesNames(
   return [...members, ...texts].some(([name, text]) => name === 'query' && (takesAll.test(text) || isNamed(text)))
 }
 
+/** Of an object: a list has elements, and takes long. */
+const membersOf = (document: unknown): [name: string, value: unknown][] =>
+  typeof document === 'object' && document !== null && !Array.isArray(document) ? Object.entries(document) : []
+
 const memberTexts = (document: unknown): Member[] =>
-  typeof document === 'object' && document !== null
-    ? Object.entries(document).filter((member): member is [string, string] => typeof member[1] === 'string')
-    : []
+  membersOf(document).filter((member): member is [string, string] => typeof member[1] === 'string')
 
 /** Whether a document has such a field in a `sort`, in its texts or names. */
 function sortsIn(value: unknown, depth: number, isNamed: (text: string) => boolean): boolean {
