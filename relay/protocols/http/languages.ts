@@ -29,7 +29,7 @@ export function renamesInLanguage(
 }
 
 /** What every one has that could be refused. */
-const hasStatement = /select|match|with|\||label_/i
+const hasStatement = /select|match|with|\||label_|nodes|terms/i
 
 /** The same of a text that is all there is: of a body without a name. What may be a comment may be a part of it to others. */
 export function renamesInStatement(written: string, isMasked: (name: string) => boolean, isSql = true): boolean {
@@ -121,9 +121,9 @@ function isSentence(column: string): boolean {
 
 const ofLanguage = /\b(?:is|collate|at|over|div|mod|r?like|ilike|in|and|or|not|xor|between|end|filter|within|escape)\b/i
 
-/** Stages that make new fields: of Flux, LogQL, ES|QL, Kusto, Splunk; and functions of PromQL. */
+/** Stages that make new fields: of Flux, LogQL, ES|QL, Kusto, Splunk; and functions of PromQL and Solr. */
 const stages =
-  /\|>?\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|map|reduce|label_format|line_format|dissect|grok|rex|chart|timechart|top|rare|distinct|keys|values|drop_name)\b[^|]{0,2000}|\blabel_(?:replace|join)\s?\([^|]{0,2000}/giu
+  /\|>?\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|map|reduce|label_format|line_format|dissect|grok|rex|chart|timechart|top|rare|distinct|keys|values|drop_name)\b[^|]{0,2000}|\b(?:label_replace|label_join|nodes|gatherNodes|significantTerms)\s?\([^|]{0,2000}/giu
 
 function renamesInStages(text: string, isMasked: (name: string) => boolean): boolean {
   return [...text.matchAll(stages)].some(([stage]) => wordsIn(stage).some(isMasked))

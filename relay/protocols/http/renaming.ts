@@ -23,7 +23,8 @@ const otherName =
   /^(?:as|alias|output_?(?:name|column|field)|out_?statistic_?field_?name|target_?(?:name|field|column)|rename(?:_?to)?|new_?(?:name|field|column))$/i
 
 /** Values of fields become names, or come without any: `{"buckets":[{"key":"ann@example.com"}]}`. */
-const counting = /^(?:aggs|aggregations?|facets?|facet_?(?:by|fields?|pivot)|group_?by|summaries|suggest)$/i
+const counting =
+  /^(?:aggs|aggregations?|facets?|facet_?(?:by|fields?|pivot|name)|group_?(?:by|field)|summaries|suggest)$/i
 /** In these anything but a field is named by a text as well. */
 const byField = /^(?:aggs|aggregations?|suggest)$/i
 const scripts = /^(?:script_?fields|runtime_?mappings|scripted_?metric)$/i
@@ -109,6 +110,10 @@ function renamesIn(
   )
     return true
   if (place.isChosen && members.some(([name, value]) => isOther(name, value, isNamed))) return true
+  // Hasura's answers with rows under a list of columns.
+  if (typeof object['type'] === 'string' && object['type'].endsWith('run_sql')) return true
+  // Views of CouchDB, whose keys are whatever is emitted.
+  if (typeof object['map'] === 'string' && /emit\s*\(/i.test(object['map']) && isNamed(object['map'])) return true
   // MongoDB's distinct, aliases and copies of Elasticsearch.
   if (object['distinct'] !== undefined && isOf('key')) return true
   if (object['type'] === 'alias' && isOf('path')) return true

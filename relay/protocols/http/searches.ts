@@ -1,11 +1,22 @@
-// Searches of Elasticsearch and OpenSearch, whose answers have values of fields without their names: by what is sorted, and in tables. Pure.
+// Searches whose answers have values of fields without their names: by what is sorted or listed, and in tables. Pure.
 import type { Member } from './members.ts'
 import { namesIn } from './names-in.ts'
 
-/** Each hit has what it was sorted by: `{"sort":["ann@example.com"]}`. */
-const sorted = /\/_(?:m?search|async_search|search\/template|msearch\/template)(?:\/|$)/
-/** Answers with nothing but values. */
-const listed = /\/_terms_enum$/
+/** Each hit has what it was sorted by: `{"sort":["ann@example.com"]}` (Elasticsearch, and through Kibana; CouchDB's `order`). */
+const sorted = /\/_(?:m?search|async_search)(?:\/|$)|\/internal\/b?search(?:\/|$)|\/api\/console\/proxy$/
+/** Answers with nothing but values: of the field that is named so. */
+const listed: readonly (readonly [path: RegExp, name: string])[] = [
+  [/\/_terms_enum$/, 'field'],
+  [/\/_graph\/_?explore$/, 'field'],
+  [/\/facet$/, 'key'],
+]
+/** Algolia's, of a field that stands in the path. */
+const listedInPath = /\/facets\/([^/]+)\/query$/
+/** What a search gets its fields from besides: they may be anywhere. */
+const template = /\/_m?search\/template$/
+/** Each sequence has what its events have in common: `{"join_keys":["ann@example.com"]}`. */
+const sequences = /\/_eql\/search(?:\/|$)/
+const joinedBy = /\bby\b([^[|]*)/gi
 /** Answers with columns and rows. */
 const tabled = /\/_(?:plugins\/_)?(?:sql|ppl|query)(?:\/async)?$/
 /** A statement that takes whatever there is. */
@@ -40,17 +51,32 @@ export function hidesNames(
   documents: readonly unknown[],
   isMasked: (name: string) => boolean,
 ): boolean {
-  if (!path.includes('/_')) return false
   const isNamed = (text: string): boolean => namesIn(text).some(isMasked)
-  if (sorted.test(path))
-    return (
-      members.some(([name, value]) => name === 'sort' && isNamed(value)) ||
-      documents.some(each => sortsIn(each, 0, isNamed))
-    )
-  const texts = documents.flatMap(memberTexts)
-  if (listed.test(path)) return texts.some(([name, text]) => name === 'field' && isNamed(text))
-  if (!tabled.test(path)) return false
-  return [...members, ...texts].some(([name, text]) => name === 'query' && (takesAll.test(text) || isNamed(text)))
+  const [, inPath] = listedInPath.exec(path) ?? []
+  if (inPath !== undefined) return isNamed(inPath)
+  if (
+    sorted.test(path) &&
+    (members.some(([name, value]) => name === 'sort' && isNamed(value)) ||
+      documents.some(each => sortsIn(each, 0, isNamed)))
+  )
+    return true
+  const texts =
+    listed.some(each => each[0].test(path)) || template.test(path) ? documents.flatMap(each => textsIn(each)) : []
+  if (template.test(path)) return texts.some(([name, text]) => name !== 'id' && isNamed(text))
+  if (listed.some(([its, field]) => its.test(path) && texts.some(([name, text]) => name === field && isNamed(text))))
+    return true
+  const statements = [...members, ...documents.flatMap(memberTexts)].filter(([name]) => name === 'query')
+  if (sequences.test(path))
+    return statements.some(([, text]) => [...text.matchAll(joinedBy)].some(([, by = '']) => isNamed(by)))
+  return tabled.test(path) && statements.some(([, text]) => takesAll.test(text) || isNamed(text))
+}
+
+/** Texts anywhere in a document, with their names. */
+function textsIn(value: unknown, name = '', depth = 0): Member[] {
+  if (typeof value === 'string') return [[name, value]]
+  if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return []
+  const isList = Array.isArray(value)
+  return Object.entries(value).flatMap(([each, member]) => textsIn(member, isList ? name : each, depth + 1))
 }
 
 /** Of an object: a list has elements, and takes long. */

@@ -21,8 +21,8 @@ const renamingObject = /^[^\p{L}]*(?:alias|aliases|aggregates?|rename)$/iu
 /** `select[v]=vin`, `attributes[0][0]=vin`: of `fields[cars]=vin` it is the type of what has them (JSON:API). */
 const pair = /(?:select|columns|projections?|returning|attributes)\]?(?:\[(?!\d*\]$)[^\]]*\]|\[\d+\]\[\d+\])$/i
 /** Values of fields become names, or come without any: `{"facet_counts":[{"counts":[{"value":"ann@example.com"}]}]}`. */
-const countingAnywhere = /^facets?(?:_?(?:by|fields?|pivot))?$/
-const counting = /^(?:aggs|aggregations?|group_?by|groupbyfieldsforstatistics|outstatistics|distinct)$/
+const countingAnywhere = /^facets?(?:_?(?:by|fields?|pivot|name))?$/
+const counting = /^(?:aggs|aggregations?|group_?(?:by|field)|groupbyfieldsforstatistics|outstatistics|distinct)$/
 /** Solr's parameters in a value: `{!key=v}vin`, and what is computed as the score. */
 const localNames = /\{!(?:[^}]{0,200}\bkey\s?=|\s?func\b)/
 /** What Solr reads as the body of a request, also where it is not strict JSON. */
