@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { GateError } from '@gate/shared/errors'
 import type { Deny, Obligation, Operation } from '@gate/shared/model'
 import { type Body, readBody } from './body.ts'
+import { documentIn } from './document.ts'
 import { masksFields, namedFields } from './masking/body.ts'
 import { packetStart } from './masking/message.ts'
 import { ofBody, ofContent, unknownIn } from './operation.ts'
@@ -16,7 +17,7 @@ export interface Message {
   readonly bytes: number
   /** What the client's message says; undefined where it cannot be read, and of the target's. */
   readonly body: Body | undefined
-  /** Of the client's: what a packet of Socket.IO holds. Rules are not told of it; undefined where it is none. */
+  /** Of the client's: what a packet of Socket.IO or the like holds. Rules are not told of it; undefined where it is none. */
   readonly packet: Body | undefined
 }
 
@@ -24,11 +25,27 @@ export function readMessage(direction: Direction, bytes: Buffer): Message {
   const text = isUtf8(bytes) && !bytes.includes(0) ? bytes.toString('utf8') : undefined
   if (direction === 'received' || text === undefined)
     return { text, bytes: bytes.length, body: undefined, packet: undefined }
-  const start = packetStart(text)
-  // What stands before is ASCII.
-  const packet = start === 0 ? undefined : bodyOf(bytes.subarray(start))
+  const start = documentStart(text)
+  const packet = start === 0 ? undefined : bodyOf(Buffer.from(text.slice(start)))
   return { text, bytes: bytes.length, body: bodyOf(bytes), packet }
 }
+
+/** Brackets at which a document behind other signs may begin; more are in no protocol's head. */
+const MAX_STARTS = 4
+
+/**
+ * Where a document begins that has something before it, as Socket.IO and others have it; 0 where none does. A client may write
+ * before it what gate would not take for a packet, and its service does.
+ */
+function documentStart(text: string): number {
+  const known = packetStart(text)
+  if (known > 0 || /^\s*[[{]/.test(text)) return known
+  const starts = [...text.slice(0, MAX_HEAD_LENGTH).matchAll(/[[{]/g)].slice(0, MAX_STARTS)
+  return starts.find(({ index }) => documentIn(text.slice(index)) !== undefined)?.index ?? 0
+}
+
+/** What stands before a document is no longer. */
+const MAX_HEAD_LENGTH = 1_024
 
 function bodyOf(bytes: Buffer): Body | undefined {
   try {

@@ -30,12 +30,24 @@ t.test('packets of Socket.IO are looked into', async t => {
     '42["find","users",{"$select":["email as e"]}]',
     '42/admin,7["read",{"query":{"alias":{"e":"email"}}}]',
     '420["find",{"fields":"e:email"}]',
+    // A service takes these for packets as well, and answers with plain ones.
+    '421234567["find",{"select":{"e":"email"}}]',
+    '42/a.b,["find",{"select":{"e":"email"}}]',
+    '451-["find",{"_placeholder":true,"num":0},{"fields":"e:email"}]',
   ])
     t.match(refusedText(packet), /the message asks for one of them under another name/, packet)
   for (const packet of ['42["q",{"query":"{e:email}"}]', '42["q",{"query":{"a":1}}', '42["q",{"query":1,"query":2}]'])
     t.match(refusedText(packet), /may ask for some under other names/, packet)
   t.match(refusedText('42["patch",{"op":"copy","from":"/email","path":"/a"}]'), /copies, moves or tests/)
-  for (const packet of ['42["find","users",{"query":{"$select":["email"],"a":"b:c"}}]', '420[]', '2', '3probe'])
+  for (const packet of [
+    '42["find","users",{"query":{"$select":["email"],"a":"b:c"}}]',
+    '420[]',
+    '2',
+    '3probe',
+    '42["chat","select email as e"]',
+    '[ann]: my email: x',
+    'hello {name}: x',
+  ])
     t.equal(refusedText(packet), undefined, packet)
 })
 
