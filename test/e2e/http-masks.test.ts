@@ -231,6 +231,9 @@ t.test('what is masked by its route is not copied to where it is not', async t =
     ['/drafts', from('/reports', 'x-ms-rename-source')],
     ['/drafts/7', from('bucket/reports/7', 'x-symlink-target')],
     ['/drafts/7', from('bucket/rep', 'x-object-manifest')],
+    ['/reports/7?op=RENAME&destination=/drafts/7', { method: 'PUT' }],
+    ['/reports?to=/drafts', { method: 'POST' }],
+    ['/reports/7?to=/drafts//7', { method: 'POST' }],
     ['/drafts', { method: 'BIND', body: '<bind><segment>x</segment><href>/reports/7</href></bind>' }],
   ]
   for (const [path, init] of left) {
@@ -249,6 +252,9 @@ t.test('what is masked by its route is not copied to where it is not', async t =
     ['/drafts/7', to('/other/7')],
     ['/reports/7', from('bucket/reports/8')],
     ['/drafts/7', from('bucket/other/7')],
+    ['/reports/7?op=RENAME&destination=/reports/8', { method: 'PUT' }],
+    ['/drafts/7?to=/other/7', { method: 'POST' }],
+    ['/reports/7?to=ann', { method: 'POST' }],
   ] as const)
     t.equal((await ask(masked, path, init)).status, 200, `${path} ${JSON.stringify(init)}`)
 })

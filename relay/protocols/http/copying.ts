@@ -2,7 +2,7 @@
 import { manifestSource } from '@gate/shared/http-command'
 import type { FieldMaskObligation, Obligation } from '@gate/shared/model'
 import type { CopySource } from './copy-source.ts'
-import type { Location } from './location.ts'
+import { type Location, readLocation } from './location.ts'
 import { compileRoutes } from './routes.ts'
 
 /** What masks of routes know of a path. */
@@ -27,8 +27,10 @@ const MAX_SOURCE_SEGMENTS = 64
 const bindings: ReadonlySet<string> = new Set(['BIND', 'REBIND', 'MERGE'])
 
 /** What a request copies or moves, and where to; `templates` are all that masks go by. */
-export function copiesOf({ location, destination, sources }: Asking, templates: readonly string[]): readonly Copying[] {
-  if (destination === undefined && sources.length === 0) return none
+export function copiesOf(asking: Asking, templates: readonly string[]): readonly Copying[] {
+  const { location, destination, sources } = asking
+  const named = namedPlaces(asking)
+  if (destination === undefined && sources.length === 0 && named.length === 0) return none
   const { maskRoutesOf, routesBelow } = compileRoutes(templates)
   const placeOf = (path: string): Place => ({
     routes: maskRoutesOf(path),
@@ -43,12 +45,35 @@ export function copiesOf({ location, destination, sources }: Asking, templates: 
   }
   return [
     ...(destination === undefined ? [] : [{ from: here, to: placeOf(destination.plain) }]),
+    ...named.map(path => ({ from: here, to: placeOf(path) })),
     ...sources.flatMap(source => placesOf(source).map(from => ({ from, to: here }))),
   ]
 }
 
+const writing: ReadonlySet<string> = new Set(['PUT', 'POST', 'PATCH'])
+/** As WebHDFS, Artifactory and others call it. */
+const placeName = /^:?(?:dest(?:ination)?(?:_?path)?|to(?:_?path)?|target_?path|new_?(?:path|url))$/i
+
+/** Paths that parameters name as where something goes: `op=RENAME&destination=/b`, `/api/copy/a?to=/b`. */
+function namedPlaces({ method, location }: Asking): string[] {
+  if (!writing.has(method)) return []
+  return location.parameters.flatMap(([name, value]) =>
+    placeName.test(name) && value.startsWith('/') ? [plainOf(value)] : [],
+  )
+}
+
+/** A path that cannot be read is none that a mask is about. */
+function plainOf(path: string): string {
+  try {
+    return readLocation(encodeURI(path)).plain
+  } catch {
+    return ''
+  }
+}
+
 /** What of a request says that it copies. */
 interface Asking {
+  readonly method: string
   readonly location: Location
   readonly destination: Location | undefined
   readonly sources: readonly CopySource[]

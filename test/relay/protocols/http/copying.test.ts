@@ -6,11 +6,13 @@ import t from 'tap'
 
 const route = '/users/{id}'
 const masks = [{ kind: 'mask-fields', fields: ['ssn'], routes: [route] }] as unknown as readonly Obligation[]
-const at = (plain: string): Location => ({ plain }) as Location
+const at = (plain: string): Location => ({ plain, parameters: [] as const }) as unknown as Location
 
 function leaves(from: string, to: string, field = 'x-amz-copy-source'): boolean {
   const sources = [{ field, written: from, location: at(from) }]
-  const copies: readonly Copying[] = copiesOf({ location: at(to), destination: undefined, sources }, [route])
+  const copies: readonly Copying[] = copiesOf({ method: 'PUT', location: at(to), destination: undefined, sources }, [
+    route,
+  ])
   return leavesMasks('PUT', () => copies, masks)
 }
 
