@@ -6,6 +6,7 @@ import { type Body, readBody } from './body.ts'
 import { documentIn } from './document.ts'
 import { masksFields, namedFields } from './masking/body.ts'
 import { packetStart } from './masking/message.ts'
+import { askedOf } from './names-in.ts'
 import { ofBody, ofContent, unknownIn } from './operation.ts'
 import { asksOtherNames, deny, patchRefusal, persistedRefusal } from './perform.ts'
 
@@ -116,7 +117,13 @@ export function renamingRefusal(
   const body = packet?.facts.bodyKind === 'json' ? packet : whole
   if (direction === 'received' || bytes === 0 || !masksFields(obligations, routes)) return undefined
   if (body?.isPersisted === true) return persistedRefusal
-  if (body !== undefined && asksOtherNames(body, () => namedFields(obligations, routes)?.names))
+  if (
+    body !== undefined &&
+    asksOtherNames(
+      body,
+      askedOf(() => namedFields(obligations, routes)),
+    )
+  )
     return deny(
       'fields are masked for you, and the message asks for one of them under another name',
       'Ask for it as it is.',

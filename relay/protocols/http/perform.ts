@@ -5,12 +5,12 @@ import { type Copying, leavesMasks } from './copying.ts'
 import { documentIn } from './document.ts'
 import { renamesInStatement } from './languages.ts'
 import { masksFields, type NamedFields, namedFields } from './masking/body.ts'
-import type { Paths } from './masking/paths.ts'
 import { everyMember, type Member, plainName } from './members.ts'
+import { type Asked, askedOf } from './names-in.ts'
 import { carriesFields } from './patch.ts'
 import { givesOtherNames } from './renaming.ts'
 import { hidesNames, takesNamesAway } from './searches.ts'
-import { knownLater, membersOf, renamesFieldsIn } from './select.ts'
+import { membersOf, renamesFieldsIn } from './select.ts'
 
 /** What of a request counts here. `path` is without parameters, `query` without its question mark. */
 export interface Performed {
@@ -88,19 +88,18 @@ function renamingRefusalOf(
   { method, path, query, body, parameters }: Performed,
   named: () => NamedFields | undefined,
 ): Deny | undefined {
-  const fieldsOf = (): Paths | undefined => named()?.names
-  const isMasked = knownLater(fieldsOf)
+  const asked = askedOf(named)
   const members = [...(query === '' ? [] : membersOf(query)), ...parameters()]
   const documents = documentsIn(query)
-  if (renamesFieldsIn(members, true, fieldsOf) || givesOtherNames(documents, isMasked)) return renamingIn('query')
+  if (renamesFieldsIn(members, true, asked) || givesOtherNames(documents, asked)) return renamingIn('query')
   const sent: Asking = isUpload(method, body) ? {} : body
   const within = (sent.requests?.() ?? []).flatMap(each => membersOf(each.query))
-  if (renamesFieldsIn(within, true, fieldsOf) || asksOtherNames(sent, fieldsOf)) return renamingIn('body')
+  if (renamesFieldsIn(within, true, asked) || asksOtherNames(sent, asked)) return renamingIn('body')
   if (carriesFields(documents, named))
     return deny('fields are masked for you, and the query refers to one of them', 'Ask for it as it is.')
   const all = [...documents, ...(sent.documents?.() ?? [])]
   const statement: Member[] = sent.text === undefined ? [] : [['query', sent.text]]
-  if (hidesNames(path, members, all, isMasked) || takesNamesAway([...members, ...statement], all))
+  if (hidesNames(path, members, all, asked.isMasked) || takesNamesAway([...members, ...statement], all))
     return deny(
       'fields are masked for you, and the answer would have values without the names of their fields',
       'Sort by another field, and ask for rows with the names of their fields.',
@@ -124,10 +123,9 @@ const renamingIn = (place: string): Deny =>
 type Asking = Pick<Body, 'members' | 'documents' | 'requests' | 'text'>
 
 /** Whether a body, or what a client sends over a WebSocket, asks for one of these fields under another name. */
-export function asksOtherNames({ members, documents, text }: Asking, fieldsOf: () => Paths | undefined): boolean {
-  if (renamesFieldsIn(members?.() ?? [], false, fieldsOf) || givesOtherNames(documents?.() ?? [], knownLater(fieldsOf)))
-    return true
-  return text !== undefined && renamesInStatement(text, knownLater(fieldsOf))
+export function asksOtherNames({ members, documents, text }: Asking, asked: Asked): boolean {
+  if (renamesFieldsIn(members?.() ?? [], false, asked) || givesOtherNames(documents?.() ?? [], asked)) return true
+  return text !== undefined && renamesInStatement(text, asked.isAround)
 }
 
 /** Files hold any words: what is put somewhere and is no document asks for nothing. */

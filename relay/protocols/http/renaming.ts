@@ -1,7 +1,7 @@
 // Documents that ask for a masked field under another name, or under none: pairs of names, aggregations, scripts. Pure.
 import { documentIn } from './document.ts'
 import { comparedName } from './masking/names.ts'
-import { namesIn } from './names-in.ts'
+import { type Asked, namesIn } from './names-in.ts'
 
 /** Objects and arrays in each other, and documents in texts of each other, that are looked into. */
 const MAX_DEPTH = 64
@@ -48,14 +48,9 @@ interface Place {
 const outermost: Place = { depth: 0, texts: 0, name: '', isChosen: false, counts: undefined, isScript: false }
 
 /** Whether a document asks for one of these fields so that the answer has it under another name, or under none. */
-export function givesOtherNames(document: unknown, isMasked: (name: string) => boolean): boolean {
-  // Documents have the same few words over and over.
-  const known = new Map<string, boolean>()
-  const isNamed = (text: string): boolean => {
-    const found = known.get(text) ?? namesIn(text).some(isMasked)
-    known.set(text, found)
-    return found
-  }
+export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked): boolean {
+  const isNamed = remembering(isAround)
+  const isCounted = remembering(isMasked)
   const looks = (value: unknown, place: Place): boolean => {
     if (place.depth > MAX_DEPTH) return false
     if (typeof value === 'string') return looksInText(value, place)
@@ -68,12 +63,22 @@ export function givesOtherNames(document: unknown, isMasked: (name: string) => b
   }
   const looksInText = (text: string, place: Place): boolean => {
     if (place.isScript && (isNamed(text) || readsSource.test(text))) return true
-    if (place.counts === 'all' && isNamed(text)) return true
-    if (place.counts === 'field' && /^fields?$/i.test(place.name) && isNamed(text)) return true
+    if (place.counts === 'all' && isCounted(text)) return true
+    if (place.counts === 'field' && /^fields?$/i.test(place.name) && isCounted(text)) return true
     const inner = place.texts < MAX_TEXTS ? documentIn(text) : undefined
     return inner !== undefined && looks(inner, { ...place, depth: place.depth + 1, texts: place.texts + 1 })
   }
   return looks(document, outermost)
+}
+
+/** Whether a text has one of these names. Documents have the same few texts over and over. */
+function remembering(isOne: (name: string) => boolean): (text: string) => boolean {
+  const known = new Map<string, boolean>()
+  return text => {
+    const found = known.get(text) ?? namesIn(text).some(isOne)
+    known.set(text, found)
+    return found
+  }
 }
 
 const inList = (place: Place): Place => ({ ...place, depth: place.depth + 1 })

@@ -1,9 +1,8 @@
 // Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
 import { documentIn } from './document.ts'
 import { isLanguage, renamesInLanguage } from './languages.ts'
-import type { Paths } from './masking/paths.ts'
 import { everyMember, type Member } from './members.ts'
-import { namesIn, plainValue } from './names-in.ts'
+import { type Asked, namesIn, plainValue } from './names-in.ts'
 
 /** Documents in texts of each other, and objects and arrays in each other, that are looked into; what is deeper nobody reads as a parameter. */
 const MAX_TEXTS = 16
@@ -44,25 +43,11 @@ const borrowed = /\$\{/
  * Whether members of a query or a body name a masked field, or what is around it, where they give others names: which of them
  * they are about is for the service to say.
  */
-export function renamesFieldsIn(
-  members: readonly Member[],
-  isQuery: boolean,
-  fieldsOf: () => Paths | undefined,
-): boolean {
-  const isMasked = knownLater(fieldsOf)
-  if (members.some(([name, value]) => asksFor(name, value, isQuery, isMasked))) return true
+export function renamesFieldsIn(members: readonly Member[], isQuery: boolean, asked: Asked): boolean {
+  if (members.some(([name, value]) => asksFor(name, value, isQuery, asked))) return true
   // Which parameter is borrowed another may say.
   const mayBorrow = members.some(([name, value]) => borrowed.test(value) && chooses(partsOf(name), isQuery))
-  return mayBorrow && members.some(([, value]) => namesIn(plainValue(value)).some(isMasked))
-}
-
-/** Whether a field is one of these, which are worked out for the first that is asked about. */
-export function knownLater(fieldsOf: () => Paths | undefined): (name: string) => boolean {
-  let fields: Paths | undefined
-  return name => {
-    fields ??= fieldsOf()
-    return fields?.holds(name) === true
-  }
+  return mayBorrow && members.some(([, value]) => namesIn(plainValue(value)).some(asked.isAround))
 }
 
 /** Members of a query or a form, wherever a service may cut it, and those of documents in them: to some a semicolon is a sign like others. */
@@ -87,10 +72,12 @@ export function membersOfParts(text: string): readonly Member[] {
   return members.flatMap(member => [member, ...inText(member[1])])
 }
 
-function asksFor(name: string, value: string, isQuery: boolean, isMasked: (name: string) => boolean): boolean {
-  if (askedIn(name, value, isQuery).some(isMasked)) return true
+function asksFor(name: string, value: string, isQuery: boolean, { isMasked, isAround }: Asked): boolean {
+  if (askedIn(name, value, isQuery).some(isAround)) return true
   const parts = partsOf(name)
-  return isLanguage(parts) && renamesInLanguage(parts, value, isMasked)
+  const counts = parts.some(part => countingAnywhere.test(part) || (isQuery && counting.test(part)))
+  if (counts && namesIn(plainValue(value)).some(isMasked)) return true
+  return isLanguage(parts) && renamesInLanguage(parts, value, isAround)
 }
 
 /** Names in a member that are asked for under others. */
@@ -98,7 +85,6 @@ function askedIn(name: string, written: string, isQuery: boolean): string[] {
   if (renaming.test(name)) return namesIn(plainValue(written))
   const parts = partsOf(name)
   const value = plainValue(written)
-  if (parts.some(part => countingAnywhere.test(part) || (isQuery && counting.test(part)))) return namesIn(value)
   if (localNames.test(value)) return namesIn(value)
   if (!chooses(parts, isQuery)) return []
   if (pair.test(name)) return namesIn(value)

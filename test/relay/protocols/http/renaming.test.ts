@@ -97,6 +97,9 @@ t.test('values that are counted, grouped or sorted by', async t => {
     json({ query: 'any where vin == "x"' }, '/cars/_eql/search'),
     json({ id: 'by-vin', params: { vin: 'x' } }, '/cars/_search/template'),
     json({ map: 'vin', key: 'vin' }, '/facets'),
+    // What is around a field has no values of its own.
+    json({ facets: ['data'], aggs: { v: { terms: { field: 'users' } } } }),
+    query('facet.field=users&group_by=data'),
     json({ sort: ['n', { _score: 'desc' }], fields: ['vin'] }, '/cars/_search'),
     json({ query: 'SELECT n FROM cars' }, '/_sql'),
     json({ query: 'FROM cars | KEEP n' }, '/_query'),
