@@ -13,32 +13,29 @@ export const isLanguage = (parts: readonly string[]): boolean =>
 
 /**
  * Whether a text under such a name asks for one of these fields under another name. What people look for is no query: a
- * text has to begin as one, or has to have what only queries have.
+ * text has to begin as one, or has to have what only queries have. `hasNoSource`: it says of nothing that it selects from it (Socrata's `$query`).
  */
 export function renamesInLanguage(
   parts: readonly string[],
   written: string,
   isMasked: (name: string) => boolean,
+  hasNoSource = false,
 ): boolean {
   if (parts.some(part => isTransformer.test(part))) return wordsIn(plainValue(written)).some(isMasked)
-  return renamesInStatement(
-    written,
-    isMasked,
-    parts.some(part => !/^(?:q|search|expr|match)$/.test(part) && holdsQuery.test(part)),
-  )
+  return renamesInStatement(written, isMasked, hasNoSource)
 }
 
 /** What every one has that could be refused. */
 const hasStatement = /select|match|with|\||label_|nodes|terms/i
 
 /** The same of a text that is all there is: of a body without a name. What may be a comment may be a part of it to others. */
-export function renamesInStatement(written: string, isMasked: (name: string) => boolean, isSql = true): boolean {
+export function renamesInStatement(written: string, isMasked: (name: string) => boolean, hasNoSource = false): boolean {
   if (!hasStatement.test(written)) return false
   const bare = withoutComments(written)
   // In some dialects a backslash takes the quote behind it out.
   const unquoted = written.replaceAll(/\\./gs, '')
   return [...new Set([written, bare, unquoted].map(plainValue))].some(
-    text => renamesInSql(withoutLiterals(text), isMasked, isSql) || renamesInStages(text, isMasked),
+    text => renamesInSql(withoutLiterals(text), isMasked, hasNoSource) || renamesInStages(text, isMasked),
   )
 }
 
@@ -66,7 +63,7 @@ const withoutLiterals = (text: string): string =>
 
 /** `with c as (…)`, `match (c) … return c.vin as v`; of others nothing is known. */
 const other =
-  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?\(|(?:optional )?match\s?\(|from\s.{1,2000}?\sselect\b)/iu
+  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b)/iu
 const select = /^[\s(;]*(?:explain\b[^(]{0,40}?)?select\b(.*)$/i
 /** In these the columns of one query are called as those of another, or anything. */
 const renamesAll = /\b(?:union|intersect|except|unpivot)\b|\(\s?select\b/i
@@ -75,19 +72,33 @@ const call = /(?<!(?:using|on|and|or|in|not|from|join)\s?)\([^)]{0,2000}/gi
 const endOfSources = /\b(?:where|group|order|having|limit|qualify)\b/i
 
 /** SQL and what is like it (SOQL, InfluxQL, N1QL, Cypher): a masked field may be asked for as it is, or compared. */
-function renamesInSql(text: string, isMasked: (name: string) => boolean, isSql: boolean): boolean {
+function renamesInSql(text: string, isMasked: (name: string) => boolean, hasNoSource: boolean): boolean {
   const names = (part: string): boolean => wordsIn(part).some(isMasked)
   if (other.test(text)) return names(text)
   const [, selected] = select.exec(text) ?? []
   if (selected === undefined) return false
   const [list, rest] = cutAtFrom(selected)
-  if (rest === undefined && !isSql) return false
+  if (rest === undefined && !hasNoSource) return false
   const columns = columnsOf(list.replace(/^\s?(?:distinct|all|top \d+)\b/i, ''))
-  if (columns.some(column => names(column) && wordsIn(column)[0] !== column.trim() && !isSentence(column))) return true
+  if (columns.some(column => isMade(column) && names(withoutAlias(column)) && !isSentence(column))) return true
   if (renamesAll.test(text)) return names(text)
   const sources = (rest ?? '').split(endOfSources, 1)[0] ?? ''
   return [...sources.matchAll(call)].some(([given]) => names(given))
 }
+
+/** What an expression is called by then: a field that is masked may lend its name. */
+function withoutAlias(column: string): string {
+  const [whole = '', before = ''] =
+    /([\p{L}\p{N}_]+|[)'])\s(?:as\s)?[\p{L}\p{N}_]+$/iu.exec(column.trim().slice(-MAX_ALIAS_LENGTH)) ?? []
+  const isNamed = whole !== '' && (/\sas\s/i.test(whole) || !beforeOperand.test(before))
+  return isNamed ? column.trim().slice(0, before.length - whole.length) : column
+}
+
+const MAX_ALIAS_LENGTH = 200
+/** Words behind which no name of the column comes, but what it is made of. */
+const beforeOperand =
+  /^(?:is|collate|at|over|div|mod|r?like|ilike|in|and|or|not|xor|between|filter|within|escape|case|when|then|else|distinct|all|any|some|exists|binary|prior|connect_by_root|array|row|variadic|interval|new|old|select|unique)$/i
+const isMade = (column: string): boolean => wordsIn(column)[0] !== column.trim()
 
 /** What is selected, and from what; `extract(year from born)` is no place to cut. */
 function cutAtFrom(text: string): readonly [string, string | undefined] {
@@ -121,9 +132,15 @@ function isSentence(column: string): boolean {
 
 const ofLanguage = /\b(?:is|collate|at|over|div|mod|r?like|ilike|in|and|or|not|xor|between|end|filter|within|escape)\b/i
 
-/** Stages that make new fields: of Flux, LogQL, ES|QL, Kusto, Splunk; and functions of PromQL and Solr. */
-const stages =
-  /\|>?\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|map|reduce|label_format|line_format|dissect|grok|rex|chart|timechart|top|rare|distinct|keys|values|drop_name)\b[^|]{0,2000}|\b(?:label_replace|label_join|nodes|gatherNodes|significantTerms)\s?\([^|]{0,2000}/giu
+/** Stages that make new fields: of LogQL, ES|QL, Kusto and Splunk, of Flux, and functions of PromQL and Solr. */
+const stages = new RegExp(
+  [
+    '\\|\\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|label_format|line_format|dissect|grok|rex|chart|timechart)\\b[^|]{0,2000}',
+    '\\|>\\s?(?:rename|map|reduce|distinct|keys?|values|top|histogram)\\b[^|]{0,2000}',
+    '\\b(?:label_replace|label_join|nodes|gatherNodes|significantTerms)\\s?\\((?:[^()|]|\\([^()|]{0,500}\\)){0,2000}',
+  ].join('|'),
+  'giu',
+)
 
 function renamesInStages(text: string, isMasked: (name: string) => boolean): boolean {
   return [...text.matchAll(stages)].some(([stage]) => wordsIn(stage).some(isMasked))

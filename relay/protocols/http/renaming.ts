@@ -28,8 +28,10 @@ const counting =
 /** In these anything but a field is named by a text as well. */
 const byField = /^(?:aggs|aggregations?|suggest)$/i
 const scripts = /^(?:script_?fields|runtime_?mappings|scripted_?metric)$/i
+/** Words with nothing but a blank between: at most the name of a column. */
+const isProse = /[\p{L}\p{N}] [\p{L}\p{N}]/u
 /** Elasticsearch's Painless, by how it reads a document. */
-const readsDocument = /\b(?:doc|ctx|params|_source|field)\s*[.[(]|_source/
+const readsDocument = /\b(?:doc\s*[.[(]|ctx\s*[.[]|emit\s*\()|_source/
 const readsSource = /_source\s*(?:$|[^.[\w\s]|\.\s*(?:values|entrySet|forEach|toString|get)\b|\[\s*[^'"\s])/
 
 /** Where a value stands. */
@@ -63,7 +65,8 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
   }
   const looksInText = (text: string, place: Place): boolean => {
     if (place.isScript && (isNamed(text) || readsSource.test(text))) return true
-    if (place.counts === 'all' && isCounted(text)) return true
+    if (place.counts === 'all' && !isProse.test(text) && isCounted(text)) return true
+    if (place.counts === 'all' && isMasked(text)) return true
     if (place.counts === 'field' && /^fields?$/i.test(place.name) && isCounted(text)) return true
     const inner = place.texts < MAX_TEXTS ? documentIn(text) : undefined
     return inner !== undefined && looks(inner, { ...place, depth: place.depth + 1, texts: place.texts + 1 })

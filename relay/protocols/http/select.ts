@@ -77,7 +77,7 @@ function asksFor(name: string, value: string, isQuery: boolean, { isMasked, isAr
   const parts = partsOf(name)
   const counts = parts.some(part => countingAnywhere.test(part) || (isQuery && counting.test(part)))
   if (counts && namesIn(plainValue(value)).some(isMasked)) return true
-  return isLanguage(parts) && renamesInLanguage(parts, value, isAround)
+  return isLanguage(parts) && renamesInLanguage(parts, value, isAround, name.startsWith('$'))
 }
 
 /** Names in a member that are asked for under others. */
@@ -87,7 +87,7 @@ function askedIn(name: string, written: string, isQuery: boolean): string[] {
   const value = plainValue(written)
   if (localNames.test(value)) return namesIn(value)
   if (!chooses(parts, isQuery)) return []
-  if (pair.test(name)) return namesIn(value)
+  if (pair.test(name) && (isQuery || /select|projection/i.test(name))) return namesIn(value)
   const isFunction = parts.at(-1) === 'fl' && call.test(value)
   // What is described has its names in members: `[{"name":"email","type":"string"}]`.
   if (Array.isArray(documentIn(written))) return []

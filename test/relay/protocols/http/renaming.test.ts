@@ -166,6 +166,7 @@ t.test('languages of queries', async t => {
   const statements = [
     ...[
       'select vin v from c',
+      ...["select '' || vin from c", 'select n + vin from c', 'select not vin from c', 'select binary vin from c'],
       'select n, vin as v from c',
       'select max(vin) from c',
       'select concat(n, vin, n) from c',
@@ -216,7 +217,13 @@ t.test('languages of queries', async t => {
     t,
     [
       ...['select vin, n from c where lower(vin) = 1 order by vin', 'select c.vin from c join d using (vin)'],
-      ...['select distinct "vin" from c limit 5', 'select n as vin_count from c', 'sum(rate(x{vin="a"}[5m]))'],
+      ...[
+        'select distinct "vin" from c limit 5',
+        'select n as vin_count from c',
+        'select n as vin from c',
+        'select your vin from the list',
+        'sum(rate(x{vin="a"}[5m]))',
+      ],
       ...[
         'select vin from the list',
         'select a vin number from the list',
