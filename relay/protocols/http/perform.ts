@@ -131,7 +131,7 @@ export function asksOtherNames({ members, documents, text }: Asking, asked: Aske
 /** Files hold any words: what is put somewhere and is no document asks for nothing. */
 const isUpload = (method: string, { facts: { bodyKind, contentType } }: Body): boolean =>
   bodyKind === 'other' &&
-  (method === 'PUT' || (method === 'PATCH' && contentType !== '')) &&
+  (method === 'PUT' || (method === 'PATCH' && contentType.endsWith('octet-stream'))) &&
   !/json|graphql|form|multipart/.test(contentType)
 
 /** Of a query that the service has from before: it may hold aliases, which are refused where they can be read. */

@@ -254,6 +254,8 @@ t.test('texts that only look like GraphQL, and files', async t => {
   )
   const file = 'export default { query: vin, op: "copy", path: "x", from: "vin" }'
   passes(t, [{ method: 'PUT', target: '/files/a.js', type: 'text/javascript', body: file }])
+  passes(t, [{ method: 'PATCH', target: '/files/a.js', type: 'application/offset+octet-stream', body: file }])
+  refused(t, [{ method: 'PATCH', target: '/files/a.js', type: 'text/plain', body: file }])
   refused(t, [{ method: 'PUT', target: '/files/a.js', type: 'application/json', body: file }])
   refused(t, [{ method: 'POST', target: '/files/a.js', type: 'text/plain', body: file }])
 })
