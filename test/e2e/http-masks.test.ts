@@ -61,6 +61,14 @@ const answers: Readonly<Record<string, Answer>> = {
     zip.pipe(response)
     zip.write(String(request.headers['x-first']).replace('RS', '\u001e').replaceAll('LF', '\n'))
   },
+  '/hollow/1': (request, response) => {
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      'content-encoding': String(request.headers['x-coding']),
+    })
+    response.flushHeaders()
+    setTimeout(() => response.end(), 10)
+  },
   '/streams/1': (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     const timer = setInterval(() => response.write(`data: ${JSON.stringify({ total: SECRET, n: 1 })}\n\n`), 50)
@@ -557,6 +565,16 @@ t.test('policy that changes while a WebSocket is open, and while people are aske
   const answer = await held[1]
   t.equal(answer?.status, 403)
   t.match(await answer?.json(), { rule: 'held', detail: /2 of dba now, who were not asked/ })
+})
+
+t.test('a body that says that it is encoded and is empty is no broken one', async t => {
+  for (const coding of ['gzip', 'deflate', 'br', 'zstd', 'gzip, br'])
+    for (const accepted of [coding, 'identity']) {
+      const headers = { 'x-coding': coding, 'accept-encoding': accepted }
+      const answer = await ask(masked, '/hollow/1', { headers })
+      t.equal(answer.status, 200, coding)
+      t.equal(await answer.text(), '', coding)
+    }
 })
 
 t.test('parts of a stream that is encoded leave as they come', async t => {

@@ -1,12 +1,15 @@
 // Content codings (RFC 9110 section 8.4): undone under a limit before a body is masked, and done again afterwards.
 import { type Duplex, Transform } from 'node:stream'
 import {
+  brotliCompressSync,
   constants,
   createBrotliCompress,
   createBrotliDecompress,
   createDeflate,
   createGunzip,
   createGzip,
+  deflateSync,
+  gzipSync,
 } from 'node:zlib'
 import { GateError } from '@gate/shared/errors'
 import { Growth } from './growth.ts'
@@ -22,14 +25,31 @@ interface Coding {
   decode(): Duplex
   /** Left out where it is only undone; then it is not offered to services either. */
   encode?(isLive: boolean): Transform
+  /** What nothing is when it is encoded, where a decoder wants that. */
+  readonly nothing?: Buffer
 }
 
 const flushing = (isLive: boolean): { flush?: number } => (isLive ? { flush: constants.Z_SYNC_FLUSH } : {})
 
+const NOTHING = Buffer.alloc(0)
+
+const gzip: Coding = {
+  decode: () => createGunzip(),
+  encode: isLive => createGzip(flushing(isLive)),
+  nothing: gzipSync(NOTHING),
+}
+
 const codings: ReadonlyMap<string, Coding> = new Map<string, Coding>([
-  ['gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
-  ['x-gzip', { decode: () => createGunzip(), encode: isLive => createGzip(flushing(isLive)) }],
-  ['deflate', { decode: () => createAnyInflate(), encode: isLive => createDeflate(flushing(isLive)) }],
+  ['gzip', gzip],
+  ['x-gzip', gzip],
+  [
+    'deflate',
+    {
+      decode: () => createAnyInflate(),
+      encode: isLive => createDeflate(flushing(isLive)),
+      nothing: deflateSync(NOTHING),
+    },
+  ],
   [
     'br',
     {
@@ -39,6 +59,7 @@ const codings: ReadonlyMap<string, Coding> = new Map<string, Coding>([
           params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY },
           ...(isLive ? { flush: constants.BROTLI_OPERATION_FLUSH } : {}),
         }),
+      nothing: brotliCompressSync(NOTHING),
     },
   ],
   ['zstd', { decode: createZstdDecompress }],
@@ -80,7 +101,7 @@ export function decoders(names: readonly string[]): Duplex[] {
   return [...names].reverse().flatMap(name => {
     const coding = codings.get(name)
     if (coding === undefined) throw new GateError('ERR_GATE_INTERNAL', `the coding ${name} cannot be undone`)
-    return bounded(coding.decode())
+    return bounded(coding)
   })
 }
 
@@ -89,13 +110,19 @@ export function encoders(names: readonly string[], isLive: boolean): Transform[]
   return names.flatMap(name => codings.get(name)?.encode?.(isLive) ?? [])
 }
 
-/** Counts what goes in and what comes out of a decoder. */
-function bounded(decoder: Duplex): Duplex[] {
+/** Counts what goes in and what comes out of a decoder. Services say of empty bodies as well that they are encoded. */
+function bounded({ decode, nothing }: Coding): Duplex[] {
   const growth = new Growth()
+  const decoder = decode()
+  let isEmpty = true
   const before = new Transform({
     transform(chunk: Buffer, _encoding, done) {
+      isEmpty &&= chunk.length === 0
       growth.took(chunk.length)
       done(null, chunk)
+    },
+    flush(done) {
+      done(null, isEmpty ? nothing : undefined)
     },
   })
   const after = new Transform({
