@@ -99,10 +99,11 @@ function renamingRefusalOf(
     return deny('fields are masked for you, and the query refers to one of them', 'Ask for it as it is.')
   const all = [...documents, ...(sent.documents?.() ?? [])]
   const statement: Member[] = sent.text === undefined ? [] : [['query', sent.text]]
-  if (hidesNames(path, members, all, asked.isMasked) || takesNamesAway([...members, ...statement], all))
+  const isForeign = body.facts.bodyKind === 'other' && (body.documents?.() ?? []).length === 0
+  if (hidesNames(path, members, all, isForeign, asked.isMasked) || takesNamesAway([...members, ...statement], all))
     return deny(
       'fields are masked for you, and the answer would have values without the names of their fields',
-      'Sort by another field, and ask for rows with the names of their fields.',
+      'Sort by another field, ask for rows with the names of their fields, and send JSON.',
     )
   return undefined
 }

@@ -10,6 +10,8 @@ const listed: readonly (readonly [path: RegExp, name: string])[] = [
   [/\/_graph\/_?explore$/, 'field'],
   [/\/facet$/, 'key'],
 ]
+/** Those of them that also take YAML, CBOR and SMILE. */
+const ofElasticsearch = /\/_(?:m?search|async_search|terms_enum|graph|eql|sql|query|plugins)(?:\/|$)/
 /** Algolia's, of a field that stands in the path. */
 const listedInPath = /\/facets\/([^/]+)\/query$/
 /** What a search gets its fields from besides: they may be anywhere. */
@@ -44,13 +46,19 @@ export function takesNamesAway(members: readonly Member[], documents: readonly u
 
 const MAX_DEPTH = 64
 
-/** Whether a search asks for values of one of these fields where the answer does not say so. `members` are its query's. */
+/**
+ * Whether a search asks for values of one of these fields where the answer does not say so, or may in a language that nobody
+ * reads here. `members` are its query's; `isForeign` says that it has a body that is no document.
+ */
 export function hidesNames(
   path: string,
   members: readonly Member[],
   documents: readonly unknown[],
+  isForeign: boolean,
   isMasked: (name: string) => boolean,
 ): boolean {
+  if (ofElasticsearch.test(path) && (isForeign || members.some(([name, value]) => isForeignSource(name, value))))
+    return true
   const isNamed = (text: string): boolean => namesIn(text).some(isMasked)
   const [, inPath] = listedInPath.exec(path) ?? []
   if (inPath !== undefined) return isNamed(inPath)
@@ -70,6 +78,10 @@ export function hidesNames(
     return statements.some(([, text]) => [...text.matchAll(joinedBy)].some(([, by = '']) => isNamed(by)))
   return tabled.test(path) && statements.some(([, text]) => takesAll.test(text) || isNamed(text))
 }
+
+/** A body in a parameter. */
+const isForeignSource = (name: string, value: string): boolean =>
+  name === 'source_content_type' && !value.includes('json')
 
 /** Texts anywhere in a document, with their names. */
 function textsIn(value: unknown, name = '', depth = 0): Member[] {

@@ -78,6 +78,9 @@ t.test('values that are counted, grouped or sorted by', async t => {
     json({ source: '{"sort":["{{f}}"]}', params: { f: 'vin' } }, '/cars/_search/template'),
     json({ params: { body: { sort: [{ vin: 'asc' }] } } }, '/internal/search/ese'),
     json({ key: 'vin' }, '/collections/cars/facet'),
+    json('aggs: { v: { terms: { field: vin } } }', '/cars/_search', 'application/yaml'),
+    json('\ud83d\udca9aggs', '/cars/_search', 'application/cbor'),
+    { method: 'GET', target: '/cars/_search?source_content_type=application/yaml&source=aggs:' },
     json({ facetQuery: 'W' }, '/1/indexes/cars/facets/vin/query'),
     json({ facetName: 'vin' }, '/indexes/cars/facet-search'),
     json({ type: 'bulk', args: [{ type: 'run_sql', args: { sql: 'select n from c' } }] }, '/v2/query'),
@@ -95,6 +98,12 @@ t.test('values that are counted, grouped or sorted by', async t => {
     json({ aggs: { v: { filter: { term: { vin: 'x' } } } } }),
     json({ sort: ['vin'] }, '/cars/search'),
     json({ query: 'any where vin == "x"' }, '/cars/_eql/search'),
+    json('{"index":"cars"}\n{"query":{"match":{"vin":"x"}}}\n', '/_msearch', 'application/x-ndjson'),
+    json({ query: {} }, '/cars/_search', 'application/vnd.elasticsearch+json; compatible-with=8'),
+    {
+      method: 'GET',
+      target: '/cars/_search?source_content_type=application/json&source={"query":{"match":{"vin":"x"}}}',
+    },
     json({ id: 'by-vin', params: { vin: 'x' } }, '/cars/_search/template'),
     json({ map: 'vin', key: 'vin' }, '/facets'),
     // What is around a field has no values of its own.
