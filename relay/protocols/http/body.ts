@@ -105,9 +105,11 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
     const isForeign = hasForeignLetters(contentType)
+    // Some readers find out for themselves that it is UTF-16, of which ASCII has a NUL in each sign.
+    const plain = text.includes('\0') ? text.replaceAll('\0', '').replace(/^[\ufffd\ufeff]+/, '') : text
     let lines: readonly unknown[] | undefined
     const documents = (): readonly unknown[] => {
-      lines ??= isMedia(type) || isParts(type) ? [] : linesOf(text)
+      lines ??= isMedia(type) || isParts(type) ? [] : linesOf(plain)
       return lines
     }
     const renames = (): boolean =>
@@ -120,19 +122,19 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     // OData takes a query as a text.
     const members = (): readonly Member[] =>
       isParts(type)
-        ? membersOfParts(text)
+        ? membersOfParts(plain)
         : [
-            ...(text.includes('=') ? membersOf(text) : []),
+            ...(plain.includes('=') ? membersOf(plain) : []),
             ...documents().flatMap(each => membersIn(each)),
             // As Solr takes it: with comments, single quotes, or none.
-            ...(/json|^$/.test(type) && /^\s*\{/.test(text) && documents().length === 0
-              ? [['json', text] as const]
+            ...(/json|^$/.test(type) && /^\s*\{/.test(plain) && documents().length === 0
+              ? [['json', plain] as const]
               : []),
           ]
     return {
       ...{ facts, document: null, isKnown: false, renames, mayRename, mayPatch, members, documents },
-      requests: () => (isParts(type) ? requestsInParts(text) : documents().flatMap(each => requestsWithin(each))),
-      ...(isMedia(type) || isParts(type) ? {} : { text }),
+      requests: () => (isParts(type) ? requestsInParts(plain) : documents().flatMap(each => requestsWithin(each))),
+      ...(isMedia(type) || isParts(type) ? {} : { text: plain }),
       isPersisted: isPersistedInQuery,
     }
   }

@@ -100,7 +100,7 @@ function isPair(list: readonly unknown[], place: Place, isNamed: (text: string) 
   return list.some(each => {
     if (!Array.isArray(each) || each.length !== 2) return false
     const [from, to] = each as unknown[]
-    return typeof to === 'string' && typeof from === 'string' && isNamed(from) && !isNamed(to)
+    return typeof to === 'string' && textsIn(from).some(isNamed) && !isNamed(to)
   })
 }
 
@@ -130,10 +130,26 @@ function renamesIn(
   return members.some(([name, value]) => name === 'script' && isScriptOf(value, isNamed))
 }
 
-/** `{"v":"vin"}`, and not `{"field":"vin"}`. */
-function isOther(name: string, value: unknown, isNamed: (text: string) => boolean): boolean {
+/** A text, or those that a function gets: `{"fn":"max","args":["vin"]}`. */
+function textsIn(value: unknown, depth = 0): string[] {
+  if (typeof value === 'string') return [value]
+  if (typeof value !== 'object' || value === null || depth === MAX_NAMED_DEPTH) return []
+  return Object.values(value).flatMap(each => textsIn(each, depth + 1))
+}
+
+/** `{"v":"vin"}` and `{"v":{"field":"vin"}}`, and not `{"field":"vin"}`. */
+function isOther(name: string, written: unknown, isNamed: (text: string) => boolean): boolean {
+  const value = asking.test(name) ? written : onlyText(written)
   if (typeof value !== 'string' || describing.test(name)) return false
   return comparedName(name) !== comparedName(value) && isNamed(value)
+}
+
+function onlyText(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  const [member, ...others] = Object.entries(value)
+  return member !== undefined && others.length === 0 && describing.test(member[0].replace(/^\$/, ''))
+    ? member[1]
+    : value
 }
 
 /** Whether what has another name here is a masked field: `{"name":"vin","as":"v"}`, `{"alias":"v","sum":{"field":…}}`. */

@@ -31,9 +31,11 @@ const wholeRequest = /^json$/
 const colon = /[^\s,([{:]\s?:(?!:)\s?(?!(?:true|false|null|-?\d[\d.]*)(?![\p{L}\p{N}_]))["'`]?[\p{L}\p{N}_$.]/iu
 /** `email as e`, `email with max as m`, `email.max()`. */
 const word = /[\s"'`\])}](?:as|with)[\s"'`[]|\.\s?[\p{L}_]{1,32}\s?\(\s?\)/iu
+/** `email e`, as SQL has it. */
+const aliased = /^(\S+) (?!(?:asc|desc)$)[\p{L}_]\w*$/iu
 /** Of a field that something is made of the answer has the function's name beside its own, or nothing else: `year(born)`. */
 const computed =
-  /(?<![\p{L}\p{N}_.-])(?:year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field|json)\s?\(([^()]{0,1000})\)/giu
+  /(?<![\p{L}\p{N}_.-])(?:year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field|json|rename)\s?\(([^()]{0,1000})\)/giu
 /** In Solr's `fl` whatever has an argument is a function. */
 const call = /[\p{L}\p{N}_]\s?\(/u
 /** The value of another parameter in the place of this, as Solr has it. */
@@ -92,7 +94,12 @@ function askedIn(name: string, written: string, isQuery: boolean): string[] {
   // What is described has its names in members: `[{"name":"email","type":"string"}]`.
   if (Array.isArray(documentIn(written))) return []
   if (isFunction || colon.test(value) || word.test(value)) return namesIn(value)
-  return [...[...value.matchAll(computed)].flatMap(([, found = '']) => namesIn(found)), ...leftOut(value)]
+  const called = isQuery ? value.split(',').flatMap(each => aliased.exec(each.trim())?.[1] ?? []) : []
+  return [
+    ...called.flatMap(namesIn),
+    ...[...value.matchAll(computed)].flatMap(([, found = '']) => namesIn(found)),
+    ...leftOut(value),
+  ]
 }
 
 /** The words of a name, without signs before and behind them: `deep[cars][_alias]`, `json.fields`, `$select`. */
