@@ -1,6 +1,7 @@
 // Schema commands one by one, of people who see everything: quick, and never at the price of what rules say of tables.
 import pg from 'pg'
 import t from 'tap'
+import { until } from '../support/until.ts'
 import { hasPsql, openPolicy, psql, startWorld } from '../support/world.ts'
 
 const setup = `
@@ -37,8 +38,10 @@ const alice = await world.person('alice')
 const connection = await alice.connect('prod-db')
 t.teardown(() => connection[Symbol.asyncDispose]())
 
-async function open(): Promise<pg.Client> {
-  const client = new pg.Client({ host: '127.0.0.1', port: connection.port, user: 'alice', database: 'app' })
+const open = (): Promise<pg.Client> => openAs('alice', connection.port)
+
+async function openAs(user: string, port: number): Promise<pg.Client> {
+  const client = new pg.Client({ host: '127.0.0.1', port, user, database: 'app' })
   client.on('error', () => {})
   await client.connect()
   return client
@@ -204,6 +207,55 @@ t.test('masks hold for others at once', async t => {
     await client.query('drop table public.mixed')
   }
   await Promise.all([client.end(), masked.end()])
+})
+
+t.test('what is committed is known to others before the server says that it is', async t => {
+  const carol = await world.person('carol')
+  await using seen = await carol.connect('prod-db')
+  const [reading, other] = [await openAs('carol', seen.port), await openAs('carol', seen.port)]
+  await world.postgres.query(
+    `create table public.people (id int, name text, email text); insert into public.people values (1, 'ann', 'secret');
+    create view public.listed as select id, name as word from public.people; grant all on public.people, public.listed to public;
+    alter table public.people owner to gate_service; alter view public.listed owner to gate_service`,
+    'app',
+  )
+  const shown = 'create or replace view public.listed as select id, email as word from public.people'
+  const clear = 'create or replace view public.listed as select id, name as word from public.people'
+  const words = async (): Promise<unknown> => (await reading.query('select word from listed')).rows
+  const isCommitted = async (): Promise<boolean> =>
+    String(await world.postgres.query("select pg_get_viewdef('public.listed'::regclass)", 'app')).includes('email')
+
+  await t.test('since more comes behind it in the same message', async t => {
+    const client = await open()
+    t.same(await words(), [{ word: 'ann' }])
+    const ended = client.query(`begin; ${shown}; commit; select pg_sleep(2)`)
+    await until('the view', isCommitted)
+    t.same(await words(), [{ word: '****' }])
+    await ended
+    t.same(await words(), [{ word: '****' }])
+    await client.query(clear)
+    await client.end()
+  })
+
+  await t.test('since whoever asked for it has gone', async t => {
+    await using gone = await alice.connect('prod-db', '--port', '0')
+    const client = await openAs('alice', gone.port)
+    t.same(await words(), [{ word: 'ann' }])
+    await other.query('begin')
+    await other.query('select from listed')
+    client.query(shown).catch(() => {})
+    const waiting = 'select count(*) from pg_locks where not granted'
+    await until('its lock', async () => String(await world.postgres.query(waiting, 'app')) === '1')
+    const ends = async (): Promise<number> =>
+      (await world.relay.events()).filter(({ body }) => JSON.stringify(body).includes('"session.end"')).length
+    const before = await ends()
+    await gone[Symbol.asyncDispose]()
+    await until('the end of its session', async () => (await ends()) > before)
+    await other.query('commit')
+    await until('the view', isCommitted)
+    t.same(await words(), [{ word: '****' }])
+  })
+  await Promise.all([reading.end(), other.end()])
 })
 
 t.test(

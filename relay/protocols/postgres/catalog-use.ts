@@ -144,7 +144,8 @@ export class CatalogUse {
     if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
     const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
-    const fresh = copies && gate.masked ? undefined : this.#fresh(statements, gate)
+    const mayBeOld = (copies || this.#source.changes.areCommitting) && gate.masked
+    const fresh = mayBeOld ? undefined : this.#fresh(statements, gate)
     if (fresh !== undefined && this.#isEnough(statements, fresh, gate)) return fresh
     this.#lookedMs = this.#clock.monotonic()
     return this.#source.readCatalog()
@@ -192,8 +193,10 @@ export class CatalogUse {
     const judgedMs = this.#clock.monotonic()
     const derived = this.#derived.get(catalog)
     const from = derived?.from ?? catalog
+    const { changes } = this.#source
+    const isLate = (): boolean => this.#clock.monotonic() - judgedMs > SOON_MS
     return {
-      isDue: () => this.#clock.monotonic() - judgedMs > SOON_MS || this.#source.freshCatalog() !== from,
+      isDue: () => isLate() || changes.areCommitting || this.#source.freshCatalog() !== from,
       read: async () => {
         const now = await this.#source.readCatalog()
         return derived === undefined ? now : now.while(derived.change, derived.made, derived.definesOfCode)

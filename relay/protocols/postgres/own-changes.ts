@@ -36,6 +36,9 @@ interface Changing {
 /** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
 const AFTERMATH_MS = 60_000
 
+/** PREPARE TRANSACTION shows others nothing yet. */
+const commits: ReadonlySet<string> = new Set(['TRANS_STMT_COMMIT', 'TRANS_STMT_COMMIT_PREPARED'])
+
 const beside =
   'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
 
@@ -48,6 +51,11 @@ export class OwnChanges {
   readonly #changing = new Map<number, Changing>()
   /** Of the open transaction. */
   #uncommitted: End[] = []
+  /**
+   * Commands that commit changes, until they end. What comes after one in the same message or pipeline can take minutes, and before that
+   * the server does not send that it is done.
+   */
+  readonly #committing = new Map<number, End>()
   /** Names under which commands make what may call, until these end; and those of the open transaction. */
   readonly #making = new Map<number, readonly string[]>()
   readonly #made = new Set<string>()
@@ -101,6 +109,8 @@ export class OwnChanges {
    */
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
     if (declaresHold(statement)) this.#holding.add(commands)
+    if (commits.has(statement.transaction ?? '') && (this.areAny || changesCatalog(statement)))
+      for (const number of commands) this.#committing.set(number, this.#source.changes.commits())
     if (!changesCatalog(statement)) return
     if (definesOfCode(statement, catalog)) this.#code.add(commands)
     const made = madeBy(statement, catalog)
@@ -143,6 +153,12 @@ export class OwnChanges {
       this.#changedInTransaction = false
       this.#changed()
     }
+    this.#committed(command)
+  }
+
+  #committed(command: number): void {
+    this.#committing.get(command)?.()
+    this.#committing.delete(command)
   }
 
   #changed(): void {
@@ -153,6 +169,7 @@ export class OwnChanges {
   unsent(command: number): void {
     this.#changing.get(command)?.end?.()
     this.#changing.delete(command)
+    this.#committed(command)
     this.#making.delete(command)
     this.#holding.unsent(command)
     this.#code.unsent(command)
@@ -174,9 +191,12 @@ export class OwnChanges {
 
   /** The session is. */
   close(): void {
+    const left = [...this.#committing.values(), ...[...this.#changing.values()].flatMap(({ end }) => end ?? [])]
+    // Whatever is changed in no transaction is committed at once.
+    if (this.#changing.size > 0) left.push(this.#source.changes.commits())
     this.over()
-    const left = [...this.#changing.values()].flatMap(({ end }) => end ?? [])
     this.#changing.clear()
+    this.#committing.clear()
     if (left.length === 0) return
     setTimeout(() => {
       for (const end of left) end()

@@ -113,6 +113,7 @@ export class SchemaChanges {
   readonly #open = new Set<Begun>()
   /** The newest last. */
   readonly #recent: Begun[] = []
+  readonly #unanswered = new Set<symbol>()
   #count = 0
 
   /** How many have begun. */
@@ -128,6 +129,18 @@ export class SchemaChanges {
     this.#count += 1
     if (this.#recent.length > MAX_RECENT) this.#recent.shift()
     return () => void this.#open.delete(entry)
+  }
+
+  /** What the server is told may be committed there long before it says so; what is given says that it has. */
+  commits(): () => void {
+    const commit = Symbol('commit')
+    this.#unanswered.add(commit)
+    return () => void this.#unanswered.delete(commit)
+  }
+
+  /** Whether a snapshot that nobody has said is old may be. */
+  get areCommitting(): boolean {
+    return this.#unanswered.size > 0
   }
 
   /** Everything that is under way and can matter to a session; undefined when nothing is. */
