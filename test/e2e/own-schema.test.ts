@@ -123,6 +123,7 @@ t.test('no constant is recorded that meets what was masked for somebody a moment
     [['alter table rowed add column email text'], "insert into holder values (1, row(1, 'sk_3'))"],
     [[], "select * from holder where held = row(1, 'sk_4')::rowed"],
     [['create table lit (id int, email text)'], "select '(1,sk_5)'::lit"],
+    [['create table lits (id int, email text)'], `select '{"(1,sk_10)"}'::_lits`],
     [['alter table public.named add column email text'], "alter table public.named alter email set default 'sk_6'"],
     [['create index on public.named (id)'], "alter table public.named add check (email <> 'sk_7')"],
     [['create index on public.named (id)'], "create index on public.named (id) where email = 'sk_8'"],

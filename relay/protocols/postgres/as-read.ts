@@ -26,3 +26,9 @@ export function fold(name: string): string {
     return Buffer.byteLength(small) === Buffer.byteLength(letter) ? small : letter
   })
 }
+
+/** Names of what values of a type can be, or hold: that of an array is made of that of what is in it. */
+export const withElement = (type: string): readonly string[] => {
+  const element = type.replace(/^_+/, '')
+  return element === type ? [type] : [type, element]
+}

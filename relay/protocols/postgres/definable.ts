@@ -2,6 +2,7 @@
 import type { StatementFacts } from './analysis/facts.ts'
 import { isFollowed } from './analysis/known-names.ts'
 import { isFelt } from './analysis/skipped.ts'
+import { withElement } from './as-read.ts'
 import type { Catalog } from './catalog.ts'
 
 /** A name that is a word as it stands, wherever somebody's code says it, and no array of another. */
@@ -19,7 +20,7 @@ export function makesNoCode({ newObject, functions }: StatementFacts, catalog: C
       // A value that is cast to it is given to what its CHECK calls.
       if (isTemporary || functions.some(called => isFelt(called))) return false
       // Rows of a table are a type as well, and hold what is masked in it. Arrays are called after what is in them.
-      return isNewType(name, catalog) && [base, base.replace(/^_+/, '')].every(each => !isRelation(each, catalog))
+      return isNewType(name, catalog) && withElement(base).every(each => !isRelation(each, catalog))
     }
     case 'collation':
       // Where others are equal too, being equal tells of a part of a value.

@@ -1,7 +1,7 @@
 // Commands after which only the tables that they name are others: the rest of an older snapshot still holds. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
-import { asRead } from './as-read.ts'
+import { asRead, withElement } from './as-read.ts'
 import type { Catalog } from './catalog.ts'
 import { definesOfCode } from './definitions-of-code.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
@@ -138,7 +138,8 @@ export class LightChanges {
 
   /** Rows of a table are a type, and so are arrays of them. */
   #isOfType(type: string | number): boolean {
-    return typeof type === 'number' ? type >= FIRST_NORMAL_OBJECT_ID : this.#names.has(asRead(type))
+    if (typeof type === 'number') return type >= FIRST_NORMAL_OBJECT_ID
+    return withElement(asRead(type)).some(name => this.#names.has(name))
   }
 
   /**

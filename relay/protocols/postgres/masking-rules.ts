@@ -6,6 +6,7 @@ import { isMultiplying } from './analysis/forms.ts'
 import { isFollowed } from './analysis/known-names.ts'
 import type { Lineage } from './analysis/lineage.ts'
 import { wholeTextTypes } from './analysis/tree.ts'
+import { withElement } from './as-read.ts'
 import { relationsBeyond } from './beyond.ts'
 import type { Relation } from './catalog-relations.ts'
 import { opaqueCommand } from './followable.ts'
@@ -156,7 +157,7 @@ function looseRefusal(facts: StatementFacts, masked: MaskedColumns): string | un
 function mayBeNew(type: string | number, catalog: MaskedColumns['catalog']): boolean {
   if (typeof type === 'number') return type >= FIRST_NORMAL_OBJECT_ID && catalog.isSomethingChanging
   // Of an array by the name that it has in the catalog.
-  const names = [type, type.replace(/^_+/, '')]
+  const names = withElement(type)
   const isKnown = names.some(name => catalog.typeNames.has(name) || catalog.resolve(undefined, name).length > 0)
   return !isKnown || names.some(name => catalog.isChanging(name))
 }
