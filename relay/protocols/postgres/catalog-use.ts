@@ -144,11 +144,16 @@ export class CatalogUse {
     if (newest !== undefined) return newest
     // Of what leaves by COPY the server does not say which column it is: its place in the table must be that of now.
     const copies = statements.some(({ effective }) => effective.copyOut !== undefined)
-    const mayBeOld = (copies || this.#source.changes.areCommitting) && gate.masked
+    const mayBeOld = gate.masked && (copies || statements.some(({ effective }) => this.#mayHaveChanged(effective)))
     const fresh = mayBeOld ? undefined : this.#fresh(statements, gate)
     if (fresh !== undefined && this.#isEnough(statements, fresh, gate)) return fresh
     this.#lookedMs = this.#clock.monotonic()
     return this.#source.readCatalog()
+  }
+
+  /** Whether somebody else may have changed what it names, and the server has not said so yet. */
+  #mayHaveChanged(statement: StatementFacts): boolean {
+    return this.#source.changes.mayHaveCommitted(namesOf(statement), this.own.session)
   }
 
   /** Who sees everything need not wait for a new snapshot after each command of their own that makes or alters a table. */
@@ -193,10 +198,9 @@ export class CatalogUse {
     const judgedMs = this.#clock.monotonic()
     const derived = this.#derived.get(catalog)
     const from = derived?.from ?? catalog
-    const { changes } = this.#source
     const isLate = (): boolean => this.#clock.monotonic() - judgedMs > SOON_MS
     return {
-      isDue: () => isLate() || changes.areCommitting || this.#source.freshCatalog() !== from,
+      isDue: () => isLate() || this.#source.freshCatalog() !== from || this.#mayHaveChanged(statement),
       read: async () => {
         const now = await this.#source.readCatalog()
         return derived === undefined ? now : now.while(derived.change, derived.made, derived.definesOfCode)

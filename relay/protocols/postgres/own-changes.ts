@@ -2,6 +2,7 @@
 import type { Outcome } from '../machine.ts'
 import type { Gate } from '../protocol.ts'
 import type { StatementFacts } from './analysis/facts.ts'
+import { asRead } from './as-read.ts'
 import { Begun } from './begun.ts'
 import type { Catalog } from './catalog.ts'
 import { declaresHold, redefines } from './catalog-bearing.ts'
@@ -10,7 +11,7 @@ import { LightChanges, lightChangeOf } from './light-changes.ts'
 import { madeBy } from './made-callers.ts'
 import type { StatementPlan } from './pending.ts'
 import { type Resolved, withFault } from './resolving.ts'
-import { changeOf, isPrivate, type SchemaChanges } from './schema-changes.ts'
+import { type Change, changeOf, isPrivate, type SchemaChanges } from './schema-changes.ts'
 import { changesCatalog } from './worked-out.ts'
 
 /** What all sessions with a target know of changes. */
@@ -29,15 +30,14 @@ interface Changing {
   readonly end: End | undefined
   /** Whether it can matter to this session before others see it. */
   readonly matters: boolean
+  /** Whether it runs code, which may change anything. */
+  readonly isCode: boolean
   /** Tables that it is about, where it is light. */
   readonly light: readonly string[] | undefined
 }
 
 /** A command whose client has gone may still run: a lock keeps it, or the server has not noticed. */
 const AFTERMATH_MS = 60_000
-
-/** PREPARE TRANSACTION shows others nothing yet. */
-const commits: ReadonlySet<string> = new Set(['TRANS_STMT_COMMIT', 'TRANS_STMT_COMMIT_PREPARED'])
 
 const beside =
   'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
@@ -53,9 +53,10 @@ export class OwnChanges {
   #uncommitted: End[] = []
   /**
    * Commands that commit changes, until they end. What comes after one in the same message or pipeline can take minutes, and before that
-   * the server does not send that it is done.
+   * the server does not say that it is done.
    */
   readonly #committing = new Map<number, End>()
+  #committed: End[] = []
   /** Names under which commands make what may call, until these end; and those of the open transaction. */
   readonly #making = new Map<number, readonly string[]>()
   readonly #made = new Set<string>()
@@ -109,20 +110,27 @@ export class OwnChanges {
    */
   runs(statement: StatementFacts, commands: readonly number[], catalog: Catalog, gate: Pick<Gate, 'masked'>): void {
     if (declaresHold(statement)) this.#holding.add(commands)
-    if (commits.has(statement.transaction ?? '') && (this.areAny || changesCatalog(statement)))
-      for (const number of commands) this.#committing.set(number, this.#source.changes.commits())
+    if (statement.transaction === 'TRANS_STMT_COMMIT' && this.areAny) this.#commits('all', commands)
     if (!changesCatalog(statement)) return
     if (definesOfCode(statement, catalog)) this.#code.add(commands)
     const made = madeBy(statement, catalog)
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
-    const own = gate.masked ? changeOf(statement) : undefined
-    const change = own === undefined ? undefined : catalog.withFamilies(own)
+    const said = changeOf(statement)
+    // Outside a transaction that is committed as soon as it is done.
+    if (said !== undefined)
+      this.#commits(said === 'all' ? said : catalog.withDependents([...said].map(asRead)), commands)
+    const change = said === undefined || !gate.masked ? undefined : catalog.withFamilies(said)
     const light = gate.masked ? undefined : lightChangeOf(statement, catalog)
+    const isCode = statement.parts.some(({ action }) => action === 'do' || action === 'call')
     for (const number of commands) {
       const end =
         change === undefined ? undefined : this.#source.changes.begin(change, this.session, isPrivate(statement))
-      this.#changing.set(number, { end, matters: gate.masked, light })
+      this.#changing.set(number, { end, matters: gate.masked, isCode, light })
     }
+  }
+
+  #commits(change: Change, commands: readonly number[]): void {
+    for (const number of commands) this.#committing.set(number, this.#source.changes.commits(change, this.session))
   }
 
   /** What commands that run change; then `over` has to be called when their transaction is. Undefined where they change nothing. */
@@ -153,12 +161,11 @@ export class OwnChanges {
       this.#changedInTransaction = false
       this.#changed()
     }
-    this.#committed(command)
-  }
-
-  #committed(command: number): void {
-    this.#committing.get(command)?.()
+    const end = this.#committing.get(command)
     this.#committing.delete(command)
+    // What ends outside a transaction can still be committed with what comes behind it, up to the Sync.
+    if (end !== undefined && !inTransaction) this.#committed.push(end)
+    else end?.()
   }
 
   #changed(): void {
@@ -169,7 +176,8 @@ export class OwnChanges {
   unsent(command: number): void {
     this.#changing.get(command)?.end?.()
     this.#changing.delete(command)
-    this.#committed(command)
+    this.#committing.get(command)?.()
+    this.#committing.delete(command)
     this.#making.delete(command)
     this.#holding.unsent(command)
     this.#code.unsent(command)
@@ -179,6 +187,8 @@ export class OwnChanges {
   over(): void {
     this.#holding.over()
     this.#code.over()
+    for (const end of this.#committed) end()
+    this.#committed = []
     if (this.#uncommitted.length + this.#made.size > 0 || this.#changedInTransaction) {
       this.#changedInTransaction = false
       for (const end of this.#uncommitted) end()
@@ -191,9 +201,14 @@ export class OwnChanges {
 
   /** The session is. */
   close(): void {
-    const left = [...this.#committing.values(), ...[...this.#changing.values()].flatMap(({ end }) => end ?? [])]
-    // Whatever is changed in no transaction is committed at once.
-    if (this.#changing.size > 0) left.push(this.#source.changes.commits())
+    const left = [
+      ...this.#committing.values(),
+      ...this.#committed,
+      ...[...this.#changing.values()].flatMap(({ end }) => end ?? []),
+    ]
+    if ([...this.#changing.values()].some(({ isCode }) => isCode))
+      left.push(this.#source.changes.commits('all', this.session))
+    this.#committed = []
     this.over()
     this.#changing.clear()
     this.#committing.clear()

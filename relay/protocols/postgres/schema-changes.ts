@@ -1,6 +1,7 @@
 // What schema commands that are under way may do to what names mean: until they are committed, no snapshot shows it.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
+import { asRead } from './as-read.ts'
 
 /** Names of relations, in any schema, that may get other columns or become others; or any of them. */
 export type Change = ReadonlySet<string> | 'all'
@@ -113,7 +114,7 @@ export class SchemaChanges {
   readonly #open = new Set<Begun>()
   /** The newest last. */
   readonly #recent: Begun[] = []
-  readonly #unanswered = new Set<symbol>()
+  readonly #committing = new Set<{ readonly change: Change; readonly owner: symbol }>()
   #count = 0
 
   /** How many have begun. */
@@ -131,16 +132,19 @@ export class SchemaChanges {
     return () => void this.#open.delete(entry)
   }
 
-  /** What the server is told may be committed there long before it says so; what is given says that it has. */
-  commits(): () => void {
-    const commit = Symbol('commit')
-    this.#unanswered.add(commit)
-    return () => void this.#unanswered.delete(commit)
+  /** The server commits a change, and may have done so long before it says that; what is given ends it when it has. */
+  commits(change: Change, owner: symbol): () => void {
+    const entry = { change, owner }
+    this.#committing.add(entry)
+    return () => void this.#committing.delete(entry)
   }
 
-  /** Whether a snapshot that nobody has said is old may be. */
-  get areCommitting(): boolean {
-    return this.#unanswered.size > 0
+  /** Whether somebody else may have committed that these names mean something else, and no snapshot need show it. */
+  mayHaveCommitted(names: readonly RelationName[], self: symbol): boolean {
+    return [...this.#committing].some(
+      ({ change, owner }) =>
+        owner !== self && (change === 'all' ? names.length > 0 : names.some(({ name }) => change.has(asRead(name)))),
+    )
   }
 
   /** Everything that is under way and can matter to a session; undefined when nothing is. */

@@ -1,13 +1,15 @@
 // Which commands change what names mean, for whom and how long; and when the machine says that a transaction is over.
 import { Analyser } from '@gate/relay/protocols/postgres/analysis/analyser'
+import { OwnChanges } from '@gate/relay/protocols/postgres/own-changes'
 import { changeOf, isPrivate, SchemaChanges } from '@gate/relay/protocols/postgres/schema-changes'
 import { silentLog } from '@gate/shared/log'
 import t from 'tap'
+import { analyser as catalogAnalyser, statements, withType } from '../../../support/lineage.ts'
 import { allowAll, clearPlan, Harness } from '../../../support/machine.ts'
 import { client, server } from '../../../support/wire.ts'
 
 const analyser = new Analyser(1024 * 1024, silentLog)
-t.teardown(() => analyser[Symbol.asyncDispose]())
+t.teardown(() => Promise.all([analyser, catalogAnalyser].map(each => each[Symbol.asyncDispose]())))
 
 async function said(sql: string): Promise<unknown> {
   const analysis = await analyser.analyse(sql)
@@ -142,4 +144,55 @@ t.test('the machine says when the transaction of such a command is over', t => {
   answer('SELECT 1', 'I')
   t.equal(harness.trace.overs, 3)
   t.end()
+})
+
+t.test('what a command commits may be otherwise for others before the server says that it is', async t => {
+  const catalog = await withType('checked')
+  const changes = new SchemaChanges()
+  const other = Symbol('another session')
+  const own = new OwnChanges({ catalogChanges: () => {}, changes })
+  const mayBe = (name: string, session = other): boolean =>
+    changes.mayHaveCommitted([{ schema: undefined, name }], session)
+  let command = 0
+  const runs = async (sql: string): Promise<number> => {
+    const [facts] = await statements(sql)
+    command += 1
+    if (facts !== undefined) own.runs(facts, [command], catalog, { masked: false })
+    return command
+  }
+  const ended = (number: number, inTransaction: boolean, status = 'DONE'): void =>
+    own.ended({ command: number, rows: undefined, bytes: 0, status, inTransaction })
+
+  const first = await runs('alter table parent add column a int')
+  t.equal(mayBe('child'), true, 'a child has its columns')
+  t.equal(mayBe('notes'), false)
+  t.equal(mayBe('child', own.session), false, 'one reads what one did')
+  ended(first, true)
+  t.equal(mayBe('child'), false, 'COMMIT is to come')
+  const commit = await runs('commit')
+  t.equal(mayBe('notes'), true)
+  ended(commit, true, 'COMMIT')
+  t.equal(mayBe('notes'), false)
+  await runs('commit')
+  t.equal(mayBe('notes'), false, 'of nothing')
+  own.over()
+
+  const alone = await runs('alter table parent add column a int')
+  ended(alone, false)
+  t.equal(mayBe('parent'), true, 'before the Sync')
+  own.over()
+  t.equal(mayBe('parent'), false)
+  const unsent = await runs('drop table notes')
+  own.unsent(unsent)
+  t.equal(mayBe('notes'), false)
+  await runs('create index on notes (id)')
+  own.close()
+  t.equal(mayBe('notes'), false)
+  await runs('drop table notes')
+  own.close()
+  t.equal(mayBe('notes'), true, 'it goes on at the server')
+  t.equal(mayBe('parent'), false)
+  await runs('do $$ begin end $$')
+  own.close()
+  t.equal(mayBe('parent'), true)
 })
