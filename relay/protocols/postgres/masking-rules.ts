@@ -146,9 +146,12 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
 /** Where other values are equal too, being equal tells of a part of a value. */
 function looseRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
   const { loose } = masked.catalog
+  const isLoose = (type: string | number): boolean => loose.types.has(type) || mayBeNew(type, masked.catalog)
+  // Options of a new collation are read as types: `provider = icu`, and `from = german` as well.
+  const isCopied = (name: string | number): boolean => loose.collations.has(String(name))
   const name =
     facts.collations.find(collation => loose.collations.has(collation)) ??
-    facts.types.find(type => loose.types.has(type) || mayBeNew(type, masked.catalog))
+    facts.types.find(facts.newObject?.kind === 'collation' ? isCopied : isLoose)
   if (name === undefined) return undefined
   return `columns are masked for you, and ${nameOfType(name)} takes other values for equal as well`
 }
