@@ -28,7 +28,7 @@ export interface FromItem {
   readonly sources: readonly Source[]
   /** The columns that `*` stands for, where they are certain. */
   readonly star: readonly Column[] | undefined
-  /** Columns that it has in any case: those of the star, or what an alias names of a function's. */
+  /** Columns that it has in any case: those of the star, what an alias names of a function's, or what all have that a name can mean. */
   readonly sure: readonly Column[]
 }
 
@@ -57,7 +57,7 @@ export class FromItems {
       case 'relation': {
         const source = this.#relation(item, tables)
         for (const use of item.sampled) this.#predicates.use(use, scope, tables)
-        return exactly([source], source.star)
+        return { sources: [source], star: source.star, sure: source.star ?? source.columns.filter(isInAll) }
       }
       case 'query': {
         const result = fromItem(this.#evaluation.query(item.query, item.lateral ? scope : scope.outer, tables))
@@ -152,6 +152,9 @@ const isCalledAs =
   ({ name }: Column) =>
   (other: Column): boolean =>
     name !== undefined && name === other.name
+
+/** Whether each of the relations of one name has it. */
+const isInAll = ({ uncertain }: Column): boolean => uncertain === false
 
 const isSurely =
   (name: string) =>
