@@ -28,6 +28,7 @@ create table orders (id int primary key, total int);
 insert into orders values (1, 10);
 create materialized view totals as select sum(total) as n from orders;
 create schema tenant;
+create table tenant.c (id int);
 `
 
 const policy = `
@@ -93,10 +94,15 @@ t.test('a person from whom columns are masked', async t => {
     client.on('notice', ({ message }) => notices.push(message ?? ''))
     await said(client, 'drop table if exists no_such_table', 'drop view if exists no_such_schema.v')
     await said(client, 'create table a (id int)', 'create view b as table a', 'drop table a cascade')
+    const nowhere = 'alter table if exists no_such_table'
+    await said(client, `${nowhere} add column x int`, `${nowhere} rename to x`, `${nowhere} set schema tenant`)
+    await said(client, `${nowhere} rename column a to b`, 'alter table tenant.c drop column if exists no_such_column')
     t.same(notices, [
       'table "no_such_table" does not exist, skipping',
       'schema "no_such_schema" does not exist, skipping',
       'drop cascades to view b',
+      ...Array.from({ length: 4 }, () => 'relation "no_such_table" does not exist, skipping'),
+      'column "no_such_column" of relation "c" does not exist, skipping',
     ])
     t.match(
       await said(client, 'begin', 'create table a (id int)', 'create view b as table a', 'drop table a'),

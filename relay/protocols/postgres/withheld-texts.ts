@@ -76,13 +76,15 @@ const fixedMessage = new RegExp(
 )
 
 /**
- * Routines of the server that only say which objects of the schema there are not, go as well, or are in the way of DROP.
- * src/backend/commands/tablecmds.c and dropcmds.c, src/backend/catalog/dependency.c
+ * Routines of the server that only say which objects of the schema there are not, go as well, or are in the way of DROP, or of ALTER.
+ * src/backend/commands/tablecmds.c, dropcmds.c and sequence.c, src/backend/catalog/dependency.c, src/backend/tcop/utility.c
  */
 const harmlessRoutines: ReadonlySet<string> = new Set([
   'DropErrorMsgNonExistent',
   'does_not_exist_skipping',
   'reportDependentObjects',
+  ...['ProcessUtilitySlow', 'RenameRelation', 'renameatt', 'AlterTableNamespace', 'AlterSequence'],
+  ...['ATExecDropColumn', 'ATExecDropConstraint', 'ATExecDropIdentity'],
 ])
 
 /** Names of conditions; that of a whole class ends in 000, and is the name of those that are not here: src/backend/utils/errcodes.txt. */
