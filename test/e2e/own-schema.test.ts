@@ -223,15 +223,21 @@ t.test('what is committed is known to others before the server says that it is',
   const shown = 'create or replace view public.listed as select id, email as word from public.people'
   const clear = 'create or replace view public.listed as select id, name as word from public.people'
   const words = async (): Promise<unknown> => (await reading.query('select word from listed')).rows
+  const counts = (what: string): string =>
+    `create or replace function public.counted(int) returns int language sql stable as 'select ${what}'`
   const isCommitted = async (): Promise<boolean> =>
     String(await world.postgres.query("select pg_get_viewdef('public.listed'::regclass)", 'app')).includes('email')
 
   await t.test('since more comes behind it in the same message', async t => {
     const client = await open()
     t.same(await words(), [{ word: 'ann' }])
-    const ended = client.query(`begin; ${shown}; commit; select pg_sleep(2)`)
+    await client.query(counts('1'))
+    t.same((await reading.query('select counted(1)')).rows, [{ counted: 1 }])
+    const told = counts('length(email) from public.people')
+    const ended = client.query(`begin; ${shown}; ${told}; commit; select pg_sleep(2)`)
     await until('the view', isCommitted)
     t.same(await words(), [{ word: '****' }])
+    t.match(await failureOf(reading, 'select counted(1)'), /gate does not know that counted\(\)/)
     await ended
     t.same(await words(), [{ word: '****' }])
     await client.query(clear)

@@ -153,7 +153,7 @@ export class CatalogUse {
 
   /** Whether somebody else may have changed what it names, and the server has not said so yet. */
   #mayHaveChanged(statement: StatementFacts): boolean {
-    return this.#source.changes.mayHaveCommitted(namesOf(statement), this.own.session)
+    return this.#source.changes.mayHaveCommitted(statement, this.own.session)
   }
 
   /** Who sees everything need not wait for a new snapshot after each command of their own that makes or alters a table. */

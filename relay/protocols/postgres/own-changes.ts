@@ -42,6 +42,9 @@ const AFTERMATH_MS = 60_000
 const beside =
   'a cursor WITH HOLD is open in this transaction, and COMMIT would run it with another function: commit first'
 
+const withDependents = (change: Change, catalog: Catalog): Change =>
+  change === 'all' ? change : catalog.withDependents([...change].map(asRead))
+
 export class OwnChanges {
   readonly #source: ChangesOfTarget
   /** What they are known by long after the session: not by itself, which would keep all that it remembers. */
@@ -117,8 +120,8 @@ export class OwnChanges {
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const said = changeOf(statement)
     // Outside a transaction that is committed as soon as it is done.
-    if (said !== undefined)
-      this.#commits(said === 'all' ? said : catalog.withDependents([...said].map(asRead)), commands)
+    const reached = redefines(statement) ? 'all' : said
+    if (reached !== undefined) this.#commits(withDependents(reached, catalog), commands)
     const change = said === undefined || !gate.masked ? undefined : catalog.withFamilies(said)
     const light = gate.masked ? undefined : lightChangeOf(statement, catalog)
     const isCode = statement.parts.some(({ action }) => action === 'do' || action === 'call')

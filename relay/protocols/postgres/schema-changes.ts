@@ -92,6 +92,13 @@ export function concerns(change: Change, names: readonly RelationName[]): boolea
   return change === 'all' ? names.length > 0 : names.some(({ name }) => change.has(name))
 }
 
+/** The same of names as they are read, and of functions, which are any of what may be. */
+function namesAnyOf(statement: StatementFacts, change: Change): boolean {
+  const names = namesOf(statement)
+  if (change === 'all') return names.length + statement.functions.length > 0
+  return names.some(({ name }) => change.has(asRead(name)))
+}
+
 /** What a statement reads or writes, by name. */
 export function namesOf({ parts }: StatementFacts): readonly RelationName[] {
   return parts.flatMap(({ reads, written }) => [...reads, ...written])
@@ -139,12 +146,9 @@ export class SchemaChanges {
     return () => void this.#committing.delete(entry)
   }
 
-  /** Whether somebody else may have committed that these names mean something else, and no snapshot need show it. */
-  mayHaveCommitted(names: readonly RelationName[], self: symbol): boolean {
-    return [...this.#committing].some(
-      ({ change, owner }) =>
-        owner !== self && (change === 'all' ? names.length > 0 : names.some(({ name }) => change.has(asRead(name)))),
-    )
+  /** Whether somebody else may have committed that what it names is something else, and no snapshot need show it. */
+  mayHaveCommitted(statement: StatementFacts, self: symbol): boolean {
+    return [...this.#committing].some(({ change, owner }) => owner !== self && namesAnyOf(statement, change))
   }
 
   /** Everything that is under way and can matter to a session; undefined when nothing is. */
