@@ -124,6 +124,12 @@ t.test('no constant is recorded that meets what was masked for somebody a moment
     [[], "select * from holder where held = row(1, 'sk_4')::rowed"],
     [['create table lit (id int, email text)'], "select '(1,sk_5)'::lit"],
     [['create table lits (id int, email text)'], `select '{"(1,sk_10)"}'::_lits`],
+    [['create domain public.lone as lits'], "select '(1,sk_11)'::lone"],
+    [['create type public.pack as (one lits)'], `select '{"(\\"(1,sk_12)\\")"}'::pack[]`],
+    [
+      ['create table stem (id int)', 'create domain public.stems as stem', 'alter table stem add column email text'],
+      "select '(1,sk_13)'::stems",
+    ],
     [['alter table public.named add column email text'], "alter table public.named alter email set default 'sk_6'"],
     [['create index on public.named (id)'], "alter table public.named add check (email <> 'sk_7')"],
     [['create index on public.named (id)'], "create index on public.named (id) where email = 'sk_8'"],

@@ -10,6 +10,7 @@ import { FIRST_NORMAL_OBJECT_ID, Functions } from './functions.ts'
 import { hides } from './hidden-reads.ts'
 import { onlyComputes } from './plain-bodies.ts'
 import type { Change } from './schema-changes.ts'
+import { TypesOfRows } from './types-of-rows.ts'
 
 /** What the definition of a view is, and what it calls. */
 export interface View {
@@ -84,6 +85,7 @@ export class Catalog {
   readonly madeIn: string | undefined
   /** Collations that compare different values as equal, and types of these. */
   readonly loose: { readonly collations: ReadonlySet<string>; readonly types: ReadonlySet<string | number> }
+  readonly typesOfRows: TypesOfRows
   /** By name and by OID: whether casts convert them by functions of somebody's own. */
   readonly #types = new Map<string | number, boolean>()
   readonly #views: Views
@@ -125,6 +127,7 @@ export class Catalog {
       for (const type of [Number(oid), name ?? ''])
         this.#types.set(type, castByFunction !== 'false' || this.#types.get(type) === true)
     }
+    this.typesOfRows = new TypesOfRows(rows)
     this.functions = new Functions(rows.functions, made)
     this.generated = rows.generated.map(([relation, column, from]) => ({
       relation: Number(relation),

@@ -1,7 +1,7 @@
 // Commands after which only the tables that they name are others: the rest of an older snapshot still holds. Pure.
 import type { StatementFacts } from './analysis/facts.ts'
 import type { RelationName } from './analysis/objects.ts'
-import { asRead, withElement } from './as-read.ts'
+import { asRead } from './as-read.ts'
 import type { Catalog } from './catalog.ts'
 import { definesOfCode } from './definitions-of-code.ts'
 import { FIRST_NORMAL_OBJECT_ID } from './functions.ts'
@@ -123,7 +123,7 @@ export class LightChanges {
 
   #leaves(statement: StatementFacts, catalog: Catalog, { tables, constants: isRedacted }: Matters): boolean {
     const { parts, naming, types } = statement
-    if (types.some(type => this.#isOfType(type))) return false
+    if (types.some(type => this.#isOfType(type, catalog))) return false
     const isLight = isLightHere(statement, catalog)
     if (!isLight && (naming !== undefined || !parts.every(({ action }) => namingAll.has(action)))) return false
     const named = namesOf(statement)
@@ -136,10 +136,10 @@ export class LightChanges {
     return concerned.length === 0 && named.every(each => this.#isSure(each, statement, catalog))
   }
 
-  /** Rows of a table are a type, and so are arrays of them. */
-  #isOfType(type: string | number): boolean {
+  /** Rows of a table are a type, and others are made of them. */
+  #isOfType(type: string | number, { typesOfRows }: Catalog): boolean {
     if (typeof type === 'number') return type >= FIRST_NORMAL_OBJECT_ID
-    return withElement(asRead(type)).some(name => this.#names.has(name))
+    return typesOfRows.namesIn(type).some(name => this.#names.has(asRead(name)))
   }
 
   /**

@@ -9,7 +9,6 @@ import type { Meeting } from './analysis/meeting.ts'
 import type { RelationName } from './analysis/objects.ts'
 import { hiddenConstant } from './analysis/pieces.ts'
 import { hideConstants, type Recordable } from './analysis/recordable.ts'
-import { withElement } from './as-read.ts'
 import { binaryText } from './binary-values.ts'
 import type { Catalog } from './catalog.ts'
 import type { Column } from './lineage/scope.ts'
@@ -211,9 +210,9 @@ function reachesAnything(facts: StatementFacts, catalog: Catalog): boolean {
 }
 
 function reachOf(facts: StatementFacts, effective: StatementFacts, columns: MaskedColumns): Reach {
-  // `NULL::customers`: a row of the table, with its columns.
+  // `NULL::customers`: a row of the table, with its columns; and what is made of such.
   const rows = effective.types
-    .flatMap(type => (typeof type === 'string' ? withElement(type) : []))
+    .flatMap(type => columns.catalog.typesOfRows.namesIn(type))
     .filter(name => columns.catalog.resolve(undefined, name).length > 0)
     .map(name => ({ schema: undefined, name }))
   const names = [...effective.parts.flatMap(part => [...part.reads, ...part.written]), ...rows]
