@@ -1,7 +1,7 @@
 // Columns that a definition goes by without reading what else is there: keys that foreign keys refer to, and columns of an index. Pure.
 import type { ReferencedColumns } from './lineage.ts'
 import { relationOf } from './objects.ts'
-import { as, type Json, type JsonObject, list, strings, text } from './tree.ts'
+import { as, type Json, type JsonObject, list, strings, text, walk } from './tree.ts'
 
 /** What CREATE TABLE, ALTER TABLE and CREATE INDEX go by; undefined where it is more than columns by their names. */
 export function referencedBy(name: string, content: JsonObject): readonly ReferencedColumns[] | undefined {
@@ -20,14 +20,40 @@ export function referencedBy(name: string, content: JsonObject): readonly Refere
       return itself || !definitions.every(isOwn) ? undefined : keys
     }
     case 'IndexStmt': {
+      const relation = relationOf(content['relation'])
       const elements = [...list(content['indexParams']), ...list(content['indexIncludingParams'])]
-      const columns = elements.map(item => text(as(item, 'IndexElem')?.['name']))
-      if (content['whereClause'] !== undefined || columns.includes('')) return undefined
-      return [{ ...relationOf(content['relation']), columns }]
+      const named = elements.map(item => text(as(item, 'IndexElem')?.['name'])).filter(column => column !== '')
+      const expressions = [content['whereClause'], ...elements.map(item => as(item, 'IndexElem')?.['expr'])]
+      const read = columnsIn(expressions.filter(each => each !== undefined))
+      // By its own name a table is a whole row.
+      return read === undefined || read.includes(relation.name)
+        ? undefined
+        : [{ ...relation, columns: [...named, ...read] }]
     }
     default:
       return undefined
   }
+}
+
+/** Of these it is certain which columns they read. */
+const plain: ReadonlySet<string> = new Set([
+  ...['ColumnRef', 'A_Const', 'A_Expr', 'BoolExpr', 'NullTest', 'BooleanTest', 'TypeCast', 'CoalesceExpr', 'FuncCall'],
+  ...['String', 'Integer', 'Float', 'List', 'TypeName'],
+])
+
+/** The columns that expressions read; undefined where it may be more. */
+function columnsIn(expressions: readonly Json[]): readonly string[] | undefined {
+  const columns: string[] = []
+  let isPlain = true
+  walk([...expressions], (name, { fields }) => {
+    isPlain &&= plain.has(name)
+    if (name !== 'ColumnRef') return false
+    const names = strings(fields)
+    isPlain &&= names.length === list(fields).length
+    columns.push(names.at(-1) ?? '')
+    return true
+  })
+  return isPlain ? columns : undefined
 }
 
 const isOwn = (definition: Json | undefined): boolean =>

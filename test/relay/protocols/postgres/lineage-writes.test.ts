@@ -134,6 +134,7 @@ both(
     'alter table notes add constraint f foreign key (customer_id) references customers (id) on delete cascade',
     'alter table notes add column c text references customers (id), add column d text',
     'create index if not exists i on customers (name, id desc) include (balance)',
+    'create unique index on customers (lower(name), (balance + 1)) where customers.balance is not null and id in (1, 2)',
   ],
   {
     'create table t (e text references customers (email))':
@@ -150,7 +151,14 @@ both(
     'alter table notes add foreign key (id) references customers (id), inherit customers': /are not followed/,
     'create index on customers (email)': /public\.customers\.email is masked for you, so no key or index/,
     'create unique index on customers (id) include (email)': /public\.customers\.email is masked for you/,
-    'create index on customers (upper(email))': /are not followed/,
-    "create index on customers (id) where email > 'a'": /are not followed/,
+    'create index on customers (upper(email))': /public\.customers\.email is masked for you/,
+    'create index on customers ((customers.email || name))': /public\.customers\.email is masked for you/,
+    "create index on customers (id) where email > 'a'": /public\.customers\.email is masked for you/,
+    'create index on customers (hashtext(customers::text))': /are not followed|gate does not know/,
+    'create index on customers (id) where customers is not null': /are not followed/,
+    'create index on customers (id) where (customers).email is null': /are not followed/,
+    'create index on customers (num_nulls(customers.*))': /are not followed/,
+    "create index on customers (id) where row(name, email) = row('a', 'b')": /are not followed/,
+    "create index on customers (id) where case when email > 'a' then true end": /are not followed/,
   },
 )
