@@ -1,11 +1,26 @@
 // HTTP services for tests, and the agent's connector before them behind a real local port.
-import { createServer as createHttp, type RequestListener, type Server } from 'node:http'
+import {
+  createServer as createHttp,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import { type AddressInfo, connect, createServer as createTcp, type Server as NetServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { TlsOptions } from 'node:tls'
 import type { ApprovalGuard } from '@gate/agent/approvals/guard'
 import { connectorFor } from '@gate/agent/connectors/registry'
 import { httpFaults, httpTarget } from '@gate/agent/http-target'
+import { pairsOf } from '@gate/relay/protocols/http/fields'
+import { RequestBody } from '@gate/relay/protocols/http/request-body'
+import { spelled, spellingOf } from '@gate/relay/protocols/http/spelling'
+import { Upstream } from '@gate/relay/protocols/http/upstream'
+import type { TargetStream } from '@gate/relay/protocols/protocol'
+import { sendHead } from '@gate/shared/answer-head'
+import { GateError } from '@gate/shared/errors'
+import { forHandshake } from '@gate/shared/http-frames'
 import { join, socketPort } from '@gate/shared/port'
 
 export interface Listening extends AsyncDisposable {
@@ -79,23 +94,97 @@ export interface Front extends Listening {
 }
 
 /**
- * Puts the connector behind a local port, each connection on a stream of its own, as relay and agent do. `guard` stands before
- * the service on all of them.
+ * Puts the connector behind a local port, each connection on a stream of its own, as relay and agent do: by the relay's own
+ * way to the agent, without what the relay decides. `guard` stands before the service on all of them.
  */
 export async function startFront(settings: Readonly<Record<string, unknown>>, guard?: ApprovalGuard): Promise<Front> {
   const config = httpTarget.parse({ name: 'billing-api', protocol: 'http', ...settings })
   const faults = httpFaults(config)
   if (faults.length > 0) throw new Error(faults.join())
   const failures: unknown[] = []
-  const listening = await listen(
-    createTcp({ allowHalfOpen: true, noDelay: true }, socket => {
-      connectorFor(config)
-        .connect(config, {}, new AbortController().signal, guard)
-        .then(({ port }) => join(socketPort(socket, 'ERR_GATE_CANCELLED'), port))
-        .catch((error: unknown) => failures.push(error))
-    }),
-  )
+  const open = async (parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<TargetStream> => {
+    const { port } = await connectorFor(config).connect(config, parameters, signal, guard)
+    return { port, detail: {}, declare: () => {}, cancel: async () => {} }
+  }
+  const server = createHttp({ keepAliveTimeout: 0, requestTimeout: 0, highWaterMark: FRONT_BYTES })
+  const ways = new WeakMap<Duplex, Upstream>()
+  server.on('request', (request, response) => {
+    const { socket } = request
+    const way = ways.get(socket) ?? new Upstream(() => open({}, new AbortController().signal))
+    if (!ways.has(socket)) {
+      ways.set(socket, way)
+      socket.once('close', () => way.destroy(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
+    }
+    passOn(way, request, response, error => failures.push(error))
+  })
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => {})
+    open(forHandshake, new AbortController().signal)
+      .then(({ port }) => {
+        void port.write(Buffer.concat([headOf(request), head]))
+        return join(socketPort(socket, 'ERR_GATE_CANCELLED'), port)
+      })
+      .catch((error: unknown) => failures.push(error))
+  })
+  const listening = await listen(server)
   return Object.assign(listening, { url: `http://127.0.0.1:${listening.port}`, failures })
+}
+
+const FRONT_BYTES = 64 * 1024
+
+/** As it came. */
+function headOf({ method, url, rawHeaders }: IncomingMessage): Buffer {
+  const lines = pairsOf(rawHeaders).map(([name, value]) => `${name}: ${value}`)
+  return Buffer.from([`${method} ${url} HTTP/1.1`, ...lines, '', ''].join('\r\n'), 'latin1')
+}
+
+/** A request to the agent and its answer back, as they are; what the agent says of a failure as JSON, with its code in `gate-error`. */
+function passOn(
+  way: Upstream,
+  request: IncomingMessage,
+  response: ServerResponse,
+  failed: (error: unknown) => void,
+): void {
+  const { method = '', url = '', headers, rawHeaders } = request
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+  let drained = (): void => {}
+  response.on('drain', () => drained())
+  way.send(
+    {
+      method,
+      path: url,
+      fields: pairsOf(rawHeaders).map(([name, value]) => [name.toLowerCase(), value]),
+      spelling: spellingOf(rawHeaders),
+      body: hasBody ? new RequestBody(request, undefined) : undefined,
+    },
+    { actions: [], approvals: [] },
+    {
+      head: ({ status, phrase, fields, spelling }, resume) => {
+        drained = resume
+        response.sendDate = false
+        response.writeHead(status, phrase, spelled(fields, spelling))
+        sendHead(response)
+      },
+      data: chunk => response.write(chunk),
+      end: trailers => {
+        if (trailers.length > 0) response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
+        response.end()
+      },
+      fail: error => {
+        failed(error)
+        if (response.headersSent) return void response.destroy()
+        const body = JSON.stringify({ code: error.code, message: error.message, hint: error.hint })
+        const fields = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+        response.writeHead(statusOf(error), { ...fields, 'gate-error': error.code }).end(body)
+      },
+    },
+  )
+}
+
+/** As the relay answers. */
+function statusOf({ code }: GateError): number {
+  if (code === 'ERR_GATE_TIMEOUT') return 504
+  return code === 'ERR_GATE_LIMIT' ? 503 : 502
 }
 
 /** Everything of a service's own error, as the connector answers it. */

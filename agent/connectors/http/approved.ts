@@ -1,11 +1,11 @@
 // Requests on a target whose approvals the agent checks itself: read whole and compared before anything of them goes on.
-import type { IncomingMessage } from 'node:http'
 import { commandSha256, parametersSha256 } from '@gate/shared/approval'
 import { GateError } from '@gate/shared/errors'
 import { contentOf, overrideFields, requestText } from '@gate/shared/http-command'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
-import { hasBody, wholeBody } from './body.ts'
-import { canonical } from './headers.ts'
+import type { AskedRequest } from './asked.ts'
+import { wholeBody } from './body.ts'
+import { canonical, valuesOf } from './headers.ts'
 
 /** The relay does not ask people about longer bodies either. */
 const MAX_APPROVED_BODY_BYTES = 1024 * 1024
@@ -18,21 +18,21 @@ const noParameters = parametersSha256([])
  * @throws {GateError} ERR_GATE_REFUSED, ERR_GATE_LIMIT for a body above 1 MiB that has to be approved.
  */
 export async function approvedBody(
-  request: IncomingMessage,
+  request: AskedRequest,
   guard: ApprovalGuard,
   isUpgrade: boolean,
 ): Promise<Buffer | undefined> {
-  const { method = '', url = '', headers } = request
+  const { method, path, fields } = request
   const next = guard.next([isUpgrade ? 'websocket' : method.toLowerCase()])
-  const override = Object.keys(headers).find(name => overrideFields.includes(canonical(name)))
+  const override = fields.find((name, at) => at % 2 === 0 && overrideFields.includes(canonical(name)))
   if (override !== undefined)
-    throw new GateError('ERR_GATE_REFUSED', `the agent lets no request with ${override} pass here`)
+    throw new GateError('ERR_GATE_REFUSED', `the agent lets no request with ${override.toLowerCase()} pass here`)
   if (isUpgrade && guard.needs(['message']))
     throw new GateError('ERR_GATE_REFUSED', 'the agent cannot check the messages of a WebSocket, so it opens none here')
   if (!next.needsApproval) return undefined
-  const body = hasBody(request) ? await wholeBody(request, MAX_APPROVED_BODY_BYTES, 'approved') : undefined
-  const field = (name: string): string | undefined => [headers[name]].flat().join(', ') || undefined
-  const text = requestText({ method, target: url, field, content: body && contentOf(body) })
+  const body = request.body && (await wholeBody(request.body, MAX_APPROVED_BODY_BYTES, 'approved'))
+  const field = (name: string): string | undefined => valuesOf(fields, name).join(', ') || undefined
+  const text = requestText({ method, target: path, field, content: body && contentOf(body) })
   next.pass({ commandSha256: commandSha256(Buffer.from(text)), parametersSha256: noParameters })
   return body
 }

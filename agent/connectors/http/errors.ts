@@ -1,10 +1,6 @@
 // What goes wrong between the agent and an HTTP service, in words that hold no address and no credential.
-import type { ServerResponse } from 'node:http'
 import { GateError } from '@gate/shared/errors'
 import { errors } from 'undici'
-
-/** Set on answers that are gate's own; a service's headers of this kind do not pass. */
-const ERROR_HEADER = 'gate-error'
 
 /** Node's and OpenSSL's codes for TLS that did not come about. */
 const tlsFault =
@@ -85,31 +81,4 @@ export function lateHead(name: string, cause?: unknown): GateError {
     cause,
     hint: `If it needs longer: raise timeouts.headers of ${name} at the agent.`,
   })
-}
-
-/** 504 for waits, 503 where there is no room, 502 for the rest: the client's own requests are the relay's business. */
-function statusOf(error: GateError): number {
-  if (error.code === 'ERR_GATE_TIMEOUT') return 504
-  return error.code === 'ERR_GATE_LIMIT' ? 503 : 502
-}
-
-/** Answers instead of the service. A response whose headers went out already is broken off, so that it never ends cleanly. */
-export function answerError(response: ServerResponse, error: GateError, status = statusOf(error)): void {
-  if (response.headersSent) {
-    response.destroy(error)
-    return
-  }
-  const { code, message, hint } = error
-  const body = Buffer.from(JSON.stringify({ code, message, ...(hint === undefined ? {} : { hint }) }))
-  response.writeHead(status, [
-    'Content-Type',
-    'application/json',
-    'Content-Length',
-    String(body.length),
-    'Cache-Control',
-    'no-store',
-    ERROR_HEADER,
-    code,
-  ])
-  response.end(body)
 }

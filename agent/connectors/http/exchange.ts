@@ -1,9 +1,8 @@
 // One request at the service: what is told of it becomes the answer on the stream, with back-pressure.
-import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { sendHead } from '@gate/shared/answer-head'
 import { GateError } from '@gate/shared/errors'
 import type { Waiting } from '@gate/shared/waiting'
+import type { AnswerSink } from './asked.ts'
 import { targetError } from './errors.ts'
 import { answerHeaders, answerTrailers, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
 import { type Asked, type Place, rewriteReferences } from './redirects.ts'
@@ -15,7 +14,7 @@ export interface ExchangeOptions {
   readonly silenceMs: number
   readonly pass: readonly Passed[]
   readonly asked: Asked
-  readonly response: ServerResponse
+  readonly answer: AnswerSink
   /** Whoever waits for the answer. */
   readonly asker: Waiting
   /** Takes the connection when the service agrees to speak WebSocket on it. */
@@ -32,6 +31,7 @@ export class Exchange implements Handler {
   #started = false
   #status = 0
   #isPaused = false
+  #hasTrailers = false
   #silence: NodeJS.Timeout | undefined
   /** Resolves when the answer is complete; rejects when there is none, or not all of it. */
   readonly done: Promise<void>
@@ -45,29 +45,29 @@ export class Exchange implements Handler {
   }
 
   onRequestStart(controller: Controller): void {
-    const { asker, response } = this.#options
+    const { asker, answer } = this.#options
     const abort = (): void => controller.abort(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
     // undici reports here before it writes the first byte: what is given up by now is never sent, and nothing is sent twice.
     if (asker.gone !== undefined || this.#started) return abort()
     this.#started = true
-    const resume = (): void => {
+    asker.onGone = abort
+    answer.onDrain = () => {
+      if (!this.#isPaused) return
       this.#isPaused = false
       this.#silence?.refresh()
       controller.resume()
     }
-    asker.onGone = abort
-    response.on('drain', resume)
     this.#stop = () => {
       asker.onGone = undefined
-      response.off('drain', resume)
+      answer.onDrain = () => {}
       clearTimeout(this.#silence)
     }
   }
 
   /** What says how long it is has no reason to stop half-way; what does not may be events, hours apart. */
   #watch(controller: Controller, raw: RawHeaders): void {
-    const { place, response, silenceMs } = this.#options
-    if (response.req.method === 'HEAD' || valuesOf(raw, 'content-length').length === 0) return
+    const { asked, place, silenceMs } = this.#options
+    if (asked.method === 'HEAD' || valuesOf(raw, 'content-length').length === 0) return
     this.#silence = setTimeout(() => {
       // Whoever asked does not read.
       if (this.#isPaused) return void this.#silence?.refresh()
@@ -105,47 +105,43 @@ export class Exchange implements Handler {
     // Early hints and the like: the relay answers Expect by itself, and nothing else has a meaning for the client.
     if (status < 200) return
     this.#status = status
-    const { asked, place, pass, response, unauthorized } = this.#options
+    const { answer, asked, place, pass, unauthorized } = this.#options
     const raw = texts(controller.rawHeaders)
     if (status === 401) unauthorized()
     refuseCodings(raw, place)
     let headers = rewriteReferences(answerHeaders(raw, pass), status, asked, place)
-    // Node insists that Trailer stands only where trailers can.
-    if (!canHaveTrailers(response, status, raw)) headers = without(headers, 'trailer')
+    this.#hasTrailers = canHaveTrailers(asked, status, raw)
+    if (!this.#hasTrailers) headers = without(headers, 'trailer')
     if (isBodiless(status)) headers = without(headers, 'content-length')
     this.#watch(controller, raw)
-    response.sendDate = false
-    response.writeHead(status, sendable(statusMessage ?? ''), headers)
-    sendHead(response)
+    answer.head(status, sendable(statusMessage ?? ''), headers)
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
     this.#silence?.refresh()
-    if (this.#options.response.write(chunk)) return
+    if (this.#options.answer.data(chunk)) return
     this.#isPaused = true
     controller.pause()
   }
 
   onResponseEnd(controller: Controller): void {
     this.#stop()
-    const { response, pass } = this.#options
-    const trailers = answerTrailers(texts(controller.rawTrailers), pass)
-    if (trailers.length > 0 && response.chunkedEncoding) response.addTrailers(pairs(trailers))
-    response.end()
+    const { answer, pass } = this.#options
+    answer.end(this.#hasTrailers ? answerTrailers(texts(controller.rawTrailers), pass) : [])
     this.#resolve()
   }
 
   onResponseError(_controller: Controller, error: Error): void {
     this.#stop()
-    const { place, response } = this.#options
+    const { answer, place } = this.#options
     // The answer was complete with its head. undici has closed the connection, so that nothing else comes of it.
     if (isBodiless(this.#status) && isLengthMismatch(error)) {
-      response.end()
+      answer.end([])
       return this.#resolve()
     }
     const cause = targetError(place.name, error)
     this.#reject(
-      response.headersSent && cause.code === 'ERR_GATE_TARGET_UNREACHABLE'
+      answer.isBegun && cause.code === 'ERR_GATE_TARGET_UNREACHABLE'
         ? new GateError(cause.code, `${place.name} broke off in the middle of its answer`, { cause })
         : cause,
     )
@@ -177,12 +173,8 @@ function sendable(reason: string): string {
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(reason) ? reason : ''
 }
 
-function canHaveTrailers(response: ServerResponse, status: number, raw: RawHeaders): boolean {
-  return response.req.method !== 'HEAD' && !isBodiless(status) && valuesOf(raw, 'content-length').length === 0
-}
-
-function pairs(flat: RawHeaders): [string, string][] {
-  return flat.flatMap((name, index): [string, string][] => (index % 2 === 0 ? [[name, flat[index + 1] ?? '']] : []))
+function canHaveTrailers({ method }: Asked, status: number, raw: RawHeaders): boolean {
+  return method !== 'HEAD' && !isBodiless(status) && valuesOf(raw, 'content-length').length === 0
 }
 
 /** Headers come as bytes, name and value alternately; they are Latin-1 to node on both sides. */

@@ -14,6 +14,7 @@ export interface Place {
 
 /** What the answer answers. */
 export interface Asked {
+  readonly method: string
   /** With the base path. */
   readonly path: string
   /** What the request said in X-Forwarded-Host: where the client believes that the service is. */

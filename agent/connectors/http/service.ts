@@ -1,5 +1,4 @@
 // What all streams to one HTTP service share: turns and the credential; and how one request goes there.
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '@gate/shared/clock'
 import type { GateError } from '@gate/shared/errors'
@@ -7,11 +6,12 @@ import type { Waiting } from '@gate/shared/waiting'
 import type { ApprovalGuard } from '../../approvals/guard.ts'
 import type { HttpTarget } from '../../http-target.ts'
 import { approvedBody } from './approved.ts'
-import { bodyStream, hasBody, MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
+import type { AnswerSink, AskedRequest } from './asked.ts'
+import { MAX_SIGNED_BODY_BYTES, wholeBody } from './body.ts'
 import { isWithheldKey, refuseClientKeys } from './client-keys.ts'
 import type { Credential } from './credential.ts'
 import { Http1Connection } from './dial.ts'
-import { answerError, targetError } from './errors.ts'
+import { targetError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { handshakeHeaders, type Passed, type RawHeaders, requestHeaders, valuesOf, withScheme } from './headers.ts'
 import { Http2Connection } from './http2.ts'
@@ -76,54 +76,49 @@ export class Service {
   }
 
   /** Writes the request anew to the service and its answer to the response, once; whatever goes wrong becomes the answer. */
-  async forward(
-    request: IncomingMessage,
-    response: ServerResponse,
-    asker: Waiting,
-    options: ForwardOptions,
-  ): Promise<void> {
+  async forward(request: AskedRequest, answer: AnswerSink, asker: Waiting, options: ForwardOptions): Promise<void> {
     const { connection, guard, upgraded, failed } = options
     try {
       const body = guard === undefined ? undefined : await approvedBody(request, guard, upgraded !== undefined)
-      const path = pathAt(this.#place, request.url ?? '')
+      const path = pathAt(this.#place, request.path)
       if (this.#isLoggedIn) refuseClientKeys(path, this.#target.pass)
       await this.#slots.take(asker)
       try {
-        await this.#exchange(request, response, { path, asker, body, connection, upgraded })
+        await this.#exchange(request, answer, { path, asker, body, connection, upgraded })
       } finally {
         this.#slots.give()
       }
     } catch (thrown) {
       // A body that is not read would stand in the way of the next request.
-      request.resume()
+      request.body?.destroy()
       const error = targetError(this.#target.name, thrown)
       if (error.fault === 'target') failed?.(error)
-      answerError(response, error)
+      answer.fail(error)
     }
   }
 
   async #exchange(
-    request: IncomingMessage,
-    response: ServerResponse,
+    request: AskedRequest,
+    answer: AnswerSink,
     { path, asker, body, connection, upgraded }: Way,
   ): Promise<void> {
-    const { method = '' } = request
+    const { method, length } = request
     const { pass } = this.#target
     const isWithheld = (name: string): boolean => this.#isLoggedIn && isWithheldKey(name, pass)
-    const passed = requestHeaders(request.rawHeaders, pass, this.#withheld, isWithheld)
+    const passed = requestHeaders(request.fields, pass, this.#withheld, isWithheld)
     const scheme = this.#place.origin.startsWith('https:') ? 'https' : 'http'
     const kept = withDestinationAt(this.#place, method, withScheme(passed, scheme))
     const headers = upgraded === undefined ? kept : handshakeHeaders(kept)
-    const isSigned = this.#credential.signsBody && hasBody(request)
-    const whole = body ?? (isSigned ? await wholeBody(request, MAX_SIGNED_BODY_BYTES, 'signed') : undefined)
+    const isSigned = this.#credential.signsBody && request.body !== undefined
+    const whole = body ?? (isSigned ? await wholeBody(request.body, MAX_SIGNED_BODY_BYTES, 'signed') : undefined)
     const own = await this.#credential.headers({ method, path, headers, body: whole })
     let upgrade: Promise<void> | undefined
     const exchange = new Exchange({
       place: this.#place,
       silenceMs: this.#target.timeouts.body,
       pass: this.#target.pass,
-      asked: { path, forwardedHost: valuesOf(headers, 'x-forwarded-host')[0] },
-      response,
+      asked: { method, path, forwardedHost: valuesOf(headers, 'x-forwarded-host')[0] },
+      answer,
       asker,
       unauthorized: () => this.#credential.refused(own),
       ...(upgraded === undefined
@@ -134,8 +129,7 @@ export class Service {
             },
           }),
     })
-    const { 'content-length': length } = request.headers
-    const stream = whole === undefined && hasBody(request) ? bodyStream(request) : undefined
+    const stream = whole === undefined ? request.body : undefined
     connection.dispatch(
       {
         method: method as 'GET',
@@ -143,7 +137,7 @@ export class Service {
         headers: [
           ...headers,
           ...own,
-          ...(stream !== undefined && length !== undefined ? ['content-length', length] : []),
+          ...(stream !== undefined && length !== undefined ? ['content-length', String(length)] : []),
         ],
         body: stream ?? whole ?? null,
         ...(upgraded === undefined ? {} : { upgrade: 'websocket' }),

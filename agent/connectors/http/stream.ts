@@ -1,105 +1,188 @@
-// The agent's end of a stream: node's strict parser reads requests from it, one after the other, and the answers go back.
-import { createServer, type Server, type ServerResponse } from 'node:http'
-import { type Duplex, duplexPair } from 'node:stream'
-import { GateError } from '@gate/shared/errors'
-import { type Port, socketPort } from '@gate/shared/port'
+// The agent's end of a stream of requests: frames are read, one request after the other, and the answers go back.
+import { asGateError, GateError } from '@gate/shared/errors'
+import {
+  answerLines,
+  checkFields,
+  type FrameKind,
+  FrameReader,
+  type FrameSink,
+  FrameWriter,
+  failureLines,
+  type LinesKind,
+  readRequest,
+} from '@gate/shared/http-frames'
+import { Inbox, type Port } from '@gate/shared/port'
 import { Waiting } from '@gate/shared/waiting'
-import { MAX_HEADER_BYTES } from './dial.ts'
-import { answerError } from './errors.ts'
+import type { AnswerSink } from './asked.ts'
+import { RequestBody } from './body.ts'
 import type { Service, StreamOptions } from './service.ts'
-import { answerUpgrade, serveUpgrade } from './upgrade.ts'
 
-/** Bytes that stand between the stream and the parser, each way. */
-const PAIR_BYTES = 64 * 1024
+/** Of answers, while the relay takes no more. */
+const ANSWER_HIGH_WATER_BYTES = 256 * 1024
+
+/** One request, from its head until it came whole and its answer went out. */
+interface Current {
+  readonly body: RequestBody | undefined
+  readonly asker: Waiting
+  isAnswered: boolean
+}
 
 /** Opens a stream to a service. */
-export type OpenStream = (options: Omit<StreamOptions, 'connection'>) => Port<Buffer>
-
-export function streamsTo(service: Service): OpenStream {
-  const server = createStreamServer(service)
-  return options => openStream(server, service, options)
+export function openStream(service: Service, options: Omit<StreamOptions, 'connection'>): RequestStream {
+  return new RequestStream(service, { ...options, connection: service.connect() })
 }
 
-/** Makes the server that reads the streams to one service. It listens nowhere: streams are given to it. */
-function createStreamServer(service: Service): Server {
-  const server = createServer({
-    maxHeaderSize: MAX_HEADER_BYTES,
-    insecureHTTPParser: false,
-    // The relay watches over its clients; here a stream may be silent for hours, before a request as well as within one.
-    requestTimeout: 0,
-    headersTimeout: 0,
-    keepAliveTimeout: 0,
-  })
-  server.timeout = 0
-  // Node drops what is above the number without a word; the size alone is the limit.
-  server.maxHeadersCount = 0
-  // The relay may end its side while an answer is under way: node then closes after it instead of within.
-  Object.assign(server, { httpAllowHalfOpen: true })
-  server.on('request', (request, response) => {
-    const stream = streams.get(request.socket)
-    if (stream === undefined || !isNext(request.socket, response)) return
-    const asker = new Waiting()
-    response.once('close', () => {
-      // An error costs more than the rest of this: it is made only for somebody who is still there to be told.
-      if (!response.writableFinished) asker.leave(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
-    })
-    void service.forward(request, response, asker, stream)
-  })
-  server.on('upgrade', (request, near, head) => {
-    const stream = streams.get(near)
-    if (stream !== undefined && isNext(near)) void serveUpgrade(service, request, near, head, stream)
-  })
-  server.on('connect', (request, near) => {
-    if (!isNext(near)) return
-    const response = answerUpgrade(request, near)
-    answerError(response, new GateError('ERR_GATE_USAGE', 'CONNECT is not served'), 501)
-  })
-  server.on('clientError', (error, near) => {
-    near.destroy(
-      error instanceof GateError
-        ? error
-        : new GateError('ERR_GATE_PROTOCOL', 'the request is not HTTP', { cause: error }),
+export class RequestStream implements Port<Buffer>, FrameSink {
+  readonly #service: Service
+  readonly #options: StreamOptions
+  readonly #reader = new FrameReader(this)
+  readonly #answers: Inbox<Buffer>
+  readonly #writer: FrameWriter
+  #isFull = false
+  #current: Current | undefined
+  #drained = (): void => {}
+  /** The relay asks for nothing more. */
+  #isEnded = false
+  #broken: GateError | undefined
+
+  constructor(service: Service, options: StreamOptions) {
+    this.#service = service
+    this.#options = options
+    this.#answers = new Inbox<Buffer>(
+      ANSWER_HIGH_WATER_BYTES,
+      () => {
+        this.#isFull = true
+      },
+      () => {
+        this.#isFull = false
+        this.#drained()
+      },
     )
-  })
-  return server
-}
-
-const streams = new WeakMap<Duplex, StreamOptions>()
-
-/** A stream to the service: one end for whoever asks, the other read by the server. */
-function openStream(server: Server, service: Service, options: Omit<StreamOptions, 'connection'>): Port<Buffer> {
-  const [near, far] = duplexPair({ highWaterMark: PAIR_BYTES })
-  const connection = service.connect()
-  streams.set(near, { ...options, connection })
-  near.once('close', () => void connection.destroy().catch(() => {}))
-  // A head, a chunk's length and the chunk are three writes, and would be three messages to the relay.
-  near._writev = (writes, done) =>
-    near._write(Buffer.concat(writes.map(({ chunk }) => chunk as Buffer)), 'binary', done)
-  tie(near, far)
-  tie(far, near)
-  server.emit('connection', near)
-  return socketPort(far, 'ERR_GATE_TARGET_UNREACHABLE')
-}
-
-/** When one end is closed before everything was said, so is the other, for the same reason: node leaves it open. */
-function tie(end: Duplex, other: Duplex): void {
-  // Whoever reads the end has a listener of its own; between two readers there is none.
-  end.on('error', () => {})
-  end.once('close', () => {
-    if (end.writableFinished && other.writableFinished) return
-    other.destroy(end.errored instanceof GateError ? end.errored : undefined)
-  })
-}
-
-/** The last response of each stream. */
-const last = new WeakMap<Duplex, ServerResponse>()
-
-/** Ends a stream that asks before it is answered: in a queue, answers could be taken for one another's. */
-function isNext(near: Duplex, response?: ServerResponse): boolean {
-  if (last.get(near)?.writableEnded === false) {
-    near.destroy(new GateError('ERR_GATE_PROTOCOL', 'a request came before the answer to the one before it'))
-    return false
+    this.#writer = new FrameWriter(bytes => this.#answers.push(bytes))
   }
-  if (response !== undefined) last.set(near, response)
-  return true
+
+  [Symbol.asyncIterator](): AsyncIterator<Buffer> {
+    return this.#answers
+  }
+
+  get broken(): GateError | undefined {
+    return this.#broken
+  }
+
+  write(bytes: Buffer): Promise<void> | undefined {
+    if (this.#broken !== undefined) return undefined
+    try {
+      this.#reader.push(bytes)
+    } catch (thrown) {
+      this.destroy(asGateError(thrown))
+    }
+    return this.#current?.body?.room
+  }
+
+  end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    const { body } = this.#current ?? {}
+    if (!this.#reader.isBetweenFrames || body?.isEnded === false)
+      return this.destroy(new GateError('ERR_GATE_CANCELLED', 'the client went away'))
+    this.#finishWhenDone()
+  }
+
+  destroy(cause = new GateError('ERR_GATE_CANCELLED', 'the stream was closed')): void {
+    if (this.#broken !== undefined) return
+    this.#broken = cause
+    this.#answers.fail(cause)
+    // An error costs more than the rest of this: it is made only for somebody who is still there to be told.
+    if (this.#current !== undefined) {
+      const gone = new GateError('ERR_GATE_CANCELLED', 'the client went away')
+      this.#current.asker.leave(gone)
+      this.#current.body?.destroy(gone)
+    }
+    this.#leave()
+  }
+
+  lines(kind: LinesKind, lines: string[]): void {
+    if (kind === 'request') return this.#ask(lines)
+    const body = kind === 'end' && lines.length === 0 ? this.#current?.body : undefined
+    if (body === undefined) throw unexpected(kind)
+    body.finish()
+    this.#finishWhenDone()
+  }
+
+  data(bytes: Buffer): void {
+    if (this.#current?.body === undefined) throw unexpected('data')
+    this.#current.body.put(bytes)
+  }
+
+  #ask(lines: string[]): void {
+    if (this.#current !== undefined)
+      throw new GateError('ERR_GATE_PROTOCOL', 'a request came before the answer to the one before it')
+    const head = readRequest(lines)
+    const body = head.length === 0 ? undefined : new RequestBody(head.length)
+    const current: Current = { body, asker: new Waiting(), isAnswered: false }
+    this.#current = current
+    void this.#service.forward({ ...head, body }, this.#sinkOf(current), current.asker, this.#options)
+  }
+
+  #sinkOf(current: Current): AnswerSink {
+    const done = (): void => {
+      this.#writer.flush()
+      current.isAnswered = true
+      this.#drained = () => {}
+      this.#finishWhenDone()
+    }
+    let isBegun = false
+    const stream = this
+    return {
+      get isBegun() {
+        return isBegun
+      },
+      set onDrain(drained: () => void) {
+        stream.#drained = drained
+      },
+      head: (status, phrase, fields) => {
+        this.#writeHead(status, phrase, fields)
+        isBegun = true
+      },
+      data: chunk => {
+        this.#writer.data(chunk)
+        return !this.#isFull
+      },
+      end: trailers => {
+        this.#writer.lines('end', trailers)
+        done()
+      },
+      fail: error => {
+        if (isBegun) return this.destroy(error)
+        this.#writer.lines('failure', failureLines(error))
+        done()
+      },
+    }
+  }
+
+  #writeHead(status: number, phrase: string, fields: string[]): void {
+    try {
+      checkFields(fields)
+      this.#writer.lines('answer', answerLines({ status, phrase, fields }))
+    } catch (cause) {
+      throw new GateError('ERR_GATE_TARGET_PROTOCOL', 'the target sent headers that cannot be passed on', { cause })
+    }
+  }
+
+  /** The next request can come when this one is answered, and all of it has come. */
+  #finishWhenDone(): void {
+    const { body, isAnswered } = this.#current ?? { isAnswered: true }
+    if (!isAnswered || body?.isEnded === false) return
+    this.#current = undefined
+    if (!this.#isEnded) return
+    this.#answers.finish()
+    this.#leave()
+  }
+
+  #leave(): void {
+    void this.#options.connection.destroy().catch(() => {})
+  }
 }
+
+const unexpected = (kind: FrameKind): GateError =>
+  new GateError('ERR_GATE_PROTOCOL', `a frame of ${kind} that belongs to no request`)

@@ -5,9 +5,8 @@ import type { Duplex } from 'node:stream'
 import { GateError } from '@gate/shared/errors'
 import { join, socketPort } from '@gate/shared/port'
 import { Waiting } from '@gate/shared/waiting'
-import { hasBody } from './body.ts'
-import { answerError } from './errors.ts'
 import { answerHeaders, type Passed, type RawHeaders, valuesOf, without } from './headers.ts'
+import { answerError, responseSink } from './response.ts'
 import type { Service, StreamOptions } from './service.ts'
 
 /**
@@ -46,7 +45,8 @@ export async function serveUpgrade(
   if (head.length > 0) near.unshift(head)
   const asker = new Waiting()
   near.once('close', () => asker.leave(new GateError('ERR_GATE_CANCELLED', 'the client went away')))
-  await service.forward(request, response, asker, {
+  const { method = '', url = '', rawHeaders: fields } = request
+  await service.forward({ method, path: url, fields, length: 0, body: undefined }, responseSink(response), asker, {
     ...stream,
     upgraded: (socket, raw) => {
       const head = acceptHead(raw, service.pass)
@@ -59,7 +59,9 @@ export async function serveUpgrade(
 
 /** RFC 6455 section 4.1. */
 function isHandshake(request: IncomingMessage): boolean {
-  return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket' && !hasBody(request)
+  const { method, headers } = request
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket' && !hasBody
 }
 
 /**

@@ -2,8 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { PassThrough, pipeline, Transform, Writable } from 'node:stream'
 import { sendHead } from '@gate/shared/answer-head'
-import { asGateError, errorFromBody, GateError } from '@gate/shared/errors'
-import { parseRefusal } from '@gate/shared/messages'
+import { asGateError, GateError } from '@gate/shared/errors'
 import { decoders, encoders } from './coding.ts'
 import type { FieldList } from './fields.ts'
 import type { Following } from './following.ts'
@@ -13,10 +12,7 @@ import { plainSink, type Sink } from './plain-sink.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
 import { type Problem, problemMessage, problemOf } from './problem.ts'
 import { type Spelling, spelled } from './spelling.ts'
-import type { AnswerHandler, AnswerHead } from './upstream.ts'
-
-/** What an agent says of its own failure. */
-const MAX_FAILURE_BYTES = 64 * 1024
+import type { AnswerHandler, AnswerHead } from './way.ts'
 
 export interface AnswerContext {
   /** Answers in the target's place, if nothing was answered yet. */
@@ -57,8 +53,6 @@ export class Answer implements AnswerHandler {
   #abort: (cause: GateError) => void = () => {}
   /** Where the body goes. */
   #source: Sink | undefined
-  /** What an agent says of a failure, while it comes. */
-  #failure: { readonly code: string; readonly chunks: Buffer[] } | undefined
   /** Set where the body cannot be read, and has to be. */
   #unreadable: Refusal | undefined
   #isOver = false
@@ -105,11 +99,6 @@ export class Answer implements AnswerHandler {
     this.#phrase = phraseOf(status, this.#masking === undefined ? phrase : undefined)
     this.#spelling = spelling
     if (this.#stopped !== undefined) return this.stop(this.#stopped)
-    const failure = raw.find(([name]) => name === 'gate-error')?.[1]
-    if (failure !== undefined) {
-      this.#failure = { code: failure, chunks: [] }
-      return
-    }
     this.#headAtMs = this.#context.now()
     const plan = planAnswer(this.#method, status, raw, this.#masking, this.#context.acceptEncoding)
     switch (plan.do) {
@@ -205,10 +194,6 @@ export class Answer implements AnswerHandler {
 
   data(chunk: Buffer): boolean {
     this.#bytes += chunk.length
-    if (this.#failure !== undefined) {
-      if (this.#bytes <= MAX_FAILURE_BYTES) this.#failure.chunks.push(Buffer.from(chunk))
-      return true
-    }
     if (this.#unreadable !== undefined) {
       this.#withoutBody(this.#unreadable)
       return true
@@ -224,7 +209,6 @@ export class Answer implements AnswerHandler {
   }
 
   end(trailers: FieldList): void {
-    if (this.#failure !== undefined) return this.#fail(readFailure(this.#failure))
     // Trailers, and what a masker has kept to the end, are by the policy of this moment as well.
     const refusal = this.#response.writableEnded ? undefined : this.#following.refusal()
     if (refusal !== undefined) return this.#end(refusal)
@@ -246,7 +230,7 @@ export class Answer implements AnswerHandler {
   }
 
   #fail(cause: GateError): void {
-    this.#over(this.#status === 0 || this.#failure !== undefined ? cause.code : `${this.#status} ${cause.code}`)
+    this.#over(this.#status === 0 ? cause.code : `${this.#status} ${cause.code}`)
     if (!this.#response.headersSent) this.#context.problem(problemOf(cause, this.#context.session))
     this.#break(cause)
   }
@@ -269,15 +253,4 @@ function maskStage(masker: BodyMasker): Transform {
       }
     },
   })
-}
-
-/** An agent's failure in its own words. */
-function readFailure({ code, chunks }: { readonly code: string; readonly chunks: readonly Buffer[] }): GateError {
-  try {
-    const said = parseRefusal(JSON.parse(Buffer.concat(chunks).toString('utf8')))
-    if (said !== undefined) return said
-  } catch {
-    // Its code is known in any case.
-  }
-  return errorFromBody({ code, message: 'the agent failed to reach the target' })
 }

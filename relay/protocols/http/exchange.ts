@@ -17,7 +17,7 @@ import { askedOf, commandOf, type Decidable, type ReadContent, type ReadHead, re
 import { RequestBody } from './request-body.ts'
 import type { Shared } from './room.ts'
 import { spellingOf } from './spelling.ts'
-import type { SentRequest } from './upstream.ts'
+import type { SentRequest } from './way.ts'
 
 /** A request is held when people are asked and the decision is not there within this time: some are refused for now instead. */
 const HELD_MS = 500

@@ -6,7 +6,7 @@ import { hasBody, type Masking, planAnswer } from './plan.ts'
 import { rawAnswer } from './raw-answer.ts'
 import { respelled } from './spelling.ts'
 import type { Refused } from './target-handshake.ts'
-import type { AnswerHead } from './upstream.ts'
+import type { AnswerHead } from './way.ts'
 
 /** About a body that does not go on. */
 const ofBodies: ReadonlySet<string> = new Set(['content-type', 'content-encoding', 'content-language'])

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { errorFromBody, GateError } from '@gate/shared/errors'
 import { type FieldList, pairsOf } from './fields.ts'
 import { respelled, type Spelling, spellingOf } from './spelling.ts'
-import type { AnswerHead } from './upstream.ts'
+import type { AnswerHead } from './way.ts'
 
 /** An answer instead of a WebSocket is passed on with a body up to this length, */
 const MAX_REFUSAL_BYTES = 64 * 1024

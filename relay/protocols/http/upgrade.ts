@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asGateError, errorCodes, GateError } from '@gate/shared/errors'
+import { forHandshake } from '@gate/shared/http-frames'
 import { portStream } from '@gate/shared/port-stream'
 import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
 import type { Command, TargetStream } from '../protocol.ts'
@@ -18,7 +19,7 @@ import { askedOf, commandOf, type Decidable, type ReadHead, readHead, WEBSOCKET_
 import type { Shared } from './room.ts'
 import { spellingOf } from './spelling.ts'
 import { chosenBy, type Handshake, headersOf, type Refused, refusedBy, saidBy } from './target-handshake.ts'
-import type { AnswerHead } from './upstream.ts'
+import type { AnswerHead } from './way.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 30_000
 /** Of a handshake itself, which is made anew on each side; extensions would make frames that cannot be read. */
@@ -140,7 +141,7 @@ async function upgrade(
   const { masking } = following
   const forwarded = withSources(forwardedFields(head.fields, session.id, ofHandshake), head.sources)
   const ask = async (): Promise<Opened | Refused> => {
-    const target = await session.open({})
+    const target = await session.open(forHandshake)
     target.declare({ actions: [decidable.command.operation.action], approvals: verdict.approvals })
     return dial(target, {
       path: targetOf(head.location),

@@ -313,42 +313,21 @@ t.test('an early answer arrives, and the stream is good for the next request', a
   socket.destroy()
 })
 
-t.test('a stream that asks before it is answered is ended, and only the first request is sent', async t => {
-  const seen: string[] = []
-  await using service = await startService(incoming => {
-    seen.push(incoming.url ?? '')
-  })
-  await using front = await startFront({ url: service.url })
-  const answer = await exchangeBytes(
-    front.port,
-    'GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n',
-    /HTTP/,
-  )
-  t.equal(answer, '')
-  t.match(front.failures, [{ code: 'ERR_GATE_PROTOCOL' }])
-  t.notOk(seen.includes('/2'))
-})
-
-t.test('what is not one request for a path is refused before the service hears of it', async t => {
+t.test('what is not a path within the base path is refused before the service hears of it', async t => {
   await using service = await startService(() => {})
   await using front = await startFront({ url: `${service.url}/base` })
-  const refused: [string, RegExp][] = [
-    ['CONNECT billing:443 HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 501 [\s\S]*ERR_GATE_USAGE/],
-    [
-      'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n',
-      /^HTTP\/1\.1 501 [\s\S]*ERR_GATE_USAGE/,
-    ],
-    ['OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 502 [\s\S]*ERR_GATE_PROTOCOL/],
-    ['GET http://elsewhere/ HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 502 [\s\S]*ERR_GATE_PROTOCOL/],
-    ['GET /../secret HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 502 [\s\S]*ERR_GATE_PROTOCOL/],
-    ['GET /a/%2E%2e/%2e./secret HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 502 [\s\S]*ERR_GATE_PROTOCOL/],
-    ['GET /a%2f..%5csecret HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 502 [\s\S]*ERR_GATE_PROTOCOL/],
-    ['POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', /^$/],
-    ['GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n', /^$/],
-    [`GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(70 * 1024)}\r\n\r\n`, /^$/],
-  ]
-  for (const [text, expected] of refused)
-    t.match(await exchangeBytes(front.port, text, /}$/), expected, text.slice(0, 60))
+  for (const target of [
+    'OPTIONS *',
+    'GET http://elsewhere/',
+    'GET /../secret',
+    'GET /a/%2E%2e/%2e./secret',
+    'GET /a%2f..%5csecret',
+  ])
+    t.match(
+      await exchangeBytes(front.port, `${target} HTTP/1.1\r\nHost: x\r\n\r\n`, /}$/),
+      /^HTTP\/1\.1 502 [\s\S]*ERR_GATE_PROTOCOL/,
+      target,
+    )
   t.equal(service.opened, 0)
 })
 

@@ -20,7 +20,7 @@ function rewritten(
   where: Partial<typeof place> = {},
   forwardedHost: string | undefined = undefined,
 ): string | undefined {
-  const asked = { path: '/base/a/b?c', forwardedHost }
+  const asked = { method: 'GET', path: '/base/a/b?c', forwardedHost }
   try {
     return rewriteReferences([name, value], 302, asked, { ...place, ...where })[1]
   } catch (thrown) {

@@ -2,6 +2,11 @@
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { connectorFor } from '@gate/agent/connectors/registry'
+import { httpTarget } from '@gate/agent/http-target'
+import type { GateError } from '@gate/shared/errors'
+import { forHandshake } from '@gate/shared/http-frames'
+import type { Port } from '@gate/shared/port'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startFront, startRawService, startService } from '../../support/http-connector.ts'
@@ -149,5 +154,32 @@ t.test('an upgrade to anything else, with a body or by another method is refused
     `${HANDSHAKE}\r\nTransfer-Encoding: chunked`,
   ])
     t.match(await answerTo(front.port, `${text}\r\n\r\n`), /^HTTP\/1\.1 501 [\s\S]*"code":"ERR_GATE_USAGE"/, text)
+  t.equal(service.opened, 0)
+})
+
+t.test('nothing but a handshake is served on a stream for one, and no stream of another kind is opened', async t => {
+  await using service = await startService(() => {})
+  const config = httpTarget.parse({ name: 'billing-api', protocol: 'http', url: service.url })
+  const open = async (parameters: Readonly<Record<string, string>>): Promise<Port<Buffer>> =>
+    (await connectorFor(config).connect(config, parameters, new AbortController().signal, undefined)).port
+  for (const [text, expected] of [
+    ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 501 [\s\S]*ERR_GATE_USAGE/],
+    ['CONNECT billing:443 HTTP/1.1\r\nHost: x\r\n\r\n', /^HTTP\/1\.1 501 [\s\S]*ERR_GATE_USAGE/],
+    ['GET / HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n', /^ERR_GATE_PROTOCOL/],
+    [`GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(70 * 1024)}\r\n\r\n`, /^ERR_GATE_PROTOCOL/],
+  ] as const) {
+    const port = await open(forHandshake)
+    void port.write(Buffer.from(text))
+    port.end()
+    let answer = ''
+    try {
+      for await (const bytes of port) answer += bytes.toString('latin1')
+    } catch (thrown) {
+      answer = (thrown as GateError).code
+    }
+    t.match(answer, expected, text.slice(0, 60))
+  }
+  for (const parameters of [{ upgrade: 'h2c' }, { upgrade: 'websocket', more: '1' }, { other: '' }])
+    await t.rejects(open(parameters), { code: 'ERR_GATE_PROTOCOL' }, JSON.stringify(parameters))
   t.equal(service.opened, 0)
 })

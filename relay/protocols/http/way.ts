@@ -1,0 +1,30 @@
+// What goes to a target, and what comes back of it.
+import type { Readable } from 'node:stream'
+import type { GateError } from '@gate/shared/errors'
+import type { FieldList } from './fields.ts'
+import type { Spelling } from './spelling.ts'
+
+export interface SentRequest {
+  readonly method: string
+  readonly path: string
+  readonly fields: FieldList
+  readonly spelling: Spelling
+  readonly body: Buffer | Readable | undefined
+}
+
+/** What a target says before its body; names of fields in lower case. */
+export interface AnswerHead {
+  readonly status: number
+  /** The words behind it, as the target said them. */
+  readonly phrase: string
+  readonly fields: FieldList
+  readonly spelling: Spelling
+}
+
+/** What comes back; `data` gives false when no more is wanted until `resume` is called. */
+export interface AnswerHandler {
+  head(said: AnswerHead, resume: () => void, abort: (cause: GateError) => void): void
+  data(chunk: Buffer): boolean
+  end(trailers: FieldList): void
+  fail(cause: GateError): void
+}
