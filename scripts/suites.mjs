@@ -1,10 +1,11 @@
 // Runs test files with tap, as many at a time as the processor has room for, and says of each how it went; the whole TAP goes to
 // stdout.
 // Plain JavaScript, and not `tap run`: its loaders, for mocks and coverage that nothing here uses, cost each file as much again.
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { root } from './prepare.mjs'
 
@@ -19,6 +20,7 @@ const MAX_SHOWN_LINES = 200
 
 const compiled = join(root, 'test', 'dist')
 const batch = join(root, 'scripts', 'batch.mjs')
+const properties = pathToFileURL(join(root, 'scripts', 'properties.mjs')).href
 const nameOf = file => relative(compiled, file).replace(/\.test\.js$/, '')
 
 /** What starts processes of its own has one to itself. */
@@ -78,7 +80,12 @@ function report(name, ok) {
 function add(files) {
   const [first, ...others] = files
   const name = [nameOf(first), ...others.map(file => basename(nameOf(file)))].join(' ')
-  const args = ['--enable-source-maps', ...(others.length === 0 ? [first] : [batch, ...files])]
+  const isRandom = files.some(file => readFileSync(file, 'utf8').includes("'fast-check'"))
+  const args = [
+    '--enable-source-maps',
+    ...(isRandom ? ['--import', properties] : []),
+    ...(others.length === 0 ? [first] : [batch, ...files]),
+  ]
   return t
     .spawn(process.execPath, args, { timeout: TIMEOUT_MS, buffered: true }, name)
     .then(({ ok }) => report(name, ok))
