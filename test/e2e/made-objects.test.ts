@@ -109,6 +109,8 @@ const refused: readonly string[] = [
   'create collation loose (provider = icu, locale = $$und-u-ks-level1$$, deterministic = false)',
   'create collation folded_as_well from folded',
   'create collation folded_too (from = folded)',
+  'create collation folded_too (from = public.folded)',
+  "create collation folded_too (from = 'folded')",
   'create domain other_text as text collate folded',
   "select id from customers where email = 'USER7@SECRET.EXAMPLE' collate folded",
   "select id from customers where email in ('a', 'USER7@SECRET.EXAMPLE' collate folded)",

@@ -35,6 +35,10 @@ function makesRows(source: Json | undefined, clause: JsonObject): boolean {
   return found
 }
 
+/** A name that an option is: the server takes it in quotes as well. */
+const copied = (argument: Json | undefined): Json | undefined =>
+  object(as(argument, 'List'))['items'] ?? object(as(argument, 'TypeName'))['names'] ?? [argument ?? null]
+
 class Collector {
   readonly #reads = new Map<string, RelationName>()
   readonly #written = new Map<string, RelationName>()
@@ -189,13 +193,13 @@ class Collector {
     if (name !== undefined && names[0] !== 'pg_catalog') this.#types.add(name)
   }
 
-  /** COLLATE, also of a domain; and what a collation is copied from. */
+  /** COLLATE, also of a domain; and what a collation is copied from, by FROM or by an option. */
   #collation(key: string, value: Json): void {
     if (!isObject(value)) return
     const names = /^collateclause$|^collclause$/i.test(key)
       ? value['collname']
       : key === 'DefElem' && value['defname'] === 'from'
-        ? object(as(value['arg'], 'List'))['items']
+        ? copied(value['arg'])
         : undefined
     for (const name of strings(names).slice(-1)) this.#collations.add(name)
   }
