@@ -171,6 +171,11 @@ export class Functions {
     return this.#meant(name).some(each => each.returnsSet)
   }
 
+  /** Whether `t.name` calls a function of the row t, where that has no such column. */
+  takesRow(name: string): boolean {
+    return this.#isMade(name) || this.#meant(name).some(each => each.takesRow)
+  }
+
   /** Whether `t.name` may call a function that is not known to be harmless, of the row t. */
   isCalledOfRows(name: string): boolean {
     const meant = this.#meant(name)

@@ -268,7 +268,7 @@ class Resolved implements MaskedColumns {
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
-      columns: star ?? anyOf(columns, relations.length),
+      columns: star ?? anyOf(columns, relations.length, each => this.catalog.functions.takesRow(each)),
       others: isOpaque ? flowsOf(columns.flat()) : undefined,
       isOpaque,
       star,

@@ -12,15 +12,18 @@ export function changing(name: string, schema: string, count: number, known: rea
   }
 }
 
-/** The columns of relations of one name, `count` in all. */
-export function anyOf(all: readonly (readonly Column[])[], count: number): readonly Column[] {
+/** The columns of relations of one name, `count` in all; `takesRow` says which names functions of rows have. */
+export function anyOf(
+  all: readonly (readonly Column[])[],
+  count: number,
+  takesRow: (name: string) => boolean,
+): readonly Column[] {
   const counts = new Map<string | undefined, number>()
   for (const { name } of all.flat()) counts.set(name, (counts.get(name) ?? 0) + 1)
-  return all.flat().map(column => ({
-    ...column,
-    origin: undefined,
-    uncertain: (counts.get(column.name) ?? 0) < count,
-  }))
+  return all.flat().map(column => {
+    const uncertain = (counts.get(column.name) ?? 0) < count
+    return { ...column, origin: undefined, uncertain, isCall: uncertain && takesRow(column.name ?? '') }
+  })
 }
 
 /** Relations of one name with the same columns are as one; otherwise the columns of their star are not certain. */

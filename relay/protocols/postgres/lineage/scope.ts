@@ -24,6 +24,8 @@ export interface Column {
   readonly guessed?: boolean | undefined
   /** Not every relation that the name in FROM can mean has it: where it is missing, its name means something further out. */
   readonly uncertain?: boolean | undefined
+  /** Where it is missing, its name behind that of the table calls a function of the whole row. */
+  readonly isCall?: boolean | undefined
   /** Masked columns that flow in. */
   readonly flows: Flows
   /**
@@ -176,7 +178,7 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
     const exact = named.flatMap(({ columns }) => columns.filter(column => column.name === name && !mayBeAny(column)))
     // With another of that name the server would say that it is ambiguous.
     if (exact.length > 0)
-      return exact.every(({ uncertain }) => uncertain === true) ? perhaps(exact, path, level) : join(exact)
+      return exact.every(({ uncertain }) => uncertain === true) ? perhaps(exact, path, level, named) : join(exact)
     const unsure = named.length > 0 ? [] : level.sources.filter(source => source.anyName === true)
     const open = [
       ...named.flatMap(({ columns }) => columns.filter(mayBeAny).map(({ flows }) => flows)),
@@ -200,13 +202,15 @@ export function lookUp(path: ColumnName, scope: Scope | undefined): Column | und
   return rowNamed(name, scope)
 }
 
-/** Columns that may be missing: then the name is one of a whole row here, or of something further out. `c.f` would be f(c). */
-function perhaps(columns: readonly Column[], path: ColumnName, level: Scope): Column {
+/** Columns that may be missing: then the name is one of a whole row here, or of something further out. `c.f` is f(c). */
+function perhaps(columns: readonly Column[], path: ColumnName, level: Scope, named: readonly Source[]): Column {
   const here = join(columns)
   const [name = ''] = path
-  if (path.length > 1) return here
-  const row = sourcesNamed([name], { ...level, outer: undefined })
-  const other = union(lookUp(path, level.outer)?.flows ?? noFlows, ...row.map(source => wholeRow(source).flows))
+  const isQualified = path.length > 1
+  const row = isQualified ? named : sourcesNamed([name], { ...level, outer: undefined })
+  if (isQualified && !columns.some(({ isCall }) => isCall === true)) return here
+  const further = isQualified ? undefined : lookUp(path, level.outer)
+  const other = union(further?.flows ?? noFlows, ...row.map(source => wholeRow(source).flows))
   return other.size === 0 ? here : computed(union(here.flows, other), name)
 }
 

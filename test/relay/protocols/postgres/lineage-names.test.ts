@@ -120,6 +120,25 @@ both(
   },
 )
 
+const shown = /computed from it|cannot be copied|cannot be used/
+
+both(
+  t,
+  'a column that one of the tables of a name lacks may be a function of its row',
+  ['select to_jsonb from twice', 'select t.to_jsonb from other.twice t', 'select id from twice t where t.plain = $1'],
+  {
+    'select upper(t.to_jsonb) from twice t': shown,
+    'select id from twice where twice.to_jsonb is null': shown,
+    'select id from twice order by public.twice.to_jsonb': shown,
+    'create table mine as select twice.to_jsonb from twice': shown,
+    'update twice t set id = t.to_jsonb': shown,
+    'insert into notes select t.id, t.to_jsonb from twice t': shown,
+    'select upper(s.to_jsonb) from (select * from twice) s': shown,
+    'with q as (select t.*, c.email as mail from twice t, customers c) select lower(q.to_jsonb) from q': shown,
+    'select (select min(t.to_jsonb)) from twice t join notes n using (id)': shown,
+  },
+)
+
 t.test("a type that could be taken for PostgreSQL's own by its name is not", async t => {
   for (const [type, cast] of [
     ['text', 'email::text'],
