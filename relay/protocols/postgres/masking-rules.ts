@@ -146,12 +146,11 @@ export function maskingRefusal(facts: StatementFacts, masked: MaskedColumns): st
 /** Where other values are equal too, being equal tells of a part of a value. */
 function looseRefusal(facts: StatementFacts, masked: MaskedColumns): string | undefined {
   const { loose } = masked.catalog
-  const isLoose = (type: string | number): boolean => loose.types.has(type) || mayBeNew(type, masked.catalog)
-  // Options of a new collation are read as types: `provider = icu`, and `from = german` as well.
-  const isCopied = (name: string | number): boolean => loose.collations.has(String(name))
+  // Options of a new collation are read as types, `provider = icu`; what it is copied from is among the collations.
+  const types = facts.newObject?.kind === 'collation' ? [] : facts.types
   const name =
     facts.collations.find(collation => loose.collations.has(collation)) ??
-    facts.types.find(facts.newObject?.kind === 'collation' ? isCopied : isLoose)
+    types.find(type => loose.types.has(type) || mayBeNew(type, masked.catalog))
   if (name === undefined) return undefined
   return `columns are masked for you, and ${nameOfType(name)} takes other values for equal as well`
 }
@@ -277,8 +276,10 @@ function definitionRefusal(
   const known = new Set(named.flatMap(({ schema, name }) => masked.catalog.resolve(schema, name).map(({ oid }) => oid)))
   const other = relations.find(({ oid }) => masked.isMasked(oid) && !known.has(oid))
   if (other !== undefined) return `${full(other)} has masked columns, and ${reason}`
-  for (const { schema, name, columns } of references) {
+  for (const { schema, name, columns, dotted = [] } of references) {
     const source = masked.source(schema, name)
+    const call = dotted.find(each => !source?.columns.some(column => column.name === each && column.isCall !== true))
+    if (call !== undefined) return `${name} has masked columns, and ${name}.${call} may be a function of its row`
     const hidden = source?.columns.filter(column => columns.length === 0 || columns.includes(column.name ?? ''))
     const [first] = flowsOf(hidden ?? [])
     if (first === undefined && source?.others === undefined) continue

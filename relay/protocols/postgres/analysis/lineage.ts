@@ -169,6 +169,8 @@ export interface ReferencedColumns {
   readonly schema: string | undefined
   readonly name: string
   readonly columns: readonly string[]
+  /** Those of them that the table's name is before: where it has no such column, that calls a function of its row. */
+  readonly dotted?: readonly string[]
 }
 
 /** Where the result of a statement goes. */

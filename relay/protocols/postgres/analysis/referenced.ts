@@ -26,9 +26,9 @@ export function referencedBy(name: string, content: JsonObject): readonly Refere
       const expressions = [content['whereClause'], ...elements.map(item => as(item, 'IndexElem')?.['expr'])]
       const read = columnsIn(expressions.filter(each => each !== undefined))
       // By its own name a table is a whole row.
-      return read === undefined || read.includes(relation.name)
+      return read === undefined || read.columns.includes(relation.name)
         ? undefined
-        : [{ ...relation, columns: [...named, ...read] }]
+        : [{ ...relation, columns: [...named, ...read.columns], dotted: read.dotted }]
     }
     default:
       return undefined
@@ -42,8 +42,9 @@ const plain: ReadonlySet<string> = new Set([
 ])
 
 /** The columns that expressions read; undefined where it may be more. */
-function columnsIn(expressions: readonly Json[]): readonly string[] | undefined {
+function columnsIn(expressions: readonly Json[]): Required<Pick<ReferencedColumns, 'columns' | 'dotted'>> | undefined {
   const columns: string[] = []
+  const dotted: string[] = []
   let isPlain = true
   walk([...expressions], (name, { fields }) => {
     isPlain &&= plain.has(name)
@@ -51,9 +52,10 @@ function columnsIn(expressions: readonly Json[]): readonly string[] | undefined 
     const names = strings(fields)
     isPlain &&= names.length === list(fields).length
     columns.push(names.at(-1) ?? '')
+    if (names.length > 1) dotted.push(names.at(-1) ?? '')
     return true
   })
-  return isPlain ? columns : undefined
+  return isPlain ? { columns, dotted } : undefined
 }
 
 const isOwn = (definition: Json | undefined): boolean =>

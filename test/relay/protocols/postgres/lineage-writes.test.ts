@@ -135,6 +135,7 @@ both(
     'alter table notes add column c text references customers (id), add column d text',
     'create index if not exists i on customers (name, id desc) include (balance)',
     'create unique index on customers (lower(name), (balance + 1)) where customers.balance is not null and id in (1, 2)',
+    'create index on twice (lower(plain)) where twice.plain is not null',
   ],
   {
     'create table t (e text references customers (email))':
@@ -158,6 +159,11 @@ both(
     'create index on customers (id) where customers is not null': /are not followed/,
     'create index on customers (id) where (customers).email is null': /are not followed/,
     'create index on customers (num_nulls(customers.*))': /are not followed/,
+    'create index on customers (id) where customers.hash_record > 0':
+      /customers\.hash_record may be a function of its row/,
+    'create unique index on customers ((public.customers.num_nulls))':
+      /customers\.num_nulls may be a function of its row/,
+    'create index on twice (id) where twice.to_jsonb is null': /twice\.to_jsonb may be a function of its row/,
     "create index on customers (id) where row(name, email) = row('a', 'b')": /are not followed/,
     "create index on customers (id) where case when email > 'a' then true end": /are not followed/,
   },
