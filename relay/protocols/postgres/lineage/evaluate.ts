@@ -8,6 +8,7 @@ import { Predicates } from './predicates.ts'
 import {
   either,
   excluded,
+  perhapsStarOf,
   type Result,
   renamed,
   settled,
@@ -228,9 +229,7 @@ class Evaluation implements Evaluating {
         exact = false
         // Which columns there are is not certain; each of them may be any.
         const known = path.length === 1 ? scope.sources : sourcesNamed(path.slice(0, -1), scope)
-        columns.push(
-          ...known.flatMap(source => [...source.columns, ...(source.others === undefined ? [] : [wholeRow(source)])]),
-        )
+        columns.push(...known.flatMap(perhapsStarOf))
         if (known.length === 0) this.#findings.refuse(`nothing says what ${path.join('.')} stands for`)
       } else columns.push(...(stored === true ? expanded.filter(column => column.generated !== true) : expanded))
       this.#findings.touch(flowsOf(columns))

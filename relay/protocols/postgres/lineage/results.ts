@@ -11,6 +11,7 @@ import {
   sourcesNamed,
   typeOf,
   union,
+  wholeRow,
 } from './scope.ts'
 
 export interface Result {
@@ -97,6 +98,12 @@ export function starOf(qualifiers: readonly string[], scope: Scope): readonly Co
   const [only, second] = sourcesNamed(qualifiers, scope)
   return second === undefined ? only?.star : undefined
 }
+
+/** What a star may give that is not certain. Of what WITH names it leaves out what SEARCH and CYCLE add: `s.f` is f(s) then. */
+export const perhapsStarOf = (source: Source): readonly Column[] => [
+  ...source.columns.map(column => (column.uncertain === true ? { ...column, isCall: column.isCall ?? true } : column)),
+  ...(source.others === undefined ? [] : [wholeRow(source)]),
+]
 
 export function commonTable(name: string, tables: Tables): { result: Result | undefined } | undefined {
   for (let level: Tables | undefined = tables; level !== undefined; level = level.outer) {

@@ -64,6 +64,7 @@ both(
     `${walk} search depth first by id set place select *, upper(place::text) from d order by place`,
     `${walk} search breadth first by id set place cycle id set looped using path select d.id, mail, looped, path from d`,
     `${walk} cycle id set email using path select upper(email::text) from d`,
+    `${walk} search depth first by id set to_jsonb, e as (select d.id, d.to_jsonb::text as place from d) select e.id, upper(e.place) from e`,
   ],
   {
     [`${walk} search depth first by mail set place select id from d`]: /clear columns/,
@@ -73,6 +74,10 @@ both(
       computed,
     [`${walk} search depth first by id set email, e as (select * from d) select (select upper(email::text) from e) from customers`]:
       computed,
+    [`${walk} search depth first by id set to_jsonb select lower(s.to_jsonb) from (select * from d) s`]:
+      /computed from it/,
+    [`${walk} search depth first by id set to_jsonb, e as (select d.* from d) select id from e where e.to_jsonb is null`]:
+      /cannot be used in WHERE/,
     [`${walk} search depth first by id set place select upper(x.c) from (select d.*, c.email from d, customers c) x(a, b, c)`]:
       /email is masked for you, and the column "upper" would be computed/,
   },
