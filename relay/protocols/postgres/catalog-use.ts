@@ -10,7 +10,7 @@ import { then } from './maybe.ts'
 import { missingColumn } from './missing-columns.ts'
 import { type ChangesOfTarget, OwnChanges } from './own-changes.ts'
 import type { Resolved } from './resolving.ts'
-import { type Change, changeOf, concerns, namesOf, together } from './schema-changes.ts'
+import { asksCatalog, type Change, changeOf, concerns, namesOf, together } from './schema-changes.ts'
 import { workOut } from './worked-out.ts'
 
 /** An answer that comes within this is one to what was judged; a later one may be to what names mean by then. */
@@ -194,7 +194,7 @@ export class CatalogUse {
 
   /** For a statement that was judged just now by a catalog: whether its answer comes so late that it has to be judged once more, and by which. */
   again(statement: StatementFacts, catalog: Catalog): { isDue(): boolean; read(): Promise<Catalog> } | undefined {
-    if (namesOf(statement).length + statement.functions.length === 0) return undefined
+    if (!asksCatalog(statement)) return undefined
     const judgedMs = this.#clock.monotonic()
     const derived = this.#derived.get(catalog)
     const from = derived?.from ?? catalog

@@ -11,7 +11,7 @@ import { LightChanges, lightChangeOf } from './light-changes.ts'
 import { madeBy } from './made-callers.ts'
 import type { StatementPlan } from './pending.ts'
 import { type Resolved, withFault } from './resolving.ts'
-import { type Change, changeOf, isPrivate, type SchemaChanges } from './schema-changes.ts'
+import { type Change, changeOf, isPrivate, makesApart, type SchemaChanges } from './schema-changes.ts'
 import { changesCatalog } from './worked-out.ts'
 
 /** What all sessions with a target know of changes. */
@@ -120,7 +120,7 @@ export class OwnChanges {
     if (made.length > 0) for (const number of commands) this.#making.set(number, made)
     const said = changeOf(statement)
     // Outside a transaction that is committed as soon as it is done.
-    const reached = redefines(statement) ? 'all' : said
+    const reached = redefines(statement) || makesApart(statement) ? 'all' : said
     if (reached !== undefined) this.#commits(withDependents(reached, catalog), commands)
     const change = said === undefined || !gate.masked ? undefined : catalog.withFamilies(said)
     const light = gate.masked ? undefined : lightChangeOf(statement, catalog)

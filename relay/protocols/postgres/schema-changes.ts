@@ -92,12 +92,24 @@ export function concerns(change: Change, names: readonly RelationName[]): boolea
   return change === 'all' ? names.length > 0 : names.some(({ name }) => change.has(name))
 }
 
-/** The same of names as they are read, and of functions, which are any of what may be. */
+/** The same of names as they are read, and of what can call, which is any of what may be. */
 function namesAnyOf(statement: StatementFacts, change: Change): boolean {
-  const names = namesOf(statement)
-  if (change === 'all') return names.length + statement.functions.length > 0
-  return names.some(({ name }) => change.has(asRead(name)))
+  if (change === 'all') return asksCatalog(statement)
+  return namesOf(statement).some(({ name }) => change.has(asRead(name)))
 }
+
+/** Whether what it does depends on what there is: relations, and whatever else can call, also for constants. */
+export function asksCatalog(statement: StatementFacts): boolean {
+  const { functions, newer, operators, fields, types } = statement
+  return [namesOf(statement), functions, newer, operators, fields, types].some(({ length }) => length > 0)
+}
+
+/** Whether it makes what values are cast to or compared by, which may call: the name of no relation says so. */
+export const makesApart = ({ parts }: StatementFacts): boolean =>
+  parts.some(({ action, facts }) => {
+    const type = String(facts['objectType'] ?? '')
+    return action === 'create' && (type === 'type' || apartWhenMade.has(type))
+  })
 
 /** What a statement reads or writes, by name. */
 export function namesOf({ parts }: StatementFacts): readonly RelationName[] {

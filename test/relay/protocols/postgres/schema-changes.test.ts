@@ -152,7 +152,7 @@ t.test('what a command commits may be otherwise for others before the server say
   const other = Symbol('another session')
   const own = new OwnChanges({ catalogChanges: () => {}, changes })
   const mayBe = async (name: string, session = other): Promise<boolean> => {
-    const read = await statements(name.endsWith(')') ? `select ${name}` : `select * from ${name}`)
+    const read = await statements(/^\w+$/.test(name) ? `select * from ${name}` : `select ${name}`)
     return read.every(statement => changes.mayHaveCommitted(statement, session))
   }
   let command = 0
@@ -182,6 +182,20 @@ t.test('what a command commits may be otherwise for others before the server say
   t.equal(await mayBe('peek(1)'), true)
   t.equal(await mayBe('notes'), true, 'a view over it may call it')
   own.over()
+  const calling: Readonly<Record<string, string>> = {
+    '7 === 7': 'create operator === (leftarg = int, rightarg = int, function = peek)',
+    '7::checked_now': 'create domain checked_now as int check (peek(value) > 0)',
+    "'(7)'::holds": 'create type holds as (one checked)',
+    "'[1,2]'::spans": 'create type spans as range (subtype = int, subtype_diff = peek)',
+    '7::checked': 'create cast (int as checked) with function peek(int)',
+    '(row(7)::checked).peek': 'create or replace function peek(checked) returns int language sql as $$ select 1 $$',
+  }
+  for (const [value, sql] of Object.entries(calling)) {
+    t.equal(await mayBe(value), false, value)
+    ended(await runs(sql), false)
+    t.equal(await mayBe(value), true, sql)
+    own.over()
+  }
 
   const alone = await runs('alter table parent add column a int')
   ended(alone, false)
