@@ -21,7 +21,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.notes': ['id', 'customer_id', 'note'],
   'other.notes': ['id', 'customer_id', 'note'],
   'public.twice': ['id', 'secret'],
-  'other.twice': ['id', 'plain', 'to_jsonb', 'secret'],
+  'other.twice': ['id', 'plain', 'to_jsonb', 'record', 'secret'],
   'public.parent': ['id', 'email'],
   'public.child': ['id', 'email', 'extra'],
   'public.made': ['id', 'secret', 'first_letter'],

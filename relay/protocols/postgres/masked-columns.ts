@@ -75,6 +75,12 @@ const PG_ATTRIBUTE = 1249
 
 const label = (relation: Relation, column: string): string => `${relation.schema}.${relation.name}.${column}`
 
+/** Whether `c.name` calls a function of the row c where that has no such column, or casts it to a type of rows. */
+const takesRow = (name: string, catalog: Catalog): boolean =>
+  name === 'record' ||
+  catalog.functions.takesRow(name) ||
+  catalog.typesOfRows.namesIn(name).some(each => catalog.resolve(undefined, each).length > 0)
+
 class Resolved implements MaskedColumns {
   readonly catalog: Catalog
   readonly obligations: readonly Obligation[]
@@ -268,7 +274,7 @@ class Resolved implements MaskedColumns {
     return {
       schema: relations.length === 1 ? first.schema : undefined,
       name,
-      columns: star ?? anyOf(columns, relations.length, each => this.catalog.functions.takesRow(each)),
+      columns: star ?? anyOf(columns, relations.length, each => takesRow(each, this.catalog)),
       others: isOpaque ? flowsOf(columns.flat()) : undefined,
       isOpaque,
       star,

@@ -136,6 +136,7 @@ both(
     'select upper(s.to_jsonb) from (select * from twice) s': shown,
     'with q as (select t.*, c.email as mail from twice t, customers c) select lower(q.to_jsonb) from q': shown,
     'select (select min(t.to_jsonb)) from twice t join notes n using (id)': shown,
+    'select lower(s.record) from (select * from twice) s': shown,
   },
 )
 
