@@ -91,7 +91,8 @@ export class Service {
     } catch (thrown) {
       // A body that is not read would stand in the way of the next request.
       request.body?.destroy()
-      const error = targetError(this.#target.name, thrown)
+      // That the connection is gone with whoever asked is no failure of the service.
+      const error = asker.gone ?? targetError(this.#target.name, thrown)
       if (error.fault === 'target') failed?.(error)
       answer.fail(error)
     }

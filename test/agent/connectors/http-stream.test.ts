@@ -5,7 +5,7 @@ import type { GateError } from '@gate/shared/errors'
 import { dataHeader, FrameReader, linesFrame, requestLines } from '@gate/shared/http-frames'
 import type { Port } from '@gate/shared/port'
 import t from 'tap'
-import { startService } from '../../support/http-connector.ts'
+import { startRawService, startService } from '../../support/http-connector.ts'
 import { until } from '../../support/until.ts'
 
 async function openTo(url: string): Promise<Port<Buffer>> {
@@ -162,4 +162,20 @@ t.test('a relay that ends its side while the answer is under way gets the rest o
   void port.write(request('GET', '/'))
   port.end()
   t.match((await answersOf(port, 10)).slice(1), ['data first ', 'data last', 'end'])
+})
+
+t.test('that a client leaves while the service is dialled is no failure of the service', async t => {
+  await using service = await startRawService(() => {})
+  // Of TLS nothing comes.
+  const config = httpTarget.parse({ name: 'billing-api', protocol: 'http', url: `https://127.0.0.1:${service.port}` })
+  const failures: string[] = []
+  const { signal } = new AbortController()
+  const connected = await connectorFor(config).connect(config, {}, signal, undefined, ({ message }) => {
+    failures.push(message)
+  })
+  void connected.port.write(request('GET', '/'))
+  await until('a connection', () => service.sockets.size > 0)
+  connected.port.destroy()
+  await new Promise(resolve => setTimeout(resolve, 50))
+  t.same(failures, [])
 })
