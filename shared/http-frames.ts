@@ -1,6 +1,6 @@
 // HTTP between relay and agent: requests and answers in frames, of which nobody can be mistaken about where they end. Pure.
 import { errorFromBody, GateError } from './errors.ts'
-import { parseRefusal } from './messages.ts'
+import { MAX_TEXT_LENGTH, parseRefusal } from './messages.ts'
 
 /** Parameters of a stream that is to become a WebSocket: HTTP/1.1 is spoken on it, by the library that goes on with it. */
 export const forHandshake = { upgrade: 'websocket' } as const
@@ -133,7 +133,7 @@ export class FrameReader {
 /** Joined up to this length when they are sent; joining longer ones would copy too much. */
 const JOINED_BYTES = 64 * 1024
 
-/** Sends what is written in one turn as one piece. */
+/** Sends what is written in one turn as one piece, or as few. */
 export class FrameWriter {
   readonly #send: (bytes: Buffer) => void
   #waiting: Buffer[] = []
@@ -162,12 +162,12 @@ export class FrameWriter {
     const bytes = this.#waitingBytes
     this.#waiting = []
     this.#waitingBytes = 0
-    if (waiting.length === 1) this.#send(first)
-    else if (bytes <= JOINED_BYTES) this.#send(Buffer.concat(waiting, bytes))
-    else for (const each of waiting) this.#send(each)
+    this.#send(waiting.length === 1 ? first : Buffer.concat(waiting, bytes))
   }
 
+  /** Many short pieces of one turn, as a service sends that writes single bytes, are few to whoever takes them. */
   #put(bytes: Buffer): void {
+    if (this.#waitingBytes + bytes.length > JOINED_BYTES) this.flush()
     this.#waiting.push(bytes)
     this.#waitingBytes += bytes.length
     if (this.#isScheduled) return
@@ -209,7 +209,8 @@ export function requestLines({ method, path, length, fields }: RequestHead): str
 
 /** @throws {GateError} ERR_GATE_PROTOCOL for what is no request. */
 export function readRequest([method = '', path = '', length = '', ...fields]: readonly string[]): RequestHead {
-  if (!token.test(method) || !/^[\x21-\xff]+$/.test(path) || !/^(?:\*|\d{1,15})$/.test(length))
+  // CONNECT would make something else of the connection to the service.
+  if (!token.test(method) || method === 'CONNECT' || !/^[\x21-\xff]+$/.test(path) || !/^(?:\*|\d{1,15})$/.test(length))
     throw new GateError('ERR_GATE_PROTOCOL', 'what the relay sent is no request')
   checkFields(fields)
   return { method, path, length: length === UNKNOWN_LENGTH ? undefined : Number(length), fields }
@@ -234,9 +235,10 @@ export function readAnswer([status = '', phrase = '', ...fields]: readonly strin
   return { status: Number(status), phrase, fields }
 }
 
-/** A failure in its own words, in place of an answer; what is not ASCII is escaped, as it could not stand in a line. */
+/** A failure in its own words, in place of an answer; what is not ASCII is escaped, as it could not stand in a line, and what is too long is cut. */
 export function failureLines({ code, message, hint }: GateError): string[] {
-  const body = JSON.stringify({ code, message, ...(hint === undefined ? {} : { hint }) })
+  const cut = (text: string): string => text.slice(0, MAX_TEXT_LENGTH)
+  const body = JSON.stringify({ code, message: cut(message), ...(hint === undefined ? {} : { hint: cut(hint) }) })
   return [body.replace(/[^\x20-\x7e]/g, sign => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`)]
 }
 

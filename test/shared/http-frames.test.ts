@@ -107,7 +107,15 @@ t.test('requests and answers come out as they were, and nothing else is one', as
   const answer = { status: 204, phrase: '', fields: ['set-cookie', 'a=b'] }
   t.same(readAnswer(answerLines(answer)), answer)
   const fault = { code: 'ERR_GATE_PROTOCOL' }
-  for (const lines of [[], ['GET'], ['GET', '/'], ['G T', '/', '0'], ['GET', ' ', '0'], ['GET', '/', '1e3']])
+  for (const lines of [
+    [],
+    ['GET'],
+    ['GET', '/'],
+    ['G T', '/', '0'],
+    ['GET', ' ', '0'],
+    ['GET', '/', '1e3'],
+    ['CONNECT', '/', '0'],
+  ])
     t.throws(() => readRequest(lines), fault, JSON.stringify(lines))
   for (const lines of [
     [],
@@ -129,6 +137,9 @@ t.test('a failure keeps its words in any script, and what is none is a failure o
   reader.push(linesFrame('failure', failureLines(failure)))
   const [lines] = read as string[][]
   t.match(readFailure(lines?.slice(1) ?? []), { code: failure.code, message: failure.message, hint: failure.hint })
+  const long = new GateError('ERR_GATE_TIMEOUT', 'ü'.repeat(100_000), { hint: 'ü'.repeat(100_000) })
+  reader.push(linesFrame('failure', failureLines(long)))
+  t.match(readFailure((read.at(-1) as string[]).slice(1)), { code: long.code, message: /^ü{4096}$/, hint: /^ü{4096}$/ })
   t.throws(() => readFailure(['no JSON']), { code: 'ERR_GATE_PROTOCOL' })
   t.throws(() => readFailure([]), { code: 'ERR_GATE_PROTOCOL' })
   t.match(readFailure(['{}']), { code: 'ERR_GATE_INTERNAL', message: 'the agent failed to reach the target' })
@@ -154,4 +165,13 @@ t.test('what is written in one turn is sent as one piece, up to a length', async
     read.map(entry => (typeof entry === 'string' ? entry.length / 2 : entry.join(' '))),
     ['answer 200 OK', 100_005, 'end'],
   )
+})
+
+t.test('many short pieces of one turn are sent as few', async t => {
+  const sent: Buffer[] = []
+  const writer = new FrameWriter(bytes => sent.push(bytes))
+  for (let count = 0; count < 50_000; count += 1) writer.data(Buffer.from('x'))
+  writer.flush()
+  t.equal(Buffer.concat(sent).length, 300_000)
+  t.ok(sent.length < 10)
 })
