@@ -12,7 +12,7 @@ import { plainSink, type Sink } from './plain-sink.ts'
 import { type Masking, type Plan, planAnswer } from './plan.ts'
 import { type Problem, problemMessage, problemOf } from './problem.ts'
 import { type Spelling, spelled } from './spelling.ts'
-import type { AnswerHandler, AnswerHead } from './way.ts'
+import type { Abort, AnswerHandler, AnswerHead } from './way.ts'
 
 export interface AnswerContext {
   /** Answers in the target's place, if nothing was answered yet. */
@@ -50,13 +50,13 @@ export class Answer implements AnswerHandler {
   #bytes = 0
   #headAtMs: number | undefined
   #resume: () => void = () => {}
-  #abort: (cause: GateError) => void = () => {}
+  /** Set when it is asked for. */
+  abort: Abort = () => {}
   /** Where the body goes. */
   #source: Sink | undefined
   /** Set where the body cannot be read, and has to be. */
   #unreadable: Refusal | undefined
   #isOver = false
-  #stopped: GateError | undefined
 
   constructor(response: ServerResponse, method: string, following: Following, context: AnswerContext) {
     this.#response = response
@@ -70,9 +70,8 @@ export class Answer implements AnswerHandler {
 
   /** Nobody waits for the answer any more. */
   stop(cause: GateError): void {
-    this.#stopped = cause
     if (this.#status === 0) this.#over(cause.code === 'ERR_GATE_CANCELLED' ? 'cancelled' : cause.code)
-    this.#abort(cause)
+    this.abort(cause)
     this.#break(cause)
   }
 
@@ -84,13 +83,8 @@ export class Answer implements AnswerHandler {
     this.#context.observe(status, this.#bytes, this.#headAtMs)
   }
 
-  head(
-    { status, phrase, fields: raw, spelling }: AnswerHead,
-    resume: () => void,
-    abort: (cause: GateError) => void,
-  ): void {
+  head({ status, phrase, fields: raw, spelling }: AnswerHead, resume: () => void): void {
     this.#resume = resume
-    this.#abort = abort
     const refusal = this.#following.refusal()
     if (refusal !== undefined) return this.#end(refusal)
     this.#status = status
@@ -98,7 +92,6 @@ export class Answer implements AnswerHandler {
     // Free text, in which no mask would find anything.
     this.#phrase = phraseOf(status, this.#masking === undefined ? phrase : undefined)
     this.#spelling = spelling
-    if (this.#stopped !== undefined) return this.stop(this.#stopped)
     this.#headAtMs = this.#context.now()
     const plan = planAnswer(this.#method, status, raw, this.#masking, this.#context.acceptEncoding)
     switch (plan.do) {
@@ -117,7 +110,7 @@ export class Answer implements AnswerHandler {
   /** There is a body, and it cannot be read. */
   #withoutBody(unread: Refusal): void {
     if (this.#response.headersSent) {
-      if (this.#bytes > MAX_WITHHELD_BYTES) this.#abort(unreadable(unread.why))
+      if (this.#bytes > MAX_WITHHELD_BYTES) this.abort(unreadable(unread.why))
       return
     }
     const refusal = this.#following.refusal()
@@ -176,14 +169,14 @@ export class Answer implements AnswerHandler {
     this.#over(this.#status === 0 ? cause.code : `${this.#status} ${cause.code}`)
     const problem = problemOf(cause, this.#context.session)
     if (!this.#response.headersSent) this.#context.problem({ ...problem, rule: this.#context.rule })
-    this.#abort(cause)
+    this.abort(cause)
     this.#break(cause)
   }
 
   /** It may not go on. */
   #end(cause: GateError): void {
     this.#fail(cause)
-    this.#abort(cause)
+    this.abort(cause)
   }
 
   /** What is cut off must not look whole. */

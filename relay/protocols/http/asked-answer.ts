@@ -5,29 +5,24 @@ import type { FieldList } from './fields.ts'
 import { spellingOf } from './spelling.ts'
 import type { AnswerHandler, AnswerHead } from './way.ts'
 
-/** What an answer may do to the stream that it comes on. */
-export interface AnswerStream {
-  readonly resume: () => void
-  readonly abort: (cause: GateError) => void
-}
-
 const NO_CONTENT = 204
 const NOT_MODIFIED = 304
 
 export class AskedAnswer {
   readonly #method: string
   readonly #handler: AnswerHandler
-  readonly #stream: AnswerStream
+  readonly #resume: () => void
   #isBegun = false
   /** Answers without one may say how long it would be (RFC 9110 section 8.6). */
   #hasBody = true
   /** Of what the answer says that it holds; undefined where it does not. */
   #leftBytes: number | undefined
 
-  constructor(method: string, handler: AnswerHandler, stream: AnswerStream) {
+  /** `resume` has the stream that it comes on go on. */
+  constructor(method: string, handler: AnswerHandler, resume: () => void) {
     this.#method = method
     this.#handler = handler
-    this.#stream = stream
+    this.#resume = resume
   }
 
   /** @throws {GateError} ERR_GATE_PROTOCOL for a second head and a length that is none; what the handler throws. */
@@ -37,7 +32,7 @@ export class AskedAnswer {
     const head = readHead(said)
     this.#hasBody = this.#method !== 'HEAD' && head.status !== NO_CONTENT && head.status !== NOT_MODIFIED
     if (this.#hasBody) this.#leftBytes = contentLength(head.fields)
-    this.#handler.head(head, this.#stream.resume, this.#stream.abort)
+    this.#handler.head(head, this.#resume)
   }
 
   /**

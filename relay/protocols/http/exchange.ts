@@ -209,7 +209,7 @@ export class Exchange {
       'close',
       following.watch(cause => this.stop(cause)),
     )
-    upstream.send(sent, declaration, answer)
+    answer.abort = upstream.send(sent, declaration, answer)
   }
 
   #watch(body: RequestBody): void {

@@ -1,5 +1,5 @@
 // One stream to the agent: requests go out in frames, and the answers are read from it.
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { asGateError, GateError } from '@gate/shared/errors'
 import {
   checkFields,
@@ -16,7 +16,7 @@ import type { TargetStream } from '../protocol.ts'
 import { AskedAnswer } from './asked-answer.ts'
 import type { FieldList } from './fields.ts'
 import { spelled } from './spelling.ts'
-import type { AnswerHandler, SentRequest } from './way.ts'
+import type { Abort, AnswerHandler, SentRequest } from './way.ts'
 
 /** Nothing is sent twice, and nobody knows how far it came. */
 const MAY_BE_DONE = 'The service may have done what was asked: look before you send that again.'
@@ -32,6 +32,11 @@ function lengthOf(body: SentRequest['body'], fields: FieldList): number | undefi
   if (body === undefined || Buffer.isBuffer(body)) return body?.length ?? 0
   const said = fields.find(([name]) => name === 'content-length')?.[1]
   return said === undefined ? undefined : Number(said)
+}
+
+/** What is left of the body of a request that is not sent is not wanted: unread, it would keep the client's next request waiting. */
+export function discard(body: SentRequest['body']): void {
+  if (body instanceof Readable) body.destroy()
 }
 
 const lost = (): GateError => new GateError('ERR_GATE_AGENT_LOST', 'the connection to the target broke')
@@ -70,22 +75,27 @@ export class RequestStream implements FrameSink {
     return this.#answer === undefined
   }
 
-  /** Sends a request, declared first. The handler is told of the answer or of one failure. */
-  ask(request: SentRequest, declaration: Declaration, handler: AnswerHandler): void {
+  /** Sends a request, declared first. The handler is told of the answer or of one failure. Gives what ends it, as long as it is not over. */
+  ask(request: SentRequest, declaration: Declaration, handler: AnswerHandler): Abort {
     this.free = new Promise(resolve => {
       this.#free = resolve
     })
-    this.#answer = new AskedAnswer(request.method, handler, {
-      resume: () => this.#resume(),
-      abort: cause => this.destroy(cause),
-    })
-    const { method, path, fields, spelling, body } = request
+    const answer = new AskedAnswer(request.method, handler, () => this.#resume())
+    this.#answer = answer
+    this.#begin(request, declaration)
+    return cause => {
+      if (this.#answer === answer) this.destroy(cause)
+    }
+  }
+
+  #begin({ method, path, fields, spelling, body }: SentRequest, declaration: Declaration): void {
     try {
       const length = lengthOf(body, fields)
       const lines = requestLines({ method, path, length, fields: spelled(fields, spelling) })
       this.#target.declare(declaration)
       this.#writer.lines('request', lines)
     } catch (thrown) {
+      discard(body)
       return this.destroy(asGateError(thrown))
     }
     if (Buffer.isBuffer(body)) this.#sendWhole(body)

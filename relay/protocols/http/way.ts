@@ -21,9 +21,12 @@ export interface AnswerHead {
   readonly spelling: Spelling
 }
 
+/** Ends a request that nobody waits for any more. */
+export type Abort = (cause: GateError) => void
+
 /** What comes back; `data` gives false when no more is wanted until `resume` is called. */
 export interface AnswerHandler {
-  head(said: AnswerHead, resume: () => void, abort: (cause: GateError) => void): void
+  head(said: AnswerHead, resume: () => void): void
   data(chunk: Buffer): boolean
   end(trailers: FieldList): void
   fail(cause: GateError): void

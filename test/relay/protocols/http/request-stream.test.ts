@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Upstream } from '@gate/relay/protocols/http/upstream'
-import type { AnswerHandler, SentRequest } from '@gate/relay/protocols/http/way'
+import type { Abort, AnswerHandler, SentRequest } from '@gate/relay/protocols/http/way'
 import { GateError } from '@gate/shared/errors'
 import { answerLines, dataHeader, FrameReader, failureLines, linesFrame } from '@gate/shared/http-frames'
 import { Inbox, type Port } from '@gate/shared/port'
@@ -15,6 +15,10 @@ const HIGH_WATER_BYTES = 64 * 1024
 class Agent {
   readonly asked: string[] = []
   readonly opened: Port<Buffer>[] = []
+  /** Awaited before a stream is there. */
+  opening: Promise<void> | undefined
+  /** What ends the last request. */
+  abort: Abort = () => {}
   broken: GateError | undefined
   #said = new Inbox<Buffer>(
     HIGH_WATER_BYTES,
@@ -23,6 +27,7 @@ class Agent {
   )
 
   readonly upstream = new Upstream(async () => {
+    await this.opening
     const said = new Inbox<Buffer>(
       HIGH_WATER_BYTES,
       () => {},
@@ -72,7 +77,7 @@ class Agent {
       ...handler,
     }
     const plain = { method: 'GET', path: '/', fields: [], spelling: new Map<string, string>(), body: undefined }
-    this.upstream.send({ ...plain, ...request }, { actions: [], approvals: [] }, all)
+    this.abort = this.upstream.send({ ...plain, ...request }, { actions: [], approvals: [] }, all)
     return told
   }
 }
@@ -253,4 +258,56 @@ t.test('who ends before the stream is opened sends nothing', async t => {
   t.same(agent.ask(), [])
   await turn()
   t.equal(agent.opened.length, 0)
+})
+
+t.test('a request that nobody waits for any more is not sent, and the stream is for the next one', async t => {
+  const agent = new Agent()
+  let open = (): void => {}
+  agent.opening = new Promise(resolve => {
+    open = resolve
+  })
+  const body = new Readable({ read: () => {} })
+  const gone = agent.ask({ path: '/gone', body })
+  agent.abort(new GateError('ERR_GATE_REFUSED', 'policy changed'))
+  const next = agent.ask({ path: '/next' })
+  open()
+  await until('the next request', () => agent.asked.length > 0)
+  t.same(gone, ['ERR_GATE_REFUSED'])
+  t.ok(body.destroyed)
+  agent.say(head(), end())
+  await turn()
+  t.same(next, ['head 200', 'end'])
+  t.same(agent.asked, ['request GET /next 0'])
+  t.equal(agent.opened.length, 1)
+})
+
+t.test('a request that nobody waits for any more ends before its answer, and keeps no other waiting', async t => {
+  const agent = new Agent()
+  const gone = agent.ask({ path: '/gone' })
+  await until('the request', () => agent.asked.length > 0)
+  const { abort } = agent
+  abort(new GateError('ERR_GATE_CANCELLED', 'it was stopped'))
+  t.same(gone, ['ERR_GATE_CANCELLED'])
+  t.match(agent.broken, { code: 'ERR_GATE_CANCELLED' })
+  const next = agent.ask({ path: '/next' })
+  await until('the next request', () => agent.asked.length > 1)
+  abort(new GateError('ERR_GATE_CANCELLED', 'it was stopped again'))
+  agent.say(head(), end())
+  await turn()
+  t.same(next, ['head 200', 'end'])
+  t.equal(agent.broken, undefined)
+})
+
+t.test('the body of a request that cannot be sent is read by nobody, and keeps nothing waiting', async t => {
+  const agent = new Agent()
+  const unsendable = new Readable({ read: () => {} })
+  t.same(agent.ask({ body: unsendable, fields: [['a', 'b\nc']] }), [])
+  await turn()
+  t.ok(unsendable.destroyed)
+  agent.opening = Promise.reject(new GateError('ERR_GATE_NOT_FOUND', 'no agent'))
+  const body = new Readable({ read: () => {} })
+  const seen = agent.ask({ body })
+  await turn()
+  t.same(seen, ['ERR_GATE_NOT_FOUND'])
+  t.ok(body.destroyed)
 })
