@@ -9,7 +9,7 @@ export interface Requested {
   /** What a URL may not hold is escaped. */
   readonly target: string
   readonly type?: string
-  readonly body?: string
+  readonly body?: string | Buffer
 }
 
 /** The reason; undefined for a request that passes. With routes, masks are about these alone. */
@@ -18,7 +18,7 @@ export function refusalOf(
   patterns: readonly string[],
   routes: readonly string[] = [],
 ): string | undefined {
-  const bytes = Buffer.from(body)
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body)
   const escaped = target.replaceAll(/[ "{}<>|^`\n]/g, encodeURIComponent)
   const raw = ['Host', 'localhost', ...(type === undefined ? [] : ['Content-Type', type])]
   const head = readHead({ method, target: escaped, raw, isUpgrade: false }, 'x', { keepsPathParameters: true })

@@ -1,8 +1,7 @@
 // What a request's body says, for rules: JSON, forms, GraphQL. Pure.
 import { isUtf8 } from 'node:buffer'
-import { GateError } from '@gate/shared/errors'
 import { type Inner, requestsInParts, requestsWithin } from './batch.ts'
-import { linesOf } from './document.ts'
+import { documentIn, linesOf } from './document.ts'
 import {
   anyRenames,
   type GraphqlFacts,
@@ -17,11 +16,14 @@ import {
   renamesFields,
   requestsIn,
 } from './graphql.ts'
+import { checkNames, hasTwins, isExact, readJson } from './json.ts'
 import { charsetOf } from './masking/media-type.ts'
 import { everyMember, type Member, plainName, readMembers } from './members.ts'
+import { boundaryOf, documentsInPart, partsIn } from './parts.ts'
 import { mayHoldOperation, mayHoldPatch } from './patch.ts'
 import { isPersisted, requestOf } from './persisted.ts'
 import { membersIn, membersOf, membersOfParts } from './select.ts'
+import { plainText, wideText } from './wide.ts'
 
 /** `none` has no byte, `unread` was not kept, and of `other` nothing is known but its length. */
 export type BodyKind = 'none' | 'json' | 'form' | 'other' | 'unread'
@@ -49,6 +51,8 @@ export interface Body {
   readonly members?: () => readonly Member[]
   /** The documents in it: of lines each. */
   readonly documents?: () => readonly unknown[]
+  /** Whether it is one to some readers alone, as in another charset. */
+  readonly isDocument?: boolean
   /** Requests in it, as batches have them. */
   readonly requests?: () => readonly Inner[]
   /** What is no document: a statement in some language may be all there is. */
@@ -58,8 +62,6 @@ export interface Body {
   /** Of what was read and is no document: whether somebody could read a patch in it (RFC 6902). */
   readonly mayPatch?: () => boolean
 }
-
-const MAX_DEPTH = 64
 
 /** A media type without its parameters, in lower case. */
 export function mediaType(contentType: string | undefined): string {
@@ -99,30 +101,36 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     return { facts, document: null, isKnown, renames: inQuery, isPersisted: isPersistedInQuery }
   }
   const text = bytes.toString('utf8')
-  const found = isUtf8(bytes) && isReadable(contentType) ? readDocument(type, text) : undefined
+  const found =
+    isUtf8(bytes) && wideText(bytes) === undefined && isReadable(contentType) ? readDocument(type, text) : undefined
   if (found === undefined) {
     const graphql = graphqlFacts(type === 'application/graphql' ? [...asked, text] : asked, true)
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
     const isForeign = hasForeignLetters(contentType)
-    // Some readers find out for themselves that it is UTF-16, of which ASCII has a NUL in each sign.
-    const plain = text.includes('\0') ? text.replaceAll('\0', '').replace(/^[\ufffd\ufeff]+/, '') : text
-    let lines: readonly unknown[] | undefined
-    const documents = (): readonly unknown[] => {
-      lines ??= isMedia(type) || isParts(type) ? [] : linesOf(plain)
-      return lines
-    }
+    const plain = plainText(bytes, text)
+    const parts = once(() => (isParts(type) ? partsIn(plain, boundaryOf(contentType)) : []))
+    const whole = isParts(type) ? undefined : documentIn(plain)
+    if (whole !== undefined) checkNames(plain)
+    const documents = once((): readonly unknown[] => {
+      if (isParts(type)) return parts().flatMap(documentsInPart)
+      if (whole !== undefined) return [whole]
+      return isMedia(type) ? [] : linesOf(plain)
+    })
     const renames = (): boolean =>
       inQuery() ||
       isForeign ||
-      (type === 'application/graphql' ? renamesFields(text) : hasRenames(text) || anyRenames(documents()))
-    const mayRename = (): boolean => type !== 'application/graphql' && documents().length === 0 && mayHoldRenames(bytes)
+      (type === 'application/graphql'
+        ? [text, plain].some(each => renamesFields(each))
+        : hasRenames(plain) || parts().some(({ content }) => hasRenames(content)) || anyRenames(documents()))
+    const mayRename = (): boolean =>
+      type !== 'application/graphql' && (isParts(type) || documents().length === 0) && mayHoldRenames(bytes)
     const mayPatch = (): boolean =>
       !isMedia(type) && (isForeign || (isParts(type) ? mayHoldOperation(bytes) : mayHoldPatch(bytes)))
     // OData takes a query as a text.
     const members = (): readonly Member[] =>
       isParts(type)
-        ? membersOfParts(plain)
+        ? membersOfParts(parts())
         : [
             ...(plain.includes('=') ? membersOf(plain) : []),
             ...documents().flatMap(each => membersIn(each)),
@@ -133,7 +141,11 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
           ]
     return {
       ...{ facts, document: null, isKnown: false, renames, mayRename, mayPatch, members, documents },
-      requests: () => (isParts(type) ? requestsInParts(plain) : documents().flatMap(each => requestsWithin(each))),
+      isDocument: whole !== undefined,
+      requests: () => [
+        ...(isParts(type) ? requestsInParts(plain) : []),
+        ...documents().flatMap(each => requestsWithin(each)),
+      ],
       ...(isMedia(type) || isParts(type) ? {} : { text: plain }),
       isPersisted: isPersistedInQuery,
     }
@@ -148,18 +160,30 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     together.some(each => isPersisted(requestOf([...inAddress, ...Object.entries(each)])))
   const graphql = withUnknown(graphqlOf(document, asked), isByName)
   const bodyFields = fieldsOf(document)
+  // Programs send it as a form whatever it is if nobody tells them otherwise, and not every service looks.
+  const lines = once(() => (kind === 'form' && /^\s*[[{]/.test(text) ? linesOf(text) : []))
   return {
     facts: { ...base, bodyKind: kind, bodyFields, ...graphql },
     document,
     isKnown: isPlain && bodyFields.length <= MAX_LISTED && isAllListed(graphql),
     isPersisted: isByName,
     members: () => (kind === 'form' ? membersOf(text) : membersIn(document)),
-    documents: () => [document],
-    requests: () => requestsWithin(document),
+    documents: () => [document, ...lines()],
+    requests: () => [document, ...lines()].flatMap(each => requestsWithin(each)),
+    ...(kind === 'form' ? { text } : {}),
     renames: () =>
       inQuery() ||
       anyRenames(document) ||
+      (kind === 'form' && (hasRenames(text) || anyRenames(lines()))) ||
       (kind === 'form' && text.includes(';') && everyMember(text).some(([, value]) => renamesFields(value))),
+  }
+}
+
+function once<Made>(make: () => Made): () => Made {
+  let made: { readonly it: Made } | undefined
+  return () => {
+    made ??= { it: make() }
+    return made.it
   }
 }
 
@@ -206,12 +230,6 @@ function formOf(members: readonly (readonly [string, string])[]): Record<string,
   return Object.fromEntries([...form].map(([name, values]) => [name, values.length === 1 ? (values[0] ?? '') : values]))
 }
 
-/** Whether no number lost digits: parsers differ in what they make of such. */
-function isExact(document: unknown): boolean {
-  if (typeof document === 'number') return Math.abs(document) <= Number.MAX_SAFE_INTEGER
-  return typeof document !== 'object' || document === null || Object.values(document).every(isExact)
-}
-
 /** Targets decode what their type says; in other charsets the same bytes say something else. */
 function isReadable(contentType: string | undefined): boolean {
   return /^(?:utf-?8|us-ascii)$/i.test(charsetOf(contentType) ?? '')
@@ -225,60 +243,6 @@ const likeAscii =
 function hasForeignLetters(contentType: string | undefined): boolean {
   const charset = charsetOf(contentType)
   return charset !== undefined && !likeAscii.test(charset)
-}
-
-/** Whether an object has two names that differ in case alone: some parsers take them for one. */
-function hasTwins(document: unknown): boolean {
-  if (typeof document !== 'object' || document === null) return false
-  if (Array.isArray(document)) return document.some(hasTwins)
-  const names = Object.keys(document)
-  if (new Set(names.map(name => name.toUpperCase().toLowerCase())).size < names.length) return true
-  return Object.values(document).some(hasTwins)
-}
-
-/** Undefined when it is no JSON. */
-function readJson(text: string): unknown {
-  let value: unknown
-  try {
-    value = JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text)
-  } catch {
-    return undefined
-  }
-  checkNames(text)
-  return value
-}
-
-/** Of a name that stands twice in one object some parsers take the first value, others the last. */
-function checkNames(text: string): void {
-  const open: (Set<string> | undefined)[] = []
-  let isName = false
-  for (let at = 0; at < text.length; ) {
-    const sign = text[at] ?? ''
-    if (sign === '{' || sign === '[') open.push(sign === '{' ? new Set() : undefined)
-    else if (sign === '}' || sign === ']') open.pop()
-    if (open.length > MAX_DEPTH)
-      throw new GateError('ERR_GATE_PROTOCOL', `a body nested deeper than ${MAX_DEPTH} levels`)
-    if (sign !== '"') {
-      if (sign === '{' || sign === ',') isName = true
-      at += 1
-      continue
-    }
-    const found = text.slice(at, endOfString(text, at))
-    at += found.length
-    const names = open.at(-1)
-    if (!isName || names === undefined) continue
-    isName = false
-    const name = JSON.parse(found) as string
-    if (names.has(name)) throw new GateError('ERR_GATE_PROTOCOL', 'an object in the body has two members of one name')
-    names.add(name)
-  }
-}
-
-/** Behind the closing quote of the string that begins at `at`. */
-function endOfString(text: string, at: number): number {
-  let end = at + 1
-  while (text[end] !== '"') end += text[end] === '\\' ? 2 : 1
-  return end + 1
 }
 
 function fieldsOf(document: unknown): string[] {

@@ -64,6 +64,9 @@ const withoutLiterals = (text: string): string =>
 /** `with c as (…)`, `match (c) … return c.vin as v`; of others nothing is known. */
 const other =
   /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b)/iu
+/** What holds a query: `copy (select …) to stdout`, `declare c cursor for select …`, `create view x as select …`. */
+const holder =
+  /^\s?(?:copy\s?\(|declare\s.{1,200}?\sfor|(?:create|replace)\s.{1,300}?\sas|prepare\s.{1,200}?\sas|insert\s.{0,50}?(?:into|overwrite)\s.{1,2000}?|use\s\S{1,200})[\s(]*\b(?:select|with)\b.*\bfrom\b/iu
 const select = /^[\s(;]*(?:explain\b[^(]{0,40}?)?select\b(.*)$/i
 /** In these the columns of one query are called as those of another, or anything. */
 const renamesAll = /\b(?:union|intersect|except|unpivot)\b|\(\s?select\b/i
@@ -73,8 +76,12 @@ const endOfSources = /\b(?:where|group|order|having|limit|qualify)\b/i
 
 /** SQL and what is like it (SOQL, InfluxQL, N1QL, Cypher): a masked field may be asked for as it is, or compared. */
 function renamesInSql(text: string, isMasked: (name: string) => boolean, hasNoSource: boolean): boolean {
+  return text.split(';').some(statement => renamesInOne(statement, isMasked, hasNoSource))
+}
+
+function renamesInOne(text: string, isMasked: (name: string) => boolean, hasNoSource: boolean): boolean {
   const names = (part: string): boolean => wordsIn(part).some(isMasked)
-  if (other.test(text)) return names(text)
+  if (other.test(text) || holder.test(text)) return names(text)
   const [, selected] = select.exec(text) ?? []
   if (selected === undefined) return false
   const [list, rest] = cutAtFrom(selected)

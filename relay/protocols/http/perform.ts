@@ -130,8 +130,9 @@ export function asksOtherNames({ members, documents, text }: Asking, asked: Aske
 }
 
 /** Files hold any words: what is put somewhere and is no document asks for nothing. */
-const isUpload = (method: string, { facts: { bodyKind, contentType } }: Body): boolean =>
+const isUpload = (method: string, { facts: { bodyKind, contentType }, isDocument }: Body): boolean =>
   bodyKind === 'other' &&
+  isDocument !== true &&
   (method === 'PUT' || (method === 'PATCH' && contentType.endsWith('octet-stream'))) &&
   !/json|graphql|form|multipart/.test(contentType)
 

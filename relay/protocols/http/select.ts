@@ -3,6 +3,7 @@ import { documentIn } from './document.ts'
 import { isLanguage, renamesInLanguage } from './languages.ts'
 import { everyMember, type Member } from './members.ts'
 import { type Asked, namesIn, plainValue } from './names-in.ts'
+import type { Part } from './parts.ts'
 
 /** Documents in texts of each other, and objects and arrays in each other, that are looked into; what is deeper nobody reads as a parameter. */
 const MAX_TEXTS = 16
@@ -64,13 +65,9 @@ const chooses = (parts: readonly string[], isQuery: boolean): boolean =>
     (part, at) => choosing.test(part) || wholeRequest.test(part) || (isQuery && at === 0 && choosingInQuery.test(part)),
   )
 
-/** The name of a part, what else its head says, and what it holds up to the next boundary. */
-const part =
-  /;[ \t]*name="?([^";\r\n]{1,200})(?![^";\r\n])[^\r\n]{0,1000}\r?\n(?:[^\r\n]{1,1000}\r?\n){0,16}\r?\n([\s\S]*?)(?=\r?\n--|$)/gi
-
 /** The same members of a body of parts, as Solr takes them. */
-export function membersOfParts(text: string): readonly Member[] {
-  const members = [...text.matchAll(part)].map(([, name = '', value = '']): Member => [name, value])
+export function membersOfParts(parts: readonly Part[]): readonly Member[] {
+  const members = parts.filter(({ name }) => name !== '').map(({ name, content }): Member => [name, content])
   return members.flatMap(member => [member, ...inText(member[1])])
 }
 

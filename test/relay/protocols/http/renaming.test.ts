@@ -9,12 +9,30 @@ const json = (body: unknown, target = '/cars', type = 'application/json'): Reque
 })
 const query = (written: string): Requested => ({ method: 'GET', target: `/cars?${written}` })
 
+/** In UTF-16 or UTF-32, of the one byte order or the other. */
+function wide(text: string, bytes: 2 | 4, isBigEndian: boolean, mark: string): Buffer {
+  const codes = [...`${mark}${text}`].map(sign => sign.codePointAt(0) ?? 0)
+  return Buffer.concat(
+    codes.map(code => {
+      const unit = Buffer.alloc(bytes)
+      if (isBigEndian) unit.writeUIntBE(code, 0, bytes)
+      else unit.writeUIntLE(code, 0, bytes)
+      return unit
+    }),
+  )
+}
+
+const parts = (head: string, content: string, type = 'multipart/form-data; boundary=b'): Requested => ({
+  ...{ method: 'POST', target: '/cars', type },
+  body: `--b\r\n${head}\r\n\r\n${content}\r\n--b--\r\n`,
+})
+
 function refused(t: Test, requests: readonly Requested[], masked = patterns): void {
   for (const each of requests)
-    t.match(refusalOf(each, masked), /fields are masked for you/, `${each.target} ${each.body ?? ''}`)
+    t.match(refusalOf(each, masked), /fields are masked for you/, `${each.target} ${String(each.body ?? '')}`)
 }
 function passes(t: Test, requests: readonly Requested[], masked = patterns): void {
-  for (const each of requests) t.equal(refusalOf(each, masked), undefined, `${each.target} ${each.body ?? ''}`)
+  for (const each of requests) t.equal(refusalOf(each, masked), undefined, `${each.target} ${String(each.body ?? '')}`)
 }
 
 t.test('pairs of names in a document', async t => {
@@ -305,12 +323,101 @@ t.test('requests in the body of another, and parameters of a path', async t => {
     json({ compositeRequest: [{ method: 'GET', url: '/cars/7', referenceId: 'a' }] }, '/composite'),
     parts('GET cars(7) HTTP/1.1'),
   ])
-    t.match(about(request), /its body has requests/, request.body ?? '')
+    t.match(about(request), /its body has requests/, String(request.body ?? ''))
   for (const request of [
     json(one('GET', '/vans/7'), '/$batch'),
     json({ method: 'card', url: '/cars/7' }, '/payments'),
     json({ note: 'GET /cars/7 HTTP/1.1' }, '/notes'),
     json(one('GET', '/cars/8'), '/cars/7'),
   ])
-    t.equal(about(request), undefined, request.body ?? '')
+    t.equal(about(request), undefined, String(request.body ?? ''))
+})
+
+t.test('documents in other charsets, by whatever method and type', t => {
+  const asked = [
+    { select: { v: 'vin' }, '∠': '∠•' },
+    [{ select: { v: 'vin' } }],
+    { a: '{ cars { v: vin } }' },
+    [{ op: 'copy', from: '/vin', path: '/v' }],
+  ]
+  for (const method of ['POST', 'PUT', 'PATCH'])
+    for (const type of [
+      ...['text/plain', 'application/json', 'image/png'],
+      // By POST these could hold another method.
+      ...(method === 'POST' ? [] : ['', 'application/json; charset=utf-16']),
+    ])
+      for (const document of asked)
+        for (const [bytes, isBigEndian] of [
+          [2, true],
+          [2, false],
+          [4, true],
+          [4, false],
+        ] as const)
+          for (const mark of ['', '\ufeff'])
+            for (const text of [JSON.stringify(document), JSON.stringify(document, null, 2)])
+              refused(t, [{ method, target: '/cars', type, body: wide(text, bytes, isBigEndian, mark) }])
+  refused(t, [
+    { method: 'POST', target: '/cars', type: 'text/plain', body: wide('{ cars { v: vin } }', 2, false, '') },
+    {
+      ...{ method: 'PUT', target: '/cars', type: 'application/json; charset=utf-16' },
+      body: '\ufeff[{"select":{"v":"vin"}}]',
+    },
+    json('\ufeff{"n":1}\n{"select":{"v":"vin"}}\n', '/cars', 'application/x-ndjson'),
+  ])
+  t.match(
+    refusalOf({ method: 'PUT', target: '/cars', type: '', body: wide('{"a":1,"a":2}', 2, false, '') }, patterns),
+    /two members of one name/,
+  )
+  passes(t, [{ method: 'PUT', target: '/cars', type: 'text/plain', body: wide('{"vin":"∠"}', 2, false, '') }])
+  t.end()
+})
+
+t.test('what is in parts, as the readers of parts have it', t => {
+  const disposition = 'Content-Disposition: form-data; name='
+  const document = JSON.stringify({ select: { v: 'vin' } })
+  refused(t, [
+    parts(`${disposition}"data"`, document),
+    parts(`${disposition}"aggs"`, '{"v":{"terms":{"field":"vin"}}}'),
+    parts(`${disposition}"x"\r\nContent-Type: application/json`, document),
+    ...['related', 'mixed'].map(each =>
+      parts('Content-Type: application/json', document, `multipart/${each}; boundary=b`),
+    ),
+    parts('Content-Type: application/graphql', '{ cars { v: vin } }', 'multipart/related; boundary=b'),
+    ...['"se\\lect"', ' "select"', 'select', '"a"; name="select"'].map(name =>
+      parts(`${disposition}${name}`, 'vin as v'),
+    ),
+    parts('Content-Disposition: form-data;\r\n name = "select"', 'vin as v'),
+    parts(`${disposition}"select"\r\nContent-Transfer-Encoding: base64`, Buffer.from('vin as v').toString('base64')),
+    parts(`${disposition}"select"\r\nContent-Transfer-Encoding: quoted-printable`, 'v=69n as=\r\n v'),
+    parts(`${disposition}"query"`, 'select vin /*\n--x\nA: b\n\n*/ as v from cars'),
+  ])
+  passes(t, [
+    parts(`${disposition}"data"`, '{"vin":"x"}'),
+    parts(`${disposition}"file"; filename="cars.csv"\r\nContent-Type: text/csv`, 'vin,n\nx,1\n'),
+    parts(`${disposition}"file"; filename="select"`, 'vin as v'),
+  ])
+  t.end()
+})
+
+t.test('statements and documents that are sent as forms, as curl does without a type, and several statements', t => {
+  const form = 'application/x-www-form-urlencoded'
+  const [begin, holders] = [
+    ['begin; ', 'set x = 1; ', 'do $$ begin end $$; '],
+    ['copy (', 'declare c cursor for ', 'create view x as ', 'create table x as (', 'use db ', 'insert into x '],
+  ]
+  refused(t, [
+    json('select vin as v from cars', '/', form),
+    json('{ cars { v: vin } }', '/graphql', form),
+    json('{}\n{"aggs":{"v":{"terms":{"field":"vin"}}}}\n', '/_msearch', form),
+    json('{}\n{"sort":["vin"]}\n', '/_msearch', form),
+    ...begin.map(each => json({ sql: `${each}select vin v from cars` })),
+    ...holders.map(each => json({ sql: `${each}select vin v from cars` })),
+  ])
+  passes(t, [
+    json('vin=x&q=select%20the%20vin', '/', form),
+    json({ query: 'create a list as soon as you can; select the vin from it' }),
+    json({ query: 'insert the vin into the form, then select it' }),
+    json({ sql: 'begin; select vin from cars; commit' }),
+  ])
+  t.end()
 })
