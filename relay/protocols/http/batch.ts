@@ -26,20 +26,30 @@ const mayHoldRequest = /method|verb|\\u00/i
 const line = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|MERGE|OPTIONS|QUERY|SEARCH) (\S{1,8192})(?: HTTP\/\d(?:\.\d)?)?\r?$/gim
 
 /** Requests that a document holds, also in its texts: what has a method and an address. */
-export function requestsWithin(document: unknown, depth = 0, texts = 0): Inner[] {
+export function requestsWithin(document: unknown): readonly Inner[] {
+  const found: Inner[] = []
+  addRequests(document, found, 0, 0)
+  return found
+}
+
+function addRequests(document: unknown, found: Inner[], depth: number, texts: number): void {
   if (typeof document === 'string') {
     const inner = texts < MAX_TEXTS && mayHoldRequest.test(document) ? documentIn(document) : undefined
-    return inner === undefined ? [] : requestsWithin(inner, depth, texts + 1)
+    if (inner !== undefined) addRequests(inner, found, depth, texts + 1)
+    return
   }
-  if (typeof document !== 'object' || document === null || depth > MAX_DEPTH) return []
-  const below = Object.values(document).flatMap(each => requestsWithin(each, depth + 1, texts))
-  if (Array.isArray(document)) return below
-  const textsOf = (names: readonly string[]): string[] =>
-    Object.entries(document).flatMap(([name, value]) =>
-      typeof value === 'string' && names.includes(name.toLowerCase()) ? [value] : [],
-    )
-  const isRequest = textsOf(ofMethods).some(each => verb.test(each))
-  return isRequest ? [...textsOf(ofAddresses).map(innerOf), ...below] : below
+  if (typeof document !== 'object' || document === null || depth > MAX_DEPTH) return
+  if (!Array.isArray(document) && textsOf(document, ofMethods).some(each => verb.test(each)))
+    for (const address of textsOf(document, ofAddresses)) found.push(innerOf(address))
+  for (const each of Object.values(document)) addRequests(each, found, depth + 1, texts)
+}
+
+/** Texts that members of these names have, which are in lower case. */
+function textsOf(document: object, names: readonly string[]): string[] {
+  const found: string[] = []
+  for (const [name, value] of Object.entries(document))
+    if (typeof value === 'string' && names.includes(name.toLowerCase())) found.push(value)
+  return found
 }
 
 /** The same of a body of parts. */

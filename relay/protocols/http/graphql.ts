@@ -58,25 +58,30 @@ export function graphqlFacts(texts: readonly string[], isGuess: boolean): Graphq
  * query string's.
  */
 export function graphqlOf(document: unknown, asked: readonly string[]): GraphqlFacts {
-  const texts = requestsIn(document)
-    .flatMap(each => valuesOf(each, 'query'))
-    .flat()
-    .filter(each => typeof each === 'string')
+  const texts: string[] = []
+  for (const request of requestsIn(document))
+    for (const value of valuesOf(request, 'query').flat()) if (typeof value === 'string') texts.push(value)
   return graphqlFacts([...asked, ...texts], texts.length === 0)
 }
 
 /** Objects in which a request may stand: a document, the members of a batch, the payload of a message. */
 export function requestsIn(document: unknown): Record<string, unknown>[] {
-  const isRequest = (value: unknown): value is Record<string, unknown> => isObject(value) && !Array.isArray(value)
-  return [document]
-    .flat()
-    .flatMap(each => (isRequest(each) ? [each, ...valuesOf(each, 'payload')] : []))
-    .filter(isRequest)
+  const found: Record<string, unknown>[] = []
+  for (const each of Array.isArray(document) ? (document as unknown[]) : [document]) {
+    if (!isRequest(each)) continue
+    found.push(each)
+    for (const payload of valuesOf(each, 'payload')) if (isRequest(payload)) found.push(payload)
+  }
+  return found
 }
 
+const isRequest = (value: unknown): value is Record<string, unknown> => isObject(value) && !Array.isArray(value)
+const nothing: readonly unknown[] = []
+
 /** Members of this name, which is in lower case: some services take names in any. */
-export function valuesOf(request: Readonly<Record<string, unknown>>, name: string): unknown[] {
-  return Object.entries(request).flatMap(([each, value]) => (each.toLowerCase() === name ? [value] : []))
+export function valuesOf(request: Readonly<Record<string, unknown>>, name: string): readonly unknown[] {
+  const names = Object.keys(request).filter(each => each.toLowerCase() === name)
+  return names.length === 0 ? nothing : names.map(each => request[each])
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null

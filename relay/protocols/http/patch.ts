@@ -8,8 +8,10 @@ import { unescaped } from './members.ts'
  * asked for then.
  */
 export function carriesFields(document: unknown, fieldsOf: () => NamedFields | undefined): boolean {
-  const operations = operationsIn(document)
-  const references = referencesIn(document)
+  const operations: Record<string, unknown>[] = []
+  addOperations(document, operations)
+  const references: string[] = []
+  addReferences(document, references)
   if (operations.length === 0 && references.length === 0) return false
   const masked = fieldsOf()
   if (masked === undefined) return false
@@ -42,19 +44,24 @@ const ANY_FIELD = '$'
 const WHOLE = '$$'
 const whole = /^\$\$(?:ROOT|CURRENT)$/
 
-/** Names of fields that a document refers to, or that its `$rename` gives others. */
-function referencesIn(document: unknown, depth = 0): string[] {
+/** Names of fields that a document refers to, or that its `$rename` gives others, go to those that are known. */
+function addReferences(document: unknown, known: string[], depth = 0): void {
   if (typeof document === 'string') {
-    if (whole.test(document)) return [WHOLE]
-    const [, name] = document.startsWith('$') ? (reference.exec(document) ?? []) : []
-    return name === undefined ? [] : [name]
+    if (!document.startsWith('$')) return
+    const name = whole.test(document) ? WHOLE : reference.exec(document)?.[1]
+    if (name !== undefined) known.push(name)
+    return
   }
-  if (!isObject(document) || depth === MAX_DEPTH) return []
-  const renamed = isObject(document['$rename']) ? Object.keys(document['$rename']) : []
+  if (!isObject(document) || depth === MAX_DEPTH) return
+  if (!Array.isArray(document)) addAsked(document, known)
+  for (const each of Object.values(document)) addReferences(each, known, depth + 1)
+}
+
+function addAsked(document: Readonly<Record<string, unknown>>, known: string[]): void {
+  if (isObject(document['$rename'])) for (const name of Object.keys(document['$rename'])) known.push(name)
   const { $getField: got } = document
-  const asked = got === undefined ? [] : [gotIn(got)]
-  const code = anyField.some(name => document[name] !== undefined) ? [ANY_FIELD] : []
-  return [...renamed, ...asked, ...code, ...Object.values(document).flatMap(each => referencesIn(each, depth + 1))]
+  if (got !== undefined) known.push(gotIn(got))
+  if (anyField.some(name => document[name] !== undefined)) known.push(ANY_FIELD)
 }
 
 /** The name that `$getField` has; any where it is computed. */
@@ -70,14 +77,17 @@ function gotIn(got: unknown): string {
 const MAX_TEXTS = 16
 
 /**
- * Objects that have an `op`: some services take a patch among other members, as a text or as what it is, or one operation
- * alone.
+ * Objects that have an `op` go to those that are known: some services take a patch among other members, as a text or as what
+ * it is, or one operation alone.
  */
-function operationsIn(document: unknown, texts = 0, depth = 0): Record<string, unknown>[] {
-  if (typeof document === 'string') return texts < MAX_TEXTS ? operationsIn(innerPatch(document), texts + 1) : []
-  if (!isObject(document) || depth === MAX_DEPTH) return []
-  const below = Object.values(document).flatMap(each => operationsIn(each, texts, depth + 1))
-  return isOperation(document) ? [document, ...below] : below
+function addOperations(document: unknown, known: Record<string, unknown>[], texts = 0, depth = 0): void {
+  if (typeof document === 'string') {
+    if (texts < MAX_TEXTS) addOperations(innerPatch(document), known, texts + 1)
+    return
+  }
+  if (!isObject(document) || depth === MAX_DEPTH) return
+  if (!Array.isArray(document) && isOperation(document)) known.push(document)
+  for (const each of Object.values(document)) addOperations(each, known, texts, depth + 1)
 }
 
 /**

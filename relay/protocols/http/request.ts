@@ -256,7 +256,12 @@ function disguise(fields: Fields, shownHeaders: readonly string[]): GateError | 
 /** Frameworks take the method of a POST from a member of its body. */
 function bodyFault({ method, fields }: ReadHead, { document }: Body, content: ReadContent): GateError | undefined {
   const hint = 'Send the method itself.'
-  if (typeof document === 'object' && document !== null && Object.keys(document).some(isOverride))
+  if (
+    typeof document === 'object' &&
+    document !== null &&
+    !Array.isArray(document) &&
+    Object.keys(document).some(isOverride)
+  )
     return new GateError('ERR_GATE_PROTOCOL', 'the body has _method', { hint })
   const contentType = fields.one('content-type')
   const kind = formOf(method, contentType)
