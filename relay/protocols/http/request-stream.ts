@@ -34,7 +34,7 @@ function lengthOf(body: SentRequest['body'], fields: FieldList): number | undefi
   return said === undefined ? undefined : Number(said)
 }
 
-/** What is left of the body of a request that is not sent is not wanted: unread, it would keep the client's next request waiting. */
+/** Nobody takes the body of a request that is not sent: what comes of it is dropped. */
 export function discard(body: SentRequest['body']): void {
   if (body instanceof Readable) body.destroy()
 }
