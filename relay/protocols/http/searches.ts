@@ -21,8 +21,17 @@ const sequences = /\/_eql\/search(?:\/|$)/
 const joinedBy = /\bby\b([^[|]*)/gi
 /** Answers with columns and rows. */
 const tabled = /\/_(?:plugins\/_)?(?:sql|ppl|query)(?:\/async)?$/
-/** A statement that takes whatever there is. */
-const takesAll = /\bselect\b[^()]*\*|^\s*(?:from|source)\b(?!.*\|\s*(?:keep|stats|fields)\b)/is
+/** Of ES|QL and PPL, a statement that says of no field that it is kept. */
+const keepsAll = /^\s*(?:from|source)\b(?!.*\|\s*(?:keep|stats|fields)\b)/is
+
+/** Whether a statement takes whatever there is: a star behind a `select` without a bracket between. */
+function takesAll(text: string): boolean {
+  const isAll = (part: string): boolean => {
+    const at = part.search(/\bselect\b/i)
+    return at >= 0 && part.includes('*', at)
+  }
+  return keepsAll.test(text) || text.split(/[()]/).some(isAll)
+}
 
 /** Parameters with which rows come without names, or with others: Airtable, CKAN, Datasette, Druid, Solr, ClickHouse. */
 const shapes: readonly (readonly [name: RegExp, value: RegExp])[] = [
@@ -76,7 +85,7 @@ export function hidesNames(
   const statements = [...members, ...documents.flatMap(memberTexts)].filter(([name]) => name === 'query')
   if (sequences.test(path))
     return statements.some(([, text]) => [...text.matchAll(joinedBy)].some(([, by = '']) => isNamed(by)))
-  return tabled.test(path) && statements.some(([, text]) => takesAll.test(text) || isNamed(text))
+  return tabled.test(path) && statements.some(([, text]) => takesAll(text) || isNamed(text))
 }
 
 /** A body in a parameter. */
