@@ -66,7 +66,8 @@ const other =
   /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b)/iu
 /** What holds a query: `copy (select …) to stdout`, `declare c cursor for select …`, `create view x as select …`. */
 const holder =
-  /^\s?(?:copy\s?\(|declare\s.{1,200}?\sfor|(?:create|replace)\s.{1,300}?\sas|prepare\s.{1,200}?\sas|insert\s.{0,50}?(?:into|overwrite)\s.{1,2000}?|use\s\S{1,200})[\s(]*\b(?:select|with)\b.*\bfrom\b/iu
+  /^\s?(?:copy\s?\(|declare\s.{1,200}?\sfor\b|(?:create|replace)\s.{1,300}?\sas\b|prepare\s.{1,200}?\sas\b|insert\s(?:ignore\s)?(?:into|overwrite)\s.{1,500}?(?=[\s)(]select\b)|use\s\S{1,200})[\s()]{0,20}\b(?:select|with)\b/i
+const hasSource = /\bfrom\b/i
 const select = /^[\s(;]*(?:explain\b[^(]{0,40}?)?select\b(.*)$/i
 /** In these the columns of one query are called as those of another, or anything. */
 const renamesAll = /\b(?:union|intersect|except|unpivot)\b|\(\s?select\b/i
@@ -81,7 +82,7 @@ function renamesInSql(text: string, isMasked: (name: string) => boolean, hasNoSo
 
 function renamesInOne(text: string, isMasked: (name: string) => boolean, hasNoSource: boolean): boolean {
   const names = (part: string): boolean => wordsIn(part).some(isMasked)
-  if (other.test(text) || holder.test(text)) return names(text)
+  if (other.test(text) || (holder.test(text) && hasSource.test(text))) return names(text)
   const [, selected] = select.exec(text) ?? []
   if (selected === undefined) return false
   const [list, rest] = cutAtFrom(selected)

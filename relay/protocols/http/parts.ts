@@ -11,30 +11,29 @@ export interface Part {
 
 /** The parts between lines that begin with two dashes, and those between the lines that are said to be between them. */
 export function partsIn(text: string, boundary: string | undefined): readonly Part[] {
-  const any = partsBetween(text, '\n--')
-  return boundary === undefined ? any : [...any, ...partsBetween(text, `\n--${boundary}`)]
+  const any = cut(text, '\n--')
+  const said = boundary === undefined ? any : cut(text, `\n--${boundary}`)
+  // Each of these lines is one of those: where there are as many they are the same.
+  return (said.length === any.length ? any : [...any, ...said]).flatMap(partsOf)
 }
 
-function partsBetween(text: string, line: string): Part[] {
-  return `\n${text}`
-    .split(line)
-    .slice(1)
-    .flatMap(part => {
-      const end = /\r?\n\r?\n/.exec(part)
-      if (end === null) return []
-      return partOf(part.slice(0, end.index), part.slice(end.index + end[0].length).replace(/\r$/, ''))
-    })
+const cut = (text: string, line: string): string[] => `\n${text}`.split(line).slice(1)
+
+function partsOf(text: string): Part[] {
+  const end = /\r?\n\r?\n/.exec(text)
+  if (end === null) return []
+  return named(text.slice(0, end.index), text.slice(end.index + end[0].length).replace(/\r$/, ''))
 }
 
-const named = /[;\s]name\*?\s*=\s*(?:[\w-]+'[^']{0,20}')?["']?([^"';\r\n]{0,200})/gi
+const nameOf = /[;\s]name\*?\s*=\s*(?:[\w-]+'[^']{0,20}')?["']?([^"';\r\n]{0,200})/gi
 /** Each is looked at with all of the content; more are one. */
 const MAX_NAMES = 2
 const MAX_HEAD_LENGTH = 16 * 1024
 
 /** Some readers join lines, undo backslashes and transfer encodings, or take blanks where none should be; and of two names any. */
-function partOf(written: string, content: string): Part[] {
+function named(written: string, content: string): Part[] {
   const head = written.slice(0, MAX_HEAD_LENGTH).replaceAll(/\r?\n[ \t]+|\\/g, found => (found === '\\' ? '' : ' '))
-  const names = [...head.matchAll(named)].map(([, name = '']) => name.trim())
+  const names = [...head.matchAll(nameOf)].map(([, name = '']) => name.trim())
   const [, encoding = ''] = /\ncontent-transfer-encoding\s*:\s*(base64|quoted-printable)/i.exec(head) ?? []
   const it = undone(content, encoding.toLowerCase())
   const read = names.length === 0 || names.length > MAX_NAMES ? [names.join(' ')] : names

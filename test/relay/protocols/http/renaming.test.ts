@@ -390,6 +390,7 @@ t.test('what is in parts, as the readers of parts have it', t => {
     parts(`${disposition}"select"\r\nContent-Transfer-Encoding: base64`, Buffer.from('vin as v').toString('base64')),
     parts(`${disposition}"select"\r\nContent-Transfer-Encoding: quoted-printable`, 'v=69n as=\r\n v'),
     parts(`${disposition}"query"`, 'select vin /*\n--x\nA: b\n\n*/ as v from cars'),
+    parts(`${disposition}"query"`, 'select vin /*\n--x\n*/ as v from cars'),
   ])
   passes(t, [
     parts(`${disposition}"data"`, '{"vin":"x"}'),
@@ -419,5 +420,16 @@ t.test('statements and documents that are sent as forms, as curl does without a 
     json({ query: 'insert the vin into the form, then select it' }),
     json({ sql: 'begin; select vin from cars; commit' }),
   ])
+  t.end()
+})
+
+t.test('a long statement of which each word could begin one is looked through once', t => {
+  const words = 'select '.repeat(140_000)
+  passes(t, [
+    json({ query: words }, '/_sql'),
+    json({ query: `insert into x ${words}` }),
+    json({ query: `create x as ${words}` }),
+  ])
+  refused(t, [json({ query: `${words} * from cars` }, '/_sql')])
   t.end()
 })
