@@ -186,8 +186,14 @@ export class Exchange {
   #send(head: ReadHead, content: ReadContent, { command }: Decidable, verdict: Verdict, following: Following): void {
     const { session, upstream } = this.#connection
     const [number = 0] = verdict.commands
-    const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void =>
-      session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
+    const observe = (status: string, bytes: number, firstByteAtMs: number | undefined): void => {
+      try {
+        session.gate.observe({ command: number, rows: undefined, bytes, firstByteAtMs, status })
+      } catch (thrown) {
+        // Of a disk that takes nothing any more; in the middle of an answer nobody else is there to be told.
+        this.#connection.end(asGateError(thrown))
+      }
+    }
     if (this.#asker.gone !== undefined) {
       observe('cancelled', 0, undefined)
       throw this.#asker.gone
