@@ -11,14 +11,14 @@ import { type AddressInfo, connect, createServer as createTcp, type Server as Ne
 import type { Duplex } from 'node:stream'
 import type { TlsOptions } from 'node:tls'
 import type { ApprovalGuard } from '@gate/agent/approvals/guard'
+import { responseSink } from '@gate/agent/connectors/http/response'
 import { connectorFor } from '@gate/agent/connectors/registry'
 import { httpFaults, httpTarget } from '@gate/agent/http-target'
-import { pairsOf } from '@gate/relay/protocols/http/fields'
+import { lowerPairsOf, pairsOf } from '@gate/relay/protocols/http/fields'
 import { RequestBody } from '@gate/relay/protocols/http/request-body'
 import { spelled, spellingOf } from '@gate/relay/protocols/http/spelling'
 import { Upstream } from '@gate/relay/protocols/http/upstream'
 import type { TargetStream } from '@gate/relay/protocols/protocol'
-import { sendHead } from '@gate/shared/answer-head'
 import { GateError } from '@gate/shared/errors'
 import { forHandshake } from '@gate/shared/http-frames'
 import { join, socketPort } from '@gate/shared/port'
@@ -147,44 +147,29 @@ function passOn(
 ): void {
   const { method = '', url = '', headers, rawHeaders } = request
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-  let drained = (): void => {}
-  response.on('drain', () => drained())
+  const sink = responseSink(response)
   way.send(
     {
       method,
       path: url,
-      fields: pairsOf(rawHeaders).map(([name, value]) => [name.toLowerCase(), value]),
+      fields: lowerPairsOf(rawHeaders),
       spelling: spellingOf(rawHeaders),
       body: hasBody ? new RequestBody(request, undefined) : undefined,
     },
     { actions: [], approvals: [] },
     {
       head: ({ status, phrase, fields, spelling }, resume) => {
-        drained = resume
-        response.sendDate = false
-        response.writeHead(status, phrase, spelled(fields, spelling))
-        sendHead(response)
+        sink.onDrain = resume
+        sink.head(status, phrase, spelled(fields, spelling))
       },
-      data: chunk => response.write(chunk),
-      end: trailers => {
-        if (trailers.length > 0) response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
-        response.end()
-      },
+      data: chunk => sink.data(chunk),
+      end: trailers => sink.end(trailers.flat()),
       fail: error => {
         failed(error)
-        if (response.headersSent) return void response.destroy()
-        const body = JSON.stringify({ code: error.code, message: error.message, hint: error.hint })
-        const fields = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-        response.writeHead(statusOf(error), { ...fields, 'gate-error': error.code }).end(body)
+        sink.fail(error)
       },
     },
   )
-}
-
-/** As the relay answers. */
-function statusOf({ code }: GateError): number {
-  if (code === 'ERR_GATE_TIMEOUT') return 504
-  return code === 'ERR_GATE_LIMIT' ? 503 : 502
 }
 
 /** Everything of a service's own error, as the connector answers it. */

@@ -1,12 +1,9 @@
 // What an agent may send in answer to one request, held to what it said: a client would take what is too much for another answer.
 import { GateError } from '@gate/shared/errors'
 import type { AnswerLines } from '@gate/shared/http-frames'
-import type { FieldList } from './fields.ts'
-import { spellingOf } from './spelling.ts'
-import type { AnswerHandler, AnswerHead } from './way.ts'
-
-const NO_CONTENT = 204
-const NOT_MODIFIED = 304
+import { type FieldList, firstOf, lowerPairsOf } from './fields.ts'
+import { hasBody } from './plan.ts'
+import { type AnswerHandler, answerHeadOf } from './way.ts'
 
 export class AskedAnswer {
   readonly #method: string
@@ -29,8 +26,8 @@ export class AskedAnswer {
   head(said: AnswerLines): void {
     if (this.#isBegun) throw new GateError('ERR_GATE_PROTOCOL', 'a second head of one answer')
     this.#isBegun = true
-    const head = readHead(said)
-    this.#hasBody = this.#method !== 'HEAD' && head.status !== NO_CONTENT && head.status !== NOT_MODIFIED
+    const head = answerHeadOf(said.status, said.phrase, said.fields)
+    this.#hasBody = hasBody(this.#method, head.status, undefined)
     if (this.#hasBody) this.#leftBytes = contentLength(head.fields)
     this.#handler.head(head, this.#resume)
   }
@@ -54,7 +51,7 @@ export class AskedAnswer {
   }
 
   end(trailers: readonly string[]): void {
-    this.#handler.end(pairs(trailers))
+    this.#handler.end(lowerPairsOf(trailers))
   }
 
   fail(cause: GateError): void {
@@ -62,20 +59,9 @@ export class AskedAnswer {
   }
 }
 
-/** One character for each byte, as node writes them. */
-function readHead({ status, phrase, fields }: AnswerLines): AnswerHead {
-  return { status, phrase, fields: pairs(fields), spelling: spellingOf(fields) }
-}
-
-function pairs(raw: readonly string[]): FieldList {
-  const fields: [string, string][] = []
-  for (let at = 0; at + 1 < raw.length; at += 2) fields.push([(raw[at] ?? '').toLowerCase(), raw[at + 1] ?? ''])
-  return fields
-}
-
 /** A second one is refused with the fields. */
 function contentLength(fields: FieldList): number | undefined {
-  const said = fields.find(([name]) => name === 'content-length')?.[1]
+  const said = firstOf(fields, 'content-length')
   if (said === undefined) return undefined
   if (!/^\d{1,15}$/.test(said)) throw new GateError('ERR_GATE_PROTOCOL', 'the length of an answer is none')
   return Number(said)

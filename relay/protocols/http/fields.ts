@@ -45,6 +45,18 @@ export function pairsOf(raw: readonly string[]): FieldList {
   return raw.flatMap((name, at) => (at % 2 === 0 ? [[name, raw[at + 1] ?? ''] as const] : []))
 }
 
+/** The same with the names in lower case, as a FieldList of a request or an answer has them. */
+export function lowerPairsOf(raw: readonly string[]): FieldList {
+  const fields: [string, string][] = []
+  for (let at = 0; at + 1 < raw.length; at += 2) fields.push([(raw[at] ?? '').toLowerCase(), raw[at + 1] ?? ''])
+  return fields
+}
+
+/** The value of the first field of a name, which is in lower case. */
+export function firstOf(fields: FieldList, name: string): string | undefined {
+  return fields.find(([each]) => each === name)?.[1]
+}
+
 export class Fields {
   readonly list: FieldList
   readonly #first = new Map<string, string>()

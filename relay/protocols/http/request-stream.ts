@@ -14,7 +14,7 @@ import {
 import type { Declaration } from '../machine.ts'
 import type { TargetStream } from '../protocol.ts'
 import { AskedAnswer } from './asked-answer.ts'
-import type { FieldList } from './fields.ts'
+import { type FieldList, firstOf } from './fields.ts'
 import { spelled } from './spelling.ts'
 import type { Abort, AnswerHandler, SentRequest } from './way.ts'
 
@@ -30,7 +30,7 @@ function ofAgent(error: GateError): GateError {
 /** Undefined where only the end of it will tell. */
 function lengthOf(body: SentRequest['body'], fields: FieldList): number | undefined {
   if (body === undefined || Buffer.isBuffer(body)) return body?.length ?? 0
-  const said = fields.find(([name]) => name === 'content-length')?.[1]
+  const said = firstOf(fields, 'content-length')
   return said === undefined ? undefined : Number(said)
 }
 

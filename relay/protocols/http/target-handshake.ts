@@ -1,9 +1,9 @@
 // A handshake as it goes to the target, and what the target says to it.
 import type { IncomingMessage } from 'node:http'
 import { errorFromBody, GateError } from '@gate/shared/errors'
-import { type FieldList, pairsOf } from './fields.ts'
-import { respelled, type Spelling, spellingOf } from './spelling.ts'
-import type { AnswerHead } from './way.ts'
+import type { FieldList } from './fields.ts'
+import { respelled, type Spelling } from './spelling.ts'
+import { type AnswerHead, answerHeadOf } from './way.ts'
 
 /** An answer instead of a WebSocket is passed on with a body up to this length, */
 const MAX_REFUSAL_BYTES = 64 * 1024
@@ -52,8 +52,7 @@ export function chosenBy({ headers }: IncomingMessage, protocols: readonly strin
 
 /** What an answer says, whatever it is. */
 export function saidBy({ statusCode = 0, statusMessage = '', rawHeaders }: IncomingMessage): AnswerHead {
-  const fields = pairsOf(rawHeaders).map(([name, value]) => [name.toLowerCase(), value] as const)
-  return { status: statusCode, phrase: statusMessage, fields, spelling: spellingOf(rawHeaders) }
+  return answerHeadOf(statusCode, statusMessage, rawHeaders)
 }
 
 /** An answer that is no WebSocket. @throws {GateError} what the agent could not do. */

@@ -1,8 +1,8 @@
 // What goes to a target, and what comes back of it.
 import type { Readable } from 'node:stream'
 import type { GateError } from '@gate/shared/errors'
-import type { FieldList } from './fields.ts'
-import type { Spelling } from './spelling.ts'
+import { type FieldList, lowerPairsOf } from './fields.ts'
+import { type Spelling, spellingOf } from './spelling.ts'
 
 export interface SentRequest {
   readonly method: string
@@ -19,6 +19,11 @@ export interface AnswerHead {
   readonly phrase: string
   readonly fields: FieldList
   readonly spelling: Spelling
+}
+
+/** A head whose fields are names and values in turn, one character for each byte, as node writes them. */
+export function answerHeadOf(status: number, phrase: string, raw: readonly string[]): AnswerHead {
+  return { status, phrase, fields: lowerPairsOf(raw), spelling: spellingOf(raw) }
 }
 
 /** Ends a request that nobody waits for any more. */
