@@ -5,7 +5,7 @@ import { signedDecision } from './approval.ts'
 import { errorFromBody, GateError } from './errors.ts'
 
 /** Raised when an older peer could misunderstand; peers of another version are refused with a clear text. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 
 /** A control message is small; anything above is an attack or a defect. */
 export const MAX_CONTROL_BYTES = 64 * 1024

@@ -3,14 +3,12 @@ import { asGateError, type ErrorBody, type ErrorCode, errorFromBody, GateError }
 import { MAX_CONTROL_BYTES, MAX_TEXT_LENGTH, parseStreamMessage, type StreamMessage } from '../messages.ts'
 import { Inbox, type Port, UNIT_OVERHEAD_BYTES } from '../port.ts'
 import { Queue } from '../queue.ts'
-import { CLOSE_GRACE_MS, MAX_FRAME_BYTES, WINDOW_BYTES } from './limits.ts'
+import { CLOSE_GRACE_MS, MAX_FRAME_BYTES, MAX_WINDOW_BYTES, WINDOW_BYTES } from './limits.ts'
 import { Mailbox } from './mailbox.ts'
-
-/** Credit is given back in pieces of this, so that few frames are spent on it. */
-const CREDIT_STEP_BYTES = WINDOW_BYTES / 4
+import { ReceiveWindow, type Way } from './window.ts'
 
 /** What a channel needs of the tunnel that it is in. */
-export interface Carrier {
+export interface Carrier extends Way {
   /** False when nothing can be sent any more. */
   readonly open: boolean
   sendData(channel: number, bytes: Buffer): void
@@ -50,9 +48,7 @@ export class Channel implements Port<Buffer> {
   readonly #pending = new Queue<Buffer | string>()
   /** What the other side still lets us send. The last piece may go below zero. */
   #credit = WINDOW_BYTES
-  /** Received and not given back as credit, read or not. */
-  #owed = 0
-  #read = 0
+  readonly #window: ReceiveWindow
   #blocked: Promise<void> | undefined
   #unblock: () => void = () => {}
   #endSent = false
@@ -79,6 +75,7 @@ export class Channel implements Port<Buffer> {
     this.#carrier = carrier
     this.#id = id
     this.#lost = lost
+    this.#window = new ReceiveWindow(carrier)
     // It is bounded by the credit.
     const go = (): void => {}
     this.#inbox = new Inbox<Buffer>(Number.POSITIVE_INFINITY, go, go, bytes => this.#giveBack(bytes))
@@ -152,9 +149,7 @@ export class Channel implements Port<Buffer> {
   /** Takes bytes of the other side. @throws {GateError} ERR_GATE_PROTOCOL when it sends more than it may. */
   receive(bytes: Buffer): void {
     if (this.#endReceived) return this.destroy(new GateError('ERR_GATE_PROTOCOL', 'bytes after the end of a stream'))
-    this.#owed += costOf(bytes)
-    if (this.#owed > WINDOW_BYTES + MAX_FRAME_BYTES + UNIT_OVERHEAD_BYTES)
-      throw new GateError('ERR_GATE_PROTOCOL', 'a stream got more bytes than it had room for')
+    this.#window.receive(costOf(bytes))
     if (bytes.length > 0) this.#inbox.push(this.#inbox.isAwaited ? bytes : alone(bytes))
     else this.#giveBack(bytes)
   }
@@ -171,7 +166,7 @@ export class Channel implements Port<Buffer> {
   /** The other side has room for more. @throws {GateError} ERR_GATE_PROTOCOL when it gives what it never got. */
   allow(bytes: number): void {
     this.#credit += bytes
-    if (this.#credit > WINDOW_BYTES) throw new GateError('ERR_GATE_PROTOCOL', 'a stream got credit for nothing')
+    if (this.#credit > MAX_WINDOW_BYTES) throw new GateError('ERR_GATE_PROTOCOL', 'a stream got credit for nothing')
     this.#sendPending()
   }
 
@@ -219,11 +214,9 @@ export class Channel implements Port<Buffer> {
   }
 
   #giveBack(bytes: Buffer): void {
-    this.#read += costOf(bytes)
-    if (this.#read < CREDIT_STEP_BYTES || this.#left || this.#endReceived) return
-    this.#owed -= this.#read
-    this.#carrier.sendCredit(this.#id, this.#read)
-    this.#read = 0
+    if (this.#left || this.#endReceived) return
+    const credit = this.#window.read(costOf(bytes))
+    if (credit > 0) this.#carrier.sendCredit(this.#id, credit)
   }
 
   #tellFailure(): void {
@@ -255,6 +248,7 @@ export class Channel implements Port<Buffer> {
     this.#left = true
     this.#endSent = true
     this.#pending.clear()
+    this.#window.close()
     this.#unblock()
     this.#carrier.forget(this.#id)
     this.#resolveClosed()

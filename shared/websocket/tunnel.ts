@@ -5,8 +5,9 @@ import { asGateError, type ErrorCode, GateError } from '../errors.ts'
 import { packStreamMessage, parseStreamMessage, type StreamMessage } from '../messages.ts'
 import { type Carrier, Channel } from './channel.ts'
 import { FramePacker, FrameReader, HEADER_BYTES, type Kind, MAX_CHANNEL_ID } from './frames.ts'
-import { MAX_CHANNELS, MAX_UNTAKEN_BYTES, SEND_HIGH_WATER_BYTES } from './limits.ts'
+import { MAX_CHANNELS, MAX_TUNNEL_GROWN_BYTES, MAX_UNTAKEN_BYTES, SEND_HIGH_WATER_BYTES } from './limits.ts'
 import { closeSocket, Liveness } from './liveness.ts'
+import { Growth, growthOfProcess } from './window.ts'
 
 /** What is packed is sent at once when it is so much, and at the end of the turn otherwise. */
 const FLUSH_BYTES = 64 * 1024
@@ -29,6 +30,7 @@ export class Tunnel implements Carrier {
   readonly #packer = new FramePacker()
   readonly #reader = new FrameReader()
   readonly #liveness: Liveness
+  readonly growth = new Growth(MAX_TUNNEL_GROWN_BYTES, growthOfProcess)
   #flushing = false
   #full = false
   /** What was sent since it is full, beside data: nobody waits for room with that. */
@@ -60,6 +62,10 @@ export class Tunnel implements Carrier {
   /** When the other side was last heard of, by `performance.now()`. */
   get heardMs(): number {
     return this.#liveness.heardMs
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#liveness.roundTripMs
   }
 
   get open(): boolean {

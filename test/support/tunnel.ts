@@ -92,13 +92,17 @@ export interface TunnelPair extends Pair<Tunnel> {
   channel(): Promise<{ readonly near: Channel; readonly far: Channel }>
 }
 
-/** Two tunnels that are each other's other side: `near` dialled, `far` was accepted. */
-export async function openTunnel(nearLost: ErrorCode, farLost: ErrorCode): Promise<TunnelPair> {
+/** Two tunnels that are each other's other side: `near` dialled, `far` was accepted, over `way` where one is given. */
+export async function openTunnel(
+  nearLost: ErrorCode,
+  farLost: ErrorCode,
+  way: (url: string) => Promise<string> = async url => url,
+): Promise<TunnelPair> {
   const taking: ((channel: Channel) => void)[] = []
   const opened = (channel: Channel): void => taking.shift()?.(channel)
   const pair = await open(
     (acceptor, request, socket, head) => acceptor.tunnel(request, socket, head, { lost: farLost, opened }),
-    url => dialTunnel(url, { lost: nearLost }, dialOptions),
+    async url => dialTunnel(await way(url), { lost: nearLost }, dialOptions),
   )
   const channel = async (): Promise<{ near: Channel; far: Channel }> => {
     const far = new Promise<Channel>(resolve => taking.push(resolve))
@@ -109,8 +113,8 @@ export async function openTunnel(nearLost: ErrorCode, farLost: ErrorCode): Promi
 }
 
 /** As between gate connect and the relay. */
-export const tunnels = (): ReturnType<typeof openTunnel> =>
-  openTunnel('ERR_GATE_RELAY_UNREACHABLE', 'ERR_GATE_CANCELLED')
+export const tunnels = (way?: (url: string) => Promise<string>): ReturnType<typeof openTunnel> =>
+  openTunnel('ERR_GATE_RELAY_UNREACHABLE', 'ERR_GATE_CANCELLED', way)
 
 /** The two sides of a channel that is alone in its tunnel. */
 export async function tunnel(): Promise<Pair<Channel>> {
