@@ -80,12 +80,13 @@ export function plansOf(
     const numbers = verdict.commands.slice(next, next + count)
     const obligations = verdict.obligations[next] ?? []
     const { masking, sensitive, looksUp } = masks.of(statement, obligations, catalog)
+    const { held } = statement
     const counted = countsRows(statement, obligations) ? numbers[0] : undefined
     next += count
     return {
       basis,
       commands: numbers,
-      masking,
+      masking: held === undefined ? masking : masking && { ...masking, held },
       sensitive,
       looksUp,
       ...changesOf(statement, commands[index] ?? []),

@@ -298,7 +298,9 @@ export class Decider implements Answering<Buffer, Question, Answer> {
     if (resolved === 'unsure') return { kind: 'again' }
     const { parameters, uninspectedBytes, searchPath } = question
     const sent = { command: prepared.text, types: prepared.parameterTypes, parameters, uninspectedBytes, searchPath }
-    return this.#judging.decide(this.#inUtf8(resolved, question.parameters), sent, tell, signal)
+    const { held } = prepared
+    const read = held === undefined ? resolved : resolved.map(each => ({ ...each, held }))
+    return this.#judging.decide(this.#inUtf8(read, question.parameters), sent, tell, signal)
   }
 
   /** The fast path: a function by its OID. What it reads, only its name says. */

@@ -39,7 +39,16 @@ export interface MaskingContext {
   readonly hasStrangers?: boolean
   /** What was decided before the statement was judged once more: what is masked by it stays masked. */
   readonly before?: MaskingContext | undefined
+  /** The rows are those of a cursor WITH HOLD: what was masked of them when it was declared stays masked. */
+  readonly held?: HeldMasks | undefined
 }
+
+/** What says which columns of a result are masked. */
+export interface ShownMasks extends Pick<MaskingContext, 'computed' | 'key'> {
+  readonly columns: Pick<MaskedColumns, 'mask' | 'knows' | 'isMasked' | 'isOpaque'>
+}
+
+export type HeldMasks = readonly ShownMasks[]
 
 const none: ReadonlySet<number> = new Set()
 
@@ -49,22 +58,28 @@ export function rowMask(
   context: MaskingContext,
   own: ReadonlySet<number> = none,
 ): RowMask | undefined {
-  const { before } = context
-  const masks = fields.map((field, index) => {
-    const mask = maskIn(field, index, fields.length, context, own)
-    const other = before === undefined ? undefined : maskIn(field, index, fields.length, before, own)
-    return stricter(mask, other) ?? context.detecting?.(field)
-  })
+  const all = shownIn(context)
+  const masks = fields.map(
+    (field, index) =>
+      all.map(each => maskIn(field, index, fields.length, each, own)).reduce(stricter) ?? context.detecting?.(field),
+  )
   return masks.some(mask => mask !== undefined) ? masks : undefined
 }
+
+/** Everything by which it was decided over. */
+const shownIn = (context: MaskingContext): readonly ShownMasks[] => [
+  context,
+  ...(context.held ?? []),
+  ...(context.before === undefined ? [] : shownIn(context.before)),
+]
 
 const maskIn = (
   field: Field,
   index: number,
   count: number,
-  context: MaskingContext,
+  shown: ShownMasks,
   own: ReadonlySet<number>,
-): ValueMask | undefined => fieldMask(field, fedMask(context.computed, index, count), context, own)
+): ValueMask | undefined => fieldMask(field, fedMask(shown.computed, index, count), shown, own)
 
 /** Of two masks one that shows nothing of a value, if either does. */
 const stricter = (one: ValueMask | undefined, other: ValueMask | undefined): ValueMask | undefined =>
@@ -79,7 +94,7 @@ function fedMask(computed: ComputedColumns, index: number, count: number): FedMa
 function fieldMask(
   field: Field,
   fed: FedMask | 'redact' | undefined,
-  { columns, key }: MaskingContext,
+  { columns, key }: ShownMasks,
   own: ReadonlySet<number>,
 ): ValueMask | undefined {
   // A whole row is described as column 0 of its table.
@@ -100,7 +115,7 @@ function valueMasked(mask: ColumnMask | undefined, { typeOid, format }: Field, k
   return valueMask(mask.mask, typeOid, format, key)
 }
 
-function isClearRow(tableOid: number, columns: MaskedColumns, own: ReadonlySet<number>): boolean {
+function isClearRow(tableOid: number, columns: ShownMasks['columns'], own: ReadonlySet<number>): boolean {
   return (own.has(tableOid) || columns.knows(tableOid)) && !columns.isMasked(tableOid)
 }
 

@@ -93,7 +93,8 @@ function touchesMasked(facts: StatementFacts, masked: MaskedColumns): boolean {
   return relationsOf(facts, masked).some(relation => masked.isMasked(relation.oid))
 }
 
-function relationsOf(facts: StatementFacts, masked: MaskedColumns): readonly Relation[] {
+/** What a statement names, or is about without naming it. */
+export function relationsOf(facts: StatementFacts, masked: MaskedColumns): readonly Relation[] {
   return facts.parts
     .flatMap(part => [...part.reads, ...part.written])
     .flatMap(name => masked.catalog.resolve(name.schema, name.name))

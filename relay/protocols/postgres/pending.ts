@@ -4,7 +4,7 @@ import type { Declaration } from '../machine.ts'
 import type { StatementFacts } from './analysis/facts.ts'
 import type { ErrorFields } from './codec.ts'
 import type { CopyOut } from './copy-out.ts'
-import type { MaskingContext, RowMask } from './mask.ts'
+import type { HeldMasks, MaskingContext, RowMask } from './mask.ts'
 import type { TextGuard } from './texts.ts'
 import type { Failing } from './unreadable.ts'
 
@@ -22,6 +22,8 @@ export interface Prepared {
    * where nothing can make it wrong.
    */
   stands?: (() => boolean) | undefined
+  /** Where it is a cursor WITH HOLD, what was masked of its rows when it was declared. */
+  readonly held?: HeldMasks | undefined
   /** Where a portal's name stands for it, what was bound. */
   readonly bound?: Bound
 }

@@ -4,6 +4,7 @@ import type { Lineage } from './analysis/lineage.ts'
 import type { RelationName } from './analysis/objects.ts'
 import { identityPartsOf } from './analysis/parts.ts'
 import { plainText } from './analysis/recordable.ts'
+import type { HeldMasks } from './mask.ts'
 import { isAscii } from './names.ts'
 import type { Prepared } from './pending.ts'
 import type { NameLookup } from './questions.ts'
@@ -20,6 +21,8 @@ export interface Resolved {
   readonly unknown: { readonly kind: 'statement' | 'portal'; readonly name: string } | undefined
   /** A relation that there is not, which is why it must not run. */
   readonly absent?: RelationName | undefined
+  /** It goes on with a cursor WITH HOLD: what was masked of its rows when it was declared. */
+  readonly held?: HeldMasks | undefined
   /** What a name stands for that an earlier message defined: nothing in this one says it. */
   readonly meaning?: { readonly name: string; readonly prepared: Prepared }
 }
@@ -72,7 +75,9 @@ export function resolve(
       if (prepared?.facts === undefined) resolved.push({ ...unknownName(kind, naming.name), text: plain.text, facts })
       else {
         const effective = combine(facts, meaningOf(prepared.facts))
-        resolved.push({ ...plain, effective, ...(here === undefined && { meaning: { name: naming.name, prepared } }) })
+        const { held } = prepared
+        const meant = here === undefined && { held, meaning: { name: naming.name, prepared } }
+        resolved.push({ ...plain, effective, ...meant })
       }
     } else resolved.push(plain)
   }

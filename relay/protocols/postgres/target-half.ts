@@ -4,6 +4,7 @@ import { readCommandTag } from './bodies.ts'
 import { type ClientHalf, outOfCopy } from './client-half.ts'
 import { A, C, c, D, d, E, G, H, I, IDLE, LARGE, N, n, one, S, s, T, t, three, two, V, Z } from './codec.ts'
 import { Counting } from './counting.ts'
+import { heldMasks } from './held-cursors.ts'
 import type { Inbound } from './inbound.ts'
 import { asksAgain } from './judged-again.ts'
 import type { Entry, StatementPlan } from './pending.ts'
@@ -252,8 +253,11 @@ export class TargetHalf {
   }
 
   #done(plan: StatementPlan | undefined): void {
-    this.#shared.names.apply(plan?.naming, plan?.defines)
-    if (plan?.endsTransaction === true) this.#shared.names.transactionEnded()
+    if (plan === undefined) return
+    const { naming, defines, endsTransaction } = plan
+    const held = heldMasks(plan)
+    this.#shared.names.apply(naming, held === undefined ? defines : defines && { ...defines, held })
+    if (endsTransaction) this.#shared.names.transactionEnded()
   }
 
   /** Commands that are on their way already are told of at the end of their own transaction. */
