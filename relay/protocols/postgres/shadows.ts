@@ -35,9 +35,22 @@ export function shadowRefusal(facts: StatementFacts, masked: MaskedColumns): str
   )
   if (node === 'ViewStmt' && carries)
     return `columns are masked for you, and triggers write what is masked to ${name}, which would carry it to other tables now`
+  const keeping = node === 'ViewStmt' ? keepingRefusal(name, masked) : undefined
+  if (keeping !== undefined) return keeping
   if (isAnew(name, catalog) && isSaid(name, catalog) && isNamedByMasks(name, obligations))
     return `columns are masked for you, and triggers write what is masked to a table called ${name}, which would have other columns now`
   return undefined
+}
+
+/** Materialized views, and columns of rows, keep what a view showed: of another one nothing would say that it is masked. */
+function keepingRefusal(name: string, masked: MaskedColumns): string | undefined {
+  const { catalog } = masked
+  if (!catalog.resolve(undefined, name).some(({ oid }) => masked.isMasked(oid))) return undefined
+  const keeping = [...catalog.withDependents([name])]
+    .filter(each => each !== name)
+    .flatMap(each => catalog.resolve(undefined, each))
+    .find(({ oid, kind }) => kind !== 'v' && masked.isMasked(oid))
+  return keeping && `columns are masked for you, and ${keeping.name} keeps rows that ${name} showed`
 }
 
 function isBesideOthers({ name, schema, temporary, moved }: Making, catalog: Catalog): boolean {

@@ -1,4 +1,4 @@
-// Cursors WITH HOLD: after COMMIT nothing locks what their rows come from, and when they are fetched their text may name something else.
+// Rows that are kept while what their names mean becomes something else: of cursors WITH HOLD, materialized views, columns of rows.
 import t from 'tap'
 import { errors, query, said } from '../support/messages.ts'
 import { run, Talk } from '../support/talk.ts'
@@ -81,4 +81,36 @@ t.test('rows of a cursor WITH HOLD stay masked as they were when it was declared
   )
   t.match(await say(talk, query('fetch 1 from k')), 'note 1', 'a cursor of what its transaction made')
   for (const each of [talk, other]) each.close()
+})
+
+t.test('a view whose rows are kept is not replaced by somebody from whom it is masked', async t => {
+  const kept = `${setup} ${seen};
+create materialized view list as select id, shown from seen;
+create table marked (id int, row seen);
+insert into marked select id, s from seen s;
+create view outer_clear as select id, name from seen;
+create materialized view names as select name from outer_clear;
+create view loose as select id, email as shown from customers;
+`
+  await using world = await startWorld({ policy, sql: kept })
+  const carol = await world.person('carol')
+  await using gate = await carol.connect('prod-db')
+  const talk = await Talk.start(gate.port)
+  t.match(await talk.ask('table list'), '****')
+  t.match(await talk.ask(replaced), 'keeps rows that seen showed')
+  t.notMatch(await talk.ask('table list'), 'secret')
+  t.notMatch(await talk.ask('table marked'), 'secret')
+  await world.postgres.query('set role gate_service; drop materialized view list', 'app')
+  t.match(await talk.ask(replaced), 'keeps rows that seen showed', 'rows in a column are kept as well')
+
+  const clear = 'create or replace view outer_clear as select id, name from seen where id < 5'
+  for (const text of [
+    clear,
+    clear
+      .replaceAll('outer_clear', 'loose')
+      .replace('name from seen', 'note from notes')
+      .replace('note', 'note as shown'),
+  ])
+    t.equal(await talk.ask(text), '', text)
+  talk.close()
 })
