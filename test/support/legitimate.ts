@@ -282,6 +282,7 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
     'alter table audit_log add column customer_id int references customers (id)',
     'create index if not exists fresh_name on customers (name)',
     'create index if not exists fresh_lower on customers (lower(name)) where balance > 0',
+    "create index if not exists fresh_array on customers (name) where (name = any (array['a'::text, 'b'::text]))",
     'prepare p(int) as select * from customers where id = $1;; execute p(7);; deallocate p',
     "prepare p2(text) as select id from customers where email = $1;; execute p2('x');; execute p2('y')",
     'prepare p4(int) as select id, email from customers where id = $1;; explain (costs off) execute p4(7)',

@@ -35,9 +35,10 @@ export function referencedBy(name: string, content: JsonObject): readonly Refere
   }
 }
 
-/** Of these it is certain which columns they read. */
+/** Of these it is certain which columns they read: those that are named in them. */
 const plain: ReadonlySet<string> = new Set([
   ...['ColumnRef', 'A_Const', 'A_Expr', 'BoolExpr', 'NullTest', 'BooleanTest', 'TypeCast', 'CoalesceExpr', 'FuncCall'],
+  ...['A_ArrayExpr', 'CaseExpr', 'CaseWhen', 'MinMaxExpr', 'CollateClause', 'SQLValueFunction', 'NamedArgExpr'],
   ...['String', 'Integer', 'Float', 'List', 'TypeName'],
 ])
 

@@ -136,6 +136,8 @@ both(
     'create index if not exists i on customers (name, id desc) include (balance)',
     'create unique index on customers (lower(name), (balance + 1)) where customers.balance is not null and id in (1, 2)',
     'create index on twice (lower(plain)) where twice.plain is not null',
+    "create index on customers (id) where name = any (array['a'::text, 'b'::text])",
+    "create index on customers (greatest(name, 'a') collate \"C\") where case when balance > 0 then name <> 'a' else true end",
   ],
   {
     'create table t (e text references customers (email))':
@@ -165,6 +167,11 @@ both(
       /customers\.num_nulls may be a function of its row/,
     'create index on twice (id) where twice.to_jsonb is null': /twice\.to_jsonb may be a function of its row/,
     "create index on customers (id) where row(name, email) = row('a', 'b')": /are not followed/,
-    "create index on customers (id) where case when email > 'a' then true end": /are not followed/,
+    "create index on customers (id) where case when email > 'a' then true end":
+      /public\.customers\.email is masked for you/,
+    "create index on customers (id) where 'a' = any (array[name, email])": /public\.customers\.email is masked for you/,
+    'create index on customers (id) where name = any (array[customers::text])': /are not followed/,
+    'create index on customers (id) where case customers.num_nulls when 1 then true end':
+      /customers\.num_nulls may be a function of its row/,
   },
 )
