@@ -40,6 +40,7 @@ insert into keyed select 'user' || i || '@secret.example', 'name ' || i from gen
 create domain area as box;
 create domain land as area;
 create table plots (id int primary key, password_hash box);
+create table edges (id int primary key, password_hash line);
 create table lands (id int primary key, password_hash land);
 create view hidden_xml as select table_to_xml('customers', true, false, '')::text t;
 create view hidden_stats as select tablename, attname, most_common_vals::text, histogram_bounds::text from pg_stats;
@@ -508,6 +509,7 @@ t.test('a person from whom columns are masked', async t => {
       "copy notes from '/etc/hostname'",
       // Boxes are compared by their area.
       "select id from plots where password_hash = box '((0,0),(2,3))'",
+      "select id from edges where line '{2e-6,0,0}' = password_hash",
       "select id from plots where (select password_hash from plots where id = 7) = box '((0,0),(2,3))'",
       "select (select password_hash from plots where id = 7) = box '((0,0),(2,3))'",
       "select id from notes where box '((0,0),(2,3))' in (select password_hash from plots)",

@@ -13,7 +13,7 @@ import type { Test } from 'tap'
 export const analyser = new Analyser(1024 * 1024, silentLog)
 
 /** OIDs in src/include/catalog/pg_type.dat. */
-const [TEXT, BOX, INT4RANGE, FLOAT8] = ['25', '603', '3904', '701']
+const [TEXT, BOX, LINE, INT4RANGE, FLOAT8] = ['25', '603', '628', '3904', '701']
 
 const tables: Readonly<Record<string, readonly string[]>> = {
   'public.customers': ['id', 'name', 'email', 'balance'],
@@ -27,7 +27,7 @@ const tables: Readonly<Record<string, readonly string[]>> = {
   'public.made': ['id', 'secret', 'first_letter'],
   'public.odd_table': ['id', 'odd'],
   'public.odd_secrets': ['id', 'odd', 'secret'],
-  'public.stays': ['id', 'span', 'rooms', 'plot', 'price'],
+  'public.stays': ['id', 'span', 'rooms', 'plot', 'price', 'edge'],
   'public.ruled': ['id'],
   // Views, with their definitions below.
   'public.plain_view': ['id', 'mail'],
@@ -103,7 +103,7 @@ export function rows(types: CatalogRows['types'] = []): CatalogRows {
     columns: names.flatMap(name =>
       (tables[name] ?? []).map((column, index) => [
         ...[oid(name), String(index + 1), column],
-        ({ span: INT4RANGE, plot: BOX, price: FLOAT8 } as Record<string, string>)[column] ?? TEXT,
+        ({ span: INT4RANGE, plot: BOX, price: FLOAT8, edge: LINE } as Record<string, string>)[column] ?? TEXT,
       ]),
     ),
     inherits: [[oid('public.child'), oid('public.parent')]],

@@ -122,10 +122,13 @@ const rounded: ReadonlySet<number> = new Set([
 /** Whether its text is its whole value; of types that somebody made of others nothing is said. */
 const isWholeAsText = ({ type }: Column): boolean => type !== undefined && !rounded.has(type)
 
-/** path, box and circle, and arrays of them. */
-const partlyCompared: ReadonlySet<number> = new Set([602, 603, 718, 1019, 1020, 719])
+/** path, box, circle, line and lseg, and arrays of them. */
+const partlyCompared: ReadonlySet<number> = new Set([602, 603, 718, 628, 601, 1019, 1020, 719, 629, 1018])
 
-/** Whether `=` is about all of its value: boxes and circles are compared by area, paths by points (src/backend/utils/adt/geo_ops.c). */
+/**
+ * Whether `=` is about all of its value: boxes and circles are compared by area, paths by points, and lines and segments are equal to what
+ * comes near enough (src/backend/utils/adt/geo_ops.c): with small numbers given, to all lines in a band.
+ */
 export const isComparedWhole = ({ type }: Column): boolean => type === undefined || !partlyCompared.has(type)
 
 /** Whether some column flows into both; what is shown of it does not matter. */

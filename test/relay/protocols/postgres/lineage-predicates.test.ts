@@ -65,6 +65,7 @@ both(
     "select id from (select id, price::text as p from stays) s where p = '1e+02'": used('WHERE'),
     "select id from stays where 'a' = any(rooms)": used('WHERE'),
     "select id from stays where plot = '(1,1),(0,0)'": used('WHERE'),
+    "select id from stays where '{2e-6,0,0}' = edge": used('WHERE'),
     "select id from notes where (select plot from stays where id = 'a') = '(1,1),(0,0)'": used('WHERE'),
     "select (select plot from stays where id = 'a') = '(1,1),(0,0)'": /stays\.plot is masked for you, and/,
     "select id from notes where '(1,1),(0,0)' in (select plot from stays)": used('WHERE'),
