@@ -121,9 +121,10 @@ export function catalogQueries(system: boolean) {
     where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjsubid > 0
       and (e.adnum <> d.refobjsubid
         or d.classid = d.refclassid and d.objid = d.refobjid and d.objsubid > 0 and d.objsubid <> d.refobjsubid)`,
+    // What a key WITHOUT OVERLAPS determines the server does not leave out of GROUP BY.
     keys: `select i.indrelid::text, k.attnum::text
     from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) with ordinality k(attnum, place)
-    where i.indisprimary and i.indimmediate and i.indisvalid and k.place <= i.indnkeyatts`,
+    where i.indisprimary and i.indimmediate and i.indisvalid and not i.indisexclusion and k.place <= i.indnkeyatts`,
     encoding: `select pg_catalog.current_setting('server_encoding')`,
     inherits: 'select inhrelid::text, inhparent::text from pg_catalog.pg_inherits',
     // Of what reads a whole row and a column of the same table PostgreSQL keeps the dependency on the column alone.
