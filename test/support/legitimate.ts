@@ -281,6 +281,7 @@ export const legitimate: Readonly<Record<string, readonly string[]>> = {
     'create table if not exists customers (id int primary key, name text, email text)',
     'alter table audit_log add column customer_id int references customers (id)',
     'create index if not exists fresh_name on customers (name)',
+    'create temp table picked (id int primary key) on commit drop;; insert into picked select id from customers where balance > 9;; select c.id, c.email from customers c join picked using (id) order by id',
     'create index if not exists fresh_lower on customers (lower(name)) where balance > 0',
     "create index if not exists fresh_array on customers (name) where (name = any (array['a'::text, 'b'::text]))",
     'prepare p(int) as select * from customers where id = $1;; execute p(7);; deallocate p',

@@ -112,7 +112,8 @@ export class FromItems {
     for (const use of item.conditions) this.#predicates.use(use, { sources, outer: scope.outer }, tables)
     const merged = this.#merged(item, left, right)
     const sure = [...merged, ...[...left.sure, ...right.sure].filter(column => !merged.some(isCalledAs(column)))]
-    const star = left.star === undefined || right.star === undefined ? undefined : sure
+    const isExact = [left, right].every(({ star }) => star !== undefined) && merged.every(isInBoth(left, right))
+    const star = isExact ? sure : undefined
     const mergedSource: Source[] =
       merged.length === 0
         ? []
@@ -131,10 +132,13 @@ export class FromItems {
   #merged(item: Extract<From, { kind: 'join' }>, left: FromItem, right: FromItem): readonly Column[] {
     const names = item.using === 'natural' ? inBoth(left.star, right.star) : (item.using ?? [])
     // A second column of a name in one of the sides the server would call ambiguous.
-    const isSure = (name: string): boolean => [left, right].every(({ sure }) => sure.some(isSurely(name)))
-    if (names === undefined || !names.every(isSure))
+    const isSure = (name: string): boolean => isInBoth(left, right)({ name })
+    // Where nothing masked can be called so, it does not matter which columns they are: without them the server compares nothing.
+    const isClear = (name: string): boolean => [left, right].every(({ sources }) => sources.every(isClearOf(name)))
+    if (names === undefined || !names.every(name => isSure(name) || isClear(name)))
       this.#findings.refuse('nothing says which columns this join compares')
     return (names ?? []).map((name): Column => {
+      if (!isSure(name)) return { name, flows: noFlows, plain: true, whole: true }
       const both = [...left.sure, ...right.sure].filter(column => column.name === name)
       const flows = flowsOf(both)
       const compared = both.map(column => ({ flows: column.flows, whole: column.whole && isComparedWhole(column) }))
@@ -155,6 +159,18 @@ const isCalledAs =
 
 /** Whether each of the relations of one name has it. */
 const isInAll = ({ uncertain }: Column): boolean => uncertain === false
+
+const isInBoth =
+  (left: FromItem, right: FromItem) =>
+  ({ name }: Pick<Column, 'name'>): boolean =>
+    name !== undefined && [left, right].every(({ sure }) => sure.some(isSurely(name)))
+
+/** Whether what is called so in a source, whatever it is, shows nothing masked. */
+const isClearOf =
+  (name: string) =>
+  ({ columns, others }: Source): boolean =>
+    (others ?? noFlows).size === 0 &&
+    columns.every(column => column.flows.size === 0 || (column.name !== name && !mayBeAny(column)))
 
 const isSurely =
   (name: string) =>
