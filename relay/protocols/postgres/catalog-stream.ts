@@ -1,5 +1,6 @@
 // A stream of the room's own on which it asks the target several questions at once: SQL in, rows as text out.
 import { isAscii } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
 import type { TargetStream } from '../protocol.ts'
@@ -15,6 +16,10 @@ const MAX_ANSWERS_BYTES = 256 * 1024 * 1024
 const MAX_TEXTS = 200
 /** To compile these the server takes no time. */
 const SHORT_TEXT = 100
+/** SQLSTATEs of a name that stands for nothing, and of one that stands for something already. */
+const OF_NAMES = ['26000', '42P05']
+/** Hex digits of a statement's name: whoever meets it on another connection has the same text under it. */
+const NAME_DIGITS = 32
 
 const sync = serialize.sync()
 
@@ -27,6 +32,8 @@ export class CatalogStream {
   /** Texts that were asked, with the name under which the server has them prepared, if it has. */
   readonly #asked = new Map<string, string | undefined>()
   #names = 0
+  /** Not behind a pooler that gives each transaction another of its connections: names that one of them has, the others lack. */
+  #prepares = true
 
   constructor(stream: TargetStream) {
     this.#stream = stream
@@ -43,34 +50,41 @@ export class CatalogStream {
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
     try {
-      this.#total = 0
-      for (const _query of queries) this.#stream.declare({ actions: ['select'], approvals: [] })
-      const preparing = new Map<string, string>()
-      await this.#stream.port.write(Buffer.concat(queries.flatMap(query => this.#messages(query, preparing))))
-      // What comes before the first ReadyForQuery belongs to the start.
-      if (!this.#greeted) await this.#answer()
-      this.#greeted = true
-      const answers: (Rows | GateError)[] = []
-      for (const query of queries) {
-        const answer = await this.#answer()
-        answers.push(answer)
-        // After an error nobody knows whether the server has it: the next time it gets another name.
-        if (!(answer instanceof GateError) && preparing.has(query)) this.#asked.set(query, preparing.get(query))
-      }
-      return answers
+      const answers = await this.#askOnce(queries)
+      if (!this.#prepares || !answers.some(isAboutNames)) return answers
+      this.#prepares = false
+      return await this.#askOnce(queries)
     } finally {
       signal.removeEventListener('abort', abort)
     }
   }
 
+  async #askOnce(queries: readonly string[]): Promise<(Rows | GateError)[]> {
+    this.#total = 0
+    for (const _query of queries) this.#stream.declare({ actions: ['select'], approvals: [] })
+    const preparing = new Map<string, string>()
+    await this.#stream.port.write(Buffer.concat(queries.flatMap(query => this.#messages(query, preparing))))
+    // What comes before the first ReadyForQuery belongs to the start.
+    if (!this.#greeted) await this.#answer()
+    this.#greeted = true
+    const answers: (Rows | GateError)[] = []
+    for (const query of queries) {
+      const answer = await this.#answer()
+      answers.push(answer)
+      // After an error nobody knows whether the server has it: the next time it gets another name.
+      if (!(answer instanceof GateError) && preparing.has(query)) this.#asked.set(query, preparing.get(query))
+    }
+    return answers
+  }
+
   #messages(query: string, preparing: Map<string, string>): Buffer[] {
     const isNew = !this.#asked.has(query)
-    if (query.length <= SHORT_TEXT || isNew || preparing.has(query)) {
+    if (!this.#prepares || query.length <= SHORT_TEXT || isNew || preparing.has(query)) {
       if (isNew && this.#asked.size < MAX_TEXTS) this.#asked.set(query, undefined)
       return [serialize.query(query)]
     }
     const known = this.#asked.get(query)
-    const name = known ?? `asked ${++this.#names}`
+    const name = known ?? nameOf(query, ++this.#names)
     if (known === undefined) preparing.set(query, name)
     const parse = known === undefined ? [serialize.parse({ name, text: query })] : []
     return [...parse, serialize.bind({ statement: name }), serialize.execute({}), sync]
@@ -130,6 +144,12 @@ export class CatalogStream {
     this.#bytes = this.#bytes.length === 0 ? value : Buffer.concat([this.#bytes, value])
   }
 }
+
+const nameOf = (query: string, number: number): string =>
+  `asked ${number} ${createHash('sha256').update(query).digest('hex').slice(0, NAME_DIGITS)}`
+
+const isAboutNames = (answer: Rows | GateError): boolean =>
+  answer instanceof GateError && OF_NAMES.includes(answer.fields?.['C'] ?? '')
 
 /** A row's values; of plain ones all are decoded in one go. @throws {GateError} */
 function readRow(body: Buffer): (string | null)[] {

@@ -1,5 +1,6 @@
 // The room's own questions to a target: answers read from any pieces, and nothing taken for a row that is none.
 
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { CatalogStream } from '@gate/relay/protocols/postgres/catalog-stream'
@@ -128,4 +129,32 @@ t.test('what is asked again is prepared once, and anew after an error', async t 
   )
   t.equal(length, 300)
   stream.close()
+})
+
+t.test('where names of prepared statements are lost, or others have them, questions are asked without', async t => {
+  const postgres = await startPostgres({ authentication: 'trust' })
+  t.teardown(() => postgres[Symbol.asyncDispose]())
+  await postgres.query('create role asker login')
+  const signal = AbortSignal.timeout(30_000)
+  const long = `select 'mine' where ${'true and '.repeat(20)} true`
+  // A pooler does this to a stream when another connection to the server answers the next transaction.
+  for (const change of ['deallocate all', 'a name that others have']) {
+    const written: string[] = []
+    const stream = await openStream(postgres, bytes => written.push(bytes.toString('latin1')))
+    await stream.ask([long], signal)
+    if (change === 'deallocate all') {
+      t.same(await stream.ask([long], signal), [[['mine']]])
+      await stream.ask([change], signal)
+    } else {
+      const name = `asked 1 ${createHash('sha256').update(long).digest('hex').slice(0, 32)}`
+      t.same(await stream.ask([`prepare "${name}" as select 'of others'`], signal), [[]])
+    }
+    for (let turn = 0; turn < 3; turn += 1) {
+      t.same(await stream.ask(['begin', 'select 1', long, 'rollback'], signal), [[], [['1']], [['mine']], []], change)
+    }
+    const before = written.length
+    await stream.ask([long], signal)
+    t.notMatch(written.slice(before).join(''), 'asked', 'and from then on at once')
+    stream.close()
+  }
 })
