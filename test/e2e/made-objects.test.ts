@@ -61,6 +61,12 @@ const works: readonly (readonly [string, string])[] = [
     "create type mood as enum ('a');; alter type mood add value 'b';; drop type mood;; select upper(name) from customers where id = 1",
     'NAME 1',
   ],
+  // What is dropped may take anything along, and leaves no type that could be taken for text.
+  [
+    'drop schema if exists spare cascade;; create schema spare;; create table spare.t (id int, note text, word varchar(9));; insert into spare.t values (1) returning id',
+    '[[1]]',
+  ],
+  ['drop type if exists pair cascade;; create type pair as (a text, b varchar);; select 1', '[[1]]'],
   ["create collation german (locale = 'C');; select max(note collate german) from notes", 'note 9'],
   ['create collation if not exists other from "C";; select 1', '[[1]]'],
   ["create collation icus (provider = icu, locale = 'de-DE');; select max(note collate icus) from notes", 'note 9'],
@@ -101,6 +107,8 @@ const refused: readonly string[] = [
   'create domain apart.lower as varchar(5)',
   "create type count as enum ('a')",
   'create type pg_temp.upper as (a int)',
+  'create table pg_temp.text (a int);; create table spare_mails as select email::text as mail from customers',
+  'drop schema if exists spare cascade;; select id from customers where email::text = $$a$$',
   'select apart.num_nulls(email) from customers where id = 7',
   'select num_nulls(email) from customers where id = 7',
   // It would be a type of whole rows.

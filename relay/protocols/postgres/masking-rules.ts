@@ -179,7 +179,9 @@ function codeRefusal(facts: StatementFacts, { catalog, isRuled }: MaskedColumns)
   if (field !== undefined) return `columns are masked for you, and .${field} calls the function ${field}() of a row`
   const type = facts.types.find(name => catalog.isCastByFunction(name))
   if (type !== undefined) return `columns are masked for you, and casts of the type ${nameOfType(type)} run functions`
-  const shadowed = facts.types.find(name => typeof name === 'string' && trusted.has(name) && isShadowed(name, catalog))
+  const shadowed = declaring.has(facts.node)
+    ? undefined
+    : facts.types.find(name => typeof name === 'string' && trusted.has(name) && isShadowed(name, catalog))
   if (shadowed !== undefined) return `columns are masked for you, and ${shadowed} may be another type than PostgreSQL's`
   const setting = facts.settings.find(name => name !== undefined && isPlanSetting(name))
   if (setting !== undefined) return `columns are masked for you, and ${setting} ${planRefusal}`
@@ -198,6 +200,9 @@ const isOpened = (name: string, { opened = [] }: StatementFacts, { functions }: 
   opened.includes(name) && functions.isOfExtension(name, 'tablefunc')
 
 const trusted: ReadonlySet<string> = new Set(wholeTextTypes)
+
+/** What they make has columns of a type, whichever that is: nothing is cast to it, and it is as good as any other. */
+const declaring: ReadonlySet<string> = new Set(['CreateStmt', 'CompositeTypeStmt'])
 
 /** A relation's rows are a type of its name too; pg_temp and what search_path says can be looked into before pg_catalog. */
 const isShadowed = (name: string, catalog: MaskedColumns['catalog']): boolean =>
