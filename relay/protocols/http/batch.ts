@@ -39,16 +39,22 @@ function addRequests(document: unknown, found: Inner[], depth: number, texts: nu
     return
   }
   if (typeof document !== 'object' || document === null || depth > MAX_DEPTH) return
-  if (!Array.isArray(document) && textsOf(document, ofMethods).some(each => verb.test(each)))
+  if (Array.isArray(document)) {
+    for (const each of document) addRequests(each, found, depth + 1, texts)
+    return
+  }
+  if (textsOf(document, ofMethods).some(each => verb.test(each)))
     for (const address of textsOf(document, ofAddresses)) found.push(innerOf(address))
-  for (const each of Object.values(document)) addRequests(each, found, depth + 1, texts)
+  for (const name in document) addRequests(document[name as keyof typeof document], found, depth + 1, texts)
 }
 
 /** Texts that members of these names have, which are in lower case. */
 function textsOf(document: object, names: readonly string[]): string[] {
   const found: string[] = []
-  for (const [name, value] of Object.entries(document))
+  for (const name in document) {
+    const value: unknown = document[name as keyof typeof document]
     if (typeof value === 'string' && names.includes(name.toLowerCase())) found.push(value)
+  }
   return found
 }
 

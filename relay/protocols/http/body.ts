@@ -9,9 +9,9 @@ import {
   graphqlOf,
   hasRenames,
   holdsRenames,
-  isAllListed,
   MAX_LISTED,
   mayHoldRenames,
+  newTries,
   noGraphql,
   renamesFields,
   requestsIn,
@@ -89,22 +89,23 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
   const base = { contentType: type, bodyBytes: bytes.length }
   const asked = askedIn(query)
   // Services call it otherwise as well, or put a whole request into one parameter.
+  const tries = newTries()
   const inQuery = (): boolean =>
-    asked.some(text => renamesFields(text)) ||
-    (/%7b/i.test(query) && everyMember(query).some(([, value]) => holdsRenames(value)))
+    anyRenames(asked, 0, tries) ||
+    (/%7b/i.test(query) && everyMember(query).some(([, value]) => holdsRenames(value, tries)))
   const inAddress = query === '' ? [] : everyMember(query).map(([name, value]) => [plainName(name), value] as const)
   const isPersistedInQuery = isPersisted(requestOf(inAddress))
   if (bytes.length === 0) {
-    const graphql = withUnknown(graphqlFacts(asked, true), isPersistedInQuery)
+    const read = graphqlFacts(asked, true)
+    const graphql = withUnknown(read.facts, isPersistedInQuery)
     const facts: BodyFacts = { ...base, bodyKind: 'none', bodyFields: [], ...graphql }
-    const isKnown = isAllListed(graphql)
-    return { facts, document: null, isKnown, renames: inQuery, isPersisted: isPersistedInQuery }
+    return { facts, document: null, isKnown: read.isAll, renames: inQuery, isPersisted: isPersistedInQuery }
   }
   const text = bytes.toString('utf8')
   const found =
     isUtf8(bytes) && wideText(bytes) === undefined && isReadable(contentType) ? readDocument(type, text) : undefined
   if (found === undefined) {
-    const graphql = graphqlFacts(type === 'application/graphql' ? [...asked, text] : asked, true)
+    const { facts: graphql } = graphqlFacts(type === 'application/graphql' ? [...asked, text] : asked, true)
     const graphqlType = graphql.graphqlType === '' ? 'unknown' : graphql.graphqlType
     const facts: BodyFacts = { ...base, bodyKind: 'other', bodyFields: [], ...graphql, graphqlType }
     const isForeign = hasForeignLetters(contentType)
@@ -122,7 +123,9 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
       isForeign ||
       (type === 'application/graphql'
         ? [text, plain].some(each => renamesFields(each))
-        : hasRenames(plain) || parts().some(({ content }) => hasRenames(content)) || anyRenames(documents()))
+        : hasRenames(plain) ||
+          parts().some(({ content }) => hasRenames(content, tries)) ||
+          anyRenames(documents(), 0, tries))
     const mayRename = (): boolean =>
       type !== 'application/graphql' && (isParts(type) || documents().length === 0) && mayHoldRenames(bytes)
     const mayPatch = (): boolean =>
@@ -158,14 +161,15 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
     isPersistedInQuery ||
     requests.some(isPersisted) ||
     together.some(each => isPersisted(requestOf([...inAddress, ...Object.entries(each)])))
-  const graphql = withUnknown(graphqlOf(document, asked), isByName)
+  const read = graphqlOf(document, asked)
+  const graphql = withUnknown(read.facts, isByName)
   const bodyFields = fieldsOf(document)
   // Programs send it as a form whatever it is if nobody tells them otherwise, and not every service looks.
   const lines = once(() => (kind === 'form' && /^\s*[[{]/.test(text) ? linesOf(text) : []))
   return {
     facts: { ...base, bodyKind: kind, bodyFields, ...graphql },
     document,
-    isKnown: isPlain && bodyFields.length <= MAX_LISTED && isAllListed(graphql),
+    isKnown: isPlain && bodyFields.length <= MAX_LISTED && read.isAll,
     isPersisted: isByName,
     members: () => (kind === 'form' ? membersOf(text) : membersIn(document)),
     documents: () => [document, ...lines()],
@@ -175,7 +179,7 @@ export function readBody(contentType: string | undefined, bytes: Buffer, query: 
       inQuery() ||
       anyRenames(document) ||
       (kind === 'form' && (hasRenames(text) || anyRenames(lines()))) ||
-      (kind === 'form' && text.includes(';') && everyMember(text).some(([, value]) => renamesFields(value))),
+      (kind === 'form' && text.includes(';') && anyRenames(everyMember(text).map(([, value]) => value))),
   }
 }
 
@@ -253,10 +257,11 @@ function fieldsOf(document: unknown): string[] {
       for (const each of value) look(each, prefix)
       return
     }
-    for (const [name, member] of Object.entries(value)) {
+    // There may be many more of them than are looked at.
+    for (const name in value) {
       if (found.size > MAX_LISTED) return
       found.add(`${prefix}${name}`)
-      look(member, `${prefix}${name}.`)
+      look((value as Readonly<Record<string, unknown>>)[name], `${prefix}${name}.`)
     }
   }
   look(document, '')

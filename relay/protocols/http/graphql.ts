@@ -21,16 +21,23 @@ export interface GraphqlFacts {
 
 export const noGraphql: GraphqlFacts = { graphqlType: '', graphqlNames: [], graphqlFields: [] }
 
-export const isAllListed = ({ graphqlNames, graphqlFields }: GraphqlFacts): boolean =>
-  graphqlNames.length <= MAX_LISTED && graphqlFields.length <= MAX_LISTED
+export interface ReadGraphql {
+  readonly facts: GraphqlFacts
+  /** Whether names and fields are all that there are. */
+  readonly isAll: boolean
+}
 
 /** `isGuess`: a text that is no GraphQL is something else, and not to be worried about. */
-export function graphqlFacts(texts: readonly string[], isGuess: boolean): GraphqlFacts {
+export function graphqlFacts(texts: readonly string[], isGuess: boolean): ReadGraphql {
   const types = new Set<string>()
   const names = new Set<string>()
   const fields = new Set<string>()
+  const tries = newTries()
   for (const text of texts) {
-    const document = parsed(text)
+    const isOne = firstToken.test(text)
+    if (isOne) tries.left -= 1
+    if (tries.left < 0) break
+    const document = isOne ? parsed(text) : undefined
     if (document === undefined) {
       if (!isGuess) types.add('unknown')
       continue
@@ -45,11 +52,14 @@ export function graphqlFacts(texts: readonly string[], isGuess: boolean): Graphq
       addFields(definition.selectionSet, fragments, fields, new Set())
     }
   }
-  const graphqlType = ['unknown', 'mutation', 'subscription', 'query'].find(each => types.has(each)) ?? ''
+  if (tries.left < 0) types.add('unknown')
   return {
-    graphqlType,
-    graphqlNames: [...names].slice(0, MAX_LISTED + 1),
-    graphqlFields: [...fields].slice(0, MAX_LISTED + 1),
+    facts: {
+      graphqlType: ['unknown', 'mutation', 'subscription', 'query'].find(each => types.has(each)) ?? '',
+      graphqlNames: [...names].slice(0, MAX_LISTED + 1),
+      graphqlFields: [...fields].slice(0, MAX_LISTED + 1),
+    },
+    isAll: tries.left >= 0 && names.size <= MAX_LISTED && fields.size <= MAX_LISTED,
   }
 }
 
@@ -57,7 +67,7 @@ export function graphqlFacts(texts: readonly string[], isGuess: boolean): Graphq
  * GraphQL over HTTP: `query` of the body, of each member of a batch, or of a message's payload (graphql-ws). `asked` are the
  * query string's.
  */
-export function graphqlOf(document: unknown, asked: readonly string[]): GraphqlFacts {
+export function graphqlOf(document: unknown, asked: readonly string[]): ReadGraphql {
   const texts: string[] = []
   for (const request of requestsIn(document))
     for (const value of valuesOf(request, 'query').flat()) if (typeof value === 'string') texts.push(value)
@@ -76,12 +86,31 @@ export function requestsIn(document: unknown): Record<string, unknown>[] {
 }
 
 const isRequest = (value: unknown): value is Record<string, unknown> => isObject(value) && !Array.isArray(value)
-const nothing: readonly unknown[] = []
 
-/** Members of this name, which is in lower case: some services take names in any. */
-export function valuesOf(request: Readonly<Record<string, unknown>>, name: string): readonly unknown[] {
-  const names = Object.keys(request).filter(each => each.toLowerCase() === name)
-  return names.length === 0 ? nothing : names.map(each => request[each])
+/** What is looked for in requests. */
+const memberNames = ['query', 'payload', 'extensions', 'persistedquery', 'variables', 'operationname'] as const
+type MemberName = (typeof memberNames)[number]
+
+const isMemberName = new RegExp(`^(?:${memberNames.join('|')})$`, 'i')
+const nothing: readonly unknown[] = []
+/** Requests may have as many members as a body has room for: they are gone through once. */
+const membersByRequest = new WeakMap<object, ReadonlyMap<string, readonly unknown[]>>()
+
+/** Members of this name: some services take names in any case. */
+export function valuesOf(request: Readonly<Record<string, unknown>>, name: MemberName): readonly unknown[] {
+  const members = membersByRequest.get(request) ?? namedMembers(request)
+  membersByRequest.set(request, members)
+  return members.get(name) ?? nothing
+}
+
+function namedMembers(request: Readonly<Record<string, unknown>>): ReadonlyMap<string, readonly unknown[]> {
+  const found = new Map<string, unknown[]>()
+  for (const each in request) {
+    if (!isMemberName.test(each)) continue
+    const name = each.toLowerCase()
+    found.set(name, [...(found.get(name) ?? []), request[each]])
+  }
+  return found
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
@@ -91,36 +120,54 @@ const mayRename = (text: string): boolean => text.includes('{') && (text.include
 /** Elements of a list that are sent one by one come without its name: `{"items":["ann@example.com"],"path":["emails",0]}`. */
 const STREAM = 'stream'
 
+/** Texts of one request that are read as GraphQL; each costs what some hundred others do, and no request has so many. */
+const MAX_TRIES = 1_000
+
+/** How many more are read. */
+export interface Tries {
+  left: number
+}
+
+export const newTries = (): Tries => ({ left: MAX_TRIES })
+
 /**
  * Whether a text asks for fields under other names, or without them. What is no GraphQL to this parser may be to another: it counts when it
- * begins as GraphQL does and holds what an alias takes.
+ * begins as GraphQL does and holds what an alias takes. So does one that could be and is not read any more.
  */
-export function renamesFields(text: string, depth = 0): boolean {
+export function renamesFields(text: string, depth = 0, tries = newTries()): boolean {
   if (!mayRename(text)) return false
-  const document = beginsAsJson.test(text) ? undefined : parsed(text)
-  if (document !== undefined) return hasAliases(document)
   // A request may stand in it (AppSync's `payload.data`). Names stand in quotes, so that it is no GraphQL.
   const inner = documentIn(text)
-  return inner === undefined ? beginsAsGraphql(text) : anyRenames(inner, depth)
+  if (inner !== undefined) return anyRenames(inner, depth, tries)
+  if (beginsAsJson.test(text) || !mayBeGraphql(text)) return beginsAsGraphql(text)
+  tries.left -= 1
+  if (tries.left < 0) return true
+  const document = parsed(text)
+  return document === undefined ? beginsAsGraphql(text) : hasAliases(document)
 }
 
 /** The same of a text that only counts where it is GraphQL: a body that does not say so. */
-export function hasRenames(text: string): boolean {
-  if (!mayRename(text) || beginsAsJson.test(text)) return false
+export function hasRenames(text: string, tries = newTries()): boolean {
+  if (!mayRename(text) || beginsAsJson.test(text) || !mayBeGraphql(text)) return false
+  tries.left -= 1
+  if (tries.left < 0) return true
   const document = read(text, false)
   return document === 'long' || (document !== undefined && hasAliases(document))
 }
 
 /** The same of a value that is not called a query: a document in it counts as one anywhere, and GraphQL where it is valid. */
-export function holdsRenames(text: string): boolean {
-  return hasRenames(text) || anyRenames(documentIn(text))
+export function holdsRenames(text: string, tries = newTries()): boolean {
+  return hasRenames(text, tries) || anyRenames(documentIn(text), 0, tries)
 }
 
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
-export function anyRenames(document: unknown, depth = 0): boolean {
-  if (typeof document === 'string') return renamesFields(document, depth + TEXT_DEPTH)
+export function anyRenames(document: unknown, depth = 0, tries = newTries()): boolean {
+  if (typeof document === 'string') return renamesFields(document, depth + TEXT_DEPTH, tries)
   if (!isObject(document)) return false
-  return depth >= MAX_DEPTH || Object.values(document).some(each => anyRenames(each, depth + 1))
+  if (depth >= MAX_DEPTH) return true
+  if (Array.isArray(document)) return document.some(each => anyRenames(each, depth + 1, tries))
+  for (const name in document) if (anyRenames(document[name], depth + 1, tries)) return true
+  return false
 }
 
 /**
@@ -136,6 +183,14 @@ export function mayHoldRenames(bytes: Buffer): boolean {
 
 /** What no text of GraphQL begins with. To find that out by reading it takes fifty times as long. */
 const beginsAsJson = /^\s*(?:\[|\{\s*["}])/
+
+/** How the first token of GraphQL begins, and with it the rest: blanks, commas and comments mean nothing before and in it. */
+const firstToken =
+  /^(?:[\s,\ufeff]|#[^\r\n]*)*(?:\{(?:[\s,\ufeff]|#[^\r\n]*)*[_a-z.]|"|(?:query|mutation|subscription|fragment|schema|scalar|type|interface|union|enum|input|directive|extend)\b)/i
+
+/** Whether a text can be GraphQL that has an alias or `@stream`. To find out by reading what cannot takes fifty times as long. */
+const mayBeGraphql = (text: string): boolean =>
+  (aliasLike.test(text) || text.includes('#') || text.includes(STREAM)) && firstToken.test(text)
 
 /** What another parser may take for the beginning of GraphQL: `{{name}}` and `query: who is it?` none does. */
 const beginning =

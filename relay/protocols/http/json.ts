@@ -6,16 +6,23 @@ const MAX_DEPTH = 64
 /** Whether no number lost digits: parsers differ in what they make of such. */
 export function isExact(document: unknown): boolean {
   if (typeof document === 'number') return Math.abs(document) <= Number.MAX_SAFE_INTEGER
-  return typeof document !== 'object' || document === null || Object.values(document).every(isExact)
+  if (typeof document !== 'object' || document === null) return true
+  if (Array.isArray(document)) return document.every(isExact)
+  for (const name in document) if (!isExact((document as Readonly<Record<string, unknown>>)[name])) return false
+  return true
 }
 
 /** Whether an object has two names that differ in case alone: some parsers take them for one. */
 export function hasTwins(document: unknown): boolean {
   if (typeof document !== 'object' || document === null) return false
   if (Array.isArray(document)) return document.some(hasTwins)
-  const names = Object.keys(document)
-  if (new Set(names.map(name => name.toUpperCase().toLowerCase())).size < names.length) return true
-  return Object.values(document).some(hasTwins)
+  const names = new Set<string>()
+  for (const name in document) {
+    const plain = name.toUpperCase().toLowerCase()
+    if (names.has(plain) || hasTwins((document as Readonly<Record<string, unknown>>)[name])) return true
+    names.add(plain)
+  }
+  return false
 }
 
 /** Undefined when it is no JSON. @throws {GateError} ERR_GATE_PROTOCOL for what parsers read in different ways. */

@@ -53,13 +53,23 @@ function withoutComments(text: string): string {
 /** Identifiers with what is before their dots, in quotes or without. */
 const wordsIn = (text: string): string[] => [...new Set(text.match(/[\p{L}\p{N}\p{M}_$.-]+/gu))]
 
-/** Texts are no names; a name with blanks is one word. */
-const withoutLiterals = (text: string): string =>
-  text
-    .replaceAll(/'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]/g, quoted =>
-      quoted.startsWith("'") ? "''" : ` ${quoted.slice(1, -1).replaceAll(/[\s,()]/g, '_')} `,
-    )
-    .replaceAll(/ ?\. ?/g, '.')
+/** Texts are no names; a name with blanks is one word. What is open to the end is neither, and looked for once. */
+function withoutLiterals(text: string): string {
+  const unclosed = new Set<string>()
+  let [shown, from] = ['', 0]
+  for (const { 0: open, index } of text.matchAll(/['"`[]/g)) {
+    if (index < from || unclosed.has(open)) continue
+    const end = text.indexOf(open === '[' ? ']' : open, index + 1)
+    if (end < 0) {
+      unclosed.add(open)
+      continue
+    }
+    const name = text.slice(index + 1, end)
+    shown += `${text.slice(from, index)}${open === "'" ? "''" : ` ${name.replaceAll(/[\s,()]/g, '_')} `}`
+    from = end + 1
+  }
+  return (shown + text.slice(from)).replaceAll(/ ?\. ?/g, '.')
+}
 
 /** `with c as (…)`, `match (c) … return c.vin as v`; of others nothing is known. */
 const other =

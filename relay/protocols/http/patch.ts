@@ -53,8 +53,12 @@ function addReferences(document: unknown, known: string[], depth = 0): void {
     return
   }
   if (!isObject(document) || depth === MAX_DEPTH) return
-  if (!Array.isArray(document)) addAsked(document, known)
-  for (const each of Object.values(document)) addReferences(each, known, depth + 1)
+  if (Array.isArray(document)) {
+    for (const each of document) addReferences(each, known, depth + 1)
+    return
+  }
+  addAsked(document, known)
+  for (const name in document) addReferences(document[name], known, depth + 1)
 }
 
 function addAsked(document: Readonly<Record<string, unknown>>, known: string[]): void {
@@ -86,8 +90,12 @@ function addOperations(document: unknown, known: Record<string, unknown>[], text
     return
   }
   if (!isObject(document) || depth === MAX_DEPTH) return
-  if (!Array.isArray(document) && isOperation(document)) known.push(document)
-  for (const each of Object.values(document)) addOperations(each, known, texts, depth + 1)
+  if (Array.isArray(document)) {
+    for (const each of document) addOperations(each, known, texts, depth + 1)
+    return
+  }
+  if (isOperation(document)) known.push(document)
+  for (const name in document) addOperations(document[name], known, texts, depth + 1)
 }
 
 /**
@@ -122,8 +130,10 @@ function withoutEscapes(bytes: Buffer): string {
 const hasWord = (words: string, text: string): boolean =>
   new RegExp(`(?<![a-z0-9_])(?:${words})(?![a-z0-9_])`, 'i').test(text)
 
-const isOperation = (value: Record<string, unknown>): boolean =>
-  Object.keys(value).some(name => name.toLowerCase() === 'op')
+function isOperation(value: Record<string, unknown>): boolean {
+  for (const name in value) if (name.length === 2 && name.toLowerCase() === 'op') return true
+  return false
+}
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 

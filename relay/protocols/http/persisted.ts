@@ -8,30 +8,38 @@ const names: ReadonlySet<string> = new Set([
 ])
 /** What else it is called, as much else is: these count by a hash that stands beside what GraphQL has. */
 const anyNames: ReadonlySet<string> = new Set(['id', 'hash', 'sha256hash'])
-const besidesAny: readonly string[] = ['variables', 'operationname']
+const besidesAny = ['variables', 'operationname'] as const
 /** Of a request of GraphQL and of not much else. */
-const besides: readonly string[] = [...besidesAny, 'extensions']
+const besides = [...besidesAny, 'extensions'] as const
 /** A hash, with or without its name before it. */
 const hash = /^(?:[a-z0-9]+:)?[0-9a-f]{32,128}$/i
 
 /** What a request has that is persisted: most have nothing of it. */
-const named = /^(?:extensions|.*(?:id|hash))$/is
+const named = /^extensions$|(?:id|hash)$/i
 
 /** Whether a request may ask for what its text does not say: a query that the service has from before. */
 export function isPersisted(request: Readonly<Record<string, unknown>>): boolean {
-  if (!Object.keys(request).some(name => named.test(name))) return false
+  if (!hasNamed(request)) return false
   const [query, ...others] = valuesOf(request, 'query').flat()
   const text = typeof query === 'string' && query !== '' && others.length === 0 ? query : undefined
   const found = valuesOf(request, 'extensions').flat().flatMap(persistedIn)
   if (found.length > 0) return text === undefined || !found.every(each => isHashOf(each, text))
   if (text !== undefined) return false
-  const has = (members: readonly string[]): boolean => members.some(each => valuesOf(request, each).length > 0)
-  return Object.entries(request).some(([name, value]) => {
-    const plain = name.toLowerCase().replaceAll('_', '')
-    const isHash = [value].flat().some(each => typeof each === 'string' && hash.test(each))
-    return (names.has(plain) && (isHash || has(besides))) || (anyNames.has(plain) && isHash && has(besidesAny))
-  })
+  const has = (members: typeof besides | typeof besidesAny): boolean =>
+    members.some(each => valuesOf(request, each).length > 0)
+  const known = Object.keys(request).filter(name => isName(name, names) || isName(name, anyNames))
+  const isHash = (name: string): boolean =>
+    [request[name]].flat().some(each => typeof each === 'string' && hash.test(each))
+  const [isBeside, isBesideAny] = known.length === 0 ? [false, false] : [has(besides), has(besidesAny)]
+  return known.some(name => (isName(name, names) ? isBeside || isHash(name) : isBesideAny && isHash(name)))
 }
+
+function hasNamed(request: Readonly<Record<string, unknown>>): boolean {
+  for (const name in request) if (named.test(name)) return true
+  return false
+}
+
+const isName = (name: string, known: ReadonlySet<string>): boolean => known.has(name.toLowerCase().replaceAll('_', ''))
 
 /** Members as a request: of a name that stands several times, and what several have, the values are a list. */
 export function requestOf(members: readonly (readonly [name: string, value: unknown])[]): Record<string, unknown[]> {

@@ -60,8 +60,14 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
     if (Array.isArray(value)) return isPair(value, place, isNamed) || value.some(each => looks(each, inList(place)))
     const object = value as Record<string, unknown>
     if (renamesIn(object, place, isNamed)) return true
-    const isQuery = Object.keys(object).some(name => asking.test(name))
-    return Object.entries(object).some(([name, member]) => looks(member, below(place, name, isQuery)))
+    const isQuery = isAsking(object)
+    for (const name in object) {
+      const member = object[name]
+      // Nothing is in numbers and the like.
+      const isText = typeof member === 'string' || (typeof member === 'object' && member !== null)
+      if (isText && looks(member, below(place, name, isQuery))) return true
+    }
+    return false
   }
   const looksInText = (text: string, place: Place): boolean => {
     if (place.isScript && (isNamed(text) || readsSource.test(text))) return true
@@ -72,6 +78,11 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
     return inner !== undefined && looks(inner, { ...place, depth: place.depth + 1, texts: place.texts + 1 })
   }
   return looks(document, outermost)
+}
+
+function isAsking(object: Readonly<Record<string, unknown>>): boolean {
+  for (const name in object) if (asking.test(name)) return true
+  return false
 }
 
 /** Whether a text has one of these names. Documents have the same few texts over and over. */
@@ -109,15 +120,9 @@ function renamesIn(
   place: Place,
   isNamed: (text: string) => boolean,
 ): boolean {
-  const members = Object.entries(object)
   const isOf = (name: string): boolean => typeof object[name] === 'string' && isNamed(object[name])
-  if (
-    members.some(
-      ([name, value]) => otherName.test(name) && typeof value === 'string' && namesBeside(object, name, isNamed),
-    )
-  )
-    return true
-  if (place.isChosen && members.some(([name, value]) => isOther(name, value, isNamed))) return true
+  if (hasOtherName(object) && namesBeside(object, isNamed)) return true
+  if (place.isChosen && Object.entries(object).some(([name, value]) => isOther(name, value, isNamed))) return true
   // Hasura's answers with rows under a list of columns.
   if (typeof object['type'] === 'string' && object['type'].endsWith('run_sql')) return true
   // Views of CouchDB, whose keys are whatever is emitted.
@@ -127,7 +132,13 @@ function renamesIn(
   if (object['type'] === 'alias' && isOf('path')) return true
   if (object['type'] === 'expression' && isOf('expression')) return true
   if (isOf('copy_from') || (object['copy_to'] !== undefined && isNamed(place.name))) return true
-  return members.some(([name, value]) => name === 'script' && isScriptOf(value, isNamed))
+  return isScriptOf(object['script'], isNamed)
+}
+
+/** None of these names describes anything, so that it is looked at once what does, however many there are. */
+function hasOtherName(object: Readonly<Record<string, unknown>>): boolean {
+  for (const name in object) if (typeof object[name] === 'string' && otherName.test(name)) return true
+  return false
 }
 
 /** A text, or those that a function gets: `{"fn":"max","args":["vin"]}`. */
@@ -153,11 +164,7 @@ function onlyText(value: unknown): unknown {
 }
 
 /** Whether what has another name here is a masked field: `{"name":"vin","as":"v"}`, `{"alias":"v","sum":{"field":…}}`. */
-function namesBeside(
-  object: Readonly<Record<string, unknown>>,
-  other: string,
-  isNamed: (text: string) => boolean,
-): boolean {
+function namesBeside(object: Readonly<Record<string, unknown>>, isNamed: (text: string) => boolean): boolean {
   const look = (value: unknown, name: string, depth: number): boolean => {
     if (typeof value === 'string')
       return (
@@ -168,7 +175,7 @@ function namesBeside(
     if (typeof value !== 'object' || value === null || depth === MAX_NAMED_DEPTH) return false
     return Object.entries(value).some(([each, member]) => look(member, Array.isArray(value) ? name : each, depth + 1))
   }
-  return Object.entries(object).some(([name, value]) => name !== other && look(value, name, 1))
+  return Object.entries(object).some(([name, value]) => look(value, name, 1))
 }
 
 /** A text of Painless, or an object around one. */

@@ -46,11 +46,17 @@ const shapes: readonly (readonly [name: RegExp, value: RegExp])[] = [
 
 /** Whether a request asks for rows without the names of their fields. */
 export function takesNamesAway(members: readonly Member[], documents: readonly unknown[]): boolean {
-  const sent = documents.flatMap(membersOf)
-  const asked = [...members, ...sent].flatMap(([name, value]) =>
-    typeof value === 'string' || value === true ? [[name, String(value)] as const] : [],
+  const isShape = (name: string, value: unknown): boolean =>
+    (typeof value === 'string' || value === true) &&
+    shapes.some(shape => shape[0].test(name) && shape[1].test(String(value)))
+  return (
+    members.some(([name, value]) => isShape(name, value)) ||
+    documents.some(document => {
+      if (!isObject(document)) return false
+      for (const name in document) if (isShape(name, document[name])) return true
+      return false
+    })
   )
-  return asked.some(([name, value]) => shapes.some(shape => shape[0].test(name) && shape[1].test(value)))
 }
 
 const MAX_DEPTH = 64
@@ -82,10 +88,11 @@ export function hidesNames(
   if (template.test(path)) return texts.some(([name, text]) => name !== 'id' && isNamed(text))
   if (listed.some(([its, field]) => its.test(path) && texts.some(([name, text]) => name === field && isNamed(text))))
     return true
-  const statements = [...members, ...documents.flatMap(memberTexts)].filter(([name]) => name === 'query')
+  const inQuery = members.flatMap(([name, text]) => (name === 'query' ? [text] : []))
+  const statements = [...inQuery, ...documents.flatMap(queryIn)]
   if (sequences.test(path))
-    return statements.some(([, text]) => [...text.matchAll(joinedBy)].some(([, by = '']) => isNamed(by)))
-  return tabled.test(path) && statements.some(([, text]) => takesAll(text) || isNamed(text))
+    return statements.some(text => [...text.matchAll(joinedBy)].some(([, by = '']) => isNamed(by)))
+  return tabled.test(path) && statements.some(text => takesAll(text) || isNamed(text))
 }
 
 /** A body in a parameter. */
@@ -100,12 +107,13 @@ function textsIn(value: unknown, name = '', depth = 0): Member[] {
   return Object.entries(value).flatMap(([each, member]) => textsIn(member, isList ? name : each, depth + 1))
 }
 
-/** Of an object: a list has elements, and takes long. */
-const membersOf = (document: unknown): [name: string, value: unknown][] =>
-  typeof document === 'object' && document !== null && !Array.isArray(document) ? Object.entries(document) : []
+/** A list has elements, and takes long. */
+const isObject = (document: unknown): document is Readonly<Record<string, unknown>> =>
+  typeof document === 'object' && document !== null && !Array.isArray(document)
 
-const memberTexts = (document: unknown): Member[] =>
-  membersOf(document).filter((member): member is [string, string] => typeof member[1] === 'string')
+/** What a document has as its `query`, if that is a text. */
+const queryIn = (document: unknown): string[] =>
+  isObject(document) && typeof document['query'] === 'string' ? [document['query']] : []
 
 /** Whether a document has such a field in a `sort`, in its texts or names. */
 function sortsIn(value: unknown, depth: number, isNamed: (text: string) => boolean): boolean {

@@ -137,12 +137,20 @@ export function membersIn(document: unknown, texts = 0): Member[] {
   const look = (value: unknown, depth: number): void => {
     if (typeof value === 'string') for (const each of inText(value, texts)) found.push(each)
     if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return
-    if (!Array.isArray(value)) for (const [name, member] of Object.entries(value)) add(name, member, depth)
-    for (const each of Object.values(value)) look(each, depth + 1)
+    if (Array.isArray(value)) {
+      for (const each of value) look(each, depth + 1)
+      return
+    }
+    for (const name in value) {
+      const member: unknown = value[name as keyof typeof value]
+      add(name, member, depth)
+      look(member, depth + 1)
+    }
   }
   const add = (name: string, value: unknown, depth: number): void => {
     if (renamingObject.test(name)) addWords(name, value, depth)
-    else for (const each of [value].flat()) if (typeof each === 'string') found.push([name, each])
+    else if (typeof value === 'string') found.push([name, value])
+    else if (Array.isArray(value)) for (const each of value) if (typeof each === 'string') found.push([name, each])
   }
   // Of `alias` and the like the names are new ones, or those of functions.
   const addWords = (name: string, value: unknown, depth: number): void => {

@@ -160,6 +160,10 @@ t.test('GraphQL', async t => {
   t.match(graphql({ Query: 'mutation { pay }' }), { graphqlType: 'mutation' }, 'some services take names in any case')
   t.match(graphql(undefined, 'query=mutation+%7B+pay+%7D'), { graphqlType: 'mutation' })
   t.match(graphql(undefined, 'query=shoes'), { graphqlType: '' })
+  const batch = (count: number): unknown => Array(count).fill({ query: '{ a }' })
+  t.match(graphql(batch(1_000)), { graphqlType: 'query' })
+  t.match(graphql(batch(1_001)), { graphqlType: 'unknown' }, 'of a batch so many are read')
+  t.notOk(readBody('application/json', Buffer.from(JSON.stringify(batch(1_001))), '').isKnown)
   t.match(graphql({ query: '{ ...A } fragment A on Q { ...B } fragment B on Q { ...A x }' }), { graphqlFields: ['x'] })
 })
 
