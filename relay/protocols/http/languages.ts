@@ -3,7 +3,7 @@ import { plainValue } from './names-in.ts'
 
 /** As services call a parameter that holds a query in some language. */
 const holdsQuery =
-  /^(?:q|queries|query|sql|raw_?sql|stmt|statements?|query_?string|soql|search|command|commands|cypher|esql|kql|flux|expr|expressions?|match)$/i
+  /^(?:q|queries|query|sql|raw_?sql|stmt|statements?|query_?string|soql|search|command|commands|cypher|esql|kql|csl|ksql|yql|aql|tq|gremlin|fetch_?xml|flux|expr|expressions?|match)$/i
 /** What is nothing but choosing and naming. */
 const isTransformer = /^(?:jq|jmes_?path|jsonata|json_?path)$/i
 
@@ -26,7 +26,7 @@ export function renamesInLanguage(
 }
 
 /** What every one has that could be refused. */
-const hasStatement = /select|match|with|\||label_|nodes|terms/i
+const hasStatement = /select|match|with|return|\||label_|nodes|terms|alias|:=|\*\s*\[|\.(?:values|by|project)\s*\(/i
 
 /** The same of a text that is all there is: of a body without a name. What may be a comment may be a part of it to others. */
 export function renamesInStatement(written: string, isMasked: (name: string) => boolean, hasNoSource = false): boolean {
@@ -65,15 +65,17 @@ function withoutLiterals(text: string): string {
       continue
     }
     const name = text.slice(index + 1, end)
-    shown += `${text.slice(from, index)}${open === "'" ? "''" : ` ${name.replaceAll(/[\s,()]/g, '_')} `}`
+    // To Cosmos DB it may be a list, whose elements have no names.
+    const quoted = open === '[' && name.includes('.') ? text.slice(index, end + 1) : name.replaceAll(/[\s,()]/g, '_')
+    shown += `${text.slice(from, index)}${open === "'" ? "''" : ` ${quoted} `}`
     from = end + 1
   }
   return (shown + text.slice(from)).replaceAll(/ ?\. ?/g, '.')
 }
 
-/** `with c as (…)`, `match (c) … return c.vin as v`; of others nothing is known. */
+/** `with c as (…)`, `match (c) … return c.vin as v`, `for c in cars return c.vin`; of others nothing is known. */
 const other =
-  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b)/iu
+  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b|(?:call\s?\{|unwind\s|with\s|use\s|cypher\s)(?=.*\bmatch\s?\().*\breturn\b|(?:for\s[\p{L}\p{N}_]+\sin\s|let\s[\p{L}\p{N}_]+\s?=).*\breturn\b)/iu
 /** What holds a query: `copy (select …) to stdout`, `declare c cursor for select …`, `create view x as select …`. */
 const holder =
   /^\s?(?:copy\s?\(|declare\s.{1,200}?\sfor\b|(?:create|replace)\s.{1,300}?\sas\b|prepare\s.{1,200}?\sas\b|insert\s(?:ignore\s)?(?:into|overwrite)\s.{1,500}?(?=[\s)(]select\b)|use\s\S{1,200})[\s()]{0,20}\b(?:select|with)\b/i
@@ -81,6 +83,17 @@ const hasSource = /\bfrom\b/i
 const select = /^[\s(;]*(?:explain\b[^(]{0,40}?)?select\b(.*)$/i
 /** In these the columns of one query are called as those of another, or anything. */
 const renamesAll = /\b(?:union|intersect|except|unpivot)\b|\(\s?select\b/i
+/** A value as it is, without a name (N1QL, Cosmos DB, SurrealQL). */
+const bareValue = /^\s?(?:distinct\s)?(?:raw|value|element)\s(?!as\s)[^\s,]/i
+/** `from cars as t(a, b)`: whatever the columns are called. */
+const renamesColumns =
+  /\b(?:from|join)\s(?:only\s)?[\p{L}\p{N}_.]+\s(?:as\s)?(?!(?:where|on|using|group|order|having|limit|join|left|right|inner|outer|cross|full|natural|union|except|intersect|window|for|fetch|offset|values|set|when|partition|tablesample|final|prewhere|array|lateral|and|or)\s?\()[\p{L}\p{N}_]+\s?\([\p{L}\p{N}_, ]+\)/iu
+/** A name that stands somewhere else in the request: `select {f:Identifier}`, `select c[@f]`. */
+const borrowedName = /:\s?identifier\s?\}|\[\s?@/i
+
+/** Whether a statement takes names of what it selects from elsewhere in the request. */
+export const borrowsNames = (parts: readonly string[], written: string): boolean =>
+  isLanguage(parts) && borrowedName.test(plainValue(written)) && /\bselect\b/i.test(written)
 /** `from unnest(vin) as v`, and not `join x using (vin)`. */
 const call = /(?<!(?:using|on|and|or|in|not|from|join)\s?)\([^)]{0,2000}/gi
 const endOfSources = /\b(?:where|group|order|having|limit|qualify)\b/i
@@ -97,9 +110,11 @@ function renamesInOne(text: string, isMasked: (name: string) => boolean, hasNoSo
   if (selected === undefined) return false
   const [list, rest] = cutAtFrom(selected)
   if (rest === undefined && !hasNoSource) return false
+  if (bareValue.test(list) && names(list)) return true
   const columns = columnsOf(list.replace(/^\s?(?:distinct|all|top \d+)\b/i, ''))
   if (columns.some(column => isMade(column) && names(withoutAlias(column)) && !isSentence(column))) return true
   if (renamesAll.test(text)) return names(text)
+  if (rest !== undefined && renamesColumns.test(`from${rest}`)) return true
   const sources = (rest ?? '').split(endOfSources, 1)[0] ?? ''
   return [...sources.matchAll(call)].some(([given]) => names(given))
 }
@@ -150,16 +165,28 @@ function isSentence(column: string): boolean {
 
 const ofLanguage = /\b(?:is|collate|at|over|div|mod|r?like|ilike|in|and|or|not|xor|between|end|filter|within|escape)\b/i
 
-/** Stages that make new fields: of LogQL, ES|QL, Kusto and Splunk, of Flux, and functions of PromQL and Solr. */
+/**
+ * Stages that make new fields: of LogQL, ES|QL, Kusto and Splunk, of Flux and SQL in pipes, groups of Vespa, functions of PromQL
+ * and Solr, what EdgeQL and FetchXML give another name, and Gremlin's values.
+ */
 const stages = new RegExp(
   [
-    '\\|\\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|label_format|line_format|dissect|grok|rex|chart|timechart)\\b[^|]{0,2000}',
-    '\\|>\\s?(?:rename|map|reduce|distinct|keys?|values|top|histogram)\\b[^|]{0,2000}',
+    '\\|\\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|label_format|line_format|json|logfmt|pattern|regexp|unwrap|dissect|grok|rex|chart|timechart|strcat|foreach|streamstats|convert|bin|spath|mv-apply|mv-expand|parse(?:-where|-kv)?)\\b[^|]{0,2000}',
+    '\\|\\s?all\\s?\\([^|]{0,2000}',
+    '\\|>\\s?(?:rename|map|reduce|distinct|keys?|values|top|histogram|duplicate|pivot|findColumn|findRecord|extend|select|aggregate)\\b[^|]{0,2000}',
     '\\b(?:label_replace|label_join|nodes|gatherNodes|significantTerms)\\s?\\((?:[^()|]|\\([^()|]{0,500}\\)){0,2000}',
+    '[\\p{L}\\p{N}_]\\s?:=[^,}]{0,500}',
+    '<attribute\\b(?=[^<>]{0,1000}\\balias\\b)[^<>]{0,1000}',
+    '\\.(?:values|by|project)\\s?\\(\\s?["\'][^()]{0,500}',
   ].join('|'),
   'giu',
 )
 
+/** GROQ: `*[…]{"v": vin}`, `*[…].vin`. */
+const groq = /^\s?\*\s?\[/
+const valueOfGroq = /(?:"\s?:|[.>])[^,{}]{0,500}/g
+
 function renamesInStages(text: string, isMasked: (name: string) => boolean): boolean {
-  return [...text.matchAll(stages)].some(([stage]) => wordsIn(stage).some(isMasked))
+  const found = [...text.matchAll(stages), ...(groq.test(text) ? text.matchAll(valueOfGroq) : [])]
+  return found.some(([stage]) => wordsIn(stage).some(isMasked))
 }

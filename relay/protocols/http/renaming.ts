@@ -45,9 +45,14 @@ interface Place {
   /** What it is in that counts fields. */
   readonly counts: 'all' | 'field' | undefined
   readonly isScript: boolean
+  /** Whether it is in a pipeline of Elasticsearch, whose texts take fields. */
+  readonly isPipeline: boolean
 }
 
-const outermost: Place = { depth: 0, texts: 0, name: '', isChosen: false, counts: undefined, isScript: false }
+const outermost: Place = {
+  ...{ depth: 0, texts: 0, name: '', isChosen: false },
+  ...{ counts: undefined, isScript: false, isPipeline: false },
+}
 
 /** Whether a document asks for one of these fields so that the answer has it under another name, or under none. */
 export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked): boolean {
@@ -71,6 +76,7 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
   }
   const looksInText = (text: string, place: Place): boolean => {
     if (place.isScript && (isNamed(text) || readsSource.test(text))) return true
+    if (place.isPipeline && text.includes('{{') && isNamed(text)) return true
     if (place.counts === 'all' && !isProse.test(text) && isCounted(text)) return true
     if (place.counts === 'all' && isMasked(text)) return true
     if (place.counts === 'field' && /^fields?$/i.test(place.name) && isCounted(text)) return true
@@ -102,7 +108,8 @@ function below(place: Place, name: string, isQuery: boolean): Place {
   const isChosen = choosing.test(name) || (isQuery && choosingInQuery.test(name))
   // A script has a name of its own only where it is one to nobody else.
   const isScript = place.isScript || scripts.test(name)
-  return { depth: place.depth + 1, texts: place.texts, name, isChosen, counts, isScript }
+  const isPipeline = place.isPipeline || name === 'processors'
+  return { depth: place.depth + 1, texts: place.texts, name, isChosen, counts, isScript, isPipeline }
 }
 
 /** `["vin","v"]` in a list of what is chosen. */
@@ -131,6 +138,11 @@ function renamesIn(
   if (object['distinct'] !== undefined && isOf('key')) return true
   if (object['type'] === 'alias' && isOf('path')) return true
   if (object['type'] === 'expression' && isOf('expression')) return true
+  // Hasura's names of columns, and columns of Superset.
+  if (typeof object['custom_name'] === 'string' && isNamed(place.name)) return true
+  const { custom_column_names: custom } = object
+  if (typeof custom === 'object' && custom !== null && Object.keys(custom).some(isNamed)) return true
+  if (typeof object['expressionType'] === 'string' && textsIn(object).some(isNamed)) return true
   if (isOf('copy_from') || (object['copy_to'] !== undefined && isNamed(place.name))) return true
   return isScriptOf(object['script'], isNamed)
 }

@@ -12,8 +12,11 @@ const listed: readonly (readonly [path: RegExp, name: string])[] = [
 ]
 /** Those of them that also take YAML, CBOR and SMILE. */
 const ofElasticsearch = /\/_(?:m?search|async_search|terms_enum|graph|eql|sql|query|plugins)(?:\/|$)/
-/** Algolia's, of a field that stands in the path. */
-const listedInPath = /\/facets\/([^/]+)\/query$/
+/** Those of a field that stands in the path: Algolia, Prometheus and Loki, Tempo. */
+const listedInPath = /\/facets\/([^/]+)\/query$|\/(?:label|tag)\/([^/]+)\/values$/
+/** They say which words of the field matched, also of those that begin with a letter or are like another (Elasticsearch, Solr). */
+const explained = /\/_explain\/|\/_validate\/query$/
+const explaining = /^(?:explain|profile|debug|debugquery|explainother|rewrite)$/i
 /** What a search gets its fields from besides: they may be anywhere. */
 const template = /\/_m?search\/template$/
 /** Each sequence has what its events have in common: `{"join_keys":["ann@example.com"]}`. */
@@ -75,12 +78,17 @@ export function hidesNames(
   if (ofElasticsearch.test(path) && (isForeign || members.some(([name, value]) => isForeignSource(name, value))))
     return true
   const isNamed = (text: string): boolean => namesIn(text).some(isMasked)
-  const [, inPath] = listedInPath.exec(path) ?? []
+  const [, ofFacet, inPath = ofFacet] = listedInPath.exec(path) ?? []
   if (inPath !== undefined) return isNamed(inPath)
   if (
     sorted.test(path) &&
     (members.some(([name, value]) => name === 'sort' && isNamed(value)) ||
       documents.some(each => sortsIn(each, 0, isNamed)))
+  )
+    return true
+  if (
+    isExplained(path, members, documents) &&
+    (members.some(([, value]) => isNamed(value)) || documents.some(each => namesAnywhere(each, 0, isNamed)))
   )
     return true
   const texts =
@@ -93,6 +101,26 @@ export function hidesNames(
   if (sequences.test(path))
     return statements.some(text => [...text.matchAll(joinedBy)].some(([, by = '']) => isNamed(by)))
   return tabled.test(path) && statements.some(text => takesAll(text) || isNamed(text))
+}
+
+const isSearch = /\/_(?:m?search|async_search)(?:\/|$)|\/(?:select|query)$/
+
+function isExplained(path: string, members: readonly Member[], documents: readonly unknown[]): boolean {
+  if (explained.test(path)) return true
+  if (!isSearch.test(path)) return false
+  const isAsked = (name: string, value: unknown): boolean =>
+    explaining.test(name) && value !== false && value !== 'false' && value !== 'off'
+  return (
+    members.some(([name, value]) => isAsked(name, value)) ||
+    documents.some(each => isObject(each) && Object.keys(each).some(name => isAsked(name, each[name])))
+  )
+}
+
+/** Whether a document has such a name among its names or texts. */
+function namesAnywhere(value: unknown, depth: number, isNamed: (text: string) => boolean): boolean {
+  if (typeof value === 'string') return isNamed(value)
+  if (typeof value !== 'object' || value === null || depth === MAX_DEPTH) return false
+  return Object.entries(value).some(([name, each]) => isNamed(name) || namesAnywhere(each, depth + 1, isNamed))
 }
 
 /** A body in a parameter. */

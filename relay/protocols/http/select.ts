@@ -1,6 +1,6 @@
 // Parameters with which a request chooses fields of the answer: whether one may ask for what is masked under another name. Pure.
 import { documentIn } from './document.ts'
-import { isLanguage, renamesInLanguage } from './languages.ts'
+import { borrowsNames, isLanguage, renamesInLanguage } from './languages.ts'
 import { everyMember, type Member } from './members.ts'
 import { type Asked, namesIn, plainValue } from './names-in.ts'
 import type { Part } from './parts.ts'
@@ -36,7 +36,7 @@ const word = /[\s"'`\])}](?:as|with)[\s"'`[]|\.\s?[\p{L}_]{1,32}\s?\(\s?\)/iu
 const aliased = /^(\S+) (?!(?:asc|desc)$)[\p{L}_]\w*$/iu
 /** Of a field that something is made of the answer has the function's name beside its own, or nothing else: `year(born)`. */
 const computed =
-  /(?<![\p{L}\p{N}_.-])(?:year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field|json|rename)\s?\(([^()]{0,1000})\)/giu
+  /(?<![\p{L}\p{N}_.-])(?:group|year|month|week|day|weekday|hour|minute|second|date|count|sum|avg|min|max|lower|upper|trim|concat|substr|substring|cast|field|json|rename)\s?\(([^()]{0,1000})\)/giu
 /** In Solr's `fl` whatever has an argument is a function. */
 const call = /[\p{L}\p{N}_]\s?\(/u
 /** The value of another parameter in the place of this, as Solr has it. */
@@ -49,7 +49,9 @@ const borrowed = /\$\{/
 export function renamesFieldsIn(members: readonly Member[], isQuery: boolean, asked: Asked): boolean {
   if (members.some(([name, value]) => asksFor(name, value, isQuery, asked))) return true
   // Which parameter is borrowed another may say.
-  const mayBorrow = members.some(([name, value]) => borrowed.test(value) && chooses(partsOf(name), isQuery))
+  const mayBorrow = members.some(
+    ([name, value]) => (borrowed.test(value) && chooses(partsOf(name), isQuery)) || borrowsNames(partsOf(name), value),
+  )
   return mayBorrow && members.some(([, value]) => namesIn(plainValue(value)).some(asked.isAround))
 }
 

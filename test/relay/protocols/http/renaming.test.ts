@@ -464,3 +464,83 @@ t.test('of texts that could be GraphQL so many are read', t => {
   ])
   t.end()
 })
+
+t.test('languages that give values of a field without its name', t => {
+  const q = (name: string, text: string, target = '/x'): Requested => json({ [name]: text }, target)
+  refused(t, [
+    ...['raw', 'value', 'element', 'distinct value'].map(word => q('statement', `select ${word} vin from cars`)),
+    q('query', 'SELECT [c.vin] FROM c'),
+    json({ query: 'SELECT c[@f] FROM c', parameters: [{ name: '@f', value: 'vin' }] }),
+    query('query=select {f:Identifier} as v from cars&param_f=vin'),
+    q('sql', 'select * from cars as t(a, b)'),
+    q('sql', 'from cars |> extend vin as v'),
+    q('ksql', 'select vin as v from cars emit changes'),
+    q('csl', 'cars | extend v = vin'),
+    q('query', 'cars | parse vin with * "a" v'),
+    q('statement', 'unwind [1] as x match (c) return c.vin as v'),
+    q('statement', 'call { match (c) return c.vin as v } return v'),
+    q('statement', 'with 1 as a match (c) with c.vin as v return v'),
+    q('query', 'for c in cars return c.vin'),
+    q('query', 'let a = (for c in cars return c.vin) return a'),
+    query('query=*[_type=="car"]{"v": vin}'),
+    query('query=*[_type=="car"].vin'),
+    q('query', 'select Car { v := .vin }'),
+    q('gremlin', "g.V().values('vin')"),
+    query('fetchXml=<fetch><entity name="car"><attribute name="vin" alias="v"/></entity></fetch>'),
+    query('yql=select * from cars where true | all(group(vin) each(output(count())))'),
+    query('select=all(group(vin) each(output(count())))'),
+    ...['json v="vin"', 'logfmt v="vin"', 'pattern "vin=<v>"', 'unwrap vin'].map(stage =>
+      query(`query={app="x"} | ${stage}`),
+    ),
+    json('from(bucket:"b") |> duplicate(column: "vin", as: "v")', '/', 'application/vnd.flux'),
+    json('from(bucket:"b") |> pivot(columnKey:["vin"], valueColumn:"n")', '/', 'application/vnd.flux'),
+    q('search', 'search index=x | strcat vin "" v'),
+    json({ queries: [{ columns: [{ expressionType: 'SQL', sqlExpression: 'vin', label: 'v' }] }] }),
+    json({ processors: [{ set: { field: 'v', value: '{{{vin}}}' } }] }),
+    json({ args: { configuration: { column_config: { vin: { custom_name: 'v' } } } } }),
+    json({ args: { configuration: { custom_column_names: { vin: 'v' } } } }),
+    { method: 'GET', target: '/api/v1/label/vin/values' },
+    { method: 'GET', target: '/api/v2/search/tag/vin/values' },
+  ])
+  passes(t, [
+    q('statement', 'select vin from cars'),
+    q('statement', 'select value, vin from cars'),
+    q('sql', 'select vin from cars where (vin, n) in (values (1, 2))'),
+    q('sql', 'select vin from cars c join lateral (values (1)) on true'),
+    q('sql', 'select n from generate_series(1, 5) as g(n)'),
+    q('query', 'SELECT [n], [vin] FROM [cars]'),
+    q('query', 'for each vin in the list, return a note'),
+    q('query', 'let us return the vin'),
+    query('query=*[_type=="car" && vin match "W*"]{vin, n}'),
+    query('query={app="x"} | json | vin="x"'),
+    query('q=vin | json'),
+    query('fetchXml=<fetch><entity name="car"><attribute name="vin"/><attribute name="n" alias="m"/></entity></fetch>'),
+    json({ processors: [{ set: { field: 'vin', value: '{{n}}' } }] }),
+    json({ template: 'Your number is {{vin}}' }),
+    json({ parameters: [{ name: '@f', value: 'vin' }], text: 'a[@f]' }),
+    { method: 'GET', target: '/api/v1/label/app/values' },
+  ])
+  t.end()
+})
+
+t.test('searches that explain which words of a field matched', t => {
+  const like = { prefix: { vin: { value: 'w', rewrite: 'scoring_boolean' } } }
+  refused(t, [
+    json({ query: like, explain: true }, '/cars/_search'),
+    json({ query: like, profile: true }, '/cars/_search'),
+    json({ query: like }, '/cars/_search?explain=true'),
+    json({ query: like }, '/cars/_explain/7'),
+    json({ query: like }, '/cars/_validate/query?rewrite=true'),
+    { method: 'GET', target: '/solr/cars/select?q=vin:w~&debug=all' },
+    { method: 'GET', target: '/solr/cars/select?q=vin:w~&debugQuery=on' },
+  ])
+  passes(t, [
+    json({ query: like }, '/cars/_search'),
+    json({ query: like, explain: false }, '/cars/_search'),
+    json({ query: { match: { n: 1 } }, explain: true }, '/cars/_search'),
+    { method: 'GET', target: '/solr/cars/select?q=n:1&debug=all' },
+    { method: 'GET', target: '/solr/cars/select?q=vin:w~' },
+    json({ vin: 'x', debug: true }, '/cars'),
+  ])
+  t.end()
+})
