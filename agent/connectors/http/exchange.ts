@@ -23,6 +23,9 @@ export interface ExchangeOptions {
   readonly unauthorized: () => void
 }
 
+/** Answers before the answer: each says that there will be one, and a service that says so for ever has none. */
+const MAX_EARLY_ANSWERS = 1_000
+
 export class Exchange implements Handler {
   readonly #options: ExchangeOptions
   #resolve: () => void = () => {}
@@ -32,6 +35,7 @@ export class Exchange implements Handler {
   #status = 0
   #isPaused = false
   #hasTrailers = false
+  #earlyAnswers = 0
   #silence: NodeJS.Timeout | undefined
   /** Resolves when the answer is complete; rejects when there is none, or not all of it. */
   readonly done: Promise<void>
@@ -103,7 +107,7 @@ export class Exchange implements Handler {
   /** Throws what undici then aborts the request with. */
   onResponseStart(controller: Controller, status: number, _headers: unknown, statusMessage?: string): void {
     // Early hints and the like: the relay answers Expect by itself, and nothing else has a meaning for the client.
-    if (status < 200) return
+    if (status < 200) return this.#early()
     this.#status = status
     const { answer, asked, place, pass, unauthorized } = this.#options
     const raw = texts(controller.rawHeaders)
@@ -115,6 +119,13 @@ export class Exchange implements Handler {
     if (isBodiless(status)) headers = without(headers, 'content-length')
     this.#watch(controller, raw)
     answer.head(status, sendable(statusMessage ?? ''), headers)
+  }
+
+  #early(): void {
+    this.#earlyAnswers += 1
+    if (this.#earlyAnswers <= MAX_EARLY_ANSWERS) return
+    const { name } = this.#options.place
+    throw new GateError('ERR_GATE_TARGET_PROTOCOL', `${name} sent ${MAX_EARLY_ANSWERS} answers before its answer`)
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {

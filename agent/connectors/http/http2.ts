@@ -174,7 +174,11 @@ class Http2Exchange {
       this.fail(lateHead(name))
     }, timeouts.headers)
     // Answers before the answer say that there will be one.
-    for (const early of ['continue', 'headers']) stream.on(early, () => late.refresh())
+    const early = (headers?: IncomingHttpHeaders): void => {
+      late.refresh()
+      this.#try(() => this.#handler.onResponseStart(this.#controller, Number(headers?.[':status'] ?? 100)))
+    }
+    stream.on('continue', early).on('headers', early)
     stream.once('response', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       clearTimeout(late)
       const status = Number(headers[':status'])

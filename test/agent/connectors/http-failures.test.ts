@@ -106,6 +106,25 @@ t.test('an answer that is not HTTP is not passed on', async t => {
   }
 })
 
+t.test('a service that says for ever that it will answer is given up', async t => {
+  const early = 'HTTP/1.1 102 Processing\r\n\r\n'
+  const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+  for (const [count, status] of [
+    [1_000, 200],
+    [1_001, 502],
+  ] as const) {
+    await using service = await startRawService(socket => {
+      socket.on('error', () => {})
+      socket.write(early.repeat(count) + ok)
+    })
+    await using front = await startFront({ url: service.url })
+    const answer = await request(front.url)
+    t.equal(answer.statusCode, status)
+    t.match(await answer.body.text(), status === 200 ? 'ok' : /sent 1000 answers before its answer/)
+  }
+  t.end()
+})
+
 t.test('answers before the answer are passed over, wherever they are cut', async t => {
   const early = 'HTTP/1.1 100 Continue\r\n\r\n'
   const hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nX: \r\n\r\n'

@@ -403,6 +403,20 @@ t.test('a service that does not answer, or not even speak, is given up after its
   await using patient = await startFront({ ...http2, url: busy.url, timeouts: { headers: '1s' } })
   t.equal(await (await request(patient.url)).body.text(), 'done', 'it says that it is at work')
 
+  await using endless = await startHttp2(stream => {
+    stream.on('error', () => {})
+    const more = setInterval(() => {
+      if (stream.destroyed) return clearInterval(more)
+      for (let said = 0; said < 100; said += 1) stream.additionalHeaders({ ':status': 102 })
+    }, 5)
+    stream.on('close', () => clearInterval(more))
+  })
+  await using strict = await startFront({ ...http2, url: endless.url })
+  t.match(await gateError(await request(strict.url)), {
+    status: 502,
+    body: { message: /sent 1000 answers before its answer/ },
+  })
+
   await using nobody = await startFront({ ...http2, url: 'http://127.0.0.1:9' })
   t.match(await gateError(await request(nobody.url)), { status: 502, body: { message: /ECONNREFUSED/ } })
 })
