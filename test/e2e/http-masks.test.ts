@@ -89,6 +89,15 @@ const answers: Readonly<Record<string, Answer>> = {
   '/late/1': (_request, response) => {
     late = () => total(_request, response, Buffer.alloc(0))
   },
+  '/sized': (_request, response) => {
+    const body = JSON.stringify({ vin: SECRET })
+    const length = String(body.length)
+    response.writeHead(200, {
+      ...{ 'content-type': 'application/json', 'x-page-size': '20', 'x-file-size': length, 'x-original-size': length },
+      ...{ 'x-uncompressed-length': length, 'x-object-size': length, 'x-goog-stored-content-length': length },
+    })
+    response.end(body)
+  },
   '/pages': (_request, response) => {
     response.writeHead(200, {
       'content-type': 'application/json',
@@ -125,7 +134,7 @@ const sent = (method: string, body: unknown, type = 'application/json'): Request
 })
 
 t.test('a field is masked however the service writes its name, and wherever its document stands', async t => {
-  for (const path of Object.keys(answers).filter(each => !/pages|[/]1$/.test(each))) {
+  for (const path of Object.keys(answers).filter(each => !/pages|sized|[/]1$/.test(each))) {
     t.match(await (await ask(open, path)).text(), SECRET, path)
     const answer = await ask(masked, path)
     const text = await answer.text()
@@ -447,6 +456,24 @@ t.test('fields that a body asks for under other names', async t => {
     sent('POST', { project: 'Inbox: vin', attributes: ['vin as it is'], properties: '{"a":"vin"}' }),
   ])
     t.equal((await ask(masked, '/cars', init)).status, 200, String(init.body))
+})
+
+t.test('what a service says of the length of a body stays behind, and of pages not', async t => {
+  const body = JSON.stringify({ vin: SECRET })
+  const named = [
+    'x-file-size',
+    'x-original-size',
+    'x-uncompressed-length',
+    'x-object-size',
+    'x-goog-stored-content-length',
+  ]
+  const answer = await ask(masked, '/sized')
+  t.equal(await answer.text(), '{"vin":"****"}')
+  for (const name of named) t.equal(answer.headers.get(name), null, name)
+  t.equal(answer.headers.get('x-page-size'), '20')
+  const clear = await ask(open, '/sized')
+  t.equal(await clear.text(), body)
+  for (const name of named) t.equal(clear.headers.get(name), String(body.length), name)
 })
 
 t.test('tags of bodies open nothing where something is masked', async t => {

@@ -33,7 +33,8 @@ export type Plan =
 /** They are about the bytes of the body, which become others. */
 const ofBytes: ReadonlySet<string> = new Set(['content-length', 'accept-ranges', 'content-range', 'trailer'])
 /** And these tell what the clear ones were. */
-const digest = /checksum|digest|md5|sha-?\d|crc-?\d|-hash$|content-length/
+const digest =
+  /checksum|digest|md5|sha-?\d|crc-?\d|-hash$|content-length|(?:file|content|body|object|blob|original|uncompressed|decompressed|decoded)-?(?:size|length)$/
 
 /** About a body that does not go on. */
 const ofContent: ReadonlySet<string> = new Set([
