@@ -89,6 +89,15 @@ const answers: Readonly<Record<string, Answer>> = {
   '/late/1': (_request, response) => {
     late = () => total(_request, response, Buffer.alloc(0))
   },
+  '/hollow-page': (_request, response) => {
+    response.writeHead(200, {
+      'content-type': 'text/html',
+      etag: '"v1"',
+      'last-modified': 'Mon, 01 Jan 2024 00:00:00 GMT',
+    })
+    response.flushHeaders()
+    setTimeout(() => response.end(), 10)
+  },
   '/sized': (_request, response) => {
     const body = JSON.stringify({ vin: SECRET })
     const length = String(body.length)
@@ -134,7 +143,7 @@ const sent = (method: string, body: unknown, type = 'application/json'): Request
 })
 
 t.test('a field is masked however the service writes its name, and wherever its document stands', async t => {
-  for (const path of Object.keys(answers).filter(each => !/pages|sized|[/]1$/.test(each))) {
+  for (const path of Object.keys(answers).filter(each => !/page|sized|[/]1$/.test(each))) {
     t.match(await (await ask(open, path)).text(), SECRET, path)
     const answer = await ask(masked, path)
     const text = await answer.text()
@@ -474,6 +483,15 @@ t.test('what a service says of the length of a body stays behind, and of pages n
   const clear = await ask(open, '/sized')
   t.equal(await clear.text(), body)
   for (const name of named) t.equal(clear.headers.get(name), String(body.length), name)
+})
+
+t.test('an empty answer keeps what is said of it, whatever its type', async t => {
+  const answer = await ask(masked, '/hollow-page')
+  t.equal(answer.status, 200)
+  t.equal(await answer.text(), '')
+  t.equal(answer.headers.get('content-type'), 'text/html')
+  t.equal(answer.headers.get('last-modified'), 'Mon, 01 Jan 2024 00:00:00 GMT')
+  t.match(answer.headers.get('etag'), /^"[^"]{20,}"$/)
 })
 
 t.test('tags of bodies open nothing where something is masked', async t => {

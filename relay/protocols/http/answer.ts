@@ -207,7 +207,7 @@ export class Answer implements AnswerHandler {
     if (refusal !== undefined) return this.#end(refusal)
     // There is nothing in an empty body that would have to be masked.
     if (this.#unreadable !== undefined && !this.#response.headersSent) {
-      this.#writeHead([...this.#unreadable.fields, ['content-length', '0']])
+      this.#writeHead([...this.#unreadable.whole, ['content-length', '0']])
       this.#response.end()
     }
     if (this.#source === this.#response && this.#masking === undefined && trailers.length > 0)

@@ -27,8 +27,8 @@ export type Plan =
       /** What is masked leaves at once: somebody waits for it. */
       readonly isLive: boolean
     }
-  /** What must be masked cannot be read. `fields` are those without the body's own. */
-  | { readonly do: 'refuse'; readonly fields: FieldList; readonly why: string }
+  /** What must be masked cannot be read. `fields` are those without the body's own, which are among `whole`, for a body that turns out empty. */
+  | { readonly do: 'refuse'; readonly fields: FieldList; readonly whole: FieldList; readonly why: string }
 
 /** They are about the bytes of the body, which become others. */
 const ofBytes: ReadonlySet<string> = new Set(['content-length', 'accept-ranges', 'content-range', 'trailer'])
@@ -107,7 +107,9 @@ export function planAnswer(
     const isEmpty = method !== 'HEAD' && value('content-length') === '0'
     return { do: 'pass', fields: isEmpty ? [...fields, ['content-length', '0']] : fields }
   }
-  const refuse = (why: string): Plan => ({ do: 'refuse', fields: fields.filter(([name]) => !ofContent.has(name)), why })
+  const refuse = (why: string): Plan => {
+    return { do: 'refuse', fields: fields.filter(([name]) => !ofContent.has(name)), whole: fields, why }
+  }
   const range = value('content-range')
   if (range === undefined ? status === 206 : mayBeBytes(range))
     return refuse('the target answered with a part of the whole')
