@@ -24,7 +24,7 @@ export interface ExchangeOptions {
 }
 
 /** Answers before the answer: each says that there will be one, and a service that says so for ever has none. */
-const MAX_EARLY_ANSWERS = 1_000
+const MAX_EARLY_ANSWERS = 10_000
 
 export class Exchange implements Handler {
   readonly #options: ExchangeOptions
