@@ -29,6 +29,8 @@ const postgresTarget = z.strictObject({
   sslrootcert: z.string().optional(),
   sslcert: z.string().optional(),
   sslkey: z.string().optional(),
+  /** What stands before the server: a pooler that gives each session a connection of its own until it ends, and clears that then. */
+  pooler: z.literal('session').optional(),
 })
 export type PostgresTarget = z.infer<typeof postgresTarget>
 

@@ -53,16 +53,16 @@ t.test(
     const agent = await startAgent({
       relay: world.relay,
       name: 'agent-two',
-      targets: targetYaml(pooler, 'pooled-db'),
+      targets: `${targetYaml(pooler, 'pooled-db')}\n${targetYaml(pooler, 'session-db', '    pooler: session\n')}`,
       env: { TARGET_PASSWORD: SERVICE_PASSWORD },
     })
     t.teardown(() => agent[Symbol.asyncDispose]())
-    const open = async (name: 'alice' | 'carol'): Promise<PsqlTarget> => {
-      const connection = await (await world.person(name)).connect('pooled-db')
+    const open = async (name: 'alice' | 'carol', target = 'pooled-db'): Promise<PsqlTarget> => {
+      const connection = await (await world.person(name)).connect(target)
       t.teardown(() => connection[Symbol.asyncDispose]())
       return { port: connection.port, user: name }
     }
-    const [alice, carol] = [await open('alice'), await open('carol')]
+    const [alice, carol] = [await open('alice'), await open('carol', 'session-db')]
 
     // Transactions that are open together have a connection each; each change of the schema has the catalog read anew, on any of them.
     const changes = (name: string): string =>
@@ -81,6 +81,22 @@ t.test(
       t.same(made, { code: 0, signal: null, stderr: '', stdout: made.stdout })
       t.equal(made.stdout.match(/^0$/gm)?.length, 16)
     }
-    t.same(three, { code: 0, signal: null, stderr: '', stdout: '1|****\n'.repeat(8) })
+    t.same(
+      three,
+      { code: 0, signal: null, stderr: '', stdout: '1|****\n'.repeat(8) },
+      'it is said to be one of sessions',
+    )
+
+    // Carol would get Alice's connection, and with it what Alice made.
+    await psql(alice, ['-At'], 'create temp table shown as select email from customers; set search_path = pg_temp;')
+    const pooled = await open('carol')
+    for (const text of ['select * from shown', 'select id, email from customers', 'select 1']) {
+      const { code, stdout, stderr } = await psql(pooled, ['-At', '-v', 'ON_ERROR_STOP=1'], text)
+      t.match(stderr, /gate: columns are masked for you, and the server is behind a pooler/, text)
+      t.equal(stdout, '')
+      t.not(code, 0)
+    }
+    const direct = await open('carol', 'prod-db')
+    t.equal((await psql(direct, ['-At'], 'select id, email from customers where id = 1')).stdout, '1|****\n')
   },
 )

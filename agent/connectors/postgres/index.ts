@@ -18,11 +18,15 @@ const CANCEL_TIMEOUT_MS = 10_000
 const ownParameters = new Set(['user', 'database', 'replication', 'client_encoding'])
 
 export const postgres: Connector<PostgresTarget> = {
-  announce: ({ name, protocol, labels, database, require_approval }) => ({
+  announce: ({ name, protocol, labels, database, pooler, require_approval }) => ({
     name,
     protocol,
     labels,
-    options: { database, ...(require_approval === undefined ? {} : { commands: 'declared' }) },
+    options: {
+      database,
+      ...(pooler === undefined ? {} : { pooler }),
+      ...(require_approval === undefined ? {} : { commands: 'declared' }),
+    },
   }),
   connect: async (target, parameters, signal, guard) => {
     const connection = await connectAs(target, parameters, signal)

@@ -62,6 +62,8 @@ export class Catalogs implements Disposable {
   readonly #reading = new Map<string, Promise<Catalog>>()
   readonly #changes = new Map<string, SchemaChanges>()
   readonly #staleness = new Map<string, Staleness>()
+  /** Targets whose catalog a pooler answered for when it was read last. */
+  readonly #pooled = new Set<string>()
   readonly #idle = new Map<string, { readonly stream: CatalogStream; readonly timer: NodeJS.Timeout }>()
 
   constructor(analyser: Analyser, clock: Clock, log: Log) {
@@ -97,6 +99,11 @@ export class Catalogs implements Disposable {
   /** The newest snapshot there is: for what depends on nothing in it. */
   newest(target: string): Catalog | undefined {
     return this.#targets.get(target)?.catalog
+  }
+
+  /** Whether a pooler stands before the target, as far as a reading of its catalog showed. */
+  isPooled(target: string): boolean {
+    return this.#pooled.has(target)
   }
 
   /** What sessions with the target are changing. */
@@ -232,6 +239,8 @@ export class Catalogs implements Disposable {
   ): Promise<(Rows | GateError)[]> {
     try {
       const answers = await stream.ask(queries, signal)
+      if (stream.isPooled) this.#pooled.add(target)
+      else this.#pooled.delete(target)
       const timer = setTimeout(() => this.#takeIdle(target)?.close(), IDLE_STREAM_MS).unref()
       this.#idle.set(target, { stream, timer })
       return answers

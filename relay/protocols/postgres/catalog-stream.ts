@@ -5,6 +5,7 @@ import { GateError } from '@gate/shared/errors'
 import { serialize } from 'pg-protocol'
 import type { TargetStream } from '../protocol.ts'
 import { readErrorFields } from './bodies.ts'
+import { readProcessId } from './cancels.ts'
 import { D, E, HEADER_BYTES, Reader, Z } from './codec.ts'
 
 /** Rows of the answer to one message, or why there are none. */
@@ -21,6 +22,9 @@ const OF_NAMES = ['26000', '42P05']
 /** Hex digits of a statement's name: whoever meets it on another connection has the same text under it. */
 const NAME_DIGITS = 32
 
+/** Who answers. */
+const OWN_PROCESS = 'select pg_catalog.pg_backend_pid()'
+
 const sync = serialize.sync()
 
 export class CatalogStream {
@@ -34,10 +38,19 @@ export class CatalogStream {
   #names = 0
   /** Not behind a pooler that gives each transaction another of its connections: names that one of them has, the others lack. */
   #prepares = true
+  #isPooled = true
 
   constructor(stream: TargetStream) {
     this.#stream = stream
     this.#source = stream.port[Symbol.asyncIterator]()
+  }
+
+  /**
+   * Whether whoever was logged in to is another than who answers: a pooler, which may give the next transaction to a third. So it is
+   * said to be of a server that does not say who it is, and before anything was asked.
+   */
+  get isPooled(): boolean {
+    return this.#isPooled
   }
 
   /**
@@ -60,6 +73,14 @@ export class CatalogStream {
   }
 
   async #askOnce(queries: readonly string[]): Promise<(Rows | GateError)[]> {
+    const processId = readProcessId(this.#stream.detail['processId'])
+    if (this.#greeted || processId === undefined) return this.#askAll(queries)
+    const [own, ...answers] = await this.#askAll([OWN_PROCESS, ...queries])
+    this.#isPooled = own === undefined || own instanceof GateError || Number(own[0]?.[0]) !== processId
+    return answers
+  }
+
+  async #askAll(queries: readonly string[]): Promise<(Rows | GateError)[]> {
     this.#total = 0
     for (const _query of queries) this.#stream.declare({ actions: ['select'], approvals: [] })
     const preparing = new Map<string, string>()

@@ -44,6 +44,8 @@ export interface JudgingSurroundings extends EstimateSource, CatalogSource {
   readonly clock: Clock
   /** Whether the client brought a search_path. */
   readonly bringsPath: boolean
+  /** Whether others may use the session's connection to the server before it ends. */
+  readonly isPooled: () => boolean
 }
 
 /** What is only prepared has no values yet. */
@@ -75,6 +77,10 @@ const boundTooEarly = errorOf(
 function runsWhenBound({ facts, effective }: Resolved, catalog: Catalog): boolean {
   return facts.naming?.kind !== 'prepare' && calledBefore(effective, catalog).length > 0
 }
+
+const pooled =
+  'columns are masked for you, and the server is behind a pooler, which can give others your connection between two commands, and you' +
+  ' what they made in it; gate has to reach the server itself, or its agent has to say that the pooler is one of sessions (pooler: session)'
 
 /** What is merely shown comes masked, and mostly the server says where in the text the name is. */
 function withStrangers(statement: Resolved, { first, areCopied }: Strangers): Resolved {
@@ -263,6 +269,7 @@ export class Judging {
   /** What somebody from whom columns are masked makes must not be found before what others made. */
   #besideOthers(statements: readonly Resolved[], catalog: Catalog): readonly Resolved[] {
     if (!this.#around.gate.masked) return statements
+    if (this.#around.isPooled()) return statements.map(statement => withFault(statement, pooled))
     let changed = this.#pathChanged
     let triggered = this.#own.mayBeOfTriggers
     const before: Step[] = []

@@ -167,6 +167,7 @@ async function converse(
     maskKey: room.maskKey,
     clock: room.clock,
     bringsPath,
+    isPooled: () => session.target.options['pooler'] !== 'session' && room.catalogs.isPooled(session.target.name),
     log: session.log,
     freshCatalog: owner => room.catalogs.fresh(session.target.name, read, owner),
     newestCatalog: () => room.catalogs.newest(session.target.name),

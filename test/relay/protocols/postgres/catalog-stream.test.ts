@@ -26,7 +26,7 @@ function row(...values: (string | null)[]): Buffer {
 }
 
 /** A target that gives these bytes in pieces of that size, whatever it is asked. */
-function ask(bytes: Buffer, size: number, questions: number): ReturnType<CatalogStream['ask']> {
+function streamOf(bytes: Buffer, size: number, detail: Readonly<Record<string, string>> = {}): CatalogStream {
   let at = 0
   const port = {
     write: () => undefined,
@@ -39,12 +39,14 @@ function ask(bytes: Buffer, size: number, questions: number): ReturnType<Catalog
       },
     }),
   } as unknown as Port<Buffer>
-  const stream = new CatalogStream({ port, declare: () => {}, cancel: async () => {}, detail: {} })
-  return stream.ask(
+  return new CatalogStream({ port, declare: () => {}, cancel: async () => {}, detail })
+}
+
+const ask = (bytes: Buffer, size: number, questions: number): ReturnType<CatalogStream['ask']> =>
+  streamOf(bytes, size).ask(
     Array.from({ length: questions }, () => 'select 1'),
     AbortSignal.timeout(10_000),
   )
-}
 
 const rows = [
   ['1', 'plain', null, ''],
@@ -55,6 +57,24 @@ const rows = [
 t.test('rows are the same however their bytes come', async t => {
   const bytes = Buffer.concat([ready, ...rows.map(values => row(...values)), ready, row('9'), ready])
   for (const size of [1, 2, 3, 7, 64, bytes.length]) t.same(await ask(bytes, size, 2), [rows, [['9']]], `${size}`)
+})
+
+t.test('who answers says whether a pooler does', async t => {
+  const failed = errorMessage(E, new Map([['C', '42501']]))
+  for (const [name, detail, own, isPooled] of [
+    ['whom it logged in to', { processId: '42' }, row('42'), false],
+    ['somebody else', { processId: '42' }, row('43'), true],
+    ['nobody', { processId: '42' }, Buffer.alloc(0), true],
+    ['an error', { processId: '42' }, failed, true],
+  ] as const) {
+    const stream = streamOf(Buffer.concat([ready, own, ready, row('1'), ready]), 64, detail)
+    t.equal(stream.isPooled, true, 'nobody knows before')
+    t.same(await stream.ask(['select 1'], AbortSignal.timeout(10_000)), [[['1']]])
+    t.equal(stream.isPooled, isPooled, name)
+  }
+  const stream = streamOf(Buffer.concat([ready, row('1'), ready]), 64)
+  t.same(await stream.ask(['select 1'], AbortSignal.timeout(10_000)), [[['1']]])
+  t.equal(stream.isPooled, true, 'a server that does not say who it is')
 })
 
 t.test('an answer that is an error leaves the others as they are', async t => {
