@@ -91,6 +91,8 @@ insert into marked select id, s from seen s;
 create view outer_clear as select id, name from seen;
 create materialized view names as select name from outer_clear;
 create view loose as select id, email as shown from customers;
+create view base as select id, email as shown from customers;
+create materialized view based as select * from base;
 `
   await using world = await startWorld({ policy, sql: kept })
   const carol = await world.person('carol')
@@ -112,5 +114,13 @@ create view loose as select id, email as shown from customers;
       .replace('note', 'note as shown'),
   ])
     t.equal(await talk.ask(text), '', text)
+
+  const anew = 'create view base as select id, note as shown from notes'
+  for (const text of ['create schema shelf', anew.replace('base', 'shelf.base')])
+    t.equal(await talk.ask(text), '', `${text}: another one stays as it is`)
+  t.notMatch(await talk.ask('table based'), 'secret')
+  t.match(await talk.ask(anew.replace('view', 'or replace view')), 'keeps rows that base showed')
+  t.match(await talk.ask(anew), 'already exists')
+  t.equal(await talk.ask(`drop materialized view based; drop view base; ${anew}`), '', 'what kept its rows is gone')
   talk.close()
 })

@@ -35,14 +35,17 @@ export function shadowRefusal(facts: StatementFacts, masked: MaskedColumns): str
   )
   if (node === 'ViewStmt' && carries)
     return `columns are masked for you, and triggers write what is masked to ${name}, which would carry it to other tables now`
-  const keeping = node === 'ViewStmt' ? keepingRefusal(name, masked) : undefined
+  const keeping = makes.replaces === true ? keepingRefusal(name, masked) : undefined
   if (keeping !== undefined) return keeping
   if (isAnew(name, catalog) && isSaid(name, catalog) && isNamedByMasks(name, obligations))
     return `columns are masked for you, and triggers write what is masked to a table called ${name}, which would have other columns now`
   return undefined
 }
 
-/** Materialized views, and columns of rows, keep what a view showed: of another one nothing would say that it is masked. */
+/**
+ * Materialized views, and columns of rows, keep what a view showed: of another one nothing would say that it is masked. They belong to the
+ * view itself and not to its name: one that is made anew after DROP has none.
+ */
 function keepingRefusal(name: string, masked: MaskedColumns): string | undefined {
   const { catalog } = masked
   if (!catalog.resolve(undefined, name).some(({ oid }) => masked.isMasked(oid))) return undefined

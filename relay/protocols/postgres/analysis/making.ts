@@ -9,6 +9,8 @@ export interface Making {
   readonly temporary: boolean
   /** One that there is already got the name, or came into the schema. */
   readonly moved: boolean
+  /** CREATE OR REPLACE: where it is there already, it becomes this one. */
+  readonly replaces?: true
 }
 
 /** Where each command says what it makes. */
@@ -37,5 +39,5 @@ export function makingOf(name: string, content: JsonObject): Making | undefined 
   if (range === undefined || text(range['relname']) === '') return undefined
   const made = relationOf(range)
   const temporary = range['relpersistence'] === 't' || made.schema === 'pg_temp'
-  return { ...made, temporary, moved: false }
+  return { ...made, temporary, moved: false, ...(content['replace'] === true && { replaces: true }) }
 }
