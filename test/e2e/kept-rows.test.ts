@@ -93,6 +93,13 @@ create materialized view names as select name from outer_clear;
 create view loose as select id, email as shown from customers;
 create view base as select id, email as shown from customers;
 create materialized view based as select * from base;
+create function pick() returns table (id int, shown text) language plpgsql stable as $$ begin return query select c.id, c.email from customers c; end $$;
+create view picked as select * from pick();
+create table chosen (id int, row picked, rows picked[]);
+insert into chosen select id, p, array[p] from picked p;
+create view harmless as select id, upper(note) as note from notes;
+create table noted (id int, row harmless);
+insert into noted select id, h from harmless h;
 `
   await using world = await startWorld({ policy, sql: kept })
   const carol = await world.person('carol')
@@ -102,6 +109,9 @@ create materialized view based as select * from base;
   t.match(await talk.ask(replaced), 'keeps rows that seen showed')
   t.notMatch(await talk.ask('table list'), 'secret')
   t.notMatch(await talk.ask('table marked'), 'secret')
+  t.notMatch(await talk.ask('table chosen'), 'secret', 'rows of a view that calls a function')
+  t.match(await talk.ask('select (row).shown from chosen'), 'is masked for you')
+  t.match(await talk.ask('select (row).note, id from noted'), 'NOTE 1', 'rows of a view of nothing masked')
   await world.postgres.query('set role gate_service; drop materialized view list', 'app')
   t.match(await talk.ask(replaced), 'keeps rows that seen showed', 'rows in a column are kept as well')
 

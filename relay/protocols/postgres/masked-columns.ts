@@ -107,7 +107,8 @@ class Resolved implements MaskedColumns {
       }
     }
     this.#spreadToGenerated()
-    this.#spreadToRows()
+    // What a view shows that runs functions nothing says: then neither is it shown, nor rows of it that are kept.
+    this.#spreadToRows(masks.slice(0, 1).map(mask => ({ ...mask, computed: 'deny', predicates: 'deny' })))
     this.#readers = this.#findReaders(new Set(always))
   }
 
@@ -159,12 +160,14 @@ class Resolved implements MaskedColumns {
   }
 
   /** Rows that are kept in a column hold what is masked where they come from. */
-  #spreadToRows(): void {
+  #spreadToRows(anything: readonly MaskObligation[]): void {
     const found = this.catalog.rowColumns.flatMap(({ relation: oid, column, row }) => {
       const relation = this.catalog.relation(oid)
       const name = relation?.columns.get(column)
-      const held = this.catalog.beneath(row).flatMap(each => [...(this.#named.get(each)?.values() ?? [])])
-      const [first, ...others] = held.map(({ mask }) => mask)
+      const beneath = this.catalog.beneath(row)
+      const held = beneath.flatMap(each => [...(this.#named.get(each)?.values() ?? [])])
+      const called = beneath.some(each => this.catalog.callers.has(each)) ? anything : []
+      const [first, ...others] = [...held.map(({ mask }) => mask), ...called]
       if (relation === undefined || name === undefined || first === undefined) return []
       const mask: MaskObligation = { ...others.reduce(strictest, first), with: 'redact' }
       return [{ relation, name, masked: { label: label(relation, name), mask } }]
