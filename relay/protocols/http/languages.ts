@@ -73,9 +73,12 @@ function withoutLiterals(text: string): string {
   return (shown + text.slice(from)).replaceAll(/ ?\. ?/g, '.')
 }
 
-/** `with c as (…)`, `match (c) … return c.vin as v`, `for c in cars return c.vin`; of others nothing is known. */
+/**
+ * `with c as (…)`, `match (c) … return c.vin as v`, `for c in cars return c.vin`; of others nothing is known. `for name in names:`
+ * is a program's, and two words behind `return` with nothing between are somebody's sentence.
+ */
 const other =
-  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b|(?:call\s?\{|unwind\s|with\s|use\s|cypher\s)(?=.*\bmatch\s?\().*\breturn\b|(?:for\s[\p{L}\p{N}_]+\sin\s|let\s[\p{L}\p{N}_]+\s?=).*\breturn\b)/iu
+  /^[\s(;]*(?:(?:explain|profile)\b[^(]{0,40}?)?(?:with\s(?:recursive\s)?[\p{L}\p{N}_]+\s?(?:\([^)]*\)\s?)?as\s?(?:(?:not\s)?materialized\s?)?\(\s?(?:select|with|values|table|match|\()|(?:optional )?match\s?\(.*\breturn\b|from\s.{1,2000}?\sselect\b|(?:call\s?\{|unwind\s|with\s|use\s|cypher\s)(?=(?<begun>.*?\bmatch\s?\())\k<begun>.*\breturn\b\s?\S|(?:for\s{1,3}[\p{L}\p{N}_]+(?:\s{0,3},\s{0,3}[\p{L}\p{N}_]+){0,2}\s{1,3}in\s{1,3}(?![\p{L}\p{N}_.]+(?:\([^()]{0,200}\))?\s?[:{])|let\s[\p{L}\p{N}_]+\s?=).*\breturn\b(?!\s(?:the|an|your|my|our|their|to)\s(?!(?:in|not|like|and|or|all|any|none)\b)[\p{L}])\s?\S)/iu
 /** What holds a query: `copy (select …) to stdout`, `declare c cursor for select …`, `create view x as select …`. */
 const holder =
   /^\s?(?:copy\s?\(|declare\s.{1,200}?\sfor\b|(?:create|replace)\s.{1,300}?\sas\b|prepare\s.{1,200}?\sas\b|insert\s(?:ignore\s)?(?:into|overwrite)\s.{1,500}?(?=[\s)(]select\b)|use\s\S{1,200})[\s()]{0,20}\b(?:select|with)\b/i
@@ -87,7 +90,7 @@ const renamesAll = /\b(?:union|intersect|except|unpivot)\b|\(\s?select\b/i
 const bareValue = /^\s?(?:distinct\s)?(?:raw|value|element)\s(?!as\s)[^\s,]/i
 /** `from cars as t(a, b)`: whatever the columns are called. */
 const renamesColumns =
-  /\b(?:from|join)\s(?:only\s)?[\p{L}\p{N}_.]+\s(?:as\s)?(?!(?:where|on|using|group|order|having|limit|join|left|right|inner|outer|cross|full|natural|union|except|intersect|window|for|fetch|offset|values|set|when|partition|tablesample|final|prewhere|array|lateral|and|or)\s?\()[\p{L}\p{N}_]+\s?\([\p{L}\p{N}_, ]+\)/iu
+  /\b(?:from|join)\s(?:only\s)?[\p{L}\p{N}_.]+\s(?:as\s)?(?!(?:where|on|using|group|order|having|limit|join|left|right|inner|outer|cross|full|natural|union|except|intersect|window|for|fetch|offset|values|set|when|with|partition|tablesample|final|prewhere|array|lateral|and|or)\s?\()[\p{L}\p{N}_]+\s?\([\p{L}\p{N}_, ]+\)/iu
 /** A name that stands somewhere else in the request: `select {f:Identifier}`, `select c[@f]`. */
 const borrowedName = /:\s?identifier\s?\}|\[\s?@/i
 
@@ -110,8 +113,9 @@ function renamesInOne(text: string, isMasked: (name: string) => boolean, hasNoSo
   if (selected === undefined) return false
   const [list, rest] = cutAtFrom(selected)
   if (rest === undefined && !hasNoSource) return false
-  if (bareValue.test(list) && names(list)) return true
   const columns = columnsOf(list.replace(/^\s?(?:distinct|all|top \d+)\b/i, ''))
+  // There is but one, which may be a list or an object with commas: `select value v, id` has two columns.
+  if (bareValue.test(list) && names(/[[{]/.test(list) ? list : (columns[0] ?? ''))) return true
   if (columns.some(column => isMade(column) && names(withoutAlias(column)) && !isSentence(column))) return true
   if (renamesAll.test(text)) return names(text)
   if (rest !== undefined && renamesColumns.test(`from${rest}`)) return true
@@ -167,26 +171,35 @@ const ofLanguage = /\b(?:is|collate|at|over|div|mod|r?like|ilike|in|and|or|not|x
 
 /**
  * Stages that make new fields: of LogQL, ES|QL, Kusto and Splunk, of Flux and SQL in pipes, groups of Vespa, functions of PromQL
- * and Solr, what EdgeQL and FetchXML give another name, and Gremlin's values.
+ * and Solr, and what FetchXML gives another name.
  */
 const stages = new RegExp(
   [
-    '\\|\\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|label_format|line_format|json|logfmt|pattern|regexp|unwrap|dissect|grok|rex|chart|timechart|strcat|foreach|streamstats|convert|bin|spath|mv-apply|mv-expand|parse(?:-where|-kv)?)\\b[^|]{0,2000}',
+    '(?<!\\|)\\|\\s?(?:rename|eval|stats|eventstats|project(?:-rename)?|extend|summarize|label_format|line_format|json|logfmt|pattern|regexp|unwrap|dissect|grok|rex|chart|timechart|strcat|foreach|streamstats|convert|bin|spath|mv-apply|mv-expand|parse(?:-where|-kv)?)\\b(?![/.])[^|]{0,2000}',
     '\\|\\s?all\\s?\\([^|]{0,2000}',
     '\\|>\\s?(?:rename|map|reduce|distinct|keys?|values|top|histogram|duplicate|pivot|findColumn|findRecord|extend|select|aggregate)\\b[^|]{0,2000}',
     '\\b(?:label_replace|label_join|nodes|gatherNodes|significantTerms)\\s?\\((?:[^()|]|\\([^()|]{0,500}\\)){0,2000}',
-    '[\\p{L}\\p{N}_]\\s?:=[^,}]{0,500}',
     '<attribute\\b(?=[^<>]{0,1000}\\balias\\b)[^<>]{0,1000}',
-    '\\.(?:values|by|project)\\s?\\(\\s?["\'][^()]{0,500}',
   ].join('|'),
   'giu',
 )
 
-/** GROQ: `*[…]{"v": vin}`, `*[…].vin`. */
-const groq = /^\s?\*\s?\[/
+/** EdgeQL: `select Car { v := .vin }`. Programs in Go and Pascal assign so as well. */
+const edgeql = /\b(?:select|group)\b/i
+const valueOfEdgeql = /[\p{L}\p{N}_]\s?:=[^,}]{0,500}/gu
+/** Gremlin begins at something: `g.V().values('vin')`. Others call functions so as well, as Django does. */
+const gremlin = /\.\s?["']?(?:V|E|addV|addE|mergeV|mergeE|inject|call|vertices|edges)["']?\s?\(/
+const valueOfGremlin = /\.(?:values|by|project)\s?\(\s?["'][^()]{0,500}/gi
+/** GROQ: `*[…]{"v": vin}`, `*[…].vin`. `* [x] call them` is an item of a list. */
+const groq = /^\s?\*\s?\[(?!\s?x?\s?\]\s[\p{L}\p{N}"'])/iu
 const valueOfGroq = /(?:"\s?:|[.>])[^,{}]{0,500}/g
 
 function renamesInStages(text: string, isMasked: (name: string) => boolean): boolean {
-  const found = [...text.matchAll(stages), ...(groq.test(text) ? text.matchAll(valueOfGroq) : [])]
+  const found = [
+    ...text.matchAll(stages),
+    ...(edgeql.test(text) ? text.matchAll(valueOfEdgeql) : []),
+    ...(gremlin.test(text) ? text.matchAll(valueOfGremlin) : []),
+    ...(groq.test(text) ? text.matchAll(valueOfGroq) : []),
+  ]
   return found.some(([stage]) => wordsIn(stage).some(isMasked))
 }

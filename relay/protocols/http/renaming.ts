@@ -76,7 +76,7 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
   }
   const looksInText = (text: string, place: Place): boolean => {
     if (place.isScript && (isNamed(text) || readsSource.test(text))) return true
-    if (place.isPipeline && text.includes('{{') && isNamed(text)) return true
+    if (place.isPipeline && place.name !== 'processors' && text.includes('{{') && isNamed(text)) return true
     if (place.counts === 'all' && !isProse.test(text) && isCounted(text)) return true
     if (place.counts === 'all' && isMasked(text)) return true
     if (place.counts === 'field' && /^fields?$/i.test(place.name) && isCounted(text)) return true
@@ -142,7 +142,11 @@ function renamesIn(
   if (typeof object['custom_name'] === 'string' && isNamed(place.name)) return true
   const { custom_column_names: custom } = object
   if (typeof custom === 'object' && custom !== null && Object.keys(custom).some(isNamed)) return true
-  if (typeof object['expressionType'] === 'string' && textsIn(object).some(isNamed)) return true
+  if (typeof object['expressionType'] === 'string' && !/^adhoc_?filters$/i.test(place.name)) {
+    // A label only says what the column is called.
+    const { label, optionName, ...made } = object
+    if (textsIn(made).some(isNamed)) return true
+  }
   if (isOf('copy_from') || (object['copy_to'] !== undefined && isNamed(place.name))) return true
   return isScriptOf(object['script'], isNamed)
 }

@@ -17,6 +17,8 @@ const listedInPath = /\/facets\/([^/]+)\/query$|\/(?:label|tag)\/([^/]+)\/values
 /** They say which words of the field matched, also of those that begin with a letter or are like another (Elasticsearch, Solr). */
 const explained = /\/_explain\/|\/_validate\/query$/
 const explaining = /^(?:explain|profile|debug|debugquery|explainother|rewrite)$/i
+/** To Solr: anybody's `/query` may have a profile. */
+const explainingToSolr = /^(?:debug|debugquery|explainother)$/i
 /** What a search gets its fields from besides: they may be anywhere. */
 const template = /\/_m?search\/template$/
 /** Each sequence has what its events have in common: `{"join_keys":["ann@example.com"]}`. */
@@ -79,7 +81,8 @@ export function hidesNames(
     return true
   const isNamed = (text: string): boolean => namesIn(text).some(isMasked)
   const [, ofFacet, inPath = ofFacet] = listedInPath.exec(path) ?? []
-  if (inPath !== undefined) return isNamed(inPath)
+  // Prometheus calls its metrics so, which are no field.
+  if (inPath !== undefined) return inPath !== '__name__' && isNamed(inPath)
   if (
     sorted.test(path) &&
     (members.some(([name, value]) => name === 'sort' && isNamed(value)) ||
@@ -103,16 +106,21 @@ export function hidesNames(
   return tabled.test(path) && statements.some(text => takesAll(text) || isNamed(text))
 }
 
+const isSearchOfSolr = /\/(?:select|query)$/
 const isSearch = /\/_(?:m?search|async_search)(?:\/|$)|\/(?:select|query)$/
 
 function isExplained(path: string, members: readonly Member[], documents: readonly unknown[]): boolean {
   if (explained.test(path)) return true
   if (!isSearch.test(path)) return false
+  const names = isSearchOfSolr.test(path) ? explainingToSolr : explaining
   const isAsked = (name: string, value: unknown): boolean =>
-    explaining.test(name) && value !== false && value !== 'false' && value !== 'off'
+    names.test(name) && value !== false && value !== 'false' && value !== 'off' && !isObject(value)
+  // Solr takes parameters in a body as well.
+  const hasAsked = (given: unknown): boolean =>
+    isObject(given) && Object.keys(given).some(name => isAsked(name, given[name]))
   return (
     members.some(([name, value]) => isAsked(name, value)) ||
-    documents.some(each => isObject(each) && Object.keys(each).some(name => isAsked(name, each[name])))
+    documents.some(each => isObject(each) && [each, each['params']].some(hasAsked))
   )
 }
 
