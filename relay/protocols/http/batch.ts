@@ -1,5 +1,6 @@
 // Requests in the body of another, as batches have them (OData, Graph, Salesforce, Parse, Facebook): paths and queries of their own. Pure.
 import { documentIn } from './document.ts'
+import { eachInside } from './inside.ts'
 import { readLocation } from './location.ts'
 import { compileRoutes } from './routes.ts'
 
@@ -39,13 +40,9 @@ function addRequests(document: unknown, found: Inner[], depth: number, texts: nu
     return
   }
   if (typeof document !== 'object' || document === null || depth > MAX_DEPTH) return
-  if (Array.isArray(document)) {
-    for (const each of document) addRequests(each, found, depth + 1, texts)
-    return
-  }
-  if (textsOf(document, ofMethods).some(each => verb.test(each)))
+  if (!Array.isArray(document) && textsOf(document, ofMethods).some(each => verb.test(each)))
     for (const address of textsOf(document, ofAddresses)) found.push(innerOf(address))
-  for (const name in document) addRequests(document[name as keyof typeof document], found, depth + 1, texts)
+  eachInside(document, each => addRequests(each, found, depth + 1, texts))
 }
 
 /** Texts that members of these names have, which are in lower case. */

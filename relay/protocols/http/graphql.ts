@@ -1,6 +1,7 @@
 // GraphQL in what a request says: its operations, for rules, and whether it asks for fields under other names. Pure.
 import { type DocumentNode, type FragmentDefinitionNode, Kind, parse, type SelectionSetNode, visit } from 'graphql'
 import { documentIn } from './document.ts'
+import { isObject, someInside } from './inside.ts'
 import { decoded } from './members.ts'
 
 /** More are not listed; the lists then hold one more than they may. */
@@ -78,14 +79,12 @@ export function graphqlOf(document: unknown, asked: readonly string[]): ReadGrap
 export function requestsIn(document: unknown): Record<string, unknown>[] {
   const found: Record<string, unknown>[] = []
   for (const each of Array.isArray(document) ? (document as unknown[]) : [document]) {
-    if (!isRequest(each)) continue
+    if (!isObject(each)) continue
     found.push(each)
-    for (const payload of valuesOf(each, 'payload')) if (isRequest(payload)) found.push(payload)
+    for (const payload of valuesOf(each, 'payload')) if (isObject(payload)) found.push(payload)
   }
   return found
 }
-
-const isRequest = (value: unknown): value is Record<string, unknown> => isObject(value) && !Array.isArray(value)
 
 /** What is looked for in requests. */
 const memberNames = ['query', 'payload', 'extensions', 'persistedquery', 'variables', 'operationname'] as const
@@ -112,8 +111,6 @@ function namedMembers(request: Readonly<Record<string, unknown>>): ReadonlyMap<s
   }
   return found
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
 const mayRename = (text: string): boolean => text.includes('{') && (text.includes(':') || text.includes(STREAM))
 
@@ -163,11 +160,9 @@ export function holdsRenames(text: string, tries = newTries()): boolean {
 /** The same of every string in a document, whatever it is called: which of them a target reads is its own affair. */
 export function anyRenames(document: unknown, depth = 0, tries = newTries()): boolean {
   if (typeof document === 'string') return renamesFields(document, depth + TEXT_DEPTH, tries)
-  if (!isObject(document)) return false
+  if (typeof document !== 'object' || document === null) return false
   if (depth >= MAX_DEPTH) return true
-  if (Array.isArray(document)) return document.some(each => anyRenames(each, depth + 1, tries))
-  for (const name in document) if (anyRenames(document[name], depth + 1, tries)) return true
-  return false
+  return someInside(document, each => anyRenames(each, depth + 1, tries))
 }
 
 /**

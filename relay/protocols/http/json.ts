@@ -1,5 +1,6 @@
 // JSON that all parsers read in one way, and what they differ in. Pure.
 import { GateError } from '@gate/shared/errors'
+import { someInside } from './inside.ts'
 
 const MAX_DEPTH = 64
 
@@ -7,9 +8,7 @@ const MAX_DEPTH = 64
 export function isExact(document: unknown): boolean {
   if (typeof document === 'number') return Math.abs(document) <= Number.MAX_SAFE_INTEGER
   if (typeof document !== 'object' || document === null) return true
-  if (Array.isArray(document)) return document.every(isExact)
-  for (const name in document) if (!isExact((document as Readonly<Record<string, unknown>>)[name])) return false
-  return true
+  return !someInside(document, each => !isExact(each))
 }
 
 /** Whether an object has two names that differ in case alone: some parsers take them for one. */

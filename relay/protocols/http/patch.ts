@@ -1,4 +1,5 @@
 // Patches (RFC 6902, MongoDB's) that carry a field to where no mask names it, or ask whether it has a value. Pure.
+import { eachInside, someMember } from './inside.ts'
 import type { NamedFields } from './masking/body.ts'
 import type { PathState, Paths } from './masking/paths.ts'
 import { unescaped } from './members.ts'
@@ -53,12 +54,8 @@ function addReferences(document: unknown, known: string[], depth = 0): void {
     return
   }
   if (!isObject(document) || depth === MAX_DEPTH) return
-  if (Array.isArray(document)) {
-    for (const each of document) addReferences(each, known, depth + 1)
-    return
-  }
-  addAsked(document, known)
-  for (const name in document) addReferences(document[name], known, depth + 1)
+  if (!Array.isArray(document)) addAsked(document, known)
+  eachInside(document, each => addReferences(each, known, depth + 1))
 }
 
 function addAsked(document: Readonly<Record<string, unknown>>, known: string[]): void {
@@ -90,12 +87,8 @@ function addOperations(document: unknown, known: Record<string, unknown>[], text
     return
   }
   if (!isObject(document) || depth === MAX_DEPTH) return
-  if (Array.isArray(document)) {
-    for (const each of document) addOperations(each, known, texts, depth + 1)
-    return
-  }
-  if (isOperation(document)) known.push(document)
-  for (const name in document) addOperations(document[name], known, texts, depth + 1)
+  if (!Array.isArray(document) && isOperation(document)) known.push(document)
+  eachInside(document, each => addOperations(each, known, texts, depth + 1))
 }
 
 /**
@@ -130,10 +123,8 @@ function withoutEscapes(bytes: Buffer): string {
 const hasWord = (words: string, text: string): boolean =>
   new RegExp(`(?<![a-z0-9_])(?:${words})(?![a-z0-9_])`, 'i').test(text)
 
-function isOperation(value: Record<string, unknown>): boolean {
-  for (const name in value) if (name.length === 2 && name.toLowerCase() === 'op') return true
-  return false
-}
+const isOperation = (value: Record<string, unknown>): boolean =>
+  someMember(value, name => name.length === 2 && name.toLowerCase() === 'op')
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 

@@ -1,6 +1,7 @@
 // Persisted queries of GraphQL: a request that names what it asks for, and does not say it. Pure.
 import { createHash } from 'node:crypto'
 import { valuesOf } from './graphql.ts'
+import { someMember } from './inside.ts'
 
 /** As servers call what a query is known by (GraphQL over HTTP, appendix A; Relay and others). */
 const names: ReadonlySet<string> = new Set([
@@ -19,7 +20,7 @@ const named = /^extensions$|(?:id|hash)$/i
 
 /** Whether a request may ask for what its text does not say: a query that the service has from before. */
 export function isPersisted(request: Readonly<Record<string, unknown>>): boolean {
-  if (!hasNamed(request)) return false
+  if (!someMember(request, name => named.test(name))) return false
   const [query, ...others] = valuesOf(request, 'query').flat()
   const text = typeof query === 'string' && query !== '' && others.length === 0 ? query : undefined
   const found = valuesOf(request, 'extensions').flat().flatMap(persistedIn)
@@ -32,11 +33,6 @@ export function isPersisted(request: Readonly<Record<string, unknown>>): boolean
     [request[name]].flat().some(each => typeof each === 'string' && hash.test(each))
   const [isBeside, isBesideAny] = known.length === 0 ? [false, false] : [has(besides), has(besidesAny)]
   return known.some(name => (isName(name, names) ? isBeside || isHash(name) : isBesideAny && isHash(name)))
-}
-
-function hasNamed(request: Readonly<Record<string, unknown>>): boolean {
-  for (const name in request) if (named.test(name)) return true
-  return false
 }
 
 const isName = (name: string, known: ReadonlySet<string>): boolean => known.has(name.toLowerCase().replaceAll('_', ''))

@@ -1,5 +1,6 @@
 // Documents that ask for a masked field under another name, or under none: pairs of names, aggregations, scripts. Pure.
 import { documentIn } from './document.ts'
+import { someMember } from './inside.ts'
 import { comparedName } from './masking/names.ts'
 import { type Asked, namesIn } from './names-in.ts'
 
@@ -65,7 +66,7 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
     if (Array.isArray(value)) return isPair(value, place, isNamed) || value.some(each => looks(each, inList(place)))
     const object = value as Record<string, unknown>
     if (renamesIn(object, place, isNamed)) return true
-    const isQuery = isAsking(object)
+    const isQuery = someMember(object, each => asking.test(each))
     for (const name in object) {
       const member = object[name]
       // Nothing is in numbers and the like.
@@ -84,11 +85,6 @@ export function givesOtherNames(document: unknown, { isMasked, isAround }: Asked
     return inner !== undefined && looks(inner, { ...place, depth: place.depth + 1, texts: place.texts + 1 })
   }
   return looks(document, outermost)
-}
-
-function isAsking(object: Readonly<Record<string, unknown>>): boolean {
-  for (const name in object) if (asking.test(name)) return true
-  return false
 }
 
 /** Whether a text has one of these names. Documents have the same few texts over and over. */
@@ -152,10 +148,8 @@ function renamesIn(
 }
 
 /** None of these names describes anything, so that it is looked at once what does, however many there are. */
-function hasOtherName(object: Readonly<Record<string, unknown>>): boolean {
-  for (const name in object) if (typeof object[name] === 'string' && otherName.test(name)) return true
-  return false
-}
+const hasOtherName = (object: Readonly<Record<string, unknown>>): boolean =>
+  someMember(object, (name, value) => typeof value === 'string' && otherName.test(name))
 
 /** A text, or those that a function gets: `{"fn":"max","args":["vin"]}`. */
 function textsIn(value: unknown, depth = 0): string[] {

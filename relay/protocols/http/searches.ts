@@ -1,4 +1,5 @@
 // Searches whose answers have values of fields without their names: by what is sorted or listed, and in tables. Pure.
+import { isObject, someMember } from './inside.ts'
 import type { Member } from './members.ts'
 import { namesIn } from './names-in.ts'
 
@@ -56,11 +57,7 @@ export function takesNamesAway(members: readonly Member[], documents: readonly u
     shapes.some(shape => shape[0].test(name) && shape[1].test(String(value)))
   return (
     members.some(([name, value]) => isShape(name, value)) ||
-    documents.some(document => {
-      if (!isObject(document)) return false
-      for (const name in document) if (isShape(name, document[name])) return true
-      return false
-    })
+    documents.some(document => isObject(document) && someMember(document, isShape))
   )
 }
 
@@ -116,8 +113,7 @@ function isExplained(path: string, members: readonly Member[], documents: readon
   const isAsked = (name: string, value: unknown): boolean =>
     names.test(name) && value !== false && value !== 'false' && value !== 'off' && !isObject(value)
   // Solr takes parameters in a body as well.
-  const hasAsked = (given: unknown): boolean =>
-    isObject(given) && Object.keys(given).some(name => isAsked(name, given[name]))
+  const hasAsked = (given: unknown): boolean => isObject(given) && someMember(given, isAsked)
   return (
     members.some(([name, value]) => isAsked(name, value)) ||
     documents.some(each => isObject(each) && [each, each['params']].some(hasAsked))
@@ -142,10 +138,6 @@ function textsIn(value: unknown, name = '', depth = 0): Member[] {
   const isList = Array.isArray(value)
   return Object.entries(value).flatMap(([each, member]) => textsIn(member, isList ? name : each, depth + 1))
 }
-
-/** A list has elements, and takes long. */
-const isObject = (document: unknown): document is Readonly<Record<string, unknown>> =>
-  typeof document === 'object' && document !== null && !Array.isArray(document)
 
 /** What a document has as its `query`, if that is a text. */
 const queryIn = (document: unknown): string[] =>
