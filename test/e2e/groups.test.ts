@@ -1,12 +1,11 @@
 // Groups that the provider changes bind what is connected already: statements, prepared ones, requests on a connection that stays.
-import { readFile, writeFile } from 'node:fs/promises'
 import { Agent, get } from 'node:http'
-import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
 import type { Cli } from '../support/gate.ts'
 import { answerWith } from '../support/http-target.ts'
 import { startHttpWorld } from '../support/http-world.ts'
+import { changeLogins } from '../support/kept-logins.ts'
 import type { OidcProvider } from '../support/oidc.ts'
 import { startWorld } from '../support/world.ts'
 
@@ -21,13 +20,7 @@ targets:
 /** The provider changes the groups, and the next command that the person runs renews the login. */
 async function become(oidc: OidcProvider, person: Cli, groups: readonly string[]): Promise<void> {
   await oidc.setGroups('alice', [...groups])
-  const file = join(person.home, 'credentials.json')
-  const kept = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>
-  const ended = Object.entries(kept).map(([relay, text]) => [
-    relay,
-    JSON.stringify({ ...(JSON.parse(text) as object), expiresMs: 0 }),
-  ])
-  await writeFile(file, JSON.stringify(Object.fromEntries(ended)))
+  await changeLogins(person, { expiresMs: 0 })
   const who = await person.runInProcess('targets')
   if (who.code !== 0) throw new Error(who.stderr)
 }

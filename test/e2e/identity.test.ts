@@ -1,5 +1,5 @@
 // Logging in, staying logged in, and what ends when a login ends: with a real provider and the real device flow.
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readCliConfig } from '@gate/cli/config'
@@ -10,32 +10,11 @@ import { type Call, RelayClient } from '@gate/cli/relay-client'
 import { systemClock } from '@gate/shared/clock'
 import t from 'tap'
 import type { ZodType } from 'zod'
-import { type Cli, createCli, startRelay } from '../support/gate.ts'
+import { createCli, startRelay } from '../support/gate.ts'
+import { changeLogins, keptLogin } from '../support/kept-logins.ts'
 import { startOidc } from '../support/oidc.ts'
 import { run } from '../support/process.ts'
 import { hasPsql, openPolicy, psql, startPsql, startWorld } from '../support/world.ts'
-
-interface Kept {
-  token: string
-  refreshToken?: string
-  expiresMs: number
-  endsMs: number
-}
-
-/** What a CLI has kept of its login. */
-async function kept(cli: Cli): Promise<Kept> {
-  const all = JSON.parse(await readFile(join(cli.home, 'credentials.json'), 'utf8')) as Record<string, string>
-  return JSON.parse(Object.values(all)[0] ?? '{}') as Kept
-}
-
-async function keep(cli: Cli, change: Partial<Kept>): Promise<void> {
-  const file = join(cli.home, 'credentials.json')
-  const all = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>
-  const changed = Object.fromEntries(
-    Object.entries(all).map(([relay, text]) => [relay, JSON.stringify({ ...(JSON.parse(text) as Kept), ...change })]),
-  )
-  await writeFile(file, JSON.stringify(changed))
-}
 
 t.test('logging in', async t => {
   await using oidc = await startOidc()
@@ -110,16 +89,16 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
   const alice = await world.person('alice')
 
   await t.test('a token that ends soon is renewed silently', async t => {
-    const before = await kept(alice)
+    const before = await keptLogin(alice)
     t.equal((await alice.run('targets')).code, 0)
-    const after = await kept(alice)
+    const after = await keptLogin(alice)
     t.not(after.token, before.token)
     t.not(after.refreshToken, before.refreshToken, 'the provider rotates refresh tokens')
     t.equal(after.endsMs, before.endsMs, 'renewing does not prolong the session beyond its maximum')
   })
 
   await t.test('ten gates that renew at the same moment do not destroy the login', async t => {
-    await keep(alice, { expiresMs: 0 })
+    await changeLogins(alice, { expiresMs: 0 })
     const done = await Promise.all(Array.from({ length: 10 }, () => alice.run('targets', '--json')))
     for (const { code, stderr } of done) t.equal(code, 0, stderr)
     t.equal((await alice.runInProcess('whoami')).code, 0)
@@ -151,7 +130,7 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
 
   await t.test('groups that the provider changes bind from the next renewal on', async t => {
     await world.oidc.setGroups('alice', ['engineers', 'dba'])
-    await keep(alice, { expiresMs: 0 })
+    await changeLogins(alice, { expiresMs: 0 })
     await alice.runInProcess('targets')
     const who = JSON.parse((await alice.runInProcess('whoami', '--json')).stdout) as { subject: { groups: string[] } }
     t.same(who.subject.groups, ['engineers', 'dba'])
@@ -187,12 +166,12 @@ t.test('staying logged in', { skip: hasPsql ? false : 'no psql on this machine' 
     async t => {
       await using bob = await createCli()
       await bob.login(world.relay, world.oidc, 'bob')
-      const { endsMs } = await kept(bob)
+      const { endsMs } = await keptLogin(bob)
       await using gate = await bob.connect('prod-db')
       await using open = startPsql(gate, ['-At'])
       // What gate connect does every half minute in earnest is done here by hand: the tokens of this relay last 10 s.
       while (Date.now() < endsMs - 9_000) {
-        await keep(bob, { expiresMs: 0 })
+        await changeLogins(bob, { expiresMs: 0 })
         t.equal((await bob.runInProcess('whoami')).code, 0)
         open.child.stdin?.write("select 'alive';\n")
         await new Promise(resolve => setTimeout(resolve, 3_000))
@@ -219,7 +198,7 @@ t.test('a provider that rotates its keys, and one that is away', async t => {
   t.ok([0, 3].includes(again.code ?? -1), again.stderr)
   await oidc[Symbol.asyncDispose]()
   t.equal((await alice.run('targets')).code, 0, 'a login that needs no renewal goes on')
-  await keep(alice, { expiresMs: 0 })
+  await changeLogins(alice, { expiresMs: 0 })
   const renewing = await alice.runInProcess('targets')
   t.equal(renewing.code, 3)
   t.match(renewing.stderr, /the identity provider .* does not answer/)

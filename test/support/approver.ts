@@ -1,6 +1,5 @@
 // Approvers with keys of their own, for tests that decide without a command line.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { type Approvals, Approvals as ApprovalsClass, type ApprovalsOptions } from '@gate/relay/approval/approvals'
 import { Notices } from '@gate/relay/notices/notices'
 import type { Store } from '@gate/relay/store/store'
@@ -22,6 +21,7 @@ import { GateError } from '@gate/shared/errors'
 import { type Log, silentLog } from '@gate/shared/log'
 import type { Subject } from '@gate/shared/model'
 import type { Cli } from './gate.ts'
+import { keptLogins } from './kept-logins.ts'
 
 export const RELAY_URL = 'http://127.0.0.1:8443'
 
@@ -70,13 +70,9 @@ export interface Answer {
   readonly body: Record<string, unknown>
 }
 
-async function kept(cli: Cli): Promise<Record<string, string>> {
-  return JSON.parse(await readFile(`${cli.home}/credentials.json`, 'utf8')) as Record<string, string>
-}
-
 /** The session token of the person who is logged in with this command line. */
 export async function tokenOf(cli: Cli, relay: string): Promise<string> {
-  return (JSON.parse((await kept(cli))[relay] ?? '{}') as { token: string }).token
+  return (JSON.parse((await keptLogins(cli))[relay] ?? '{}') as { token: string }).token
 }
 
 /** Speaks to the relay's API as the person who is logged in with this command line. */
@@ -92,7 +88,7 @@ export async function callAs(cli: Cli, relay: string, method: string, path: stri
 
 /** The key with which this command line signs; it is made by `gate keys new` or the first decision. */
 export async function keptSigner(cli: Cli): Promise<Signer> {
-  const [, found = '{}'] = Object.entries(await kept(cli)).find(([name]) => name.includes(' approver ')) ?? []
+  const [, found = '{}'] = Object.entries(await keptLogins(cli)).find(([name]) => name.includes(' approver ')) ?? []
   const key = createPrivateKey((JSON.parse(found) as { privateKey: string }).privateKey)
   return { key, publicKey: exported(createPublicKey(key)) }
 }
